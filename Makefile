@@ -1,0 +1,36 @@
+# `make demo` and `make test` set up all that they need in .venv; nothing is installed outside of it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench lock clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/ondevice demo
+
+test: $(VENV)/test.stamp
+	$(BIN)/pytest -q
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	sh scripts/typecheck
+
+bench: $(VENV)/bench.stamp
+	$(BIN)/python benchmarks/runner.py
+
+# Pins every dependency for every platform; needs the network.
+lock: $(VENV)/test.stamp
+	$(BIN)/python -m pip install -q uv
+	for part in demo test bench; do sh scripts/lock $$part; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(BIN)/python:
+	sh scripts/venv $(PYTHON) $(VENV)
+
+$(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --require-hashes -r $<
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	touch $@
