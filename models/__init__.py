@@ -1,0 +1,1 @@
+"""The zoo: model cards, the bundled family, pulled and added models."""

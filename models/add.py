@@ -1,0 +1,52 @@
+"""Take a user's own .tflite file into the zoo."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ondevice.models import files, zoo
+from ondevice.models.card import Card
+
+from ondevice.errors import UsageError
+
+
+def add(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:
+    """Copy `file` into the user's zoo under `card`; label_lines, where given, become the label file that it names.
+
+    An existing model is replaced only with `force`, a bundled or pulled one never. The card is written last: a model
+    without one does not exist. Raises UsageError, OnDeviceError.
+    """
+    folder = zoo.added_dir()
+    entry = zoo.Entry(card, folder / f"{card.name}.toml", folder / card.file_name, "added")
+    taken = next((e for e in zoo.entries() if e.card.name == card.name), None)
+    if taken is not None and not (force and taken.origin == "added"):
+        hint = "give another --name" if taken.origin != "added" else "give another --name, or --force to replace it"
+        raise UsageError(f"the zoo has a model '{card.name}' ({taken.origin}); {hint}")
+    try:
+        if label_lines:
+            with files.replacing(folder / card.labels) as out:
+                out.write("\n".join([*label_lines, ""]).encode())
+        with file.open("rb") as source, files.replacing(entry.path) as out:
+            shutil.copyfileobj(source, out)
+        card.write(entry.card_path)
+    except OSError as error:
+        raise files.explain(error, folder) from error
+    return entry
+
+
+def remove(name: str) -> Path:
+    """Delete a pulled model's file, or an added model altogether; gives the path. Raises UsageError, OnDeviceError."""
+    entry = zoo.find(name)
+    if entry.origin == "bundled":
+        raise UsageError(f"{name} is bundled with ondevice and stays")
+    if entry.origin == "pulled" and not entry.present:
+        raise UsageError(f"{name} is not on this machine")
+    try:
+        if entry.origin == "added":
+            entry.card_path.unlink(missing_ok=True)
+            (entry.card_path.parent / f"{name}.labels.txt").unlink(missing_ok=True)
+        entry.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise files.explain(error, entry.path) from error
+    return entry.path

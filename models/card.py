@@ -1,0 +1,178 @@
+"""Model cards: what is known of a model file, as a validated dataclass kept in TOML beside the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ondevice.models import files
+
+from ondevice.errors import CardError
+
+PRECISIONS = ("fp32", "fp16", "dynamic", "int8", "uint8")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Input:
+    """How a picture becomes the model's input.
+
+    height, width: pixels. channels: 3 (RGB) or 1 (greyscale). mean, std: one value, or one a channel, in pixel units
+    0..255; the model's real-valued input is (pixel - mean) / std, as TFLite Metadata's NormalizationOptions has it.
+    crop: the share of the shorter side that the centre crop keeps (1.0: no crop).
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    mean: tuple[float, ...] = (127.5,)
+    std: tuple[float, ...] = (127.5,)
+    crop: float = 0.875
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        _require(
+            all(type(n) is int and 1 <= n <= 8192 for n in (self.height, self.width)),
+            "height and width are pixels, 1 to 8192",
+        )
+        _require(self.channels in (1, 3), "channels is 1 (greyscale) or 3 (RGB)")
+        _require({len(self.mean), len(self.std)} <= {1, self.channels}, "mean and std have one value, or one a channel")
+        _require(
+            all(map(math.isfinite, (*self.mean, *self.std))) and 0 not in self.std, "mean and std are finite, std not 0"
+        )
+        _require(0 < self.crop <= 1, "crop is over 0 and at most 1")
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """What pixels 0 and 255 become, over all channels: (lowest, highest)."""
+        ends = [(pixel - m) / s for pixel in (0, 255) for m, s in zip(self.mean * 3, self.std * 3, strict=False)]
+        return min(ends), max(ends)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 and top-5 as fractions, and in words on what data they were measured, or who published them."""
+
+    top1: float
+    data: str
+    top5: float | None = None
+
+    def __post_init__(self) -> None:
+        shares = [self.top1] if self.top5 is None else [self.top1, self.top5]
+        _require(all(0 <= share <= 1 for share in shares), "top1 and top5 are fractions from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model file: where it is from, its checksum, its input, labels, accuracy and size.
+
+    precision: one of PRECISIONS. labels: the name of a label list, or of a text file beside the card.
+    background: whether output 0 is a background class that the label list does not have.
+    source: the URL it is pulled from, or in words where it came from.
+    """
+
+    name: str
+    family: str
+    architecture: str
+    precision: str
+    input: Input
+    labels: str
+    size_bytes: int
+    sha256: str
+    licence: str
+    source: str
+    background: bool = False
+    accuracy: Accuracy | None = None
+
+    def __post_init__(self) -> None:
+        _require(bool(_NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")
+        _require(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
+        _require(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 lower-case hex digits")
+        _require(type(self.size_bytes) is int and self.size_bytes > 0, "size_bytes is a positive whole number")
+        _require(
+            Path(self.labels).name == self.labels != "", "labels is a list's name, or a file's name beside the card"
+        )
+
+    @property
+    def file_name(self) -> str:
+        """The model file's name, beside the card."""
+        return f"{self.name}.tflite"
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether `source` is a URL."""
+        return self.source.startswith(("https://", "http://"))
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """Read and validate a card. Raises CardError with the file and what is wrong in it."""
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+            raise CardError(f"{path}: {error}", str(path)) from error
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Card:
+        """A card from a parsed TOML table. Raises TypeError or ValueError, saying what is wrong."""
+        table = dict(table)
+        table["input"] = _build(Input, table.get("input"), "input")
+        if "accuracy" in table:
+            table["accuracy"] = _build(Accuracy, table["accuracy"], "accuracy")
+        card: Card = _build(cls, table, "card")
+        return card
+
+    def write(self, path: Path) -> None:
+        """Write the card as TOML, atomically."""
+        plain = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        lines = _toml({k: v for k, v in plain.items() if not isinstance(v, dict)})
+        for section in (k for k, v in plain.items() if isinstance(v, dict)):
+            lines += ["", f"[{section}]", *_toml({k: v for k, v in plain[section].items() if v is not None})]
+        with files.replacing(path) as out:
+            out.write("\n".join([*lines, ""]).encode())
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ValueError(rule)
+
+
+def _build(kind: type[Any], table: Any, where: str) -> Any:
+    """`kind(**table)`, with the fields' names and types checked first."""
+    if not isinstance(table, dict):
+        raise ValueError(f"[{where}] is missing")
+    fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(table) - set(fields)):
+        raise ValueError(f"unknown field '{unknown[0]}' in {where}")
+    for name, value in table.items():
+        _require(_fits(value, fields[name]), f"{name} in {where} must be {fields[name]}, not {value!r}")
+    return kind(**table)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    numbers = (int, float)
+    if annotation.startswith("tuple"):
+        return isinstance(value, list | tuple) and all(
+            isinstance(v, numbers) and not isinstance(v, bool) for v in value
+        )
+    kinds: dict[str, Any] = {
+        "str": str,
+        "bool": bool,
+        "int": int,
+        "float": numbers,
+        "float | None": (*numbers, type(None)),
+    }
+    wanted = kinds.get(annotation, object)
+    return isinstance(value, wanted) and (annotation == "bool" or wanted is object or not isinstance(value, bool))
+
+
+def _toml(table: dict[str, Any]) -> list[str]:
+    """`key = value` lines. JSON's strings, numbers, booleans and lists are TOML's too, but for the DEL character."""
+    return [f"{key} = {json.dumps(value).replace(chr(127), '')}" for key, value in table.items()]

@@ -1,0 +1,77 @@
+"""Files that are either whole or absent: atomic writes, locks, checksums, and the user's folders."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ondevice.errors import OnDeviceError
+
+
+def cache_dir() -> Path:
+    """Where pulled models lie: `$ONDEVICE_HOME/cache`, else the platform's cache folder."""
+    return _user_dir("cache", "XDG_CACHE_HOME", ".cache", "Library/Caches")
+
+
+def data_dir() -> Path:
+    """Where the user's own models lie: `$ONDEVICE_HOME/data`, else the platform's data folder."""
+    return _user_dir("data", "XDG_DATA_HOME", ".local/share", "Library/Application Support")
+
+
+def _user_dir(ours: str, variable: str, linux: str, mac: str) -> Path:
+    if home := os.environ.get("ONDEVICE_HOME"):
+        return Path(home).expanduser() / ours
+    if sys.platform == "darwin":
+        return Path.home() / mac / "ondevice"
+    return Path(os.environ.get(variable) or Path.home() / linux) / "ondevice"
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 as lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write that becomes `path` in one step on success, and leaves nothing behind on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path` between processes; the system lets go of it if the holder dies."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def sweep(folder: Path, name: str) -> None:
+    """Remove what an interrupted `replacing` of `folder/name` left; call it under the lock."""
+    for part in folder.glob(f".{name}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def explain(error: OSError, path: Path) -> OnDeviceError:
+    """The system's error as one line that names the file."""
+    return OnDeviceError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}")

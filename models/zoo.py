@@ -1,0 +1,95 @@
+"""The zoo: every model known by name, whether bundled, pulled or added."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ondevice.models import files
+from ondevice.models.card import Card
+
+from ondevice.errors import CardError, ModelError, UnknownModelError
+
+_HERE = Path(__file__).parent
+_BUNDLED, _PULLABLE = _HERE / "digits", _HERE / "cards"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model in the zoo: its card, where its file is or would be, and its origin (`bundled`, `pulled`, `added`)."""
+
+    card: Card
+    card_path: Path
+    path: Path
+    origin: str
+
+    @property
+    def present(self) -> bool:
+        """Whether the file is on this machine."""
+        return self.path.is_file()
+
+
+def samples_dir() -> Path:
+    """The bundled held-out pictures, one folder a class."""
+    return _BUNDLED / "samples"
+
+
+def pulled_dir() -> Path:
+    """Where pulled model files lie."""
+    return files.cache_dir() / "models"
+
+
+def added_dir() -> Path:
+    """Where the user's own models and their cards lie."""
+    return files.data_dir() / "models"
+
+
+def entries() -> list[Entry]:
+    """All models, bundled first, in order of size within an origin. Raises CardError."""
+    return sorted(_entries("*"), key=lambda e: (("bundled", "pulled", "added").index(e.origin), e.card.size_bytes))
+
+
+def find(name: str) -> Entry:
+    """The model called `name`. Raises UnknownModelError with the nearest names."""
+    for entry in _entries(name) if name and set(name).isdisjoint("*?[/\\") else ():
+        return entry
+    names = [entry.card.name for entry in entries()]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(nearest)}?" if nearest else "`ondevice models list` shows all"
+    raise UnknownModelError(f"no model '{name}' in the zoo, and no such file; {hint}", name, nearest)
+
+
+def locate(model: str) -> tuple[Path, Entry | None]:
+    """The file for a zoo name or a path, and its zoo entry where it was named. Raises ModelError."""
+    path = Path(model).expanduser()
+    if path.is_file():
+        return path, None
+    if path.suffix == ".tflite" or len(path.parts) > 1:
+        raise ModelError(f"{model}: {'is a folder, not a .tflite file' if path.is_dir() else 'no such file'}", model)
+    entry = find(model)
+    if not entry.present:
+        todo = f"get it with `ondevice models pull {model}`" if entry.card.downloadable else "add it again"
+        raise ModelError(f"{model} is not on this machine yet: {todo}", model)
+    return entry.path, entry
+
+
+def recognise(checksum: str) -> Entry | None:
+    """The model whose file has this SHA-256, wherever the file lies."""
+    return next((entry for entry in _entries("*") if entry.card.sha256 == checksum), None)
+
+
+def _entries(name: str) -> Iterator[Entry]:
+    for folder, where, origin in (
+        (_BUNDLED, _BUNDLED, "bundled"),
+        (_PULLABLE, pulled_dir(), "pulled"),
+        (added_dir(), added_dir(), "added"),
+    ):
+        for card_path in sorted(folder.glob(f"{name}.toml")):
+            card = Card.read(card_path)
+            if card.name != card_path.stem:
+                raise CardError(
+                    f"{card_path}: the card is named '{card.name}'; file and card must agree", str(card_path)
+                )
+            yield Entry(card, card_path, where / card.file_name, origin)

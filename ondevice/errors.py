@@ -1,0 +1,77 @@
+"""Every error that ondevice raises on purpose.
+
+::
+
+    OnDeviceError
+    ├── UsageError            the call itself is wrong (the command line exits 2, else 1)
+    ├── ImageError            one picture cannot be read; carries `.source`
+    ├── ModelError            a model file cannot be used; carries `.model`
+    │   ├── UnknownModelError     no such name in the zoo; carries `.nearest`
+    │   └── HostileModelError     the file killed the process that tried it
+    ├── CardError             a model card or label list is malformed; carries `.path`
+    ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
+    └── MissingError          something has to be installed first
+
+A message is one line that says what is wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class OnDeviceError(Exception):
+    """The base of all errors raised on purpose."""
+
+
+class UsageError(OnDeviceError):
+    """What was asked for cannot be asked for."""
+
+
+class ImageError(OnDeviceError):
+    """One picture cannot be read; the rest of a batch can."""
+
+    def __init__(self, message: str, source: Any) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+class ModelError(OnDeviceError):
+    """A model file is missing, malformed, or no image classifier."""
+
+    def __init__(self, message: str, model: str) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class UnknownModelError(ModelError):
+    """No model of this name; `nearest` are the names most like it, best first."""
+
+    def __init__(self, message: str, model: str, nearest: Sequence[str] = ()) -> None:
+        super().__init__(message, model)
+        self.nearest = tuple(nearest)
+
+
+class HostileModelError(ModelError):
+    """The file killed, or hung, the child process in which it was tried."""
+
+
+class CardError(OnDeviceError):
+    """A model card, or the label list it names, is malformed."""
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DownloadError(OnDeviceError):
+    """A file could not be fetched whole and verified; nothing was put in place."""
+
+    def __init__(self, message: str, source: str) -> None:
+        super().__init__(message)
+        self.source = source
+
+
+class MissingError(OnDeviceError):
+    """A runtime or an extra is not installed; the message has the command that installs it."""
