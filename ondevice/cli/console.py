@@ -1,0 +1,139 @@
+"""What all commands share: the result to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import enum
+import io
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+class Format(enum.StrEnum):
+    """How a command prints its records."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def note(message: str) -> None:
+    """One line for the person, on standard error."""
+    print(f"ondevice: {message}", file=sys.stderr)
+
+
+def emit(records: Sequence[Record], form: Format) -> None:
+    """Print flat records with the same keys: as an aligned table, a JSON list, JSON lines or CSV."""
+    if form is Format.TABLE:
+        print(table(records))
+    elif form is Format.JSON:
+        print(json.dumps([plain(r) for r in records], indent=2))
+    elif form is Format.JSONL:
+        for record in records:
+            print(json.dumps(plain(record)))
+    else:
+        print(comma_separated(records), end="")
+
+
+def table(records: Sequence[Record], numbers: str = ".1f") -> str:
+    """An aligned table, the keys as headings; numbers to the right, times with one decimal, fractions with three."""
+    if not records:
+        return "(none)"
+    heads = list(records[0])
+    rows = [[_cell(key, record[key], numbers) for key in heads] for record in records]
+    right = [all(isinstance(r[key], int | float | None) for r in records) for key in heads]
+    widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    pad: Callable[[str, int], str] = lambda text, i: text.rjust(widths[i]) if right[i] else text.ljust(widths[i])  # noqa: E731
+    return "\n".join("  ".join(pad(text, i) for i, text in enumerate(line)).rstrip() for line in lines)
+
+
+def _cell(key: str, value: Any, numbers: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else format(value, numbers if key.endswith("_ms") else ".3f")
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text without control characters: labels and file names come from strangers, and terminals obey escape codes."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The record with times and fractions rounded to what was measured, and NaN, which JSON lacks, as null."""
+    return {key: _rounded(value) for key, value in record.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    if isinstance(value, dict):
+        return plain(value)
+    return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def comma_separated(records: Sequence[Record]) -> str:
+    """CSV with a heading; empty text for no records."""
+    out = io.StringIO()
+    if records:
+        writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(plain(record) for record in records)
+    return out.getvalue()
+
+
+def as_record(value: Any) -> dict[str, Any]:
+    """A dataclass as a flat record."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+@contextlib.contextmanager
+def progress(total: int, what: str, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal; gives the function that moves it on (or back)."""
+    if not sys.stderr.isatty() or total < 2:
+        yield lambda steps: None
+        return
+    from rich import progress as bars
+    from rich.console import Console
+
+    count = bars.DownloadColumn() if unit == "bytes" else bars.MofNCompleteColumn()
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), count, bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda steps: bar.advance(task, steps)
+
+
+@contextlib.contextmanager
+def quiet_runtime() -> Iterator[None]:
+    """Keep the runtime's INFO lines, which native code writes to descriptor 2, off the screen; pass on the rest."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        saved = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            kept.seek(0)
+            _pass_on(kept.read().decode(errors="replace").splitlines())
+
+
+def _pass_on(lines: Iterable[str]) -> None:
+    for line in lines:
+        if line.strip() and not line.startswith("INFO:"):
+            print(line, file=sys.stderr)

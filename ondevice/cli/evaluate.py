@@ -1,0 +1,56 @@
+"""`ondevice evaluate`: accuracy on labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ondevice.cli import console
+from ondevice.cli.console import Format
+from ondevice.cli.options import ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
+
+if TYPE_CHECKING:
+    from ondevice.answer import Outcome
+
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="A folder a class, or `<wnid>_….jpg` files beside a labels.csv (index, wnid, name).",
+        show_default=False,
+    ),
+]
+
+
+def evaluate(
+    model: ModelArgument,
+    folder: Folder,
+    threads: Threads = 1,
+    scaled_decode: ScaledDecode = True,
+    runtime: RuntimeName = None,
+    form: OutputFormat = Format.TABLE,
+) -> None:
+    """Top-1 and top-5 of a model on labelled pictures, with the 95 % interval and the median times.
+
+    A picture that cannot be read is reported, left out of the figures and counted; the exit status is then 1.
+    """
+    from ondevice import evaluate as evaluation
+    from ondevice.runner import Runner
+    from ondevice.sources import labelled
+
+    with console.quiet_runtime():
+        runner = Runner(model, threads, runtime, scaled_decode)
+    data = labelled(folder, runner.labels)
+    with console.progress(len(data.paths), runner.name) as step:
+
+        def on_outcome(outcome: Outcome) -> None:
+            if not outcome.ok:
+                console.note(f"error: {console.printable(str(outcome.result))}")
+            step(1)
+
+        result = evaluation.evaluate(runner, data, on_outcome)
+    console.emit([console.as_record(result)], form)
+    if result.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,164 @@
+"""`ondevice models`: the zoo."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ondevice.cli import console
+from ondevice.cli.console import Format
+from ondevice.cli.options import OutputFormat
+
+if TYPE_CHECKING:
+    from ondevice.models.zoo import Entry
+
+app = typer.Typer(help="The zoo: list, show, pull, add and remove models.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+
+
+@app.command("list")
+def list_(form: OutputFormat = Format.TABLE) -> None:
+    """List all models: bundled, to be pulled, and added."""
+    from ondevice.models import zoo
+
+    console.emit([_row(entry) for entry in zoo.entries()], form)
+
+
+@app.command()
+def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
+    """Show a model's card."""
+    from ondevice.models import zoo
+
+    entry = zoo.find(name)
+    low, high = entry.card.input.value_range
+    fields = {
+        k: v for k, v in dataclasses.asdict(entry.card).items() if k not in ("input", "accuracy") and v is not None
+    }
+    fields |= {f"input.{k}": v for k, v in dataclasses.asdict(entry.card.input).items()}
+    fields["input.value_range"] = [low, high]
+    fields |= (
+        {k: v for k, v in dataclasses.asdict(entry.card.accuracy).items() if v is not None}
+        if entry.card.accuracy
+        else {}
+    )
+    fields |= {"origin": entry.origin, "path": str(entry.path) if entry.present else "not pulled yet"}
+    if form in (Format.JSON, Format.JSONL):
+        print(json.dumps(fields, indent=2 if form is Format.JSON else None))
+    else:
+        console.emit([{"field": key, "value": str(value)} for key, value in fields.items()], form)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)],
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="DIR_OR_URL",
+            help="A folder or mirror that holds the files by name.",
+            show_default="each card's URL",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there already.")] = False,
+) -> None:
+    """Fetch models into the cache, verified by checksum. One that fails is reported, the others are fetched."""
+    from ondevice.errors import DownloadError
+    from ondevice.models import zoo
+    from ondevice.models.pull import pull as fetch
+
+    entries = [_pullable(zoo.find(name)) for name in names]
+    failed = 0
+    for entry in entries:
+        try:
+            with console.progress(entry.card.size_bytes, entry.card.name, "bytes") as step:
+                fetched = fetch(entry, origin, force, step)
+        except DownloadError as error:
+            failed += 1
+            console.note(f"error: {console.printable(str(error))}")
+        else:
+            print(f"{entry.path}{'' if fetched else ' (was there already)'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite image classifier.", show_default=False)],
+    name: Annotated[str | None, typer.Option("--name", help="Its name in the zoo.", show_default="the file's")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels", help="imagenet, digits, or a text file with one name a line.", show_default="read from the file"
+        ),
+    ] = None,
+    value_range: Annotated[
+        str | None,
+        typer.Option(
+            "--range", metavar="LOW,HIGH", help="What pixels 0 and 255 become.", show_default="read from the file"
+        ),
+    ] = None,
+    crop: Annotated[
+        float, typer.Option("--crop", help="The share of the shorter side that the centre crop keeps.")
+    ] = 0.875,
+    licence: Annotated[str, typer.Option("--licence", help="The file's licence, for its card.")] = "unknown",
+    force: Annotated[bool, typer.Option("--force", help="Replace a model added before under this name.")] = False,
+) -> None:
+    """Take a .tflite file of your own into the zoo.
+
+    Whether output 0 is a background class is seen from the number of labels.
+    """
+    from ondevice import intake
+
+    with console.quiet_runtime():
+        entry = intake.add(file, name, labels, _range(value_range), crop, licence, force)
+    print(f"added {entry.card.name}; try: ondevice run {entry.card.name} PHOTO.jpg")
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Delete a pulled model's file, or an added model."""
+    from ondevice.models.add import remove as delete
+
+    print(f"removed {delete(name)}")
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    card = entry.card
+    return {
+        "name": card.name,
+        "precision": card.precision,
+        "input": f"{card.input.height}x{card.input.width}x{card.input.channels}",
+        "labels": card.labels,
+        "top1": card.accuracy.top1 if card.accuracy else None,
+        "size_bytes": card.size_bytes,
+        "origin": entry.origin,
+        "here": entry.present,
+    }
+
+
+def _pullable(entry: Entry) -> Entry:
+    from ondevice.errors import UsageError
+
+    if entry.origin != "pulled":
+        raise UsageError(f"{entry.card.name} is {entry.origin}: there is nothing to pull")
+    return entry
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    from ondevice.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
+    if not low < high:
+        raise UsageError(f"--range: LOW must be below HIGH, not '{text}'")
+    return low, high

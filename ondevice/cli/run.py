@@ -1,0 +1,144 @@
+"""`ondevice run`: classify pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ondevice.cli import console
+from ondevice.cli.console import Format
+from ondevice.cli.options import ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
+
+if TYPE_CHECKING:
+    from ondevice.answer import Outcome
+    from ondevice.image import ImageSource
+    from ondevice.runner import Runner
+
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE...", help="Files, globs, folders, or - for one picture on standard input.", show_default=False
+    ),
+]
+Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
+
+
+def run(
+    model: ModelArgument,
+    images: Images,
+    threads: Threads = 1,
+    top: Top = 5,
+    scaled_decode: ScaledDecode = True,
+    runtime: RuntimeName = None,
+    form: OutputFormat = Format.TABLE,
+) -> None:
+    """Classify pictures with one model.
+
+    A picture that cannot be read is reported on standard error and costs itself alone; the exit status is then 1.
+    """
+    from ondevice.errors import UsageError
+    from ondevice.runner import Runner
+    from ondevice.sources import expand
+
+    if top < 1:
+        raise UsageError(f"--top must be 1 or more, not {top}")
+    with console.quiet_runtime():
+        runner = Runner(model, threads, runtime, scaled_decode)
+    pictures = expand(images)
+    if pictures.skipped:
+        console.note(f"skipped {pictures.skipped} files in folders that are no pictures by their names")
+    if not pictures.paths:
+        raise UsageError("no picture to classify")
+    _warn(runner, pictures.paths)
+    failed = _print(_outcomes(runner, pictures.paths, top), form)
+    if failed:
+        console.note(f"{failed} of {len(pictures.paths)} pictures could not be read")
+        raise typer.Exit(1)
+
+
+def _outcomes(runner: Runner, paths: tuple[str, ...], top: int) -> Iterator[Outcome]:
+    with console.progress(len(paths), runner.name) as step:
+        for path in paths:
+            source: ImageSource = sys.stdin.buffer.read() if path == "-" else path
+            outcome = next(runner.classify_each([source], top))
+            if not outcome.ok:
+                console.note(f"error: {console.printable(str(outcome.result))}")
+            yield outcome
+            step(1)
+
+
+def _print(outcomes: Iterator[Outcome], form: Format) -> int:
+    """Print every outcome as soon as the format allows; gives how many failed."""
+    if form is Format.JSONL:
+        return sum(_print_line(outcome) for outcome in outcomes)
+    everything = list(outcomes)
+    if form is Format.JSON:
+        print(json.dumps([console.plain(record(outcome)) for outcome in everything], indent=2))
+    else:
+        console.emit([row for outcome in everything for row in _rows(outcome, form)], form)
+    return sum(not outcome.ok for outcome in everything)
+
+
+def _print_line(outcome: Outcome) -> bool:
+    print(json.dumps(console.plain(record(outcome))), flush=True)
+    return not outcome.ok
+
+
+def record(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON has it: the answer's fields, or `error`."""
+    if not outcome.ok:
+        return {"image": outcome.image, "error": str(outcome.result)}
+    answer = outcome.get()
+    fields = console.as_record(answer)
+    return {"image": outcome.image, **fields, "top": [prediction._asdict() for prediction in answer.top]}
+
+
+def _rows(outcome: Outcome, form: Format) -> Iterator[dict[str, Any]]:
+    """One row a class; in the table the picture and its times stand once, at its best class."""
+    if not outcome.ok:
+        return
+    answer = outcome.get()
+    for rank, prediction in enumerate(answer.top, 1):
+        once = rank == 1 or form is Format.CSV
+        yield {
+            "image": outcome.image if once else "",
+            "rank": rank,
+            "index": prediction.index,
+            "label": prediction.label,
+            "score": prediction.score,
+            "decode_ms": answer.decode_ms if once else None,
+            "invoke_ms": answer.invoke_ms if once else None,
+            "total_ms": answer.total_ms if once else None,
+        }
+
+
+def _warn(runner: Runner, paths: tuple[str, ...]) -> None:
+    if runner.assumed_range:
+        console.note(
+            f"{runner.name} has no card and does not say its value range: [-1, 1] assumed; "
+            f"`ondevice models add {runner.model.path} --range LOW,HIGH` settles it"
+        )
+    if runner.card is not None and runner.card.family == "digits" and any(map(_is_photo, paths)):
+        console.note(
+            f"warning: {runner.name} knows handwritten digits only, and this looks like a photo; for photos: "
+            "`ondevice models pull mobilenet_v2_1.0_224_quant`"
+        )
+
+
+def _is_photo(path: str) -> bool:
+    """Whether a readable picture is no greyscale drawing of about the bundled samples' size."""
+    from PIL import Image
+
+    from ondevice.image import FORMATS
+
+    if path == "-":
+        return False
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.mode not in ("L", "1") or max(image.size) > 256
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False

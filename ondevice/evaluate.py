@@ -1,0 +1,66 @@
+"""How often a model is right: top-1 and top-5 on labelled pictures, with what each picture cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ondevice.answer import Outcome
+from ondevice.runner import Runner
+from ondevice.sources import Labelled
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result: fractions right of `n` pictures answered, the 95 % interval of top-1, and median times."""
+
+    model: str
+    runtime: str
+    threads: int
+    n: int
+    failed: int
+    skipped: int
+    top1: float
+    top1_low: float
+    top1_high: float
+    top5: float
+    decode_p50_ms: float
+    invoke_p50_ms: float
+    total_p50_ms: float
+
+
+def evaluate(runner: Runner, data: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:
+    """Classify every picture of `data`, in order, telling `on_outcome` of each.
+
+    A picture that fails counts in `failed` alone.
+    """
+    ranks: list[int] = []
+    times: list[tuple[float, float, float]] = []
+    for truth, outcome in zip(data.truth, runner.classify_each(data.paths, top=5), strict=True):
+        on_outcome(outcome)
+        if outcome.ok:
+            answer = outcome.get()
+            indexes = [p.index for p in answer.top]
+            ranks.append(indexes.index(truth) if truth in indexes else len(indexes))
+            times.append((answer.decode_ms, answer.invoke_ms, answer.total_ms))
+    n = len(ranks)
+    right, within = sum(r == 0 for r in ranks), sum(r < 5 for r in ranks)
+    low, high = wilson(right, n)
+    decode, invoke, total = (float(t) for t in np.median(times, axis=0)) if n else (math.nan,) * 3
+    return Evaluation(
+        runner.name, str(runner.model.runtime), runner.model.threads, n, len(data.paths) - n, data.skipped,
+        right / n if n else math.nan, low, high, within / n if n else math.nan, decode, invoke, total,
+    )  # fmt: skip
+
+
+def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % score interval for a proportion `right` of `n` (Wilson 1927); (nan, nan) for n = 0."""
+    if not n:
+        return math.nan, math.nan
+    p = right / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

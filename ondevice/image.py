@@ -1,0 +1,201 @@
+"""Pictures: from a path, bytes, an array or a Pillow image to 8-bit RGB or greyscale pixels of a model's input size."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from ondevice.errors import ImageError
+from ondevice.models.card import Input
+
+ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Image"
+
+# Pillow knows many more; some of them call other programs (EPS). Its JPEG opener opens MPO too.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+MAX_PIXELS = 50_000_000
+MAX_BYTES = 64 * 1024 * 1024
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises for malformed files, its warning included where warnings are errors.
+_BROKEN = (
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    MemoryError,
+    struct.error,
+)
+
+
+def pixels(source: ImageSource, wanted: Input, scaled_decode: bool = True) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The picture as uint8 [height, width, channels]: upright, centre-cropped, resized bilinearly with antialiasing.
+
+    Animations give their first frame; transparency lies on white. With `scaled_decode`, a JPEG is decoded at the
+    smallest of 1/1, 1/2, 1/4, 1/8 of its size that is no smaller than what the crop needs. Raises ImageError.
+    """
+    try:
+        image = _open(source)
+        try:
+            array = np.asarray(_decoded(image, source, wanted, scaled_decode))
+        finally:
+            if image is not source:
+                image.close()  # an error keeps its frames, and with them the open file
+    except _BROKEN as error:
+        raise ImageError(f"{describe(source)}: {_reason(error, source)}", source) from error
+    return array.reshape(wanted.height, wanted.width, wanted.channels)
+
+
+def describe(source: ImageSource) -> str:
+    """The source in a few words, for messages: its path, or what it is."""
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, bytes):
+        return f"{len(source)} bytes"
+    return f"array {source.shape}" if isinstance(source, np.ndarray) else "picture"
+
+
+def _open(source: ImageSource) -> Image.Image:
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{path}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
+        return Image.open(path, formats=FORMATS)
+    if isinstance(source, bytes):
+        if len(source) > MAX_BYTES:
+            raise ImageError(f"{describe(source)}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
+        return Image.open(io.BytesIO(source), formats=FORMATS)
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        _check_size(source, source)  # copying decodes
+        return source.copy() if hasattr(source, "filename") else source
+    raise ImageError(
+        f"{type(source).__name__} is no picture: give a path, bytes, a uint8 array or a Pillow image", source
+    )
+
+
+def _decoded(image: Image.Image, source: ImageSource, wanted: Input, scaled_decode: bool) -> Image.Image:
+    jpeg = image.format in ("JPEG", "MPO")
+    if not jpeg:
+        _check_size(image, source)
+        image.load()  # in full, and before looking at the orientation: loading turns a TIFF upright
+    turned = _orientation(image)
+    size = (wanted.height, wanted.width) if turned >= 5 else (wanted.width, wanted.height)
+    if jpeg:
+        if scaled_decode:
+            image.draft(None, (math.ceil(size[0] / wanted.crop), math.ceil(size[1] / wanted.crop)))
+        _check_size(image, source)
+    small = _fit(_eight_bit(image, source), size, wanted.crop)
+    if turned in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[turned])
+    return _flat(small, "L" if wanted.channels == 1 else "RGB")
+
+
+def _from_array(array: np.ndarray[Any, Any]) -> Image.Image:
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] in (1, 3, 4)
+    if array.dtype != np.uint8 or not (grey or colour) or not array.size:
+        raise ImageError(
+            f"array of {array.dtype} {array.shape}: give uint8 [height, width] or [height, width, 1, 3 or 4]", array
+        )
+    return Image.fromarray(array[:, :, 0] if colour and array.shape[2] == 1 else array)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Parsing EXIF costs as much as a small model's inference: a JPEG's header says whether there is any.
+    if image.format in ("JPEG", "MPO") and "exif" not in image.info:
+        return 1
+    try:
+        orientation = int(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:  # broken EXIF is no reason to refuse the picture
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _check_size(image: Image.Image, source: ImageSource) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{describe(source)}: {width} x {height} pixels; at most {MAX_PIXELS // 10**6} megapixels are decoded, "
+            "make it smaller first",
+            source,
+        )
+
+
+def _eight_bit(image: Image.Image, source: ImageSource) -> Image.Image:
+    """The whole picture in a mode that can be resized: L, RGB or RGBA, 8 bits a channel."""
+    mode = image.mode
+    if mode in ("PA", "LA", "La", "RGBa") or ("transparency" in image.info and mode in ("1", "L", "P", "RGB")):
+        return image.convert("RGBA")
+    if mode in ("L", "RGB", "RGBA"):
+        return image
+    if mode.startswith("I"):
+        values = np.asarray(image)
+        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    if mode == "F":
+        raise ImageError(
+            f"{describe(source)}: 32-bit float pixels have no fixed range; save it with 8 or 16 bits", source
+        )
+    return image.convert("L" if mode == "1" else "RGB")
+
+
+def _fit(image: Image.Image, size: tuple[int, int], crop: float) -> Image.Image:
+    """Centre crop, then resize, in one pass. The crop has the input's shape and keeps `crop` of what fits."""
+    width, height = image.size
+    scale = min(width / size[0], height / size[1]) * crop
+    left, top = (width - size[0] * scale) / 2, (height - size[1] * scale) / 2
+    return image.resize(size, Image.Resampling.BILINEAR, (left, top, width - left, height - top))
+
+
+def _flat(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "RGBA":
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _reason(error: BaseException, source: ImageSource) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder"
+    if isinstance(error, PermissionError):
+        return "may not be read (permission denied)"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"far too many pixels; at most {MAX_PIXELS // 10**6} megapixels are decoded, make it smaller first"
+    if isinstance(error, UnidentifiedImageError):
+        return _unidentified(source)
+    return f"cannot be decoded: {str(error) or type(error).__name__}"
+
+
+def _unidentified(source: ImageSource) -> str:
+    head = source[:16] if isinstance(source, bytes) else _head(Path(str(source)))
+    if not head:
+        return "is empty"
+    if head[4:8] == b"ftyp":
+        return "is HEIC, AVIF or a video; save it as JPEG or PNG"
+    return f"is no picture ({', '.join(FORMATS)} can be read)"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)

@@ -1,0 +1,105 @@
+"""Take a stranger's .tflite file: try it, see what it is, and add it to the zoo with a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ondevice import runtime, trial
+from ondevice.errors import ModelError, UsageError
+from ondevice.models import add as registry
+from ondevice.models import files, labels, metadata, zoo
+from ondevice.models.card import Card, Input
+from ondevice.runner import guess_input
+from ondevice.runtime import Model
+
+
+def add(  # noqa: PLR0913
+    file: Path,
+    name: str | None = None,
+    label_list: str | None = None,
+    value_range: tuple[float, float] | None = None,
+    crop: float = 0.875,
+    licence: str = "unknown",
+    force: bool = False,
+) -> zoo.Entry:
+    """Add `file` as `name`. label_list: `imagenet`, `digits` or a text file; value_range: what pixels 0 and 255 become.
+
+    What is not given is read from the file's metadata; a float model that has none needs its value_range. Raises
+    UsageError, ModelError, HostileModelError, CardError.
+    """
+    path = file.expanduser()
+    if not path.is_file():
+        raise ModelError(f"{file}: no such file", str(file))
+    checksum = files.sha256(path)
+    trial.ensure(path, checksum, runtime.get())
+    model = Model(path)
+    name = name or path.stem
+    embedded = metadata.read(path, model.classes)
+    list_name, lines, background = _labels(label_list, embedded, model, name)
+    try:
+        card = Card(
+            name=name,
+            family=name,
+            architecture="unknown",
+            precision=precision(model),
+            input=_input(model, embedded, value_range, crop),
+            labels=list_name,
+            size_bytes=path.stat().st_size,
+            sha256=checksum,
+            licence=licence,
+            source=f"added from {path.name}",
+            background=background,
+        )
+    except ValueError as error:
+        raise UsageError(f"{file}: {error}") from error
+    return registry.add(card, path, lines, force)
+
+
+def precision(model: Model) -> str:
+    """The precision that the file's tensors show."""
+    dtypes = model.tensor_dtypes()
+    if model.input.dtype != np.float32:
+        return str(model.input.dtype)
+    if np.dtype(np.float16) in dtypes:
+        return "fp16"
+    return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
+
+
+def _input(model: Model, embedded: metadata.Embedded, value_range: tuple[float, float] | None, crop: float) -> Input:
+    guess = guess_input(model, embedded)
+    mean, std = guess.mean, guess.std
+    if value_range is not None:
+        low, high = value_range
+        std = (255 / (high - low),)
+        mean = (-low * std[0],)
+    elif not model.input.scale and not embedded.mean:
+        raise UsageError(
+            f"{model.path} does not say what values it takes: give --range=-1,1 or --range 0,1 or --range 0,255"
+        )
+    return Input(guess.height, guess.width, guess.channels, mean, std, crop)
+
+
+def _labels(
+    wanted: str | None, embedded: metadata.Embedded, model: Model, name: str
+) -> tuple[str, tuple[str, ...], bool]:
+    """The card's label list, the lines to keep in a file of that name, and whether output 0 is background."""
+    lines = embedded.label_lines
+    if wanted is None and not lines:
+        raise UsageError(
+            f"{model.path} has no labels in it: give --labels imagenet, digits or a text file with one name a line"
+        )
+    bundled = wanted is not None and not Path(wanted).is_file()
+    found = labels.load(wanted) if wanted is not None else labels.parse(list(lines), str(model.path))
+    names = found.names
+    if names[0].lower() == "background":
+        names = names[1:]
+    if model.classes - len(names) not in (0, 1):
+        raise UsageError(
+            f"{model.path} has {model.classes} outputs, the label list {len(names)} names; they must agree"
+        )
+    if bundled:
+        return str(wanted), (), model.classes > len(names)
+    kept = tuple(f"{w} {n}" for w, n in zip(found.wnids, names, strict=True)) if found.wnids else names
+    return f"{name}.labels.txt", kept, model.classes > len(names)

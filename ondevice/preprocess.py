@@ -1,0 +1,59 @@
+"""From pixels to a model's input tensor: normalization and quantization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ondevice.image import ImageSource, pixels
+from ondevice.models.card import Input
+from ondevice.runtime import TensorSpec
+
+Array = np.ndarray[Any, Any]
+
+
+class Preprocessor:
+    """Turns a picture into the tensor for one model: `prepare(source)` gives `spec.shape` and `spec.dtype`.
+
+    The real value of a pixel is (pixel - mean) / std; a quantized input stores round(real / scale) + zero_point,
+    clipped to its dtype.
+    A pixel has 256 values, so quantization is a table made once.
+    """
+
+    def __init__(self, card_input: Input, spec: TensorSpec, channels_first: bool = False) -> None:
+        self.input, self._spec, self._channels_first = card_input, spec, channels_first
+        self._scale = np.float32(1) / np.asarray(card_input.std, np.float32)
+        self._offset = -np.asarray(card_input.mean, np.float32) * self._scale
+        self._table = self._quantized(np.arange(256)) if spec.dtype != np.float32 else None
+        self._identity = self._table is not None and np.array_equal(self._table, np.arange(256)[:, None])
+
+    def prepare(self, source: ImageSource, scaled_decode: bool = True) -> Array:
+        """The picture as this model's input tensor. Raises ImageError."""
+        return self.tensor(pixels(source, self.input, scaled_decode))
+
+    def tensor(self, image: Array) -> Array:
+        """uint8 [height, width, channels] as the model's input tensor."""
+        values = self._values(image)
+        if self._channels_first:
+            values = np.moveaxis(values, 2, 0)
+        return values.reshape(self._spec.shape)
+
+    def _values(self, image: Array) -> Array:
+        if self._identity:
+            return image
+        if self._table is None:
+            values: Array = np.multiply(image, self._scale, dtype=np.float32)
+            values += self._offset
+            return values
+        if self._table.shape[1] == 1:
+            return np.asarray(np.take(self._table[:, 0], image))
+        return np.asarray(self._table[image, np.arange(image.shape[2])])
+
+    def _quantized(self, values: Array) -> Array:
+        """The table [256, 1] or [256, channels] from pixel to stored value."""
+        real = (values[:, None] - np.asarray(self.input.mean)) / np.asarray(self.input.std)
+        limits = np.iinfo(self._spec.dtype)
+        stored = np.rint(real / (self._spec.scale or 1.0)) + self._spec.zero_point
+        clipped: Array = np.clip(stored, limits.min, limits.max).astype(self._spec.dtype)
+        return clipped

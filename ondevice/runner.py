@@ -1,0 +1,141 @@
+"""Run one model on this device: picture → tensor → inference → answer, every part timed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ondevice import runtime as runtimes
+from ondevice import trial
+from ondevice.answer import Answer, Outcome, Prediction
+from ondevice.errors import CardError, ImageError, ModelError, UsageError
+from ondevice.image import ImageSource, describe
+from ondevice.models import files, labels, metadata, zoo
+from ondevice.models.card import Input
+from ondevice.preprocess import Preprocessor
+from ondevice.runtime import Model
+
+
+class Runner:
+    """Classifies pictures with one model.
+
+    >>> runner = Runner("digits_m_int8", threads=2)
+    >>> runner.classify("photo.png").label
+
+    model: a name in the zoo, or the path of a .tflite file; a zoo model is recognised by its checksum wherever it lies.
+    An unknown file is tried in a child process first. threads: the runtime's threads, 1 or more. runtime: one of
+    `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode: see `ondevice.image.pixels`.
+    Raises ModelError, CardError, UsageError, MissingError. Not safe for several threads at once: take one a thread.
+    """
+
+    def __init__(
+        self, model: str | Path, threads: int = 1, runtime: str | None = None, scaled_decode: bool = True
+    ) -> None:
+        path, self.entry = _identify(str(model))
+        self.card = self.entry.card if self.entry else None
+        if self.entry is None or self.entry.origin == "added":
+            trial.ensure(path, files.sha256(path), runtimes.get(runtime))
+        self.model = Model(path, threads, runtime)
+        self.name = self.card.name if self.card else path.stem
+        self.input, self.labels, self.background = _described(self.model, self.entry, path)
+        self.assumed_range = self.card is None and self.input == Input(*_size(self.model))
+        self.scaled_decode = scaled_decode
+        self._preprocess = Preprocessor(self.input, self.model.input, self.model.channels_first)
+        self._runtime = str(self.model.runtime)
+
+    def classify(self, image: ImageSource, top: int = 5) -> Answer:
+        """The best `top` classes of one picture. Raises ImageError, ModelError, UsageError."""
+        start = perf_counter()
+        tensor = self._preprocess.prepare(image, self.scaled_decode)
+        ready = perf_counter()
+        stored = self.model.invoke(tensor)
+        done = perf_counter()
+        best = self.best(stored, top)
+        end = perf_counter()
+        spans = (ready - start) * 1e3, (done - ready) * 1e3, (end - start) * 1e3
+        return Answer(best, self.name, self._runtime, self.model.threads, *spans)
+
+    def classify_each(self, images: Iterable[ImageSource], top: int = 5) -> Iterator[Outcome]:
+        """An outcome for every picture, in order; one that cannot be read costs itself alone."""
+        for image in images:
+            try:
+                yield Outcome(describe(image), self.classify(image, top))
+            except ImageError as error:
+                yield Outcome(describe(image), error)
+
+    def best(self, stored: np.ndarray[Any, Any], top: int) -> tuple[Prediction, ...]:
+        """The best `top` of a raw output [classes], equal scores in the order of their index."""
+        if top < 1:
+            raise UsageError(f"top must be 1 or more, not {top}")
+        if self.background:
+            stored = stored[1:]
+        kth = max(stored.size - top, 0)
+        likely = np.flatnonzero(stored >= np.partition(stored, kth)[kth])
+        scores = self.model.dequantize(stored[likely])
+        order = np.argsort(-scores, kind="stable")[:top]
+        names = self.labels.names
+        return tuple(
+            Prediction(i, names[i], s) for i, s in zip(likely[order].tolist(), scores[order].tolist(), strict=True)
+        )
+
+
+def _identify(model: str) -> tuple[Path, zoo.Entry | None]:
+    """The file, and the zoo entry whose checksum it has. A named model that has another one is refused."""
+    path, named = zoo.locate(model)
+    checksum = files.sha256(path)
+    if named is not None and named.card.sha256 != checksum:
+        again = (
+            f"get it again with `ondevice models pull {named.card.name} --force`"
+            if named.card.downloadable
+            else "add it again"
+        )
+        raise ModelError(f"{named.card.name}: {path} is not the file that its card describes; {again}", named.card.name)
+    return path, named or zoo.recognise(checksum)
+
+
+def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool]:
+    """The input, the classes, and whether output 0 is background: from the card, else from the file."""
+    if entry is None:
+        embedded = metadata.read(path, model.classes)
+        names = embedded.label_lines or tuple(f"class {i}" for i in range(model.classes))
+        background = names[0].lower() == "background"
+        return guess_input(model, embedded), labels.Labels(str(path), names[background:]), background
+    card = entry.card
+    height, width, channels = _size(model)
+    if (card.input.height, card.input.width, card.input.channels) != (height, width, channels):
+        raise CardError(
+            f"{entry.card_path}: the model's input is {height} x {width} x {channels}, the card says otherwise",
+            str(path),
+        )
+    listed = labels.load(card.labels, entry.card_path.parent)
+    if len(listed) + card.background != model.classes:
+        raise CardError(
+            f"{entry.card_path}: the model has {model.classes} outputs, label list '{card.labels}' {len(listed)} names"
+            + " and a background" * card.background,
+            str(path),
+        )
+    return card.input, listed, card.background
+
+
+def guess_input(model: Model, embedded: metadata.Embedded) -> Input:
+    """How to feed a file that has no card: as its metadata says, else pixels as stored values, else [-1, 1]."""
+    height, width, channels = _size(model)
+    spec = model.input
+    if embedded.mean and embedded.std:
+        try:
+            return Input(height, width, channels, embedded.mean, embedded.std)
+        except ValueError as error:
+            raise ModelError(f"{model.path}: its metadata is malformed: {error}", str(model.path)) from error
+    if spec.scale:
+        darkest = 128 if spec.dtype == np.int8 else 0
+        return Input(height, width, channels, (spec.zero_point + darkest,), (1 / spec.scale,))
+    return Input(height, width, channels)
+
+
+def _size(model: Model) -> tuple[int, int, int]:
+    _, a, b, c = model.input.shape
+    return (b, c, a) if model.channels_first else (a, b, c)

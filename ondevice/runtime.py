@@ -1,0 +1,168 @@
+"""One face over the three packages that run .tflite files: LiteRT, tflite-runtime and TensorFlow."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ondevice.errors import MissingError, ModelError, UsageError
+
+# In the order of preference. TensorFlow last: it takes seconds to import.
+_MODULES = {
+    "litert": ("ai_edge_litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite-runtime": ("tflite_runtime", "tflite_runtime.interpreter", "tflite-runtime"),
+    "tensorflow": ("tensorflow", "tensorflow.lite", "tensorflow"),
+}
+RUNTIMES = tuple(_MODULES)
+
+# Threads past this help no CNN on any CPU, and thousands exhaust the process.
+MAX_THREADS = 256
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A TFLite runtime: its name (one of RUNTIMES), the distribution's version, and its Interpreter class."""
+
+    name: str
+    version: str
+    interpreter: Any
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@functools.cache
+def get(name: str | None = None) -> Runtime:
+    """The runtime called `name`, or the first that is installed. Raises MissingError or UsageError."""
+    if name is not None and name not in _MODULES:
+        raise UsageError(f"no runtime '{name}': choose {', '.join(RUNTIMES)}")
+    wanted = RUNTIMES if name is None else (name,)
+    for candidate in wanted:
+        package, module, distribution = _MODULES[candidate]
+        if importlib.util.find_spec(package):
+            return Runtime(candidate, _version(package, distribution), importlib.import_module(module).Interpreter)
+    raise MissingError(_how_to_install(name))
+
+
+def version(name: str) -> str:
+    """The installed version of the runtime called `name`; empty where it is not installed."""
+    package, _, distribution = _MODULES[name]
+    return _version(package, distribution) if importlib.util.find_spec(package) else ""
+
+
+def _version(package: str, distribution: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # Termux's python-tflite-runtime, or tensorflow-cpu: no such distribution
+        return str(getattr(importlib.import_module(package), "__version__", "unknown"))
+
+
+def _how_to_install(name: str | None) -> str:
+    from ondevice import host
+
+    if name is None and host.is_termux():
+        return (
+            "no TFLite runtime: run `pkg install python-tflite-runtime`, and make the venv with --system-site-packages"
+        )
+    distribution = _MODULES[name or "litert"][2]
+    return f"the runtime {name or 'for .tflite files'} is not installed: run `pip install {distribution}`"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One end of a model: its shape, dtype and quantization (real = (stored - zero_point) * scale; scale 0: none)."""
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    @classmethod
+    def of(cls, detail: dict[str, Any]) -> TensorSpec:
+        """From an entry of the interpreter's get_input_details or get_output_details."""
+        scale, zero_point = detail["quantization"]
+        shape = tuple(int(n) for n in detail["shape"])
+        return cls(int(detail["index"]), shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+
+
+class Model:
+    """A .tflite image classifier, loaded: one picture's tensor in, one score a class out.
+
+    `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3. Not safe for several threads at once: take one a thread.
+    Raises ModelError where the file is malformed or no image classifier, UsageError for an impossible thread count.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1, runtime: str | None = None) -> None:
+        if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"threads must be a whole number from 1 to {MAX_THREADS}, not {threads}")
+        self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
+        try:
+            self._interpreter = self.runtime.interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise ModelError(f"{path}: {self.runtime} cannot load it: {_first_line(error)}", str(path)) from error
+        self.input = self._only(self._interpreter.get_input_details(), "input")
+        self.output = self._only(self._interpreter.get_output_details(), "output")
+        self._check()
+
+    @property
+    def classes(self) -> int:
+        """How many scores `invoke` gives."""
+        return int(np.prod(self.output.shape))
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the input is [1, C, H, W], as PyTorch exports have it."""
+        return self.input.shape[3] not in (1, 3)
+
+    def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [classes]."""
+        try:
+            self._interpreter.set_tensor(self.input.index, tensor)
+            self._interpreter.invoke()
+            stored: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.output.index)
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.path}: inference failed: {_first_line(error)}", str(self.path)) from error
+        return stored.reshape(-1)
+
+    def dequantize(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Output values as real numbers, float32."""
+        if not self.output.scale:
+            return stored.astype(np.float32, copy=False)
+        return (stored.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
+
+    def tensor_dtypes(self) -> set[np.dtype[Any]]:
+        """The dtypes of all tensors in the file, weights included."""
+        return {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
+
+    def _only(self, details: list[dict[str, Any]], end: str) -> TensorSpec:
+        if len(details) != 1:
+            raise self._unfit(f"it has {len(details)} {end}s, an image classifier has one")
+        return TensorSpec.of(details[0])
+
+    def _check(self) -> None:
+        shape = self.input.shape
+        if len(shape) != 4 or shape[0] != 1 or not {1, 3} & {shape[1], shape[3]} or min(shape) < 1:
+            raise self._unfit(f"its input is {list(shape)}, not [1, height, width, 3 or 1]")
+        for end in (self.input, self.output):
+            if end.dtype not in (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8)):
+                raise self._unfit(f"its tensors are {end.dtype}, not float32, uint8 or int8")
+        if self.classes < 2 or max(self.output.shape, default=0) != self.classes:
+            raise self._unfit(f"its output is {list(self.output.shape)}, not [1, classes]")
+
+    def _unfit(self, reason: str) -> ModelError:
+        return ModelError(f"{self.path}: not an image classifier: {reason}", str(self.path))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
