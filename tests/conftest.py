@@ -1,0 +1,62 @@
+"""Shared fixtures: the test data, a home of its own for every test, and copies of bundled models."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ondevice.models import zoo
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Cache and data folders of the test's own."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("ONDEVICE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data() -> Path:
+    """The folder of real models and photos; the test is skipped where there is none."""
+    folder = Path(os.environ.get("ONDEVICE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no test data: set ONDEVICE_TEST_DATA to the folder with tflite/ and imagenet/")
+    return folder
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Path:
+    """A good .tflite file, float32 [1, H, W, 1] to [1, 10], that no card knows: appended bytes change its checksum."""
+    path = tmp_path / "stranger.tflite"
+    path.write_bytes(zoo.find("digits_xs_fp32").path.read_bytes() + bytes(16))
+    return path
+
+
+@pytest.fixture
+def sample() -> Path:
+    """A bundled picture."""
+    return min(zoo.samples_dir().glob("7/*.png"))
+
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs `ondevice` as a process of its own, as a user does, and hands back what it printed and its exit status."""
+
+    def run(*arguments: object, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "ondevice", *map(str, arguments)],
+            input=stdin, capture_output=True, timeout=300, check=False, env={**os.environ, **environment},
+        )  # fmt: skip
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

@@ -1,0 +1,94 @@
+"""Imports point down only: the table below, checked against the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEAVES = {"ondevice.errors", "ondevice._version"}
+# Package → the packages whose modules it may import, besides itself and the leaves.
+ALLOWED = {
+    "ondevice.models": set(),
+    "ondevice": {"ondevice.models"},
+    "ondevice.converters": {"ondevice.models", "ondevice"},
+    "ondevice.cli": {"ondevice.models", "ondevice", "ondevice.converters"},
+}
+FOLDERS = {"ondevice.models": "models", "ondevice": "ondevice", "ondevice.converters": "converters"}
+FOLDERS["ondevice.cli"] = "ondevice/cli"
+# What a device does not have; only imported inside the functions that need it.
+HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "starlette", "requests", "rich"}
+
+
+def sources(package: str) -> list[Path]:
+    # `python -m ondevice` is the command line's door, though it must stand in the package.
+    return sorted(p for p in (ROOT / FOLDERS[package]).glob("*.py") if p.name != "__main__.py")
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The full names of all imported modules, with `from a import b` as both a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return names
+
+
+def package_of(name: str) -> str | None:
+    """The longest package of the table that holds this module."""
+    return max((p for p in ALLOWED if name == p or name.startswith(p + ".")), key=len, default=None)
+
+
+def violations(package: str, source: str) -> list[str]:
+    allowed = ALLOWED[package] | {package}
+    found = []
+    for name in imported(ast.parse(source)):
+        # `from ondevice import x` names the package only on the way to x, or to a name that __init__ exports.
+        if name in LEAVES or any(name.startswith(leaf + ".") for leaf in LEAVES) or name == "ondevice":
+            continue
+        owner = package_of(name)
+        if owner is not None and owner not in allowed:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_only_point_down(package: str) -> None:
+    found = {str(path): violations(package, path.read_text()) for path in sources(package)}
+    assert sources(package)
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("ondevice.models", "from ondevice.runner import Runner"),
+        ("ondevice.models", "from ondevice import runner"),
+        ("ondevice", "from ondevice.cli import console"),
+        ("ondevice", "import ondevice.converters.export"),
+        ("ondevice.converters", "from ondevice.cli.console import note"),
+    ],
+)
+def test_an_import_that_points_up_is_found(package: str, line: str) -> None:
+    assert violations(package, f"def f():\n    {line}\n") != []
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_heavy_packages_are_imported_where_they_are_used(package: str) -> None:
+    for path in sources(package):
+        top_level = ast.Module([n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef)], [])
+        statements = [n for n in top_level.body if isinstance(n, ast.Import | ast.ImportFrom)]
+        names = {name.split(".")[0] for node in statements for name in imported(node)}
+        assert names & HEAVY == set(), path
+
+
+def test_every_folder_is_listed_for_the_wheel() -> None:
+    import tomllib
+
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    assert listed == set(ALLOWED)

@@ -1,0 +1,111 @@
+"""The wheel: one import name, the right requirements on each platform, small, typed."""
+
+from __future__ import annotations
+
+import email
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
+    """The wheel, built from a copy of the project."""
+    source = tmp_path_factory.mktemp("source") / "ondevice"
+    hidden = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, source, ignore=hidden)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(source)]
+    subprocess.run(command, check=True, capture_output=True)
+    with zipfile.ZipFile(next(out.glob("*.whl"))) as built:
+        yield built
+
+
+@pytest.fixture
+def requirements(wheel: zipfile.ZipFile) -> list[Requirement]:
+    name = next(n for n in wheel.namelist() if n.endswith("METADATA"))
+    metadata = email.message_from_bytes(wheel.read(name))
+    return [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
+
+
+PLATFORMS = {
+    "x86_64": ("linux", "x86_64", "3.11", {"ai-edge-litert"}, ""),
+    "aarch64": ("linux", "aarch64", "3.13", {"ai-edge-litert"}, ""),
+    "armv7l": ("linux", "armv7l", "3.11", {"tflite-runtime"}, "<2"),
+    "armv7l by linux32 on a 64-bit kernel": ("linux", "armv8l", "3.11", {"tflite-runtime"}, "<2"),
+    "macOS arm64": ("darwin", "arm64", "3.13", {"ai-edge-litert"}, ""),
+    "Termux": ("android", "aarch64", "3.13", set(), ""),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_each_platform_gets_its_runtime(requirements: list[Requirement], platform: str) -> None:
+    system, machine, python, runtimes, numpy_limit = PLATFORMS[platform]
+    environment = {
+        "sys_platform": system,
+        "platform_machine": machine,
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "extra": "",
+    }
+    here = [r for r in requirements if r.marker is None or r.marker.evaluate(environment)]
+    names = {r.name for r in here}
+    assert names & {"ai-edge-litert", "tflite-runtime", "tensorflow"} == runtimes
+    assert names - runtimes == {"numpy", "pillow", "requests", "typer"}
+    assert [str(r.specifier) for r in here if r.name == "numpy" and "<" in str(r.specifier)] == [numpy_limit] * bool(
+        numpy_limit
+    )
+
+
+def test_typer_stays_below_the_one_that_needs_pydantic(requirements: list[Requirement]) -> None:
+    assert "0.29.0" not in next(r.specifier for r in requirements if r.name == "typer")
+
+
+def test_the_wheel_installs_one_import_name(wheel: zipfile.ZipFile) -> None:
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"ondevice"}
+
+
+def test_the_wheel_has_models_samples_labels_and_types(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    for needed in (
+        "models/digits/digits_xs_fp32.tflite",
+        "models/labels/imagenet.txt",
+        "py.typed",
+        "converters/family.py",
+    ):
+        assert f"ondevice/{needed}" in names
+    assert sum(name.startswith("ondevice/models/digits/samples/") for name in names) >= 100
+
+
+def test_the_wheel_is_small(wheel: zipfile.ZipFile) -> None:
+    bundled = [i.file_size for i in wheel.infolist() if "/models/digits/" in i.filename]
+    assert sum(bundled) <= 4_000_000
+
+
+def test_the_type_check_sees_every_package(tmp_path: Path) -> None:
+    source = tmp_path / "ondevice"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", ".*_cache"))
+    for planted in ("models/zoo.py", "ondevice/image.py", "ondevice/cli/run.py"):
+        with (source / planted).open("a") as file:
+            file.write('\nPLANTED: int = "no int"\n')
+    done = subprocess.run(
+        ["sh", str(source / "scripts" / "typecheck")],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "BIN": str(Path(sys.executable).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert {line.split(":")[0] for line in done.stdout.splitlines() if "[assignment]" in line} == {
+        "ondevice/models/zoo.py",
+        "ondevice/image.py",
+        "ondevice/cli/run.py",
+    }
