@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +54,8 @@ def find(name: str) -> Entry:
     """The model called `name`. Raises UnknownModelError with the nearest names."""
     for entry in _entries(name) if name and set(name).isdisjoint("*?[/\\") else ():
         return entry
+    import difflib
+
     names = [entry.card.name for entry in entries()]
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     hint = f"did you mean {', '.join(nearest)}?" if nearest else "`ondevice models list` shows all"

@@ -16,7 +16,7 @@ class Prediction(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """What a model said of one picture, and how long each part took.
 
@@ -49,7 +49,7 @@ class Answer:
         return self.top[0].score
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """One picture of a batch: its name, and its answer or the error that it alone costs."""
 

@@ -12,7 +12,11 @@ _REQUIREMENT = re.compile(r"""(?P<name>[A-Za-z0-9._-]+)(?P<versions>[^;]*);.*ext
 def requirements() -> dict[str, list[str]]:
     """For each extra its requirements, as pip takes them. Empty where the package is not installed."""
     found: dict[str, list[str]] = {}
-    for line in metadata.requires(DISTRIBUTION) or []:
+    try:
+        lines = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        return found
+    for line in lines:
         if match := _REQUIREMENT.match(line):
             found.setdefault(match["extra"], []).append(match["name"] + match["versions"].strip())
     return found

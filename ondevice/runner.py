@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,10 +14,13 @@ from ondevice import trial
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.errors import CardError, ImageError, ModelError, UsageError
 from ondevice.image import ImageSource, describe
-from ondevice.models import files, labels, metadata, zoo
+from ondevice.models import files, labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.runtime import Model
+
+if TYPE_CHECKING:
+    from ondevice.models.metadata import Embedded
 
 
 class Runner:
@@ -71,6 +74,8 @@ class Runner:
         """The best `top` of a raw output [classes], equal scores in the order of their index."""
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top}")
+        if stored.dtype.kind == "f" and np.isnan(stored).any():
+            raise ModelError(f"{self.model.path}: one of its scores is not a number (NaN)", str(self.model.path))
         if self.background:
             stored = stored[1:]
         kth = max(stored.size - top, 0)
@@ -100,6 +105,8 @@ def _identify(model: str) -> tuple[Path, zoo.Entry | None]:
 def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool]:
     """The input, the classes, and whether output 0 is background: from the card, else from the file."""
     if entry is None:
+        from ondevice.models import metadata
+
         embedded = metadata.read(path, model.classes)
         names = embedded.label_lines or tuple(f"class {i}" for i in range(model.classes))
         background = names[0].lower() == "background"
@@ -121,7 +128,7 @@ def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input
     return card.input, listed, card.background
 
 
-def guess_input(model: Model, embedded: metadata.Embedded) -> Input:
+def guess_input(model: Model, embedded: Embedded) -> Input:
     """How to feed a file that has no card: as its metadata says, else pixels as stored values, else [-1, 1]."""
     height, width, channels = _size(model)
     spec = model.input

@@ -17,7 +17,7 @@ from ondevice.errors import MissingError, ModelError, UsageError
 _MODULES = {
     "litert": ("ai_edge_litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
     "tflite-runtime": ("tflite_runtime", "tflite_runtime.interpreter", "tflite-runtime"),
-    "tensorflow": ("tensorflow", "tensorflow.lite", "tensorflow"),
+    "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
 }
 RUNTIMES = tuple(_MODULES)
 
@@ -57,12 +57,15 @@ def version(name: str) -> str:
 
 
 def _version(package: str, distribution: str) -> str:
+    if package != "tensorflow" and (known := getattr(importlib.import_module(package), "__version__", "")):
+        return str(known)
+    # Slower than asking the package, but importing TensorFlow takes seconds.
     from importlib import metadata
 
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:  # Termux's python-tflite-runtime, or tensorflow-cpu: no such distribution
-        return str(getattr(importlib.import_module(package), "__version__", "unknown"))
+    except metadata.PackageNotFoundError:  # tensorflow-cpu and the like
+        return str(importlib.import_module(package).__version__)
 
 
 def _how_to_install(name: str | None) -> str:

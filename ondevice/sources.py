@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,10 +73,13 @@ def labelled(folder: Path, labels: Labels) -> Labelled:
 
 
 def _by_wnid(table: Path, labels: Labels) -> dict[str, int]:
+    import csv
+
     try:
         with table.open(newline="", encoding="utf-8") as file:
-            rows = [(int(index), wnid) for index, wnid, *_ in csv.reader(file) if index.strip().isdigit()]
-    except (ValueError, UnicodeDecodeError) as error:
+            filled = (row for row in csv.reader(file) if row)
+            rows = [(int(index), wnid) for index, wnid, *_ in filled if index.strip().isdigit()]
+    except (ValueError, csv.Error) as error:  # ValueError: no UTF-8, too
         raise UsageError(f"{table}: its rows must be index, wnid, name: {error}") from error
     index_of = {wnid: index for index, wnid in rows}
     if sorted(index_of.values()) != list(range(len(labels))):

@@ -6,8 +6,6 @@ A file that passed is remembered by checksum and runtime in the user's cache.
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,6 +31,9 @@ def ensure(path: Path, checksum: str, runtime: Runtime) -> None:
 
 
 def _try_in_child(path: Path, runtime: Runtime) -> None:
+    import signal
+    import subprocess
+
     command = [sys.executable, "-m", "ondevice.trial", str(path), runtime.name]
     try:
         child = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)

@@ -1,7 +1,8 @@
-"""The command line. A command's own imports happen when it runs, so that each starts as fast as it can."""
+"""The command line. Only what the command at hand needs is imported, so that each starts as fast as it can."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import warnings
@@ -10,7 +11,6 @@ from typing import Annotated
 import typer
 
 from ondevice._version import __version__
-from ondevice.cli import demo, doctor, evaluate, models, run
 from ondevice.errors import OnDeviceError, UsageError
 
 app = typer.Typer(
@@ -22,11 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo.demo)
-app.command()(run.run)
-app.command()(evaluate.evaluate)
-app.add_typer(models.app, name="models")
-app.command()(doctor.doctor)
+# Each is a module here with a function, or an app of its own, of that name.
+COMMANDS = ("demo", "run", "evaluate", "models", "doctor")
 
 # Typer bundles its click from some version on: the class of all its errors is found through what typer exports.
 _ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -52,6 +49,7 @@ def _global_options(
 
 def main() -> None:
     """Run the command line: errors are one line on standard error; exit status 1, or 2 for wrong usage."""
+    _register(sys.argv[1:2])
     # We have a pixel limit of our own, and report it as an error.
     warnings.filterwarnings("ignore", module="PIL")
     try:
@@ -70,6 +68,16 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         status = _fail("interrupted", 130, None)
     sys.exit(status)
+
+
+def _register(first: list[str]) -> None:
+    """Add the command that is called, or all, where it is help or a typing error that has to know them."""
+    for name in first if first and first[0] in COMMANDS else COMMANDS:
+        module = importlib.import_module(f"ondevice.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command()(getattr(module, name))
 
 
 def _fail(message: str, status: int, error: BaseException | None) -> int:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import dataclasses
 import enum
-import io
-import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +31,10 @@ def emit(records: Sequence[Record], form: Format) -> None:
     """Print flat records with the same keys: as an aligned table, a JSON list, JSON lines or CSV."""
     if form is Format.TABLE:
         print(table(records))
-    elif form is Format.JSON:
+        return
+    import json
+
+    if form is Format.JSON:
         print(json.dumps([plain(r) for r in records], indent=2))
     elif form is Format.JSONL:
         for record in records:
@@ -74,13 +72,13 @@ def printable(text: str) -> str:
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """The record with times and fractions rounded to what was measured, and NaN, which JSON lacks, as null."""
+    """The record with fractions and times rounded to what was measured; NaN and infinity, which JSON lacks, as null."""
     return {key: _rounded(value) for key, value in record.items()}
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return None if math.isnan(value) else round(value, 6)
+        return round(value, 6) if math.isfinite(value) else None
     if isinstance(value, dict):
         return plain(value)
     return [_rounded(v) for v in value] if isinstance(value, list | tuple) else value
@@ -88,6 +86,9 @@ def _rounded(value: Any) -> Any:
 
 def comma_separated(records: Sequence[Record]) -> str:
     """CSV with a heading; empty text for no records."""
+    import csv
+    import io
+
     out = io.StringIO()
     if records:
         writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
@@ -98,7 +99,7 @@ def comma_separated(records: Sequence[Record]) -> str:
 
 def as_record(value: Any) -> dict[str, Any]:
     """A dataclass as a flat record."""
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 @contextlib.contextmanager
@@ -121,19 +122,22 @@ def progress(total: int, what: str, unit: str = "") -> Iterator[Callable[[int], 
 def quiet_runtime() -> Iterator[None]:
     """Keep the runtime's INFO lines, which native code writes to descriptor 2, off the screen; pass on the rest."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        saved = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            kept.seek(0)
-            _pass_on(kept.read().decode(errors="replace").splitlines())
+    reader, writer = os.pipe()
+    # Nobody reads until the runtime is done: where it says more than a pipe holds, the rest is dropped.
+    os.set_blocking(writer, False)
+    saved = os.dup(2)
+    os.dup2(writer, 2)
+    os.close(writer)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        with os.fdopen(reader, encoding="utf-8", errors="replace") as kept:
+            _pass_on(kept)
 
 
 def _pass_on(lines: Iterable[str]) -> None:
     for line in lines:
         if line.strip() and not line.startswith("INFO:"):
-            print(line, file=sys.stderr)
+            print(line.rstrip(), file=sys.stderr)

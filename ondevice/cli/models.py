@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +30,9 @@ def list_(form: OutputFormat = Format.TABLE) -> None:
 @app.command()
 def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
     """Show a model's card."""
+    import dataclasses
+    import json
+
     from ondevice.models import zoo
 
     entry = zoo.find(name)

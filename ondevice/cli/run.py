@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,14 +76,15 @@ def _print(outcomes: Iterator[Outcome], form: Format) -> int:
         return sum(_print_line(outcome) for outcome in outcomes)
     everything = list(outcomes)
     if form is Format.JSON:
-        print(json.dumps([console.plain(record(outcome)) for outcome in everything], indent=2))
+        console.emit([record(outcome) for outcome in everything], form)
     else:
         console.emit([row for outcome in everything for row in _rows(outcome, form)], form)
     return sum(not outcome.ok for outcome in everything)
 
 
 def _print_line(outcome: Outcome) -> bool:
-    print(json.dumps(console.plain(record(outcome))), flush=True)
+    console.emit([record(outcome)], Format.JSONL)
+    sys.stdout.flush()
     return not outcome.ok
 
 
