@@ -16,7 +16,7 @@ from ondevice.models import files
 from ondevice.errors import CardError
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "int8", "uint8")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -93,7 +93,7 @@ class Card:
     accuracy: Accuracy | None = None
 
     def __post_init__(self) -> None:
-        _require(bool(_NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")
+        _require(bool(NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")
         _require(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
         _require(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 lower-case hex digits")
         _require(type(self.size_bytes) is int and self.size_bytes > 0, "size_bytes is a positive whole number")
@@ -116,7 +116,7 @@ class Card:
         """Read and validate a card. Raises CardError with the file and what is wrong in it."""
         try:
             return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        except (OSError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise CardError(f"{path}: {error}", str(path)) from error
 
     @classmethod
@@ -136,7 +136,7 @@ class Card:
         for section in (k for k, v in plain.items() if isinstance(v, dict)):
             lines += ["", f"[{section}]", *_toml({k: v for k, v in plain[section].items() if v is not None})]
         with files.replacing(path) as out:
-            out.write("\n".join([*lines, ""]).encode())
+            out.write("\n".join([*lines, ""]).encode(errors="replace"))
 
 
 def _require(holds: bool, rule: str) -> None:
@@ -150,7 +150,7 @@ def _build(kind: type[Any], table: Any, where: str) -> Any:
         raise ValueError(f"[{where}] is missing")
     fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
     if unknown := sorted(set(table) - set(fields)):
-        raise ValueError(f"unknown field '{unknown[0]}' in {where}")
+        raise ValueError(f"unknown field {unknown[0]!r} in {where}")
     for name, value in table.items():
         _require(_fits(value, fields[name]), f"{name} in {where} must be {fields[name]}, not {value!r}")
     return kind(**table)
@@ -175,4 +175,5 @@ def _fits(value: Any, annotation: str) -> bool:
 
 def _toml(table: dict[str, Any]) -> list[str]:
     """`key = value` lines. JSON's strings, numbers, booleans and lists are TOML's too, but for the DEL character."""
-    return [f"{key} = {json.dumps(value).replace(chr(127), '')}" for key, value in table.items()]
+    plain = {key: json.dumps(value, ensure_ascii=False) for key, value in table.items()}
+    return [f"{key} = {value}".replace("\x7f", "\\u007f") for key, value in plain.items()]

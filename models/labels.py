@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,21 +32,18 @@ class Labels:
         return column.index(key) if key in column else None
 
 
-@functools.cache
 def load(name: str, folder: Path | None = None) -> Labels:
     """Read a label list: `imagenet` or `digits`, or a text file in `folder` with one name a line.
 
     A line may begin with a WordNet id (`n01440764 tench`); then all lines must. Raises CardError.
     """
-    path = _LISTS / f"{name}.txt"
-    if not path.is_file():
-        path = (folder or Path()) / name
+    known = sorted(p.stem for p in _LISTS.glob("*.txt"))
+    path = _LISTS / f"{name}.txt" if name in known else (folder or Path()) / name
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        known = ", ".join(sorted(p.stem for p in _LISTS.glob("*.txt")))
+    except (OSError, ValueError) as error:
         raise CardError(
-            f"no label list '{name}': {error}; give {known}, or a text file with one name a line", name
+            f"no label list '{name}': {error}; give {', '.join(known)}, or a text file with one name a line", name
         ) from error
     return parse(lines, str(path))
 

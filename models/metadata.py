@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,11 +42,15 @@ def _label_lines(path: Path, classes: int) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
-                if info.filename.endswith(".txt") and info.file_size <= _LARGEST_LABEL_FILE:
-                    lines = archive.read(info).decode().splitlines()
-                    if len(lines) == classes:
-                        return tuple(lines)
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError, ValueError, RuntimeError, EOFError):
+                if not info.filename.endswith(".txt") or info.file_size > _LARGEST_LABEL_FILE:
+                    continue
+                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    continue  # bz2 and LZMA unpack without bounds
+                with archive.open(info) as file:
+                    lines = file.read(info.file_size).decode().splitlines()  # a bound: there may be more than it says
+                if len(lines) == classes:
+                    return tuple(lines)
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
         return ()
     return ()
 

@@ -47,7 +47,7 @@ def pull(entry: Entry, source: str | None = None, force: bool = False, on_bytes:
 
 def _fetch(card: Card, source: str | None, path: Path, on_bytes: OnBytes) -> None:
     if source is not None and not source.startswith(("http://", "https://")):
-        _copy(card, Path(source).expanduser() / card.file_name, path, on_bytes)
+        _copy(card, Path(source) / card.file_name, path, on_bytes)
         return
     url = card.source if source is None else f"{source.rstrip('/')}/{card.file_name}"
     for attempt in range(1, _TRIES + 1):
@@ -65,10 +65,10 @@ def _fetch(card: Card, source: str | None, path: Path, on_bytes: OnBytes) -> Non
 
 def _copy(card: Card, origin: Path, path: Path, on_bytes: OnBytes) -> None:
     try:
-        file = origin.open("rb")
-    except OSError as error:
+        file = origin.expanduser().open("rb")
+    except (OSError, RuntimeError) as error:
         raise DownloadError(
-            f"{origin}: {(error.strerror or 'cannot be read').lower()}; "
+            f"{origin}: {(getattr(error, 'strerror', None) or 'cannot be read').lower()}; "
             f"--from takes a folder that holds {card.file_name}, or a URL",
             str(origin),
         ) from error
@@ -110,10 +110,10 @@ def _receive(card: Card, pieces: Iterator[bytes], origin: str, path: Path, on_by
         with files.replacing(path) as out:
             for piece in pieces:
                 size += len(piece)
+                on_bytes(len(piece))
                 _no_longer(size, card, origin)
                 digest.update(piece)
                 out.write(piece)
-                on_bytes(len(piece))
             _verify(card, size, digest.hexdigest(), origin)
     except BaseException:
         on_bytes(-size)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ondevice.models import files
-from ondevice.models.card import Card
+from ondevice.models.card import NAME, Card
 
 from ondevice.errors import CardError, ModelError, UnknownModelError
 
@@ -52,7 +52,7 @@ def entries() -> list[Entry]:
 
 def find(name: str) -> Entry:
     """The model called `name`. Raises UnknownModelError with the nearest names."""
-    for entry in _entries(name) if name and set(name).isdisjoint("*?[/\\") else ():
+    for entry in _entries(name) if NAME.fullmatch(name) else ():
         return entry
     import difflib
 
@@ -64,9 +64,12 @@ def find(name: str) -> Entry:
 
 def locate(model: str) -> tuple[Path, Entry | None]:
     """The file for a zoo name or a path, and its zoo entry where it was named. Raises ModelError."""
-    path = Path(model).expanduser()
-    if path.is_file():
-        return path, None
+    try:
+        path = Path(model).expanduser()
+        if path.is_file():
+            return path, None
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{model}: {(getattr(error, 'strerror', None) or str(error)).lower()}", model) from error
     if path.suffix == ".tflite" or len(path.parts) > 1:
         raise ModelError(f"{model}: {'is a folder, not a .tflite file' if path.is_dir() else 'no such file'}", model)
     entry = find(model)

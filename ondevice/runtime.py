@@ -46,7 +46,13 @@ def get(name: str | None = None) -> Runtime:
     for candidate in wanted:
         package, module, distribution = _MODULES[candidate]
         if importlib.util.find_spec(package):
-            return Runtime(candidate, _version(package, distribution), importlib.import_module(module).Interpreter)
+            try:
+                return Runtime(candidate, _version(package, distribution), importlib.import_module(module).Interpreter)
+            except (ImportError, AttributeError) as error:  # such as tflite-runtime beside numpy 2
+                raise MissingError(
+                    f"{distribution} is installed but cannot be loaded: {_first_line(error)}; "
+                    f"try `pip install --force-reinstall {distribution}`, or another --runtime"
+                ) from error
     raise MissingError(_how_to_install(name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,19 @@ class Pictures:
 
 
 def expand(arguments: Iterable[str]) -> Pictures:
-    """Files as they are, globs expanded, folders walked; within a folder only names that end like a picture count."""
+    """Files as they are, globs expanded, folders walked; within a folder only names that end like a picture count.
+
+    Raises UsageError for an empty name.
+    """
     paths: list[str] = []
     skipped = 0
     for argument in arguments:
-        matches = [argument] if Path(argument).exists() else sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 (Path.glob refuses absolute patterns)
-        for match in matches or [argument]:
-            if Path(match).is_dir():
+        # os.path and glob, for what people type: Path raises on over-long names and refuses absolute patterns.
+        if not argument:
+            raise UsageError("an empty picture name (an unset variable?); `.` is this folder")
+        found = [argument] if os.path.lexists(argument) else sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+        for match in found or [argument]:
+            if os.path.isdir(match):  # noqa: PTH112
                 inside = _walk(Path(match))
                 pictures = [str(p) for p in inside if p.suffix.lower() in SUFFIXES]
                 paths += pictures
