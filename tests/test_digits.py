@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from ondevice.converters import digits
 from ondevice.models.card import Card
-from PIL import Image
 
 MODELS = Path(__file__).parent.parent / "models" / "digits"
 CARDS = {path.stem: Card.read(path) for path in sorted(MODELS.glob("*.toml"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ondevice.cli import console
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from ondevice.sources import Labelled
 
 _THREADS = (1, 2)
+_BLOCK = 50
 
 
 def demo() -> None:
@@ -28,20 +30,25 @@ def demo() -> None:
     print(f"{runners[0].model.runtime} on {host.cpu_model()}; {host.usable_cores()} cores\n")
     right, times = _measure(runners, data)
     print(console.table(_rows(runners, right, times, len(data.paths)), numbers=".2f"))
-    print(_next_steps(str(zoo.samples_dir())))
+    print(_next_steps(os.path.relpath(zoo.samples_dir())))
 
 
 def _measure(runners: list[Runner], data: Labelled) -> tuple[list[int], list[list[float]]]:
-    """How often each runner was right, and its inference times. They take turns: drift hits all alike."""
+    """How often each runner was right, and its inference times. They take turns: drift hits all alike.
+
+    A turn is a block of pictures: an idle thread pool needs some inferences to spread over the cores again.
+    """
     right = [0] * len(runners)
     times: list[list[float]] = [[] for _ in runners]
-    with console.progress(len(data.paths), "classifying") as step:
-        for path, truth in zip(data.paths, data.truth, strict=True):
+    pictures = list(zip(data.paths, data.truth, strict=True))
+    with console.progress(len(pictures) * len(runners), "classifying") as step:
+        for first in range(0, len(pictures), _BLOCK):
             for i, runner in enumerate(runners):
-                answer = runner.classify(path, top=1)
-                right[i] += answer.index == truth
-                times[i].append(answer.invoke_ms)
-            step(1)
+                for path, truth in pictures[first : first + _BLOCK]:
+                    answer = runner.classify(path, top=1)
+                    right[i] += answer.index == truth
+                    times[i].append(answer.invoke_ms)
+                step(len(pictures[first : first + _BLOCK]))
     return right, times
 
 
@@ -64,9 +71,18 @@ def _rows(runners: list[Runner], right: list[int], times: list[list[float]], n: 
 
 
 def _next_steps(samples: str) -> str:
+    ondevice = _command()
     return f"""
-Each step up is more accurate and slower: which CNN is best depends on the time there is. Next, one digit:
-  ondevice run digits_m_int8 {samples}/7
+Each step up is more accurate and slower: which CNN is best depends on the time there is. Next, some sevens:
+  {ondevice} run digits_m_int8 {samples}/7
 Your own photos, with a CNN that knows ImageNet's 1000 classes (3.6 MB):
-  ondevice models pull mobilenet_v2_1.0_224_quant
-  ondevice run mobilenet_v2_1.0_224_quant PHOTO.jpg"""
+  {ondevice} models pull mobilenet_v2_1.0_224_quant
+  {ondevice} run mobilenet_v2_1.0_224_quant PHOTO.jpg"""
+
+
+def _command() -> str:
+    """How to call this program from here: by name where that is on the path, else by its path."""
+    import shutil
+    import sys
+
+    return "ondevice" if shutil.which("ondevice") else sys.argv[0]

@@ -1,0 +1,1 @@
+"""Scripts and helpers that turn trained networks into TFLite files."""
