@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ondevice.models import files, zoo
 
 from ondevice import Runner, trial
 from ondevice.errors import HostileModelError, ModelError
+from ondevice.models import files, zoo
 
 ROOT = Path(__file__).parents[1]
 
