@@ -84,5 +84,6 @@ def _command() -> str:
     """How to call this program from here: by name where that is on the path, else by its path."""
     import shutil
     import sys
+    from pathlib import Path
 
-    return "ondevice" if shutil.which("ondevice") else sys.argv[0]
+    return "ondevice" if shutil.which("ondevice") else os.path.relpath(Path(sys.executable).with_name("ondevice"))
