@@ -36,7 +36,7 @@ def old_environment(folder: Path) -> Path:
 def answers(
     python: Path, runtime: str, model: Path, photos: list[Path]
 ) -> tuple[str, dict[str, tuple[int, float] | None]]:
-    """The runtime's name with its version, and each photo's top-1 index and score; None for a photo that could not be read."""
+    """The runtime's name with its version, and each photo's top-1 index and score; None where it could not be read."""
     command = [python, "-m", "ondevice", "run", model.resolve(), *photos, "--runtime", runtime, "--format", "json"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tempfile.gettempdir())
     if not done.stdout:
