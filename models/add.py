@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Card
-
-from ondevice.errors import UsageError
 
 
 def add(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ondevice.models import files
-
 from ondevice.errors import CardError
+from ondevice.models import files
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "int8", "uint8")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

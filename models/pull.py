@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ondevice.errors import DownloadError
 from ondevice.models import files
 from ondevice.models.card import Card
 from ondevice.models.zoo import Entry
-
-from ondevice.errors import DownloadError
 
 _CHUNK = 1 << 16
 _TRIES = 3

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import files
 from ondevice.models.card import NAME, Card
-
-from ondevice.errors import CardError, ModelError, UnknownModelError
 
 _HERE = Path(__file__).parent
 _BUNDLED, _PULLABLE = _HERE / "digits", _HERE / "cards"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ondevice import runtime, trial
-from ondevice.errors import ModelError, UsageError
+from ondevice.errors import UsageError
 from ondevice.models import add as registry
 from ondevice.models import files, labels, metadata, zoo
 from ondevice.models.card import Card, Input
@@ -29,9 +29,9 @@ def add(  # noqa: PLR0913
     What is not given is read from the file's metadata; a float model that has none needs its value_range. Raises
     UsageError, ModelError, HostileModelError, CardError.
     """
-    path = file.expanduser()
-    if not path.is_file():
-        raise ModelError(f"{file}: no such file", str(file))
+    path, _ = zoo.locate(str(file))
+    if value_range is not None and not value_range[0] < value_range[1]:
+        raise UsageError(f"the range's low end must be below its high end, not {value_range[0]:g},{value_range[1]:g}")
     checksum = files.sha256(path)
     trial.ensure(path, checksum, runtime.get())
     model = Model(path)
@@ -92,14 +92,13 @@ def _labels(
         )
     bundled = wanted is not None and not Path(wanted).is_file()
     found = labels.load(wanted) if wanted is not None else labels.parse(list(lines), str(model.path))
-    names = found.names
-    if names[0].lower() == "background":
-        names = names[1:]
+    skip = int(found.names[0].lower() == "background")
+    names, wnids = found.names[skip:], found.wnids[skip:]
     if model.classes - len(names) not in (0, 1):
         raise UsageError(
             f"{model.path} has {model.classes} outputs, the label list {len(names)} names; they must agree"
         )
     if bundled:
         return str(wanted), (), model.classes > len(names)
-    kept = tuple(f"{w} {n}" for w, n in zip(found.wnids, names, strict=True)) if found.wnids else names
+    kept = tuple(f"{w} {n}" for w, n in zip(wnids, names, strict=True)) if wnids else names
     return f"{name}.labels.txt", kept, model.classes > len(names)

@@ -78,14 +78,12 @@ class Runner:
             raise ModelError(f"{self.model.path}: one of its scores is not a number (NaN)", str(self.model.path))
         if self.background:
             stored = stored[1:]
-        kth = max(stored.size - top, 0)
-        likely = np.flatnonzero(stored >= np.partition(stored, kth)[kth])
-        scores = self.model.dequantize(stored[likely])
-        order = np.argsort(-scores, kind="stable")[:top]
+        # ~ turns the order of integers round as - does that of floats; of uint8, - would not.
+        descending = -stored if stored.dtype.kind == "f" else ~stored
+        indexes = np.argsort(descending, kind="stable")[:top]
+        scores = self.model.dequantize(stored[indexes])
         names = self.labels.names
-        return tuple(
-            Prediction(i, names[i], s) for i, s in zip(likely[order].tolist(), scores[order].tolist(), strict=True)
-        )
+        return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))
 
 
 def _identify(model: str) -> tuple[Path, zoo.Entry | None]:

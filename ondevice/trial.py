@@ -70,7 +70,7 @@ def _main(path: str, runtime: str) -> int:
         for tensor in (np.zeros(model.input.shape), np.ones(model.input.shape), noise):
             model.invoke(tensor.astype(model.input.dtype))
     except OnDeviceError as error:
-        print(error)
+        sys.stdout.buffer.write(str(error).encode(errors="replace"))
         return _BAD
     return 0
 

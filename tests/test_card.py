@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ondevice.models.card import PRECISIONS, Accuracy, Card, Input
 
 from ondevice.errors import CardError
+from ondevice.models.card import PRECISIONS, Accuracy, Card, Input
 
 SHIPPED = sorted((Path(__file__).parents[1] / "models" / "cards").glob("*.toml"))
 CARD = Card(

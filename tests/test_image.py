@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ondevice.models.card import Input
 from PIL import Image, JpegImagePlugin
 
 from ondevice import image as images
 from ondevice.errors import ImageError
 from ondevice.image import describe, pixels
+from ondevice.models.card import Input
 
 Array = np.ndarray[Any, Any]
 WHOLE = Input(16, 16, 3, crop=1.0)

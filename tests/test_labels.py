@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from ondevice.models import labels
 
 from ondevice.errors import CardError
+from ondevice.models import labels
 
 
 def test_the_imagenet_list() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ondevice.models.card import Input
 
+from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.runtime import TensorSpec
 

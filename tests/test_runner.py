@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ondevice.models import files, zoo
 
 from ondevice import runtime as runtimes
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.errors import CardError, ImageError, ModelError, UnknownModelError, UsageError
 from ondevice.image import ImageSource
+from ondevice.models import files, zoo
 from ondevice.runner import Runner
 
 NAME = "mobilenet_v2_1.0_224_quant"

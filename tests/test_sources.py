@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ondevice.models.labels import Labels
 
 from ondevice.errors import UsageError
+from ondevice.models.labels import Labels
 from ondevice.sources import Pictures, expand, labelled
 
 LABELS = Labels("animals", ("cat", "dog", "tench"), ("n00000001", "n00000002", "n01440764"))

@@ -133,11 +133,14 @@ def quiet_runtime() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
-        with os.fdopen(reader, encoding="utf-8", errors="replace") as kept:
-            _pass_on(kept)
+        # Not until its end: a process started meanwhile may hold the writing end open for ever.
+        os.set_blocking(reader, False)
+        with contextlib.suppress(BlockingIOError):
+            _pass_on(os.read(reader, 1 << 20).decode(errors="replace").splitlines())
+        os.close(reader)
 
 
 def _pass_on(lines: Iterable[str]) -> None:
     for line in lines:
         if line.strip() and not line.startswith("INFO:"):
-            print(line.rstrip(), file=sys.stderr)
+            print(line, file=sys.stderr)

@@ -160,6 +160,4 @@ def _range(text: str | None) -> tuple[float, float] | None:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
-    if not low < high:
-        raise UsageError(f"--range: LOW must be below HIGH, not '{text}'")
     return low, high
