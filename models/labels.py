@@ -9,7 +9,7 @@ from pathlib import Path
 from ondevice.errors import CardError
 
 _LISTS = Path(__file__).parent / "labels"
-_WNID = re.compile(r"(n\d{8}) (.+)")
+_WNID = re.compile(r"n\d{8} .")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def parse(lines: list[str], source: str) -> Labels:
         names.pop()
     if len(names) < 2:
         raise CardError(f"{source}: a label list needs at least two lines, one name a line", source)
-    pairs = [_WNID.fullmatch(name) for name in names]
-    if all(pairs):
-        return Labels(source, tuple(p[2] for p in pairs if p), tuple(p[1] for p in pairs if p))
+    if all(map(_WNID.match, names)):
+        wnids, _, named = zip(*(name.partition(" ") for name in names), strict=True)
+        return Labels(source, named, wnids)
     return Labels(source, tuple(names))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import files
@@ -14,8 +14,7 @@ _HERE = Path(__file__).parent
 _BUNDLED, _PULLABLE = _HERE / "digits", _HERE / "cards"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A model in the zoo: its card, where its file is or would be, and its origin (`bundled`, `pulled`, `added`)."""
 
     card: Card

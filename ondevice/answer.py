@@ -49,8 +49,7 @@ class Answer:
         return self.top[0].score
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One picture of a batch: its name, and its answer or the error that it alone costs."""
 
     image: str

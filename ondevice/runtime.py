@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,8 +24,7 @@ RUNTIMES = tuple(_MODULES)
 MAX_THREADS = 256
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(NamedTuple):
     """A TFLite runtime: its name (one of RUNTIMES), the distribution's version, and its Interpreter class."""
 
     name: str
@@ -85,11 +83,10 @@ def _how_to_install(name: str | None) -> str:
     return f"the runtime {name or 'for .tflite files'} is not installed: run `pip install {distribution}`"
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """One end of a model: its shape, dtype and quantization (real = (stored - zero_point) * scale; scale 0: none)."""
+class TensorSpec(NamedTuple):
+    """One end of a model: its tensor's number, shape, dtype and quantization (real = (stored - zero_point) * scale; scale 0: none)."""
 
-    index: int
+    tensor: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     scale: float
@@ -136,9 +133,9 @@ class Model:
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [classes]."""
         try:
-            self._interpreter.set_tensor(self.input.index, tensor)
+            self._interpreter.set_tensor(self.input.tensor, tensor)
             self._interpreter.invoke()
-            stored: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.output.index)
+            stored: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.output.tensor)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.path}: inference failed: {_first_line(error)}", str(self.path)) from error
         return stored.reshape(-1)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ondevice.errors import UsageError
 from ondevice.image import SUFFIXES
 from ondevice.models.labels import Labels
 
 
-@dataclass(frozen=True)
-class Pictures:
+class Pictures(NamedTuple):
     """The pictures found, in order, and how many files in folders were passed over as none by their names."""
 
     paths: tuple[str, ...]
@@ -50,8 +49,7 @@ def _walk(folder: Path) -> list[Path]:
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
-@dataclass(frozen=True)
-class Labelled:
+class Labelled(NamedTuple):
     """Pictures with the index of their class in a label list, and how many files were passed over."""
 
     paths: tuple[str, ...]
