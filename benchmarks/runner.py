@@ -286,7 +286,7 @@ def _against_mediapipe(setup: Setup, photos: list[str], name: str, core: int | N
     ours, theirs = (_cpu_share(reports_of) for reports_of in zip(*reports, strict=True))
     print(
         f"mediapipe: {name}{where}: CPU / wall time {ours:.2f} ours, {theirs:.2f} theirs; "
-        f"the same best class for {agreed:.0%} (it squeezes the whole photo, Runner crops)",
+        f"the same best class for {agreed:.0%}",
         flush=True,
     )
     return Row(f"Runner / MediaPipe, {name}{where}", [(a[0], b[0]) for a, b in both], limit)

@@ -84,7 +84,10 @@ def _how_to_install(name: str | None) -> str:
 
 
 class TensorSpec(NamedTuple):
-    """One end of a model: its tensor's number, shape, dtype and quantization (real = (stored - zero_point) * scale; scale 0: none)."""
+    """One end of a model: its tensor's number, shape, dtype and quantization.
+
+    real = (stored - zero_point) * scale; scale 0 means not quantized.
+    """
 
     tensor: int
     shape: tuple[int, ...]

@@ -266,9 +266,9 @@ def test_the_commands(cli: Cli, stranger: Path, sample: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "status", "said"),
     [
-        (("--range=1,-1",), 2, "the range\'s low end must be below its high end, not 1,-1"),
-        (("--range=0,0",), 2, "the range\'s low end must be below its high end, not 0,0"),
-        (("--range=nan,1",), 2, "the range\'s low end must be below its high end, not nan,1"),
+        (("--range=1,-1",), 2, "the range's low end must be below its high end, not 1,-1"),
+        (("--range=0,0",), 2, "the range's low end must be below its high end, not 0,0"),
+        (("--range=nan,1",), 2, "the range's low end must be below its high end, not nan,1"),
         (("--range=-inf,1",), 2, "mean and std are finite, std not 0"),
         (("--range=0,1,2",), 2, "--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '0,1,2'"),
         (("--range=wide",), 2, "--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not 'wide'"),

@@ -78,7 +78,9 @@ def _print(outcomes: Iterator[Outcome], form: Format) -> int:
     if form is Format.JSON:
         console.emit([record(outcome) for outcome in everything], form)
     else:
-        console.emit([row for outcome in everything for row in _rows(outcome, form)], form)
+        rows = [row for outcome in everything for row in _rows(outcome, form)]
+        if rows:
+            console.emit(rows, form)
     return sum(not outcome.ok for outcome in everything)
 
 
