@@ -317,7 +317,7 @@ def test_no_network_is_a_hint_at_folders(entry: zoo.Entry) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     card = dataclasses.replace(entry.card, source=f"http://127.0.0.1:{port}/x.tflite")
-    message = refused(dataclasses.replace(entry, card=card))
+    message = refused(entry._replace(card=card))
     assert message.startswith(f"cannot reach {card.source}: no network? ")
     assert message.endswith(f"fetch {NAME}.tflite elsewhere and use `--from FOLDER`")
     assert cached() == [LOCK]
