@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,8 +26,10 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image
 
+from ondevice import extras
 from ondevice.converters import digits
 from ondevice.converters.export import tensorflow, to_tflite
+from ondevice.errors import MissingError
 from ondevice.models.card import Accuracy, Card, Input
 
 PRECISIONS = ("fp32", "int8")
@@ -281,6 +284,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the split, the drawings and the weights")
     parser.add_argument("--epochs-scale", type=float, default=1.0, help="factor on every phase's epochs")
     options = parser.parse_args(arguments)
+    try:
+        extras.require("convert", "training")
+    except MissingError as error:
+        sys.exit(f"ondevice: error: {error}")
     chosen = [n for n in FAMILY if options.only is None or n.name in options.only]
     options.out.mkdir(parents=True, exist_ok=True)
     write_samples(options.seed, options.out)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
+from ondevice.errors import MissingError
+
 DISTRIBUTION = "ondevice-cnn"
 _REQUIREMENT = re.compile(r"""(?P<name>[A-Za-z0-9._-]+)(?P<versions>[^;]*);.*extra == ["'](?P<extra>[^"']+)["']""")
 
@@ -30,6 +32,12 @@ def missing(extra: str) -> list[str]:
 def how_to_install(extra: str) -> str:
     """The pip command that installs what `extra` lacks."""
     return "pip install " + " ".join(f"'{r}'" for r in missing(extra))
+
+
+def require(extra: str, purpose: str) -> None:
+    """Raise MissingError, with the command that mends it, where something that `extra` requires is not installed."""
+    if missing(extra):
+        raise MissingError(f"{purpose} needs more packages: run `{how_to_install(extra)}`")
 
 
 def _installed(distribution: str) -> bool:

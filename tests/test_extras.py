@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,12 @@ def test_where_the_package_is_not_installed_nothing_is_known(monkeypatch: pytest
     monkeypatch.setattr(extras, "DISTRIBUTION", "no-such-distribution-at-all")
     assert extras.requirements() == {}
     assert extras.missing("convert") == []
+
+
+def test_training_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ondevice.converters import family
+
+    monkeypatch.setattr(extras, "_installed", lambda distribution: distribution != "scikit-learn")
+    with pytest.raises(SystemExit, match=r"^ondevice: error: training needs .*pip install 'scikit-learn>="):
+        family.main(["--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
