@@ -44,8 +44,7 @@ class Runner:
             trial.ensure(path, files.sha256(path), runtimes.get(runtime))
         self.model = Model(path, threads, runtime)
         self.name = self.card.name if self.card else path.stem
-        self.input, self.labels, self.background = _described(self.model, self.entry, path)
-        self.assumed_range = self.card is None and self.input == Input(*_size(self.model))
+        self.input, self.labels, self.background, self.assumed_range = _described(self.model, self.entry, path)
         self.scaled_decode = scaled_decode
         self._preprocess = Preprocessor(self.input, self.model.input, self.model.channels_first)
         self._runtime = str(self.model.runtime)
@@ -100,15 +99,19 @@ def _identify(model: str) -> tuple[Path, zoo.Entry | None]:
     return path, named or zoo.recognise(checksum)
 
 
-def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool]:
-    """The input, the classes, and whether output 0 is background: from the card, else from the file."""
+def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool, bool]:
+    """The input, the classes, and whether output 0 is background: from the card, else from the file.
+
+    Last, whether the input's value range had to be assumed.
+    """
     if entry is None:
         from ondevice.models import metadata
 
         embedded = metadata.read(path, model.classes)
         names = embedded.label_lines or tuple(f"class {i}" for i in range(model.classes))
         background = names[0].lower() == "background"
-        return guess_input(model, embedded), labels.Labels(str(path), names[background:]), background
+        assumed = not (embedded.mean or model.input.scale)
+        return guess_input(model, embedded), labels.Labels(str(path), names[background:]), background, assumed
     card = entry.card
     height, width, channels = _size(model)
     if (card.input.height, card.input.width, card.input.channels) != (height, width, channels):
@@ -123,7 +126,7 @@ def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input
             + " and a background" * card.background,
             str(path),
         )
-    return card.input, listed, card.background
+    return card.input, listed, card.background, False
 
 
 def guess_input(model: Model, embedded: Embedded) -> Input:

@@ -243,3 +243,11 @@ def test_a_file_without_metadata_numbers_its_classes(stranger: Path, sample: Pat
     assert runner.assumed_range
     assert not runner.background
     assert runner.classify(sample).label.startswith("class ")
+
+
+def test_a_value_range_is_assumed_only_where_the_file_gives_none(stranger: Path, data: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told.tflite"
+    told.write_bytes((data / "tflite" / "mobilenet_v1_0.25_128_quant.tflite").read_bytes() + b"\0")
+    assert Runner(stranger).assumed_range is True
+    assert Runner(told).assumed_range is False
+    assert Runner("digits_xs_fp32").assumed_range is False
