@@ -119,8 +119,9 @@ def _setup(rounds: int) -> Setup:
 
 def _versions() -> str:
     packages = ("ondevice-cnn", "ai-edge-litert", "numpy", "pillow", "mediapipe")
+    machine = host.current()
     return (
-        f"{host.cpu_model()}, {host.usable_cores()} cores; Python {platform.python_version()}, "
+        f"{machine.cpu_model()}, {machine.usable_cores()} cores; Python {platform.python_version()}, "
         f"{', '.join(f'{package} {_version(package)}' for package in packages)}"
     )
 

@@ -1,131 +1,157 @@
-"""What limits this machine: quotas from fake control groups, throttling from a fake vcgencmd."""
+"""Which platform is chosen, and what all platforms have in common."""
 
 from __future__ import annotations
 
 import os
+import platform
+import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ondevice import host
-
-V2 = "0::/a/b/c\n"
-V1 = "12:memory:/elsewhere\n4:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n"
-
-
-def quota(tmp_path: Path, membership: str, settings: dict[str, str]) -> float | None:
-    for name, text in settings.items():
-        path = tmp_path / "cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    (tmp_path / "membership").write_text(membership)
-    return host.cpu_quota(tmp_path / "cgroup", tmp_path / "membership")
+from ondevice.host.base import CpuTimes, Throttling, said
+from ondevice.host.linux import Linux
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"a/b/c/cpu.max": "150000 100000\n"}, 1.5),
-        ({"a/b/c/cpu.max": "200000 100000\n", "a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}, 0.5),
-        ({"a/b/c/cpu.max": "100000 200000\n", "a/cpu.max": "400000 100000\n"}, 0.5),
-        ({"cpu.max": "300000 100000\n"}, 3.0),
-        ({"a/b/c/cpu.max": "max 100000\n", "a/cpu.max": "max 100000\n"}, None),
-        ({"a/other/cpu.max": "50000 100000\n"}, None),
-        ({}, None),
-    ],
-    ids=["own", "smallest above", "smallest is own", "root", "max", "sibling", "no files"],
-)
-def test_cpu_quota_v2(settings: dict[str, str], expected: float | None, tmp_path: Path) -> None:
-    assert quota(tmp_path, V2, settings) == expected
+@pytest.fixture(autouse=True)
+def chosen_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for variable in ("PREFIX", "ANDROID_ROOT", "ANDROID_DATA"):
+        monkeypatch.delenv(variable, raising=False)
+    host.current.cache_clear()
+    yield
+    host.current.cache_clear()
+
+
+def on_board(board: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "proc/device-tree").mkdir(parents=True)
+    (folder / "proc/device-tree/model").write_text(board + "\0")
+    monkeypatch.setattr(Linux, "root", folder)
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("system", "prefix", "board", "name"),
     [
-        ({"cpu/docker/x/cpu.cfs_quota_us": "250000\n", "cpu/docker/x/cpu.cfs_period_us": "100000\n"}, 2.5),
-        ({"cpu/docker/cpu.cfs_quota_us": "50000\n", "cpu/docker/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({"cpu/docker/x/cpu.cfs_quota_us": "-1\n", "cpu/docker/x/cpu.cfs_period_us": "100000\n"}, None),
-        ({"cpu/docker/x/cpu.cfs_quota_us": "250000\n"}, None),
-        ({"memory/docker/x/cpu.max": "50000 100000\n"}, None),
-        ({}, None),
-    ],
-    ids=["own", "above", "none", "no period", "another controller", "no files"],
-)
-def test_cpu_quota_v1(settings: dict[str, str], expected: float | None, tmp_path: Path) -> None:
-    assert quota(tmp_path, V1, settings) == expected
-
-
-def test_cpu_quota_of_the_root_group_and_of_mixed_hierarchies(tmp_path: Path) -> None:
-    assert quota(tmp_path / "a", "0::/\n", {"cpu.max": "70000 100000\n"}) == 0.7
-    both = {
-        "cpu.max": "max 100000\n",
-        "cpu/docker/x/cpu.cfs_quota_us": "10000",
-        "cpu/docker/x/cpu.cfs_period_us": "20000",
-    }
-    assert quota(tmp_path / "b", V1 + "0::/\n", both) == 0.5
-
-
-def test_cpu_quota_without_control_groups(tmp_path: Path) -> None:
-    assert host.cpu_quota(tmp_path / "none", tmp_path / "none either") is None
-
-
-WORDS = {
-    "0x0": "none",
-    "0x4": "throttled now",
-    "0x50005": "under-voltage now, throttled now, under-voltage since boot, throttled since boot",
-    "0x80000": "soft temperature limit since boot",
-    "0x2": "frequency capped now",
-}
-
-
-@pytest.mark.parametrize("word", WORDS)
-def test_throttling(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(tmp_path, f'[ "$1" = get_throttled ] && echo "throttled={word}"', monkeypatch)
-    assert host.throttling() == WORDS[word]
-
-
-@pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "echo throttled=what", "exec sleep 0"])
-def test_throttling_where_vcgencmd_fails(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(tmp_path, script, monkeypatch)
-    assert host.throttling() == ""
-
-
-def test_throttling_without_vcgencmd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert host.throttling() == ""
-
-
-def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `vcgencmd` on PATH."""
-    path = folder / "vcgencmd"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-@pytest.mark.parametrize(
-    ("platform", "prefix", "expected"),
-    [
-        ("linux", "", False),
-        ("linux", "usr/local", False),
-        ("linux", "data/com.termux/files/usr", True),
-        ("android", "", True),
-        ("darwin", "", False),
+        ("linux", "", "", "linux"),
+        ("linux", "/usr/local", "Radxa ROCK 5B", "linux"),
+        ("linux", "", "Raspberry Pi 4 Model B Rev 1.4", "raspberry-pi"),
+        ("linux", "/data/data/com.termux/files/usr", "", "android"),
+        ("android", "", "", "android"),
+        ("android", "", "Raspberry Pi 5 Model B Rev 1.0", "android"),
+        ("darwin", "", "", "macos"),
+        ("freebsd14", "", "", "linux"),
     ],
 )
-def test_termux(platform: str, prefix: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", platform)
+def test_the_platform_is_chosen(
+    system: str, prefix: str, board: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setenv("PREFIX", prefix)
-    assert host.is_termux() is expected
+    on_board(board, tmp_path, monkeypatch)
+    assert host.current().name == name
+
+
+def test_the_platform_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = host.current()
+    monkeypatch.setattr(sys, "platform", "android")
+    assert host.current() is first
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "budget"),
+    [(8, None, 8), (8, 2.5, 2), (2, 3.5, 2), (4, 0.5, 1), (1, None, 1), (4, 4.0, 4)],
+)
+def test_the_budget_is_the_smaller_of_affinity_and_quota(
+    affinity: int, quota: float | None, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)))
+    monkeypatch.setattr(Linux, "cpu_quota", lambda machine: quota)
+    assert Linux().cpu_budget() == budget
+
+
+def test_usable_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert Linux().usable_cores() == os.cpu_count()
 
 
 def test_bits_are_the_pointers() -> None:
-    assert host.bits() == (64 if sys.maxsize > 2**32 else 32)
+    assert Linux().bits() == (64 if sys.maxsize > 2**32 else 32)
+
+
+@pytest.mark.parametrize(
+    ("machine", "pointer", "mixed"),
+    [
+        ("aarch64", 8, False),
+        ("aarch64", 4, True),
+        ("armv8l", 4, True),
+        ("armv7l", 4, False),
+        ("x86_64", 4, True),
+        ("i686", 4, False),
+    ],
+)
+def test_a_32_bit_system_on_a_64_bit_kernel(
+    machine: str, pointer: int, mixed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "pi", "6.12.25", "#1", machine)))
+    monkeypatch.setattr(struct, "calcsize", lambda layout: pointer)
+    assert Linux().mixed_bits() is mixed
+
+
+def test_throttling_in_words() -> None:
+    assert str(Throttling((), ())) == "none"
+    assert str(Throttling(("throttled",), ("under-voltage",))) == "throttled now, under-voltage since boot"
+
+
+def test_a_command_that_cannot_answer_says_nothing(tmp_path: Path) -> None:
+    assert said("echo", "a", "b") == "a b"
+    assert said("sh", "-c", "echo half; exit 3") == ""
+    assert said(str(tmp_path / "missing")) == ""
+    assert said("sh", "-c", r"printf '\377 ok'") == "\ufffd ok"
 
 
 def test_this_machine() -> None:
-    assert 1 <= host.usable_cores() <= host.cores()
-    assert host.memory_bytes() > 2**27
-    assert host.cpu_model()
-    assert len(set(host.cpu_features())) == len(host.cpu_features())
+    machine = host.current()
+    assert 1 <= machine.cpu_budget() <= machine.usable_cores() <= machine.cores()
+    assert machine.memory_bytes() > 2**27
+    assert machine.cpu_model()
+    assert len(set(machine.cpu_features())) == len(machine.cpu_features())
+    assert machine.kernel_machine() == platform.machine()
+
+
+def test_memory_of_this_process_follows_what_it_takes() -> None:
+    machine = host.current()
+    before, peak_before = machine.resident_bytes(), machine.peak_memory_bytes()
+    block = bytearray(b"x") * (peak_before + 2**26)
+    during, peak = machine.resident_bytes(), machine.peak_memory_bytes()
+    assert before is not None
+    assert during is not None
+    assert during - before >= len(block) * 0.9
+    assert peak - peak_before >= 2**26 * 0.9
+    del block
+    # The kernel counts a processor's last pages late.
+    assert machine.peak_memory_bytes() >= peak - 2**22
+
+
+@pytest.mark.skipif(not Path("/proc/stat").is_file(), reason="no /proc/stat on this system")
+def test_processor_time_of_this_machine_goes_on() -> None:
+    before = host.current().cpu_times()
+    sum(number * number for number in range(3_000_000))
+    after = host.current().cpu_times()
+    assert isinstance(before, CpuTimes)
+    assert isinstance(after, CpuTimes)
+    assert after.busy_s > before.busy_s
+    assert after.total_s > before.total_s
+    assert after.total_s > after.busy_s + after.steal_s
+
+
+def test_the_description_is_flat_and_goes_into_json() -> None:
+    import json
+
+    facts = host.current().describe()
+    assert json.loads(json.dumps(facts)) == facts
+    assert (facts["platform"], facts["python"]) == (host.current().name, platform.python_version())
+    assert facts["system"] == f"{platform.system()} {platform.release()}"
+    assert all(value is None or isinstance(value, str | int | float) for value in facts.values())
+    assert "" not in facts.values()

@@ -27,7 +27,8 @@ def demo() -> None:
     with console.quiet_runtime():
         runners = [Runner(card.name, threads) for card in cards for threads in _THREADS]
     print(f"{len(data.paths)} held-out pictures of handwritten digits, small, turned and cluttered; {len(cards)} CNNs")
-    print(f"{runners[0].model.runtime} on {host.cpu_model()}; {host.usable_cores()} cores\n")
+    machine = host.current()
+    print(f"{runners[0].model.runtime} on {machine.cpu_model()}; {machine.usable_cores()} cores\n")
     right, times = _measure(runners, data)
     print(console.table(_rows(runners, right, times, len(data.paths)), numbers=".2f"))
     print(_next_steps(os.path.relpath(zoo.samples_dir())))

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,11 @@ from ondevice._version import __version__
 from ondevice.cli import console
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat
+
+if TYPE_CHECKING:
+    from ondevice.host import Host
+
+_NOT_SHOWN = "not shown by this system"
 
 
 def doctor(form: OutputFormat = Format.TABLE) -> None:
@@ -39,26 +44,33 @@ def doctor(form: OutputFormat = Format.TABLE) -> None:
 def _facts() -> Iterator[tuple[str, str]]:
     from ondevice import host
 
+    machine = host.current()
     yield "ondevice", __version__
-    yield "python", f"{platform.python_version()}, {host.bits()} bits, {sys.executable}"
-    yield (
-        "system",
-        f"{platform.system()} {platform.release()} {platform.machine()}{', Termux' if host.is_termux() else ''}",
-    )
-    yield "processor", host.cpu_model()
-    yield "features", " ".join(host.cpu_features()) or "unknown"
-    yield "cores", _cores()
-    yield "memory", f"{host.memory_bytes() / 2**30:.1f} GiB"
-    yield "governor", host.governor() or "not shown by this system"
-    yield "throttling", host.throttling() or "not shown by this system"
+    yield "python", f"{platform.python_version()}, {machine.bits()} bits, {sys.executable}"
+    yield "system", f"{platform.system()} {platform.release()} {machine.kernel_machine()}"
+    yield "platform", f"{machine.name}{', a 32-bit system on a 64-bit kernel' if machine.mixed_bits() else ''}"
+    yield from _hardware(machine)
     yield from _software()
 
 
-def _cores() -> str:
-    from ondevice import host
+def _hardware(machine: Host) -> Iterator[tuple[str, str]]:
+    quota, limit = machine.cpu_quota(), machine.memory_limit_bytes()
+    frequency, temperature, throttling = machine.frequency_mhz(), machine.temperature_c(), machine.throttling()
+    yield "processor", machine.cpu_model()
+    yield "features", " ".join(machine.cpu_features()) or "unknown"
+    yield (
+        "cores",
+        f"{machine.cores()}, usable {machine.usable_cores()}, quota {'none' if quota is None else f'{quota:g}'}",
+    )
+    yield "memory", f"{_gib(machine.memory_bytes())}, limit {'none' if limit is None else _gib(limit)}"
+    yield "governor", machine.governor() or _NOT_SHOWN
+    yield "frequency", _NOT_SHOWN if frequency is None else f"{frequency:.0f} MHz"
+    yield "temperature", _NOT_SHOWN if temperature is None else f"{temperature:.1f} °C"
+    yield "throttling", _NOT_SHOWN if throttling is None else str(throttling)
 
-    quota = host.cpu_quota()
-    return f"{host.cores()}, usable {host.usable_cores()}, quota {'none' if quota is None else f'{quota:g}'}"
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def _software() -> Iterator[tuple[str, str]]:
