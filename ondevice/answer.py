@@ -22,7 +22,8 @@ class Answer:
 
     top: the best classes, best first; `index` counts in the model set's common label list, or in the model's own output
     where it has no card. decode_ms: from the source to the input tensor. invoke_ms: the inference. total_ms: the whole
-    call, so a little more than both together.
+    call, so a little more than both together. device: the emulated device whose inference time that is, or None for
+    this machine; decoding is never emulated.
     """
 
     top: tuple[Prediction, ...]
@@ -32,6 +33,12 @@ class Answer:
     decode_ms: float
     invoke_ms: float
     total_ms: float
+    device: str | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether the times are another device's, emulated here."""
+        return self.device is not None
 
     @property
     def index(self) -> int:

@@ -9,6 +9,8 @@
     │   ├── UnknownModelError     no such name in the zoo; carries `.nearest`
     │   └── HostileModelError     the file killed the process that tried it
     ├── CardError             a model card or label list is malformed; carries `.path`
+    ├── BenchError            a measurement failed: its process died, or did not fit into its memory
+    ├── EmulationError        this host cannot emulate that device with that model, or cannot be calibrated now
     ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
     └── MissingError          something has to be installed first
 
@@ -71,6 +73,14 @@ class DownloadError(OnDeviceError):
     def __init__(self, message: str, source: str) -> None:
         super().__init__(message)
         self.source = source
+
+
+class BenchError(OnDeviceError):
+    """A measurement failed; nothing of it can be trusted."""
+
+
+class EmulationError(OnDeviceError):
+    """The host cannot stand in for the device: it is slower, busy, or nothing is published of such models on it."""
 
 
 class MissingError(OnDeviceError):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ondevice import runtime, trial
 from ondevice.errors import UsageError
 from ondevice.models import add as registry
@@ -43,7 +41,7 @@ def add(  # noqa: PLR0913
             name=name,
             family=name,
             architecture="unknown",
-            precision=precision(model),
+            precision=model.precision,
             input=_input(model, embedded, value_range, crop),
             labels=list_name,
             size_bytes=path.stat().st_size,
@@ -55,16 +53,6 @@ def add(  # noqa: PLR0913
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
     return registry.add(card, path, lines, force)
-
-
-def precision(model: Model) -> str:
-    """The precision that the file's tensors show."""
-    dtypes = model.tensor_dtypes()
-    if model.input.dtype != np.float32:
-        return str(model.input.dtype)
-    if np.dtype(np.float16) in dtypes:
-        return "fp16"
-    return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
 
 
 def _input(model: Model, embedded: metadata.Embedded, value_range: tuple[float, float] | None, crop: float) -> Input:

@@ -20,6 +20,7 @@ from ondevice.preprocess import Preprocessor
 from ondevice.runtime import Model
 
 if TYPE_CHECKING:
+    from ondevice.devices.emulation import Emulation
     from ondevice.models.metadata import Embedded
 
 
@@ -30,36 +31,50 @@ class Runner:
     >>> runner.classify("photo.png").label
 
     model: a name in the zoo, or the path of a .tflite file; a zoo model is recognised by its checksum wherever it lies.
-    An unknown file is tried in a child process first. threads: the runtime's threads, 1 or more. runtime: one of
+    An unknown file is tried in a child process first. threads: the runtime's threads, 1 unless given. runtime: one of
     `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode: see `ondevice.image.pixels`.
-    Raises ModelError, CardError, UsageError, MissingError. Not safe for several threads at once: take one a thread.
+    device: a name from `ondevice devices list`, to be emulated on its own thread count. Raises ModelError, CardError,
+    UsageError, MissingError, EmulationError. Not safe for several threads at once: take one a thread.
     """
 
     def __init__(
-        self, model: str | Path, threads: int = 1, runtime: str | None = None, scaled_decode: bool = True
+        self,
+        model: str | Path,
+        threads: int | None = None,
+        runtime: str | None = None,
+        scaled_decode: bool = True,
+        device: str | None = None,
     ) -> None:
-        path, self.entry = _identify(str(model))
+        path, self.entry, self.sha256 = resolve(str(model), runtime)
         self.card = self.entry.card if self.entry else None
-        if self.entry is None or self.entry.origin == "added":
-            trial.ensure(path, files.sha256(path), runtimes.get(runtime))
-        self.model = Model(path, threads, runtime)
+        self.emulation: Emulation | None = None
+        if device is None:
+            self.model = Model(path, 1 if threads is None else threads, runtime)
+        else:
+            self.model, self.emulation = _emulated(path, self, threads, runtime, device)
+        self.precision = self.card.precision if self.card else self.model.precision
         self.name = self.card.name if self.card else path.stem
         self.input, self.labels, self.background, self.assumed_range = _described(self.model, self.entry, path)
         self.scaled_decode = scaled_decode
         self._preprocess = Preprocessor(self.input, self.model.input, self.model.channels_first)
         self._runtime = str(self.model.runtime)
+        self._device = device
 
     def classify(self, image: ImageSource, top: int = 5) -> Answer:
         """The best `top` classes of one picture. Raises ImageError, ModelError, UsageError."""
         start = perf_counter()
-        tensor = self._preprocess.prepare(image, self.scaled_decode)
+        tensor = self.prepare(image)
         ready = perf_counter()
         stored = self.model.invoke(tensor)
         done = perf_counter()
         best = self.best(stored, top)
         end = perf_counter()
         spans = (ready - start) * 1e3, (done - ready) * 1e3, (end - start) * 1e3
-        return Answer(best, self.name, self._runtime, self.model.threads, *spans)
+        return Answer(best, self.name, self._runtime, self.model.threads, *spans, self._device)
+
+    def prepare(self, image: ImageSource) -> np.ndarray[Any, Any]:
+        """The picture as the model's input tensor. Raises ImageError."""
+        return self._preprocess.prepare(image, self.scaled_decode)
 
     def classify_each(self, images: Iterable[ImageSource], top: int = 5) -> Iterator[Outcome]:
         """An outcome for every picture, in order; one that cannot be read costs itself alone."""
@@ -85,8 +100,12 @@ class Runner:
         return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))
 
 
-def _identify(model: str) -> tuple[Path, zoo.Entry | None]:
-    """The file, and the zoo entry whose checksum it has. A named model that has another one is refused."""
+def resolve(model: str, runtime: str | None = None) -> tuple[Path, zoo.Entry | None, str]:
+    """The file, the zoo entry whose checksum it has, and that checksum (SHA-256).
+
+    A file that is not ours is tried in a child process before. A named model that has another checksum than its card
+    is refused. Raises ModelError.
+    """
     path, named = zoo.locate(model)
     checksum = files.sha256(path)
     if named is not None and named.card.sha256 != checksum:
@@ -96,7 +115,25 @@ def _identify(model: str) -> tuple[Path, zoo.Entry | None]:
             else "add it again"
         )
         raise ModelError(f"{named.card.name}: {path} is not the file that its card describes; {again}", named.card.name)
-    return path, named or zoo.recognise(checksum)
+    entry = named or zoo.recognise(checksum)
+    if entry is None or entry.origin == "added":
+        trial.ensure(path, checksum, runtimes.get(runtime))
+    return path, entry, checksum
+
+
+def _emulated(
+    path: Path, runner: Runner, threads: int | None, runtime: str | None, device: str
+) -> tuple[Model, Emulation]:
+    from ondevice.devices import card
+    from ondevice.devices.emulate import EmulatedModel
+
+    wanted = card.find(device)
+    if threads not in (None, wanted.threads):
+        raise UsageError(
+            f"{device}'s published times are for {wanted.threads} threads, and so is its emulation: leave --threads out"
+        )
+    model = EmulatedModel(path, wanted, runner.sha256, runner.card.precision if runner.card else None, runtime)
+    return model, model.emulation
 
 
 def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool, bool]:

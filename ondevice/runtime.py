@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +76,7 @@ def _version(package: str, distribution: str) -> str:
 def _how_to_install(name: str | None) -> str:
     from ondevice import host
 
-    if name is None and host.is_termux():
+    if name is None and not host.current().takes_wheels():
         return (
             "no TFLite runtime: run `pkg install python-tflite-runtime`, and make the venv with --system-site-packages"
         )
@@ -106,7 +107,8 @@ class TensorSpec(NamedTuple):
 class Model:
     """A .tflite image classifier, loaded: one picture's tensor in, one score a class out.
 
-    `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3. Not safe for several threads at once: take one a thread.
+    `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3. load_ms: making the interpreter and
+    its tensors. Not safe for several threads at once: take one a thread.
     Raises ModelError where the file is malformed or no image classifier, UsageError for an impossible thread count.
     """
 
@@ -114,11 +116,13 @@ class Model:
         if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"threads must be a whole number from 1 to {MAX_THREADS}, not {threads}")
         self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
+        start = perf_counter()
         try:
             self._interpreter = self.runtime.interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ModelError(f"{path}: {self.runtime} cannot load it: {_first_line(error)}", str(path)) from error
+        self.load_ms = (perf_counter() - start) * 1e3
         self.input = self._only(self._interpreter.get_input_details(), "input")
         self.output = self._only(self._interpreter.get_output_details(), "output")
         self._check()
@@ -149,9 +153,15 @@ class Model:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
 
-    def tensor_dtypes(self) -> set[np.dtype[Any]]:
-        """The dtypes of all tensors in the file, weights included."""
-        return {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
+    @property
+    def precision(self) -> str:
+        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8."""
+        if self.input.dtype != np.float32:
+            return str(self.input.dtype)
+        dtypes = {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
+        if np.dtype(np.float16) in dtypes:
+            return "fp16"
+        return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
 
     def _only(self, details: list[dict[str, Any]], end: str) -> TensorSpec:
         if len(details) != 1:

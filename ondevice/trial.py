@@ -50,13 +50,15 @@ def _try_in_child(path: Path, runtime: Runtime) -> None:
 
 
 def _limit() -> None:
-    """No core dumps, and no more memory than the machine has."""
+    """No core dumps, and no more memory than the machine has, or than we were left."""
     import os
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
 
 
 def _main(path: str, runtime: str) -> int:

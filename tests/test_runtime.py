@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ondevice import host
 from ondevice import runtime as runtimes
 from ondevice.errors import MissingError, ModelError, UsageError
 from ondevice.runner import Runner
@@ -23,9 +24,11 @@ MODEL = "tflite/mobilenet_v1_0.25_128_quant.tflite"
 @pytest.fixture
 def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     runtimes.get.cache_clear()
+    host.current.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     yield
     runtimes.get.cache_clear()
+    host.current.cache_clear()
 
 
 @pytest.mark.parametrize("threads", [0, -1, 257, True, 1.5, "2", None])
@@ -65,6 +68,16 @@ def test_on_termux_the_system_package_is_named(monkeypatch: pytest.MonkeyPatch) 
         runtimes.get()
 
 
+@pytest.mark.usefixtures("nothing_installed")
+def test_in_a_distribution_inside_termux_the_index_s_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFIX", raising=False)
+    monkeypatch.setenv("ANDROID_ROOT", "/system")
+    monkeypatch.setenv("ANDROID_DATA", "/data")
+    assert host.current().name == "android"
+    with pytest.raises(MissingError, match=r"run `pip install ai-edge-litert`$"):
+        runtimes.get()
+
+
 def test_the_first_installed_runtime_is_the_default() -> None:
     installed = [name for name in runtimes.RUNTIMES if runtimes.version(name)]
     assert runtimes.get().name == installed[0]
@@ -84,7 +97,7 @@ def test_a_classifier_describes_itself(data: Path) -> None:
     model = Model(data / MODEL)
     assert (model.input.shape, model.input.dtype, model.classes) == ((1, 128, 128, 3), np.dtype(np.uint8), 1001)
     assert not model.channels_first
-    assert np.dtype(np.uint8) in model.tensor_dtypes()
+    assert model.precision == "uint8"
     stored = model.invoke(np.zeros(model.input.shape, np.uint8))
     assert (stored.shape, stored.dtype) == ((1001,), np.dtype(np.uint8))
     scores = model.dequantize(stored)

@@ -17,6 +17,7 @@ class Format(enum.StrEnum):
     """How a command prints its records."""
 
     TABLE = "table"
+    MD = "md"
     JSON = "json"
     JSONL = "jsonl"
     CSV = "csv"
@@ -27,10 +28,13 @@ def note(message: str) -> None:
     print(f"ondevice: {message}", file=sys.stderr)
 
 
-def emit(records: Sequence[Record], form: Format) -> None:
-    """Print flat records with the same keys: as an aligned table, a JSON list, JSON lines or CSV."""
-    if form is Format.TABLE:
-        print(table(records))
+def emit(records: Sequence[Record], form: Format, numbers: str = ".1f") -> None:
+    """Print flat records with the same keys: as an aligned table, Markdown, a JSON list, JSON lines or CSV.
+
+    numbers: how tables format milliseconds.
+    """
+    if form in (Format.TABLE, Format.MD):
+        print(table(records, numbers) if form is Format.TABLE else markdown(records, numbers))
         return
     import json
 
@@ -44,16 +48,30 @@ def emit(records: Sequence[Record], form: Format) -> None:
 
 
 def table(records: Sequence[Record], numbers: str = ".1f") -> str:
-    """An aligned table, the keys as headings; numbers to the right, times with one decimal, fractions with three."""
+    """An aligned table, the keys as headings; numbers to the right, times formatted by `numbers`, others by .3f."""
     if not records:
         return "(none)"
-    heads = list(records[0])
-    rows = [[_cell(key, record[key], numbers) for key in heads] for record in records]
-    right = [all(isinstance(r[key], int | float | None) for r in records) for key in heads]
+    heads, rows, right = _cells(records, numbers)
     widths = [max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(heads)]
     lines = [heads, ["-" * width for width in widths], *rows]
     pad: Callable[[str, int], str] = lambda text, i: text.rjust(widths[i]) if right[i] else text.ljust(widths[i])  # noqa: E731
     return "\n".join("  ".join(pad(text, i) for i, text in enumerate(line)).rstrip() for line in lines)
+
+
+def markdown(records: Sequence[Record], numbers: str = ".1f") -> str:
+    """The same as a Markdown table."""
+    if not records:
+        return "(none)"
+    heads, rows, right = _cells(records, numbers)
+    rule = ["---:" if is_right else "---" for is_right in right]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [heads, rule, *rows])
+
+
+def _cells(records: Sequence[Record], numbers: str) -> tuple[list[str], list[list[str]], list[bool]]:
+    """The headings, the rows as text, and for each column whether it holds numbers."""
+    heads = list(records[0])
+    rows = [[_cell(key, record[key], numbers) for key in heads] for record in records]
+    return heads, rows, [all(isinstance(r[key], int | float | None) for r in records) for key in heads]
 
 
 def _cell(key: str, value: Any, numbers: str) -> str:
@@ -85,13 +103,13 @@ def _rounded(value: Any) -> Any:
 
 
 def comma_separated(records: Sequence[Record]) -> str:
-    """CSV with a heading; empty text for no records."""
+    """CSV with a heading, the keys of all records; empty text for no records."""
     import csv
     import io
 
     out = io.StringIO()
     if records:
-        writer = csv.DictWriter(out, list(records[0]), lineterminator="\n")
+        writer = csv.DictWriter(out, list(dict.fromkeys(key for r in records for key in r)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(plain(record) for record in records)
     return out.getvalue()

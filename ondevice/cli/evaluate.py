@@ -27,7 +27,7 @@ Folder = Annotated[
 def evaluate(
     model: ModelArgument,
     folder: Folder,
-    threads: Threads = 1,
+    threads: Threads = None,
     scaled_decode: ScaledDecode = True,
     runtime: RuntimeName = None,
     form: OutputFormat = Format.TABLE,

@@ -14,7 +14,13 @@ ModelArgument: TypeAlias = Annotated[
         metavar="MODEL", help="A name from `ondevice models list`, or a path to any .tflite.", show_default=False
     ),
 ]
-Threads: TypeAlias = Annotated[int, typer.Option("--threads", "-t", help="Threads of the runtime, 1 or more.")]
+Threads: TypeAlias = Annotated[
+    int | None, typer.Option("--threads", "-t", help="Threads of the runtime, 1 or more.", show_default="1")
+]
+DeviceName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--device", help="Emulate a device of `ondevice devices list`.", show_default="this machine"),
+]
 RuntimeName: TypeAlias = Annotated[
     str | None,
     typer.Option("--runtime", help="litert, tflite-runtime or tensorflow.", show_default="the first that is installed"),

@@ -10,10 +10,11 @@ import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.options import ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
+from ondevice.cli.options import DeviceName, ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
+    from ondevice.devices.emulation import Emulation
     from ondevice.image import ImageSource
     from ondevice.runner import Runner
 
@@ -29,9 +30,10 @@ Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
 def run(
     model: ModelArgument,
     images: Images,
-    threads: Threads = 1,
+    threads: Threads = None,
     top: Top = 5,
     scaled_decode: ScaledDecode = True,
+    device: DeviceName = None,
     runtime: RuntimeName = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
@@ -46,14 +48,14 @@ def run(
     if top < 1:
         raise UsageError(f"--top must be 1 or more, not {top}")
     with console.quiet_runtime():
-        runner = Runner(model, threads, runtime, scaled_decode)
+        runner = Runner(model, threads, runtime, scaled_decode, device)
     pictures = expand(images)
     if pictures.skipped:
         console.note(f"skipped {pictures.skipped} files in folders that are no pictures by their names")
     if not pictures.paths:
         raise UsageError("no picture to classify")
     _warn(runner, pictures.paths)
-    failed = _print(_outcomes(runner, pictures.paths, top), form)
+    failed = _print(_outcomes(runner, pictures.paths, top), form, runner.emulation)
     if failed:
         console.note(f"{failed} of {len(pictures.paths)} pictures could not be read")
         raise typer.Exit(1)
@@ -70,36 +72,41 @@ def _outcomes(runner: Runner, paths: tuple[str, ...], top: int) -> Iterator[Outc
             step(1)
 
 
-def _print(outcomes: Iterator[Outcome], form: Format) -> int:
+def _print(outcomes: Iterator[Outcome], form: Format, emulation: Emulation | None) -> int:
     """Print every outcome as soon as the format allows; gives how many failed."""
     if form is Format.JSONL:
-        return sum(_print_line(outcome) for outcome in outcomes)
+        return sum(_print_line(outcome, emulation) for outcome in outcomes)
     everything = list(outcomes)
     if form is Format.JSON:
-        console.emit([record(outcome) for outcome in everything], form)
+        console.emit([record(outcome, emulation) for outcome in everything], form)
     else:
-        rows = [row for outcome in everything for row in _rows(outcome, form)]
+        rows = [row for outcome in everything for row in _rows(outcome, form, emulation)]
         if rows:
             console.emit(rows, form)
     return sum(not outcome.ok for outcome in everything)
 
 
-def _print_line(outcome: Outcome) -> bool:
-    console.emit([record(outcome)], Format.JSONL)
+def _print_line(outcome: Outcome, emulation: Emulation | None) -> bool:
+    console.emit([record(outcome, emulation)], Format.JSONL)
     sys.stdout.flush()
     return not outcome.ok
 
 
-def record(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as JSON has it: the answer's fields, or `error`."""
+def record(outcome: Outcome, emulation: Emulation | None) -> dict[str, Any]:
+    """An outcome as JSON has it: the answer's fields, or `error`; with what an emulated time rests on."""
     if not outcome.ok:
         return {"image": outcome.image, "error": str(outcome.result)}
     answer = outcome.get()
     fields = console.as_record(answer)
-    return {"image": outcome.image, **fields, "top": [prediction._asdict() for prediction in answer.top]}
+    return {
+        "image": outcome.image,
+        **fields,
+        "emulated": answer.emulated,
+        "top": [prediction._asdict() for prediction in answer.top],
+    }
 
 
-def _rows(outcome: Outcome, form: Format) -> Iterator[dict[str, Any]]:
+def _rows(outcome: Outcome, form: Format, emulation: Emulation | None) -> Iterator[dict[str, Any]]:
     """One row a class; in the table the picture and its times stand once, at its best class."""
     if not outcome.ok:
         return
@@ -112,6 +119,7 @@ def _rows(outcome: Outcome, form: Format) -> Iterator[dict[str, Any]]:
             "index": prediction.index,
             "label": prediction.label,
             "score": prediction.score,
+            **({"device": emulation.label if once else ""} if emulation else {}),
             "decode_ms": answer.decode_ms if once else None,
             "invoke_ms": answer.invoke_ms if once else None,
             "total_ms": answer.total_ms if once else None,
@@ -119,6 +127,8 @@ def _rows(outcome: Outcome, form: Format) -> Iterator[dict[str, Any]]:
 
 
 def _warn(runner: Runner, paths: tuple[str, ...]) -> None:
+    if runner.emulation is not None:
+        console.note(f"{runner.emulation}; decoding is this machine's")
     if runner.assumed_range:
         console.note(
             f"{runner.name} has no card and does not say its value range: [-1, 1] assumed; "

@@ -1,0 +1,138 @@
+"""Device cards: what a phone or board is, what was published of its speed, and the time model fitted to that."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ondevice.devices.timemodel import Point, TimeModel
+from ondevice.errors import CardError, UsageError
+
+_CARDS = Path(__file__).parent / "cards"
+# Made by `benchmarks/devices.py --write` on the reference machine; cards hold what was published, this what follows.
+_FITS = Path(__file__).parent / "fits.toml"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """A published mean time of one model on the device: inference, and loading where that was published too."""
+
+    model: str
+    kind: str
+    infer_ms: float
+    load_ms: float | None = None
+    size_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The time model of one kind of kernel: what it was fitted on, and how good it is.
+
+    points: reference_ms, size_mb and device_ms of each model. anchor_ms: what the bundled network
+    `timing.ANCHORS[kind]` took on the machine of the fit; another host's speed is measured against it. error, worst:
+    mean and largest absolute relative error of the models, each left out of the fit. architecture_error: the same mean
+    with whole architectures left out, NaN where there are fewer than three. reference: the machine, its runtime and
+    threads.
+    """
+
+    points: tuple[Point, ...]
+    anchor_ms: float
+    error: float
+    worst: float
+    architecture_error: float
+    reference: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "points", tuple(Point(*map(float, point)) for point in self.points))
+        numbers = [*(value for point in self.points for value in point), self.anchor_ms]
+        if len(self.points) < 2 or not all(math.isfinite(n) and n > 0 for n in numbers):
+            raise ValueError("a fit has two points or more, and its times and sizes are above 0")
+        if not all(math.isfinite(error) and error >= 0 for error in (self.error, self.worst)):
+            raise ValueError("a fit's errors are numbers")
+
+    def predict(self, relative: float, size_bytes: int) -> float:
+        """The device's ms for a model that takes `relative` times the anchor's time."""
+        return TimeModel(self.points)(relative * self.anchor_ms, size_bytes / 1e6)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Loading: overhead_ms + ms_per_mb * the file's megabytes; error as in Fit."""
+
+    overhead_ms: float
+    ms_per_mb: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How single inferences scatter: quantiles of time / mean, evenly spaced from 0 to 1, and whose they are."""
+
+    quantiles: tuple[float, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """A phone or board. threads: those of the published latencies, and so of the emulation.
+
+    A device without a fit is listed for comparison and cannot be emulated; `note` says why.
+    """
+
+    name: str
+    title: str
+    soc: str
+    cores: str
+    memory: str
+    year: int
+    threads: int
+    runtime: str
+    source: str
+    note: str = ""
+    latencies: tuple[Latency, ...] = ()
+    fits: dict[str, Fit] = field(default_factory=dict)
+    load: Load | None = None
+    spread: Spread | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it can be emulated."""
+        return bool(self.fits)
+
+    @classmethod
+    def read(cls, path: Path, fits: dict[str, Any] | None = None) -> Device:
+        """Read a card; fits: its time models, by kind. Raises CardError with the file and what is wrong in it."""
+        try:
+            table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+            table["latencies"] = tuple(Latency(**row) for row in table.get("latencies", ()))
+            table["fits"] = {kind: Fit(**values) for kind, values in (fits or {}).items()}
+            for name, kind in (("load", Load), ("spread", Spread)):
+                if name in table:
+                    table[name] = kind(**table[name])
+            return cls(**table)
+        except (OSError, TypeError, ValueError) as error:
+            raise CardError(f"{path}: {error}", str(path)) from error
+
+
+@cache
+def devices() -> tuple[Device, ...]:
+    """All cards, those that can be emulated first, then by year."""
+    fits = tomllib.loads(_FITS.read_text(encoding="utf-8"))
+    found = (Device.read(path, fits.get(path.stem)) for path in sorted(_CARDS.glob("*.toml")))
+    return tuple(sorted(found, key=lambda d: (not d.emulated, d.year, d.name)))
+
+
+def find(name: str) -> Device:
+    """The card called `name`. Raises UsageError with the nearest names."""
+    for device in devices():
+        if device.name == name:
+            return device
+    names = [d.name for d in devices()]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(names)}"
+    raise UsageError(f"no device '{name}'; {hint}")
