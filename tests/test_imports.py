@@ -16,7 +16,7 @@ ALLOWED = {
     "ondevice.devices": {"ondevice.models", "ondevice.host", "ondevice"},
     "ondevice": {"ondevice.models", "ondevice.host", "ondevice.devices"},
     "ondevice.bench": {"ondevice.models", "ondevice.host", "ondevice.devices", "ondevice"},
-    "ondevice.converters": {"ondevice.models", "ondevice.host", "ondevice"},
+    "ondevice.converters": {"ondevice.models", "ondevice.host", "ondevice.bench", "ondevice"},
 }
 ALLOWED["ondevice.cli"] = set(ALLOWED)
 FOLDERS = {package: package.replace(".", "/") for package in ALLOWED}

@@ -24,11 +24,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Each is a module here with a function, or an app of its own, of that name.
-COMMANDS = ("demo", "run", "evaluate", "models", "doctor")
+COMMANDS = ("demo", "run", "bench", "evaluate", "convert", "models", "devices", "doctor")
 
 # Typer bundles its click from some version on: the class of all its errors is found through what typer exports.
 _ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 _debug = False
+_INTERRUPTED = 130
 
 
 def _version(wanted: bool) -> None:
@@ -56,6 +57,8 @@ def main() -> None:
     try:
         status = app(standalone_mode=False) or 0
         sys.stdout.flush()
+        if status == _INTERRUPTED:  # typer has caught the KeyboardInterrupt
+            _fail("interrupted", status, None)
     except _ClickError as error:
         status = _fail(getattr(error, "format_message")(), 2, error)  # noqa: B009
     except UsageError as error:
@@ -67,7 +70,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except (KeyboardInterrupt, typer.Abort):
-        status = _fail("interrupted", 130, None)
+        status = _fail("interrupted", _INTERRUPTED, None)
     _exit(status)
 
 

@@ -1,0 +1,135 @@
+"""The record of one measurement: raw samples, and all that is needed to judge them. Every printer prints this one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ondevice.bench.samples import Summary, summary
+from ondevice.devices.emulation import Emulation
+from ondevice.errors import UsageError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One model on one thread count, measured once.
+
+    Fields are named after TFLite's own benchmark tools (`init_ms`, `warmup_first_ms`, `num_runs`, …). samples_ms: each
+    steady run, in order: the inference alone, or with `decode` picture to tensor and inference; decode_samples_ms then
+    has the first part of each. init_ms: making the interpreter and allocating its tensors. init_mem_bytes,
+    overall_mem_bytes: how far the child process's peak resident memory rose over what it was before loading, until
+    loaded and until the end. cpu_per_wall: CPU seconds of the measuring process a second of the steady runs (None where
+    they were spaced or stretched). other_cpu: processors that other programs kept busy meanwhile (None: not shown).
+    emulation: None, or what the emulated times rest on. scenario: None, or MLPerf LoadGen's result.
+    """
+
+    model: str
+    precision: str
+    path: str
+    sha256: str
+    model_size_bytes: int
+    runtime: str
+    num_threads: int
+    device: str
+    emulated: bool
+    input: str
+    decode: bool
+    interval_ms: float
+    init_ms: float
+    warmup_first_ms: float
+    warmup_avg_ms: float
+    num_warmup_runs: int
+    init_mem_bytes: int | None
+    overall_mem_bytes: int | None
+    cpu_per_wall: float | None
+    other_cpu: float | None
+    verdict: str
+    reasons: tuple[str, ...]
+    started: str
+    version: str
+    limits: dict[str, Any]
+    host: dict[str, Any]
+    emulation: dict[str, Any] | None = None
+    scenario: dict[str, Any] | None = None
+    samples_ms: tuple[float, ...] = ()
+    decode_samples_ms: tuple[float, ...] = ()
+    summary: Summary = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("reasons", "samples_ms", "decode_samples_ms"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("init_ms", "warmup_first_ms", "warmup_avg_ms"):
+            if getattr(self, name) is None:  # as JSON has what is not a number
+                object.__setattr__(self, name, math.nan)
+        object.__setattr__(self, "summary", summary(self.samples_ms))
+
+    @property
+    def num_runs(self) -> int:
+        """How many steady runs were timed."""
+        return len(self.samples_ms)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as JSON takes it; the summary's figures stand beside the samples they come from."""
+        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "summary"}
+        tail = {name: plain.pop(name) for name in ("limits", "host", "samples_ms", "decode_samples_ms")}
+        row = {"schema": SCHEMA, **plain, "num_runs": self.num_runs, **self.summary._asdict(), **tail}
+        return {name: None if value != value else value for name, value in row.items()}  # NaN, which JSON lacks
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Record:
+        """The record again; raises ValueError for what is no record."""
+        if not isinstance(table, dict) or table.get("schema") != SCHEMA:
+            raise ValueError("no benchmark record of this version")
+        kinds = {f.name: str(f.type) for f in dataclasses.fields(cls) if f.init}
+        given = {name: value for name, value in table.items() if name in kinds}
+        if missing := [name for name in kinds if name not in given]:
+            raise ValueError(f"incomplete benchmark record: it has no {missing[0]}")
+        if wrong := [name for name, value in given.items() if not _fits(value, kinds[name])]:
+            raise ValueError(f"damaged benchmark record: {wrong[0]} is {str(given[wrong[0]])[:60]!r}")
+        for name, keys in (("emulation", _EMULATION), ("scenario", _SCENARIO)):
+            if given[name] is not None and set(given[name]) != keys:
+                raise ValueError(f"damaged benchmark record: {name} is {str(given[name])[:60]!r}")
+        return cls(**given)
+
+
+_KINDS: dict[str, type[Any] | tuple[type[Any], ...]] = {
+    "str": str,
+    "bool": bool,
+    "int": int,
+    "float": (int, float, type(None)),
+    "int | None": (int, type(None)),
+    "float | None": (int, float, type(None)),
+}
+_SCENARIO = {"scenario", "metric", "value", "unit", "valid", "reasons", "queries", "log_dir", "details"}
+_EMULATION = {f.name for f in dataclasses.fields(Emulation)}
+
+
+def _fits(value: Any, kind: str) -> bool:
+    if kind.startswith("tuple"):
+        wanted = str if "str" in kind else (int, float)
+        return isinstance(value, list | tuple) and all(isinstance(v, wanted) for v in value)
+    if kind.startswith("dict"):
+        known = value is None or (isinstance(value, dict) and all(isinstance(key, str) for key in value))
+        return known and (value is not None or "None" in kind)
+    return isinstance(value, _KINDS[kind])
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a file that `--format json` or `jsonl` made. Raises UsageError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
+        found = [Record.from_dict(line) for line in lines]
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UsageError(f"{path}: {error}; give a file from `ondevice bench … --format json`") from error
+    if not found:
+        raise UsageError(f"{path}: no benchmark record in it")
+    return found

@@ -1,0 +1,53 @@
+"""What one measurement is to do; travels to the child process as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ondevice.errors import UsageError
+from ondevice.runtime import MAX_THREADS
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One model on one thread count.
+
+    model: as Runner takes it. warmup: inferences that are timed apart, the first among them. runs and min_secs: the
+    steady runs go on until both are reached. interval_ms: rest between two steady runs. images: pictures to decode and
+    classify in turn; none: one random tensor, inference alone. scenario: None, or the fields of `mlperf.Settings`,
+    with `log_dir`. Raises UsageError for what cannot be measured.
+    """
+
+    model: str
+    threads: int | None = None
+    runtime: str | None = None
+    device: str | None = None
+    warmup: int = 10
+    runs: int = 50
+    min_secs: float = 1.0
+    interval_ms: float = 0.0
+    images: tuple[str, ...] = ()
+    scaled_decode: bool = True
+    seed: int = 0
+    scenario: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for value, low, high, what in (
+            (1 if self.threads is None else self.threads, 1, MAX_THREADS, "--threads"),
+            (self.warmup, 1, 10**6, "--warmup"),
+            (self.runs, 1, 10**7, "--runs"),
+            (self.min_secs, 0, 86_400, "--min-secs"),
+            (self.interval_ms, 0, 3_600_000, "--interval"),
+        ):
+            if not low <= value <= high:
+                raise UsageError(f"{what} must be from {low} to {high}, not {value:g}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any]) -> Spec:
+        """From `as_dict`, through JSON."""
+        return cls(**{**table, "images": tuple(table["images"])})

@@ -1,0 +1,193 @@
+"""The child process of a measurement: takes a Spec and limits on standard input, streams what it times as JSON lines.
+
+It has a process to itself, so that memory and CPU time are the model's, limits bind nothing else, and whatever the
+runtime does to it leaves the caller alone. Messages: `loaded`, `warmup`, `samples` (many), `done`; or `error`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice import child, host
+from ondevice.bench.spec import Spec
+from ondevice.child import Send
+from ondevice.errors import ImageError, OnDeviceError, UsageError
+from ondevice.limits import Limits
+from ondevice.preprocess import Array
+from ondevice.runner import Runner
+
+# How often samples are sent: rarely enough to disturb none, often enough for a progress bar and an interrupt.
+FLUSH_S = 0.25
+
+Timed = tuple[float, float]  # (decode_ms, invoke_ms)
+Once = Callable[[int], Timed]  # one run, on the picture of that number
+
+
+class Clocks(NamedTuple):
+    """Wall seconds, this process's CPU seconds, and the whole machine's busy and stolen CPU seconds."""
+
+    wall: float
+    own: float
+    machine: float | None
+
+    @classmethod
+    def now(cls) -> Clocks:
+        """Read them all."""
+        times = host.current().cpu_times()
+        return cls(perf_counter(), time.process_time(), None if times is None else times.busy_s + times.steal_s)
+
+    def since(self, start: Clocks) -> tuple[float, float | None]:
+        """CPU seconds a wall second: this process's, and all others'."""
+        wall = max(self.wall - start.wall, 1e-9)
+        own = self.own - start.own
+        if self.machine is None or start.machine is None:
+            return own / wall, None
+        return own / wall, max(0.0, self.machine - start.machine - own) / wall
+
+
+def measure(spec: Spec, send: Send) -> None:
+    """Load, warm up and time the model, telling `send` of each step."""
+    _reset_peak()
+    memory = host.current().resident_bytes() or host.current().peak_memory_bytes()
+    runner = Runner(spec.model, spec.threads, spec.runtime, spec.scaled_decode, spec.device)
+    send("loaded", **_facts(runner), init_mem_bytes=host.current().peak_memory_bytes() - memory)
+    once = _pictures(runner, spec, send) if spec.images else _random(runner, spec.seed)
+    send("warmup", warmup_ms=[round(sum(once(i)), 6) for i in range(spec.warmup)])
+    if spec.scenario is None:
+        cpu, other = _steady(once, spec, send)
+    else:
+        cpu, other = None, None
+        send("scenario", **_scenario(runner, spec, once))
+    send(
+        "done",
+        cpu_per_wall=cpu,
+        other_cpu=other,
+        overall_mem_bytes=host.current().peak_memory_bytes() - memory,
+        emulation=runner.emulation.as_dict() if runner.emulation else None,
+    )
+
+
+def _facts(runner: Runner) -> dict[str, Any]:
+    model = runner.model
+    return {
+        "model": runner.name,
+        "runtime": str(model.runtime),
+        "num_threads": model.threads,
+        "init_ms": round(model.load_ms, 6),
+        "precision": runner.precision,
+        "sha256": runner.sha256,
+    }
+
+
+def _random(runner: Runner, seed: int) -> Once:
+    model = runner.model
+    rng = np.random.default_rng(seed)
+    if model.input.dtype == np.float32:
+        low, high = runner.input.value_range
+        tensor: Array = rng.uniform(low, high, model.input.shape).astype(np.float32)
+    else:
+        limits = np.iinfo(model.input.dtype)
+        tensor = rng.integers(limits.min, limits.max, model.input.shape, model.input.dtype, endpoint=True)
+
+    def once(_: int) -> Timed:
+        start = perf_counter()
+        model.invoke(tensor)
+        return 0.0, (perf_counter() - start) * 1e3
+
+    return once
+
+
+def _pictures(runner: Runner, spec: Spec, send: Send) -> Once:
+    good = []
+    for image in spec.images:
+        try:
+            runner.prepare(image)
+            good.append(image)
+        except ImageError as error:
+            send("bad_image", message=str(error))
+    if not good:
+        raise UsageError("none of the pictures can be read")
+
+    def once(number: int) -> Timed:
+        start = perf_counter()
+        tensor = runner.prepare(good[number % len(good)])
+        ready = perf_counter()
+        runner.model.invoke(tensor)
+        return (ready - start) * 1e3, (perf_counter() - ready) * 1e3
+
+    return once
+
+
+def _steady(once: Once, spec: Spec, send: Send) -> tuple[float | None, float | None]:
+    """Time steady runs until there are enough; gives CPU seconds a wall second, own (None if spaced) and others'."""
+    spans: list[Timed] = []
+    count, rest = 0, spec.interval_ms / 1e3
+    gc.disable()
+    start = Clocks.now()
+    end, flushed = start.wall + spec.min_secs, start.wall
+    while count < spec.runs or perf_counter() < end:
+        if count and rest:
+            time.sleep(rest)
+        spans.append(once(count))
+        count += 1
+        if perf_counter() - flushed > FLUSH_S:
+            _flush(spans, send)
+            flushed = perf_counter()
+    own, other = Clocks.now().since(start)
+    _flush(spans, send)
+    return None if rest or spec.device else own, other
+
+
+def _flush(spans: list[Timed], send: Send) -> None:
+    # Whole nanoseconds, as JSON keeps them: a record read back has the same figures.
+    send("samples", samples=[(round(decode, 6), round(invoke, 6)) for decode, invoke in spans])
+    spans.clear()
+
+
+def _scenario(runner: Runner, spec: Spec, once: Once) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from ondevice.bench import mlperf
+
+    fields = dict(spec.scenario or {})
+    folder = f"{runner.name}-{runner.model.threads}t-{fields['scenario']}"
+    log_dir = Path(fields.pop("log_dir")) / folder
+    library = max(len(spec.images), 1)
+    return asdict(mlperf.run(once, library, mlperf.Settings(**fields), log_dir))
+
+
+def _reset_peak() -> None:
+    """Let the peak count from here, so that it shows what the model added and not what importing took."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+@contextlib.contextmanager
+def _errors_sent(send: Send) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        send("error", message="out of memory", type="MemoryError")
+    except OnDeviceError as error:
+        send("error", message=str(error), type=type(error).__name__)
+
+
+def _main() -> None:
+    job, send = child.receive()
+    with _errors_sent(send):
+        Limits(**job["limits"]).apply_here()
+        measure(Spec.from_dict(job["spec"]), send)
+    os._exit(0)  # taking the runtime apart costs time, and can fail under a memory limit
+
+
+if __name__ == "__main__":
+    _main()
