@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test test-arm64 check bench lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ondevice demo
 
 test: $(VENV)/test.stamp
 	$(BIN)/pytest -q
+
+# Needs root; see CONTRIBUTING.md.
+test-arm64: $(VENV)/demo.stamp
+	sh scripts/test-arm64
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice import child, host
+from ondevice import child, host, runtime
 from ondevice.bench.spec import Spec
 from ondevice.child import Send
 from ondevice.errors import ImageError, OnDeviceError, UsageError
@@ -56,6 +56,7 @@ class Clocks(NamedTuple):
 
 def measure(spec: Spec, send: Send) -> None:
     """Load, warm up and time the model, telling `send` of each step."""
+    runtime.get(spec.runtime)  # what importing it takes is not the model's
     _reset_peak()
     memory = host.current().resident_bytes() or host.current().peak_memory_bytes()
     runner = Runner(spec.model, spec.threads, spec.runtime, spec.scaled_decode, spec.device)
