@@ -22,15 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
-from numpy.typing import NDArray
 from PIL import Image
 
 from ondevice import extras
+from ondevice.bench.measure import measure
+from ondevice.bench.spec import Spec
 from ondevice.converters import digits
-from ondevice.converters.export import tensorflow, to_tflite
+from ondevice.converters.check import outputs
+from ondevice.converters.export import saver, tensorflow, to_tflite
+from ondevice.converters.pictures import tensors
 from ondevice.errors import MissingError
 from ondevice.models.card import Accuracy, Card, Input
+from ondevice.runtime import Model
 
 PRECISIONS = ("fp32", "int8")
 MEAN = STD = 127.5
@@ -41,8 +44,6 @@ CHUNK = 500
 TRAIN_STREAM, TEST_STREAM, SAMPLE_STREAM, CALIBRATION_STREAM = range(4)
 LICENCE = "Apache-2.0"
 SOURCE = "trained by ondevice.converters.family"
-
-Tensors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Network:
     side: int
     stages: tuple[tuple[int, int, int], ...]
     phases: tuple[Phase, ...]
+
+    @property
+    def input(self) -> Input:
+        """How a drawing becomes its input: whole, grey, from -1 to 1."""
+        return Input(self.side, self.side, channels=1, mean=(MEAN,), std=(STD,), crop=1.0)
 
     @property
     def description(self) -> str:
@@ -131,11 +137,6 @@ def resized(pictures: digits.Pictures, side: int) -> digits.Pictures:
     return np.stack(small)[..., np.newaxis]
 
 
-def tensors(pictures: digits.Pictures) -> Tensors:
-    """Pixels 0..255 to a model's input, -1..1, float32."""
-    return (pictures.astype(np.float32) - np.float32(MEAN)) / np.float32(STD)
-
-
 def build(network: Network, side: int, policy: str = "float32") -> Any:
     """The Keras model, input [n, side, side, 1], output softmax [n, 10], in the Keras dtype policy `policy`."""
     layers, keras = tensorflow().keras.layers, tensorflow().keras
@@ -184,13 +185,14 @@ def _fit(model: Any, phase: Phase, seed: int, epochs: int, batch: int = 64) -> N
 def publish(network: Network, model: Any, seed: int, out: Path) -> list[Card]:
     """Write the network's TFLite files, each with its card, into `out`; returns the cards, fp32 first."""
     pictures, _ = drawings(seed, CALIBRATION_STREAM, CALIBRATION_PICTURES)
-    calibration = [tensors(picture[np.newaxis]) for picture in resized(pictures, network.side)]
+    calibration = list(tensors(resized(pictures, network.side), network.input)[:, np.newaxis])
     cards = []
     for precision in PRECISIONS:
-        content = to_tflite(model, precision, calibration)
-        card = _card(network, precision, content, accuracy(content, seed))
-        (out / card.file_name).write_bytes(content)
-        card.write(out / f"{card.name}.toml")
+        content = to_tflite(saver(model), precision, calibration)
+        path = out / f"{network.name}_{precision}.tflite"
+        path.write_bytes(content)
+        card = _card(network, precision, content, accuracy(path, network.input, seed))
+        card.write(path.with_suffix(".toml"))
         cards.append(card)
     return cards
 
@@ -201,7 +203,7 @@ def _card(network: Network, precision: str, content: bytes, measured: Accuracy) 
         family="digits",
         architecture=network.description,
         precision=precision,
-        input=Input(network.side, network.side, channels=1, mean=(MEAN,), std=(STD,), crop=1.0),
+        input=network.input,
         labels="digits",
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -211,49 +213,18 @@ def _card(network: Network, precision: str, content: bytes, measured: Accuracy) 
     )
 
 
-def accuracy(content: bytes, seed: int) -> Accuracy:
-    """Top-1 and top-5 of a TFLite file on drawings of held-out digits, run picture by picture by the runtime."""
+def accuracy(path: Path, wanted: Input, seed: int) -> Accuracy:
+    """Top-1 and top-5 of a TFLite file on drawings of held-out digits, run picture by picture as the runner does."""
     pictures, labels = drawings(seed, TEST_STREAM, HELD_OUT_PICTURES)
-    interpreter = _interpreter(content)
-    side = interpreter.get_input_details()[0]["shape"][1]
-    outputs = np.stack([_invoke(interpreter, tensors(p[np.newaxis])) for p in resized(pictures, side)])
+    scores = outputs(Model(path), wanted, resized(pictures, wanted.width))
     # Stable, so that classes an int8 output ties are ranked by class and not by chance.
-    ranks = np.argsort(-outputs, axis=1, kind="stable") == labels[:, np.newaxis]
+    ranks = np.argsort(-scores, axis=1, kind="stable") == labels[:, np.newaxis]
     digits_used = len(digits.split(seed)[1].labels)
     data = (
         f"{len(labels)} drawings of {digits_used} held-out scikit-learn digits (UCI, CC BY 4.0), "
         f"converters/digits.py, seed {seed}"
     )
     return Accuracy(round(float(ranks[:, 0].mean()), 4), data, round(float(ranks[:, :5].any(axis=1).mean()), 4))
-
-
-def _interpreter(content: bytes) -> Any:
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def _invoke(interpreter: Any, tensor: Tensors) -> NDArray[np.float32]:
-    """Run one tensor [1, side, side, 1]; returns the outputs [10], of an int8 file in its quantised steps."""
-    entry = interpreter.get_input_details()[0]
-    if entry["dtype"] == np.int8:
-        scale, zero = entry["quantization"]
-        tensor = np.clip(np.round(tensor / scale + zero), -128, 127)
-    interpreter.set_tensor(entry["index"], tensor.astype(entry["dtype"]))
-    interpreter.invoke()
-    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return np.asarray(output[0], np.float32)
-
-
-def latency(content: bytes, invokes: int = 100, warm_up: int = 10) -> float:
-    """Median milliseconds of one inference of a TFLite file on one thread."""
-    interpreter = _interpreter(content)
-    times = []
-    for _ in range(warm_up + invokes):
-        start = time.perf_counter()
-        interpreter.invoke()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[warm_up:])) * 1e3
 
 
 def write_samples(seed: int, out: Path) -> None:
@@ -272,7 +243,7 @@ def print_table(out: Path, networks: Sequence[Network]) -> None:
     for network, precision in itertools.product(networks, PRECISIONS):
         card = Card.read(out / f"{network.name}_{precision}.toml")
         top1 = card.accuracy.top1 if card.accuracy else float("nan")
-        milliseconds = latency((out / card.file_name).read_bytes())
+        milliseconds = measure(Spec(str(out / card.file_name))).summary.p50_ms
         print(f"{card.name:<16}{network.side:>7}{card.size_bytes / 1e3:>9.1f}{top1:>8.3f}{milliseconds:>9.3f}")
 
 

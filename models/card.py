@@ -14,7 +14,7 @@ from typing import Any
 from ondevice.errors import CardError
 from ondevice.models import files
 
-PRECISIONS = ("fp32", "fp16", "dynamic", "int8", "uint8")
+PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8", "uint8")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -70,6 +70,26 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """How a converted file came to be, and how it compares with the network that it was converted from.
+
+    recipe, weights, calibration, check: in words. tools: with their versions. agreement: the share of the checked
+    pictures with the source's best class. mean_error, worst_error: of the outputs. error_of_spread: with random
+    weights, the logits' error over their spread.
+    """
+
+    recipe: str
+    weights: str
+    calibration: str
+    check: str
+    tools: str
+    agreement: float
+    mean_error: float
+    worst_error: float
+    error_of_spread: float | None = None
+
+
+@dataclass(frozen=True)
 class Card:
     """One model file: where it is from, its checksum, its input, labels, accuracy and size.
 
@@ -90,6 +110,7 @@ class Card:
     source: str
     background: bool = False
     accuracy: Accuracy | None = None
+    conversion: Conversion | None = None
 
     def __post_init__(self) -> None:
         _require(bool(NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")
@@ -123,8 +144,9 @@ class Card:
         """A card from a parsed TOML table. Raises TypeError or ValueError, saying what is wrong."""
         table = dict(table)
         table["input"] = _build(Input, table.get("input"), "input")
-        if "accuracy" in table:
-            table["accuracy"] = _build(Accuracy, table["accuracy"], "accuracy")
+        for name, kind in (("accuracy", Accuracy), ("conversion", Conversion)):
+            if name in table:
+                table[name] = _build(kind, table[name], name)
         card: Card = _build(cls, table, "card")
         return card
 

@@ -15,7 +15,10 @@ _BUNDLED, _PULLABLE = _HERE / "digits", _HERE / "cards"
 
 
 class Entry(NamedTuple):
-    """A model in the zoo: its card, where its file is or would be, and its origin (`bundled`, `pulled`, `added`)."""
+    """A model: its card, where its file is or would be, and its origin.
+
+    origin: `bundled`, `pulled` or `added` for those in the zoo, `beside` for a file whose card lies beside it.
+    """
 
     card: Card
     card_path: Path
@@ -80,6 +83,16 @@ def locate(model: str) -> tuple[Path, Entry | None]:
 def recognise(checksum: str) -> Entry | None:
     """The model whose file has this SHA-256, wherever the file lies."""
     return next((entry for entry in _entries("*") if entry.card.sha256 == checksum), None)
+
+
+def beside(path: Path, checksum: str) -> Entry | None:
+    """The model whose card lies beside its file, as the converter leaves it; None for a card of another file."""
+    card_path = path.with_suffix(".toml")
+    try:
+        card = Card.read(card_path)
+    except CardError:  # none, or some other program's TOML
+        return None
+    return Entry(card, card_path, path, "beside") if card.sha256 == checksum else None
 
 
 def _entries(name: str) -> Iterator[Entry]:

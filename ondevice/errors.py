@@ -10,6 +10,7 @@
     │   └── HostileModelError     the file killed the process that tried it
     ├── CardError             a model card or label list is malformed; carries `.path`
     ├── BenchError            a measurement failed: its process died, or did not fit into its memory
+    ├── ConvertError          a network could not be converted, or what came of it is not the same network
     ├── EmulationError        this host cannot emulate that device with that model, or cannot be calibrated now
     ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
     └── MissingError          something has to be installed first
@@ -77,6 +78,10 @@ class DownloadError(OnDeviceError):
 
 class BenchError(OnDeviceError):
     """A measurement failed; nothing of it can be trusted."""
+
+
+class ConvertError(OnDeviceError):
+    """A network could not be converted; nothing was put in place."""
 
 
 class EmulationError(OnDeviceError):

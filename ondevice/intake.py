@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from ondevice import runtime, trial
@@ -24,14 +25,17 @@ def add(  # noqa: PLR0913
 ) -> zoo.Entry:
     """Add `file` as `name`. label_list: `imagenet`, `digits` or a text file; value_range: what pixels 0 and 255 become.
 
-    What is not given is read from the file's metadata; a float model that has none needs its value_range. Raises
-    UsageError, ModelError, HostileModelError, CardError.
+    A card beside the file says all, unless labels or a range are given; else the file's metadata does, and a float
+    model that has none needs its value_range. Raises UsageError, ModelError, HostileModelError, CardError.
     """
     path, _ = zoo.locate(str(file))
     if value_range is not None and not value_range[0] < value_range[1]:
         raise UsageError(f"the range's low end must be below its high end, not {value_range[0]:g},{value_range[1]:g}")
     checksum = files.sha256(path)
     trial.ensure(path, checksum, runtime.get())
+    described = zoo.beside(path, checksum)
+    if described is not None and (label_list, value_range) == (None, None):
+        return _as_described(described, path, name, force)
     model = Model(path)
     name = name or path.stem
     embedded = metadata.read(path, model.classes)
@@ -53,6 +57,17 @@ def add(  # noqa: PLR0913
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
     return registry.add(card, path, lines, force)
+
+
+def _as_described(described: zoo.Entry, path: Path, name: str | None, force: bool) -> zoo.Entry:
+    """With the card that lies beside the file."""
+    card = described.card
+    lines: tuple[str, ...] = ()
+    own = described.card_path.parent / card.labels
+    if own.is_file():
+        lines = tuple(own.read_text(encoding="utf-8").splitlines())
+        card = dataclasses.replace(card, labels=f"{name or card.name}.labels.txt")
+    return registry.add(dataclasses.replace(card, name=name or card.name), path, lines, force)
 
 
 def _input(model: Model, embedded: metadata.Embedded, value_range: tuple[float, float] | None, crop: float) -> Input:

@@ -101,7 +101,7 @@ class Runner:
 
 
 def resolve(model: str, runtime: str | None = None) -> tuple[Path, zoo.Entry | None, str]:
-    """The file, the zoo entry whose checksum it has, and that checksum (SHA-256).
+    """The file, the entry in the zoo or beside the file that has its checksum, and that checksum (SHA-256).
 
     A file that is not ours is tried in a child process before. A named model that has another checksum than its card
     is refused. Raises ModelError.
@@ -115,8 +115,8 @@ def resolve(model: str, runtime: str | None = None) -> tuple[Path, zoo.Entry | N
             else "add it again"
         )
         raise ModelError(f"{named.card.name}: {path} is not the file that its card describes; {again}", named.card.name)
-    entry = named or zoo.recognise(checksum)
-    if entry is None or entry.origin == "added":
+    entry = named or zoo.recognise(checksum) or zoo.beside(path, checksum)
+    if entry is None or entry.origin in ("added", "beside"):
         trial.ensure(path, checksum, runtimes.get(runtime))
     return path, entry, checksum
 

@@ -121,7 +121,7 @@ class _Measurement:
 
     def record(self, before: host.Throttling | None) -> Record:
         """What was measured, judged."""
-        loaded, done, emulation = self.loaded, self.done, self.done.get("emulation")
+        loaded, done = self.loaded, self.done
         facts = host.current().describe()
         record = Record(
             model=loaded["model"],
@@ -150,7 +150,7 @@ class _Measurement:
             version=__version__,
             limits={k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.limits).items() if v is not None},
             host=facts,
-            emulation=emulation,
+            emulation=done.get("emulation") or loaded["emulation"],
             scenario=self.scenario,
             samples_ms=tuple(decode + invoke for decode, invoke in self.samples),
             decode_samples_ms=tuple(decode for decode, _ in self.samples) if self.spec.images else (),

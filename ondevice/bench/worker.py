@@ -86,6 +86,7 @@ def _facts(runner: Runner) -> dict[str, Any]:
         "init_ms": round(model.load_ms, 6),
         "precision": runner.precision,
         "sha256": runner.sha256,
+        "emulation": runner.emulation.as_dict() if runner.emulation else None,
     }
 
 

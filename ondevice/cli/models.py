@@ -117,7 +117,7 @@ def add(
     from ondevice import intake
 
     with console.quiet_runtime():
-        entry = intake.add(file, name, labels, _range(value_range), crop, licence, force)
+        entry = intake.add(file, name, labels, parse_range(value_range), crop, licence, force)
     print(f"added {entry.card.name}; try: ondevice run {entry.card.name} PHOTO.jpg")
 
 
@@ -151,7 +151,8 @@ def _pullable(entry: Entry) -> Entry:
     return entry
 
 
-def _range(text: str | None) -> tuple[float, float] | None:
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """The numbers of `--range LOW,HIGH`. Raises UsageError."""
     from ondevice.errors import UsageError
 
     if text is None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # Which kernels a precision runs on. Dynamic-range files have no published latencies, and their kernels are no one's.
-KINDS = {"fp32": "float", "fp16": "float", "int8": "quant", "uint8": "quant"}
+KINDS = {"fp32": "float", "fp16": "float", "weight_only": "float", "int8": "quant", "uint8": "quant"}
 # Two parameters need more than two points, or there is nothing to leave out.
 MIN_MODELS = 4
 # The Gaussian process, chosen beforehand and not tuned: a model twice as fast or as large is about as far as likeness

@@ -1,0 +1,140 @@
+"""Convert networks, each in a process of its own: its crash, or its hunger for memory, costs that one alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from ondevice import child
+from ondevice.bench.measure import measure
+from ondevice.bench.spec import Spec
+from ondevice.converters.job import Job, Result
+from ondevice.errors import ConvertError, OnDeviceError, UsageError
+from ondevice.models import files
+
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of one job: a row for the source and each file, the peak memory, or the error that it ended with."""
+
+    job: Job
+    results: tuple[Result, ...] = ()
+    peak_bytes: int | None = None
+    error: OnDeviceError | None = None
+
+
+def check(jobs: list[Job]) -> None:
+    """Raise UsageError, before any work, for two jobs of one name or a file that would be overwritten."""
+    stems = [job.stem for job in jobs]
+    if twice := {stem for stem in stems if stems.count(stem) > 1}:
+        raise UsageError(f"two sources are called '{min(twice)}': give one of them another --name")
+    for job in jobs:
+        for precision in () if job.force else job.precisions:
+            if job.path(precision).exists():
+                raise UsageError(
+                    f"{job.path(precision)} is there already: give --force to replace it, or another --out"
+                )
+
+
+def convert(jobs: list[Job], at_once: int, on_stage: OnText, on_note: OnText) -> Iterator[Converted]:
+    """Run the jobs, `at_once` at a time; gives what became of each, in their order. Raises UsageError as `check`."""
+    check(jobs)
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield from pool.map(lambda job: _one(job, on_stage, on_note), jobs)
+    finally:
+        _stop(pool, jobs)
+
+
+_running: set[child.Child] = set()
+
+
+def _stop(pool: ThreadPoolExecutor, jobs: list[Job]) -> None:
+    """After Ctrl-C: end what runs, and take away what it had begun to write."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    for running in list(_running):
+        running.kill()
+    pool.shutdown(wait=True)
+    for job in jobs:
+        for precision in job.precisions:
+            path = job.path(precision)
+            files.sweep(path.parent, path.stem)  # the file, its card, its labels
+
+
+def _one(job: Job, on_stage: OnText, on_note: OnText) -> Converted:
+    log = files.cache_dir() / "logs" / f"convert-{job.stem}-{os.getpid()}.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # Its temporary files are ours to remove: a process that is killed cannot.
+        with log.open("w+b") as file, tempfile.TemporaryDirectory() as folder:
+            converted = _in_child(job, file, folder, on_stage, on_note)
+    except OSError as error:
+        return Converted(job, error=files.explain(error, log))
+    if isinstance(converted.error, ConvertError):
+        return replace(converted, error=ConvertError(f"{converted.error}; the log: {log}"))
+    log.unlink(missing_ok=True)
+    return converted
+
+
+def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: OnText) -> Converted:
+    results: list[Result] = []
+    with child.started("ondevice.converters.worker", log, {"TMPDIR": folder, "TF_CPP_MIN_LOG_LEVEL": "0"}) as process:
+        _running.add(process)
+        try:
+            process.begin(job.as_dict())
+            for message in process.messages():
+                kind = message.pop("kind")
+                if kind == "result":
+                    results.append(Result(**message))
+                elif kind == "done":
+                    return Converted(job, tuple(results), message["peak_bytes"])
+                elif kind == "error":
+                    error = (UsageError if message["usage"] else ConvertError)(message["message"])
+                    return _ended(job, results, error)
+                else:
+                    {"stage": on_stage, "note": on_note}[kind](message["text"])
+            return _ended(job, results, ConvertError(f"{job.stem}: the converting process died {process.death()}"))
+        finally:
+            _running.discard(process)
+
+
+def _ended(job: Job, results: list[Result], error: OnDeviceError) -> Converted:
+    """What is in place already is told with the error; the source's row alone says nothing."""
+    return Converted(job, tuple(results) if len(results) > 1 else (), error=error)
+
+
+def with_latency(converted: Converted, on_stage: OnText) -> Converted:
+    """With each file's median latency on one thread here; measured apart, so that no other conversion disturbs it."""
+    results = []
+    for result in converted.results:
+        if result.path and not result.failed:
+            on_stage(f"{result.model}: timing {result.precision}")
+            record = measure(Spec(result.path, min_secs=0.5))
+            result = replace(result, latency_ms=record.summary.p50_ms, latency_verdict=record.verdict)
+        results.append(result)
+    return replace(converted, results=tuple(results))
+
+
+def sources_in_paper() -> tuple[str, ...]:
+    """The networks of the CNNSelect paper's simulations."""
+    from ondevice.converters.architectures import PAPER
+
+    return PAPER
+
+
+def weights_of(source: str, weights: str) -> str:
+    """The weights file of a source where `weights` is a folder: `<source>.weights.h5`; else `weights` itself."""
+    folder = Path(weights)
+    if not folder.is_dir():
+        return weights
+    for suffix in (".weights.h5", ".h5", ".keras"):
+        if (folder / f"{source}{suffix}").is_file():
+            return str(folder / f"{source}{suffix}")
+    raise UsageError(f"--weights {folder}: it has no {source}.weights.h5")

@@ -1,0 +1,102 @@
+"""Inception V4 as a Keras model (Szegedy et al. 2016, arXiv 1602.07261): 42,679,816 trainable parameters."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from ondevice.converters.export import tensorflow
+
+SIDE, CLASSES = 299, 1000
+
+Kernel: TypeAlias = "int | tuple[int, int]"
+# A branch of convolutions: (filters, kernel) each, all of stride 1 and padded.
+Branch: TypeAlias = "tuple[tuple[int, Kernel], ...]"
+
+_A: tuple[Branch, ...] = (((96, 1),), ((64, 1), (96, 3)), ((64, 1), (96, 3), (96, 3)))
+_B: tuple[Branch, ...] = (
+    ((384, 1),),
+    ((192, 1), (224, (1, 7)), (256, (7, 1))),
+    ((192, 1), (192, (7, 1)), (224, (1, 7)), (224, (7, 1)), (256, (1, 7))),
+)
+
+
+def build(side: int = SIDE) -> Any:
+    """The network for `side` x `side` pixels, its output a softmax of 1000 classes, its weights random."""
+    keras = tensorflow().keras
+    layers = keras.layers
+    inputs = keras.Input((side, side, 3))
+    x = _stem(inputs)
+    for _ in range(4):
+        x = _mixed(x, _A, 96)
+    x = _reduction_a(x)
+    for _ in range(7):
+        x = _mixed(x, _B, 128)
+    x = _reduction_b(x)
+    for _ in range(3):
+        x = _c(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.2)(x)
+    return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="inception_v4")
+
+
+def _conv(x: Any, filters: int, kernel: Kernel, stride: int = 1, padding: str = "same") -> Any:
+    layers = tensorflow().keras.layers
+    x = layers.Conv2D(filters, kernel, stride, padding=padding, use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
+
+
+def _chain(x: Any, branch: Branch) -> Any:
+    for filters, kernel in branch:
+        x = _conv(x, filters, kernel)
+    return x
+
+
+def _joined(*branches: Any) -> Any:
+    return tensorflow().keras.layers.Concatenate()(list(branches))
+
+
+def _pooled(x: Any) -> Any:
+    return tensorflow().keras.layers.MaxPooling2D(3, 2)(x)
+
+
+def _mixed(x: Any, branches: tuple[Branch, ...], pool_filters: int) -> Any:
+    """Branches of convolutions beside an average pooling with a 1x1 convolution."""
+    average = tensorflow().keras.layers.AveragePooling2D(3, 1, padding="same")(x)
+    return _joined(*(_chain(x, branch) for branch in branches), _conv(average, pool_filters, 1))
+
+
+def _stem(x: Any) -> Any:
+    x = _conv(x, 32, 3, 2, "valid")
+    x = _conv(x, 32, 3, 1, "valid")
+    x = _conv(x, 64, 3)
+    x = _joined(_pooled(x), _conv(x, 96, 3, 2, "valid"))
+    left = _conv(_conv(x, 64, 1), 96, 3, 1, "valid")
+    right = _conv(_chain(x, ((64, 1), (64, (1, 7)), (64, (7, 1)))), 96, 3, 1, "valid")
+    x = _joined(left, right)
+    return _joined(_conv(x, 192, 3, 2, "valid"), _pooled(x))
+
+
+def _reduction_a(x: Any) -> Any:
+    deep = _conv(_chain(x, ((192, 1), (224, 3))), 256, 3, 2, "valid")
+    return _joined(_conv(x, 384, 3, 2, "valid"), deep, _pooled(x))
+
+
+def _reduction_b(x: Any) -> Any:
+    left = _conv(_conv(x, 192, 1), 192, 3, 2, "valid")
+    right = _conv(_chain(x, ((256, 1), (256, (1, 7)), (320, (7, 1)))), 320, 3, 2, "valid")
+    return _joined(left, right, _pooled(x))
+
+
+def _c(x: Any) -> Any:
+    """Inception-C, whose branches fork at their ends."""
+    fork = _conv(x, 384, 1)
+    deep = _chain(x, ((384, 1), (448, (1, 3)), (512, (3, 1))))
+    average = tensorflow().keras.layers.AveragePooling2D(3, 1, padding="same")(x)
+    return _joined(
+        _conv(x, 256, 1),
+        _conv(fork, 256, (1, 3)),
+        _conv(fork, 256, (3, 1)),
+        _conv(deep, 256, (1, 3)),
+        _conv(deep, 256, (3, 1)),
+        _conv(average, 256, 1),
+    )

@@ -1,0 +1,112 @@
+"""What one conversion is to do, and what came of it; both travel between processes as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ondevice.errors import UsageError
+from ondevice.models.card import NAME
+
+PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8")
+IO = ("int8", "uint8", "float")
+RANDOM = "random"
+_NO_CALIBRATION = (
+    "int8 needs --calibration DIR: the ranges of the activations are read off real pictures; where answers do not "
+    "matter, --calibration random says so by name"
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Convert one source.
+
+    source: an architecture's name, a .keras or .h5 file, or a SavedModel folder. weights: `imagenet`, `none` or a file,
+    of an architecture only. io: what an int8 file takes and gives. calibration: a folder of pictures, `random`, or
+    empty. check: a folder of pictures to compare with the source on; empty: those of `calibration` that were not
+    calibrated on. side: the input's, in pixels. value_range, crop, labels: how a file's pictures are prepared, and its
+    classes' names; architectures know theirs. Raises UsageError for what cannot be done.
+    """
+
+    source: str
+    out: str
+    name: str = ""
+    weights: str = "imagenet"
+    precisions: tuple[str, ...] = ("fp32",)
+    io: str = "int8"
+    calibration: str = ""
+    calibration_size: int = 100
+    check: str = ""
+    side: int | None = None
+    value_range: tuple[float, float] | None = None
+    crop: float = 0.875
+    labels: str = ""
+    licence: str = "unknown"
+    seed: int = 0
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("precisions", "value_range"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        unknown = [p for p in self.precisions if p not in PRECISIONS]
+        for wrong, said in (
+            (unknown or not self.precisions, f"--precision takes {','.join(PRECISIONS)}, not '{','.join(unknown)}'"),
+            (self.io not in IO, f"--io is one of {', '.join(IO)}, not '{self.io}'"),
+            (not 1 <= self.calibration_size <= 10_000, "--calibration-size must be from 1 to 10000"),
+            (not 8 <= (self.side or 8) <= 4096, "--size must be from 8 to 4096 pixels"),
+            ("int8" in self.precisions and not self.calibration, _NO_CALIBRATION),
+            (
+                not NAME.fullmatch(f"{self.stem}_weight_only"),
+                f"'{self.stem}' cannot be a model's name: give --name with letters, digits, '.', '_' and '-' alone",
+            ),
+        ):
+            if wrong:
+                raise UsageError(said)
+
+    @property
+    def stem(self) -> str:
+        """The files' name, before the precision."""
+        return self.name or Path(self.source).name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
+
+    def path(self, precision: str) -> Path:
+        """Where the file of this precision goes; its card lies beside it."""
+        return Path(self.out) / f"{self.stem}_{precision}.tflite"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON takes it; `Job(**job.as_dict())` is the job again."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file, or with precision `source` the network it is from.
+
+    n: pictures that were compared; agreement: the share of them with the source's best class. mean_error, worst_error:
+    of the outputs; error_of_spread: the root mean square error of the logits over their own deviation. top1 where there
+    are labels, and its difference to the source's, paired, with the 95 % interval. failed: why the file was not put in
+    place. latency_ms, latency_verdict: of one thread here, as `ondevice bench` gives them.
+    """
+
+    model: str
+    precision: str
+    path: str = ""
+    size_bytes: int | None = None
+    parameters: int | None = None
+    n: int = 0
+    agreement: float | None = None
+    mean_error: float | None = None
+    worst_error: float | None = None
+    error_of_spread: float | None = None
+    top1: float | None = None
+    top1_difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    latency_ms: float | None = None
+    latency_verdict: str = ""
+    verdict: str = ""
+    failed: str = ""
