@@ -116,10 +116,17 @@ def with_latency(converted: Converted, on_stage: OnText) -> Converted:
     for result in converted.results:
         if result.path and not result.failed:
             on_stage(f"{result.model}: timing {result.precision}")
-            record = measure(Spec(result.path, min_secs=0.5))
-            result = replace(result, latency_ms=record.summary.p50_ms, latency_verdict=record.verdict)
+            result = _timed(result)
         results.append(result)
     return replace(converted, results=tuple(results))
+
+
+def _timed(result: Result) -> Result:
+    try:
+        record = measure(Spec(result.path, min_secs=0.5))
+    except OnDeviceError as error:  # the file is in place, and the rest of the table stands
+        return replace(result, latency_verdict=f"not timed: {error}")
+    return replace(result, latency_ms=record.summary.p50_ms, latency_verdict=record.verdict)
 
 
 def sources_in_paper() -> tuple[str, ...]:

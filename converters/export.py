@@ -54,7 +54,7 @@ def to_tflite(save: Save, precision: str, calibration: Tensors | None = None, io
     with tempfile.TemporaryDirectory() as folder, _quiet():
         save(folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _SETTINGS[precision](converter, calibration or (), io)
+        _SETTINGS[precision](converter, () if calibration is None else calibration, io)
         return bytes(converter.convert())
 
 

@@ -20,7 +20,8 @@ from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
 
 Outputs = NDArray[np.float32]
-_BATCH = 16
+# Keras keeps every layer's output of a batch: of NASNet-Large, more than a gigabyte a picture.
+_BATCH = 4
 _WEIGHTS = ("imagenet", "none")
 _KERAS_HINT = "is it whole? one with layers of your own has to come as a SavedModel, by model.export(FOLDER)"
 # How Keras names what it does not have, in .keras and .h5 files.

@@ -31,7 +31,7 @@ from ondevice.models.card import Accuracy, Card, Conversion
 from ondevice.runtime import Model
 from ondevice.sources import labelled
 
-_NOISE, _LOOKED_INTO = 32, 4
+_NOISE, _LOOKED_INTO = 16, 4
 _TOOLS = ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert")
 # MLIR names the operators that TFLite has not.
 _UNSUPPORTED = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
@@ -105,8 +105,7 @@ class _Conversion:
     def _checked(self, calibrated_on: set[str]) -> Checked:
         folder = self.job.check or (self.job.calibration if self.job.calibration != RANDOM else "")
         if not folder:
-            count = min(_NOISE, 4 * _LOOKED_INTO)
-            return Checked(pictures.noise(count, self.source.input, self.job.seed + 1), None, f"{count} noise images")
+            return Checked(pictures.noise(_NOISE, self.source.input, self.job.seed + 1), None, f"{_NOISE} noise images")
         paths, _ = pictures.listed(folder, "--check" if self.job.check else "--calibration")
         rest = [path for path in paths if os.path.realpath(path) not in calibrated_on]
         if not rest:

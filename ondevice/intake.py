@@ -67,7 +67,11 @@ def _as_described(described: zoo.Entry, path: Path, name: str | None, force: boo
     if own.is_file():
         lines = tuple(own.read_text(encoding="utf-8").splitlines())
         card = dataclasses.replace(card, labels=f"{name or card.name}.labels.txt")
-    return registry.add(dataclasses.replace(card, name=name or card.name), path, lines, force)
+    try:
+        named = dataclasses.replace(card, name=name or card.name)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return registry.add(named, path, lines, force)
 
 
 def _input(model: Model, embedded: metadata.Embedded, value_range: tuple[float, float] | None, crop: float) -> Input:

@@ -130,7 +130,7 @@ def test_the_files_own_precision_is_used(known: Timing) -> None:
 def test_a_precision_without_published_times_is_refused(known: Timing) -> None:
     with pytest.raises(EmulationError, match=r"nothing is published of dynamic models on pieslicer-phone") as caught:
         as_precision("dynamic")
-    assert str(caught.value).endswith("it can be emulated for fp32 and fp16 and int8 and uint8")
+    assert str(caught.value).endswith("it can be emulated for fp32 and fp16 and weight_only and int8 and uint8")
 
 
 @pytest.mark.parametrize(("device", "threads"), [(PHONE, 4), ("pixel-3", 1)])

@@ -1,0 +1,250 @@
+"""Networks to convert, however they come: that they are read right, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ondevice.converters import check, layers, pictures
+from ondevice.converters.export import tensorflow, to_tflite
+from ondevice.converters.job import Job
+from ondevice.converters.source import Source, open_source
+from ondevice.errors import ConvertError, OnDeviceError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+RANGE = (-1.0, 1.0)
+
+
+def network(side: int | None = 32, *first: Any) -> Any:
+    """Two convolutions, ten classes."""
+    keras = tensorflow().keras
+    kinds = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((side, side, 3)),
+            *first,
+            kinds.Conv2D(8, 3, 2, activation="relu"),
+            kinds.Conv2D(16, 3, 2, activation="relu"),
+            kinds.GlobalAveragePooling2D(),
+            kinds.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one network as .keras, .h5 and SavedModel, and others that are harder."""
+    pytest.importorskip("tensorflow")
+    tensorflow().keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("saved")
+    model = network()
+    model.save(folder / "net.keras")
+    model.save(folder / "net.h5")
+    model.export(folder / "net", verbose=False)
+    network(None).save(folder / "dynamic.keras")
+    network(32, tensorflow().keras.layers.Rescaling(1 / 255)).save(folder / "rescaling.keras")
+    return folder
+
+
+def reason(job: Job) -> str:
+    with pytest.raises(OnDeviceError) as caught:
+        open_source(job)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_one_network_in_three_kinds_of_file_gives_the_same_answers(saved: Path) -> None:
+    sources = [open_source(Job(str(saved / name), "", value_range=RANGE)) for name in ("net.keras", "net.h5", "net")]
+    images = pictures.noise(20, sources[0].input, 0)
+    keras, h5, saved_model = (source.predict(images) for source in sources)
+    assert (keras.shape, keras.dtype) == ((20, 10), np.float32)
+    np.testing.assert_allclose(h5, keras, atol=1e-6)
+    np.testing.assert_allclose(saved_model, keras, atol=1e-6)
+    assert [source.parameters for source in sources] == [8 * 28 + 16 * 73 + 10 * 17] * 2 + [None]
+    assert {source.classes for source in sources} == {10}
+
+
+def test_pictures_are_scaled_to_the_range(saved: Path) -> None:
+    source = open_source(Job(str(saved / "net.keras"), "", value_range=(0.0, 1.0), crop=1.0))
+    images = pictures.noise(3, source.input, 0)
+    model = tensorflow().keras.models.load_model(saved / "net.keras", compile=False)
+    np.testing.assert_allclose(source.predict(images), model(images.astype(np.float32) / 255), atol=1e-6)
+    assert (source.input.value_range, source.input.crop) == ((0.0, 1.0), 1.0)
+
+
+def test_a_network_that_rescales_takes_pixels(saved: Path) -> None:
+    assert open_source(Job(str(saved / "rescaling.keras"), "")).input.value_range == (0.0, 255.0)
+
+
+def test_what_does_not_say_its_range_needs_it(saved: Path) -> None:
+    assert "does not say what values it takes: give --range=-1,1" in reason(Job(str(saved / "net.keras"), ""))
+
+
+def test_a_network_of_any_size_needs_one_and_keeps_it(saved: Path) -> None:
+    job = Job(str(saved / "dynamic.keras"), "", value_range=RANGE)
+    assert "its input has no fixed size ([None, None, None, 3]): give --size PIXELS" in reason(job)
+    source = open_source(Job(job.source, "", value_range=RANGE, side=48))
+    assert (source.input.height, source.input.width, source.classes) == (48, 48, 10)
+    inside = layers.Inside(to_tflite(source.save, "fp32"), source.input)
+    image = pictures.noise(1, source.input, 0)
+    inside.run(image[0])
+    np.testing.assert_allclose(inside.value(inside.layers[-1]), source.predict(image)[0], atol=1e-6)
+
+
+def test_a_network_of_one_size_has_no_other(saved: Path) -> None:
+    job = Job(str(saved / "net.keras"), "", value_range=RANGE, side=64)
+    assert "its input is 32 x 32, so --size 64 cannot be had" in reason(job)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("text.keras", b"I am no network", "Keras cannot read it: "),
+        ("empty.keras", b"", "Keras cannot read it: "),
+        ("text.h5", b"I am no network", "Keras cannot read it: "),
+        ("net.onnx", b"", "no .keras file, .h5 file or SavedModel folder"),
+        ("missing.keras", None, "no such file"),
+    ],
+)
+def test_a_file_that_is_no_network(name: str, content: bytes | None, said: str, saved: Path, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert reason(Job(str(tmp_path / name), "")).startswith(f"{tmp_path / name}: {said}")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["net.h5", "net.keras"])
+def test_a_file_that_was_cut(name: str, share: float, saved: Path, tmp_path: Path) -> None:
+    content = (saved / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(len(content) * share)])
+    assert "Keras cannot read it: " in reason(Job(str(tmp_path / name), "", value_range=RANGE))
+
+
+def test_a_folder_that_is_no_saved_model(saved: Path, tmp_path: Path) -> None:
+    assert "TensorFlow cannot read it: " in reason(Job(str(tmp_path), "", name="net"))
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_custom_layer_is_named(kind: str, saved: Path, tmp_path: Path) -> None:
+    keras = tensorflow().keras
+
+    class Doubling(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2
+
+    path = tmp_path / f"custom.{kind}"
+    network(32, Doubling()).save(path)
+    said = reason(Job(str(path), "", value_range=RANGE))
+    assert said.startswith(f"{path}: Keras cannot read it: it has no layer 'Doubling' (")
+    assert "model.export(FOLDER)" in said
+
+
+def test_with_its_custom_layer_it_comes_as_a_saved_model(saved: Path, tmp_path: Path) -> None:
+    keras = tensorflow().keras
+
+    class Doubling(keras.layers.Layer):  # type: ignore[misc, name-defined]
+        def call(self, inputs: Any) -> Any:
+            return inputs * 2
+
+    model = network(32, Doubling())
+    model.export(tmp_path / "net", verbose=False)
+    source = open_source(Job(str(tmp_path / "net"), "", value_range=RANGE))
+    images = pictures.noise(2, source.input, 0)
+    np.testing.assert_allclose(source.predict(images), model(pictures.tensors(images, source.input)), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (8, 32, 32, 3)])
+def test_an_input_that_is_no_picture(shape: tuple[int, ...], saved: Path, tmp_path: Path) -> None:
+    keras = tensorflow().keras
+    inputs = keras.Input(shape)
+    keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs))).save(tmp_path / "net.keras")
+    said = reason(Job(str(tmp_path / "net.keras"), "", value_range=RANGE))
+    assert f"its input is {[None, *shape]}, not [pictures, height, width, 3 or 1]" in said
+
+
+def test_an_output_that_is_no_classes(saved: Path, tmp_path: Path) -> None:
+    keras = tensorflow().keras
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)).save(tmp_path / "net.keras")
+    said = reason(Job(str(tmp_path / "net.keras"), "", value_range=RANGE))
+    assert said == "no image classifier: its output is [1, 30, 30, 4], not [pictures, classes]"
+
+
+def test_two_outputs(saved: Path, tmp_path: Path) -> None:
+    keras = tensorflow().keras
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, [keras.layers.Dense(10)(x), keras.layers.Dense(2)(x)]).save(tmp_path / "net.keras")
+    assert "1 inputs and 2 outputs, not one of each" in reason(Job(str(tmp_path / "net.keras"), ""))
+
+
+def test_an_unknown_architecture_is_answered_with_the_nearest(saved: Path) -> None:
+    said = reason(Job("mobilenet_v4_0.25_128", ""))
+    assert said.startswith("no architecture 'mobilenet_v4_0.25_128', and no such file; did you mean ")
+    assert "mobilenet_v1_0.25_128" in said
+
+
+def test_weights_of_another_network(data: Path, saved: Path) -> None:
+    weights = str(data / "keras" / "mobilenet_v1_0.5_160.weights.h5")
+    said = reason(Job("mobilenet_v1_0.25_128", "", weights=weights))
+    assert said.startswith(f"mobilenet_v1_0.25_128: its {weights} weights cannot be loaded: ")
+    assert said.endswith("(are they of another network?)")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no such file; give imagenet, none, or a file"), (b"no weights", "cannot be loaded: ")]
+)
+def test_weights_that_are_none(content: bytes | None, said: str, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "some.weights.h5"
+    if content is not None:
+        path.write_bytes(content)
+    assert said in reason(Job("mobilenet_v1_0.25_128", "", weights=str(path)))
+
+
+@pytest.fixture(scope="module")
+def random() -> Source:
+    pytest.importorskip("tensorflow")
+    return open_source(Job("mobilenet_v1_0.25_128", "", weights="none", seed=3))
+
+
+def test_random_weights_are_the_seeds(random: Source) -> None:
+    images = pictures.noise(2, random.input, 0)
+    again, other = (open_source(Job("mobilenet_v1_0.25_128", "", weights="none", seed=seed)) for seed in (3, 4))
+    assert (again.predict(images) == random.predict(images)).all()
+    assert (other.predict(images) != random.predict(images)).any()
+
+
+def test_with_random_weights_classes_can_be_told_apart(random: Source) -> None:
+    logits = random.logits(pictures.noise(4, random.input, 0))
+    assert logits.std(axis=1).min() > 1e-3
+
+
+def test_a_file_of_random_weights_has_the_sources_logits(random: Source) -> None:
+    images = pictures.noise(2, random.input, 0)
+    logits = layers.logits(to_tflite(random.save, "fp32"), random.input, images)
+    assert check.error_of_spread(logits, random.logits(images)) < check.SPREAD["fp32"]
+
+
+def test_logits_are_what_goes_into_the_softmax(random: Source) -> None:
+    images = pictures.noise(2, random.input, 0)
+    powers = np.exp(random.logits(images))
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), random.predict(images), rtol=1e-4)
+
+
+def test_weights_that_nobody_publishes(saved: Path) -> None:
+    assert "Keras publishes no imagenet weights of it" in reason(Job("squeezenet", ""))
+
+
+def test_an_unknown_size_of_a_known_architecture(saved: Path) -> None:
+    with pytest.raises(UsageError, match="Keras cannot build it"):
+        open_source(Job("mobilenet_v2_1.0_224", "", weights="none", side=8))
+
+
+def test_a_saved_model_without_its_signature(saved: Path, tmp_path: Path) -> None:
+    tf = tensorflow()
+    tf.saved_model.save(tf.Module(), str(tmp_path / "net"))
+    with pytest.raises(ConvertError, match="it has no serving_default signature"):
+        open_source(Job(str(tmp_path / "net"), ""))
