@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import resource
-import sys
 import tempfile
 import time
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import child
+from ondevice import child, host
 from ondevice.child import Send
 from ondevice.converters import check, layers, pictures
 from ondevice.converters.export import to_tflite
@@ -73,7 +71,7 @@ class _Conversion:
                 self._put_in_place(result, content)
             seconds = time.monotonic() - start
             self._send("result", **{**asdict(result), "seconds": seconds})
-        self._send("done", peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT)
+        self._send("done", peak_bytes=host.current().peak_memory_bytes())
 
     def _stage(self, text: str) -> None:
         self._send("stage", text=text)
@@ -229,17 +227,12 @@ class _Conversion:
 
 
 _WEIGHTS = {"": "the source's own", "none": "random", "imagenet": "Keras's ImageNet weights"}
-_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 def _with_accuracy(result: Result, ours: Outputs, source: Outputs, truth: NDArray[np.int64]) -> Result:
-    import dataclasses
-
     right, source_right = (outputs.argmax(axis=1) == truth for outputs in (ours, source))
     value, low, high = check.difference(right, source_right)
-    return dataclasses.replace(
-        result, top1=float(right.mean()), top1_difference=value, difference_low=low, difference_high=high
-    )
+    return replace(result, top1=float(right.mean()), top1_difference=value, difference_low=low, difference_high=high)
 
 
 def _recipe(precision: str, io: str) -> str:
