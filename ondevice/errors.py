@@ -11,6 +11,11 @@
     ├── CardError             a model card or label list is malformed; carries `.path`
     ├── BenchError            a measurement failed: its process died, or did not fit into its memory
     ├── ConvertError          a network could not be converted, or what came of it is not the same network
+    ├── ServeError            the endpoint cannot serve: it cannot start, or one request cannot be answered
+    │   ├── RefusedError          it cannot be answered in time; carries `.retry_after_s`
+    │   ├── WorkerDiedError       the process that had it ended
+    │   └── UpstreamError         another server did not answer as it should; carries `.failure`
+    ├── ProtocolError         a message is no valid OIP
     ├── EmulationError        this host cannot emulate that device with that model, or cannot be calibrated now
     ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
     └── MissingError          something has to be installed first
@@ -82,6 +87,38 @@ class BenchError(OnDeviceError):
 
 class ConvertError(OnDeviceError):
     """A network could not be converted; nothing was put in place."""
+
+
+class ServeError(OnDeviceError):
+    """The endpoint cannot start, or cannot answer one request though nothing is wrong with it."""
+
+
+class RefusedError(ServeError):
+    """A request cannot be answered in time; it may be, after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class WorkerDiedError(ServeError):
+    """A worker process ended with a request in its hands."""
+
+
+class UpstreamError(ServeError):
+    """Another server, to which work was forwarded, did not answer as it should.
+
+    failure: `refused` (no connection), `cut` (it was lost), `late`, `denied` (it wants a token), `rejected` (it finds
+    what was sent wrong), or `wrong` (any other status, or no valid answer).
+    """
+
+    def __init__(self, message: str, failure: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class ProtocolError(OnDeviceError):
+    """A message of the Open Inference Protocol is malformed, or cannot be written in it."""
 
 
 class EmulationError(OnDeviceError):
