@@ -1,0 +1,1 @@
+"""The brain: budgets, and every selection policy as a pure vectorised function."""

@@ -1,0 +1,127 @@
+"""What a policy is given: the models' accuracies and times, and what is known of each request."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ondevice.errors import UsageError
+from ondevice.profile import LEVELS, Profile
+from ondevice.selection.cdf import Array, Cdfs
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """The m models to choose from. Made from arrays it checks nothing, and is cheap; `of` checks.
+
+    names: m of them. top1 [m]: accuracies, fractions. mean_ms [m], std_ms [m]: the inference's time where it would run.
+    quantiles_ms [m, 21]: the same time's quantiles at LEVELS.
+    """
+
+    names: tuple[str, ...]
+    top1: Array
+    mean_ms: Array
+    std_ms: Array
+    quantiles_ms: Array
+
+    @classmethod
+    def of(cls, top1: Mapping[str, float], profiles: Sequence[Profile]) -> Models:
+        """The models of `profiles`, in that order, with the accuracy that `top1` has under their names.
+
+        Raises UsageError where there is no model, one stands twice, or one has no accuracy or no sound profile.
+        """
+        if not profiles:
+            raise UsageError("no model to choose from: give at least one profile")
+        twice = [name for name, count in Counter(profile.model for profile in profiles).items() if count > 1]
+        if twice:
+            raise UsageError(
+                f"{twice[0]}: there are several profiles of it; give the one of the place where it would run"
+            )
+        for profile in profiles:
+            _check(profile, top1.get(profile.model))
+        return cls(
+            names=tuple(profile.model for profile in profiles),
+            top1=np.array([top1[profile.model] for profile in profiles], float),
+            mean_ms=np.array([profile.mean_ms for profile in profiles], float),
+            std_ms=np.array([profile.std_ms for profile in profiles], float),
+            quantiles_ms=np.array([profile.quantiles_ms for profile in profiles], float),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def cdfs(self) -> Cdfs:
+        """The distribution functions of their times."""
+        return Cdfs(self.quantiles_ms)
+
+
+def _check(profile: Profile, top1: float | None) -> None:
+    if top1 is None:
+        raise UsageError(f"{profile.model}: its accuracy is not known, so no policy can weigh it; give its top1")
+    if not 0 <= top1 <= 1:
+        raise UsageError(f"{profile.model}: top1 is a fraction from 0 to 1, not {top1:g}")
+    times_ms = [profile.mean_ms, profile.std_ms, *profile.quantiles_ms]
+    if not all(math.isfinite(time_ms) and time_ms >= 0 for time_ms in times_ms):
+        raise UsageError(f"{profile.model}: its profile has a time that is no number of ms from 0 on; measure it again")
+    if len(profile.quantiles_ms) != len(LEVELS) or sorted(profile.quantiles_ms) != list(profile.quantiles_ms):
+        raise UsageError(
+            f"{profile.model}: its profile needs {len(LEVELS)} quantiles that never fall; measure it again"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """n requests, each with its deadline and what is known of its way. Nothing is checked; all values must be finite.
+
+    sla_ms [n]: the deadline, from the client's first byte sent. upload_ms [n]: what the upload took.
+    return_ms [n]: what the reply is expected to take. The papers know only the upload, and take the same for the reply.
+    wait_ms [n, m], or what broadcasts to it: between the upload's end and the reply's start, all but the inference:
+    queue, loading, decoding.
+    device_top1 [n] or [1]: the accuracy of the answer that the device has in any case; 0 where it has none.
+    reply_ms [n, k]: k equally likely times of the reply, for `on_time`; None: it takes return_ms for certain.
+    link_ms [n, 1] or [n, m]: an estimate of the whole network time (round trip plus bytes over bandwidth), for
+    `layercake`; None: upload_ms + return_ms.
+    """
+
+    sla_ms: Array
+    upload_ms: Array
+    return_ms: Array
+    wait_ms: Array = field(default_factory=lambda: _NO_WAIT)
+    device_top1: Array = field(default_factory=lambda: _NO_DEVICE)
+    reply_ms: Array | None = None
+    link_ms: Array | None = None
+
+    @classmethod
+    def one(
+        cls,
+        sla_ms: float,
+        upload_ms: float = 0.0,
+        return_ms: float | None = None,
+        device_top1: float = 0.0,
+        **rows: Array | Sequence[float] | float,
+    ) -> Requests:
+        """A single request. return_ms: None for the same as upload_ms. rows: wait_ms [m], reply_ms [k], link_ms [m]."""
+        return cls(
+            np.array([sla_ms], float),
+            np.array([upload_ms], float),
+            np.array([upload_ms if return_ms is None else return_ms], float),
+            device_top1=np.array([device_top1], float),
+            **{name: np.array(row, float, ndmin=2) for name, row in rows.items()},
+        )
+
+    def __len__(self) -> int:
+        return len(self.sla_ms)
+
+    @property
+    def budget_ms(self) -> Array:
+        """[n]: what upload and reply leave of the deadline, the papers' T_budget or T_U; negative where it is past."""
+        return self.sla_ms - self.upload_ms - self.return_ms
+
+
+_NO_WAIT, _NO_DEVICE = np.zeros((1, 1)), np.zeros(1)
