@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,13 +24,22 @@ if TYPE_CHECKING:
     from ondevice.models.metadata import Embedded
 
 
+class Resolved(NamedTuple):
+    """A model file found and checked: where it is, its entry in the zoo or beside it, and its SHA-256."""
+
+    path: Path
+    entry: zoo.Entry | None
+    sha256: str
+
+
 class Runner:
     """Classifies pictures with one model.
 
     >>> runner = Runner("digits_m_int8", threads=2)
     >>> runner.classify("photo.png").label
 
-    model: a name in the zoo, or the path of a .tflite file; a zoo model is recognised by its checksum wherever it lies.
+    model: a name in the zoo, the path of a .tflite file, or what `resolve` found for one; a zoo model is recognised by
+    its checksum wherever it lies.
     An unknown file is tried in a child process first. threads: the runtime's threads, 1 unless given. runtime: one of
     `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode: see `ondevice.image.pixels`.
     device: a name from `ondevice devices list`, to be emulated on its own thread count. Raises ModelError, CardError,
@@ -39,13 +48,13 @@ class Runner:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Resolved,
         threads: int | None = None,
         runtime: str | None = None,
         scaled_decode: bool = True,
         device: str | None = None,
     ) -> None:
-        path, self.entry, self.sha256 = resolve(str(model), runtime)
+        path, self.entry, self.sha256 = model if isinstance(model, Resolved) else resolve(str(model), runtime)
         self.card = self.entry.card if self.entry else None
         self.emulation: Emulation | None = None
         if device is None:
@@ -100,7 +109,7 @@ class Runner:
         return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))
 
 
-def resolve(model: str, runtime: str | None = None) -> tuple[Path, zoo.Entry | None, str]:
+def resolve(model: str, runtime: str | None = None) -> Resolved:
     """The file, the entry in the zoo or beside the file that has its checksum, and that checksum (SHA-256).
 
     A file that is not ours is tried in a child process before. A named model that has another checksum than its card
@@ -118,7 +127,7 @@ def resolve(model: str, runtime: str | None = None) -> tuple[Path, zoo.Entry | N
     entry = named or zoo.recognise(checksum) or zoo.beside(path, checksum)
     if entry is None or entry.origin in ("added", "beside"):
         trial.ensure(path, checksum, runtimes.get(runtime))
-    return path, entry, checksum
+    return Resolved(path, entry, checksum)
 
 
 def _emulated(

@@ -85,7 +85,7 @@ def _how_to_install(name: str | None) -> str:
 
 
 class TensorSpec(NamedTuple):
-    """One end of a model: its tensor's number, shape, dtype and quantization.
+    """One end of a model: its tensor's number, shape, dtype, quantization and name.
 
     real = (stored - zero_point) * scale; scale 0 means not quantized.
     """
@@ -95,13 +95,15 @@ class TensorSpec(NamedTuple):
     dtype: np.dtype[Any]
     scale: float
     zero_point: int
+    name: str = ""
 
     @classmethod
     def of(cls, detail: dict[str, Any]) -> TensorSpec:
         """From an entry of the interpreter's get_input_details or get_output_details."""
         scale, zero_point = detail["quantization"]
         shape = tuple(int(n) for n in detail["shape"])
-        return cls(int(detail["index"]), shape, np.dtype(detail["dtype"]), float(scale), int(zero_point))
+        dtype, name = np.dtype(detail["dtype"]), str(detail["name"])
+        return cls(int(detail["index"]), shape, dtype, float(scale), int(zero_point), name)
 
 
 class Model:

@@ -113,8 +113,9 @@ def test_a_tensor_that_does_not_fit(tensor: np.ndarray[Any, Any], data: Path) ->
 
 
 def test_tensor_spec_takes_plain_numbers() -> None:
-    detail = {"index": np.int32(3), "shape": np.array([1, 10], np.int32), "dtype": np.int8, "quantization": (0.5, -3)}
-    assert TensorSpec.of(detail) == TensorSpec(3, (1, 10), np.dtype(np.int8), 0.5, -3)
+    shape = np.array([1, 10], np.int32)
+    detail = {"name": "x", "index": np.int32(3), "shape": shape, "dtype": np.int8, "quantization": (0.5, -3)}
+    assert TensorSpec.of(detail) == TensorSpec(3, (1, 10), np.dtype(np.int8), 0.5, -3, "x")
 
 
 COUNT_THREADS = """

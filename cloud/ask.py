@@ -1,0 +1,84 @@
+"""What a request asks for beside its picture: the deadline, what is known of the network, the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ondevice.errors import ProtocolError
+
+# Deadlines over an hour, or under a microsecond, are mistakes of unit.
+LONGEST_MS, SHORTEST_MS = 3_600_000.0, 0.001
+_MOST_BYTES = 1 << 40
+NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1")
+
+
+class Ask(NamedTuple):
+    """The parameters of a request; None where the client does not say.
+
+    sla_ms: the deadline, from the client's first byte sent. upload_ms, return_ms: what the network takes each way.
+    device_top1: the accuracy that the client has without us, so that a reply that is late is worth that.
+    """
+
+    sla_ms: float | None = None
+    upload_ms: float | None = None
+    return_ms: float | None = None
+    policy: str | None = None
+    top: int = 5
+    device_top1: float = 0.0
+
+
+def from_parameters(parameters: Mapping[str, Any]) -> Ask:
+    """From a request's `parameters`, as JSON has them; other names are left to others. Raises ProtocolError."""
+    sla_ms = _number(parameters, "sla_ms", SHORTEST_MS, LONGEST_MS)
+    if sla_ms is None and (timeout_us := _number(parameters, "timeout", 1, LONGEST_MS * 1e3)) is not None:
+        sla_ms = timeout_us / 1e3
+    policy = parameters.get("policy")
+    if policy is not None and not isinstance(policy, str):
+        raise ProtocolError("policy must be a name")
+    top = parameters.get("top", 5)
+    if type(top) is not int or not 1 <= top <= 1000:
+        raise ProtocolError("top must be a whole number from 1 to 1000")
+    return Ask(
+        sla_ms,
+        _number(parameters, "upload_ms", 0, LONGEST_MS),
+        _number(parameters, "return_ms", 0, LONGEST_MS),
+        policy,
+        top,
+        _number(parameters, "device_top1", 0, 1) or 0.0,
+    )
+
+
+def from_query(query: Mapping[str, str]) -> Ask:
+    """From a URL's query, in which all are text. Raises ProtocolError, for unknown names too."""
+    for name in query:
+        if name not in NAMES:
+            raise ProtocolError(f"no parameter '{name}': there are {', '.join(NAMES)}")
+    return from_parameters({name: _plain(name, text) for name, text in query.items()})
+
+
+def size_bytes(parameters: Mapping[str, Any]) -> int:
+    """The parameter `bytes` of a question about a picture that is not sent yet; 0 if it does not say."""
+    size = parameters.get("bytes", 0)
+    if type(size) is not int or not 0 <= size <= _MOST_BYTES:
+        raise ProtocolError("bytes must be the picture's size, a whole number from 0 on")
+    return size
+
+
+def _plain(name: str, text: str) -> Any:
+    if name == "policy":
+        return text
+    try:
+        return int(text) if name == "top" else float(text)
+    except ValueError as error:
+        raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
+
+
+def _number(parameters: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not least <= value <= most:
+        raise ProtocolError(f"{name} must be a number from {least:g} to {most:g}")
+    return float(value)

@@ -1,0 +1,146 @@
+"""Where inferences can run, behind one face: in this process's workers, or at another server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice.cloud.table import Table
+from ondevice.profile import Profile
+
+
+class TensorFace(NamedTuple):
+    """One end of a model as the wire has it: its name, shape and numpy dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that the endpoint serves.
+
+    top1: its accuracy, a fraction, or None where nobody measured it: then it is served by name only. labels: the names
+    of its classes, background left out. where: the backend's name. input, output: its native tensors.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    top1: float | None
+    accuracy_data: str
+    precision: str
+    size_bytes: int
+    where: str
+    input: TensorFace
+    output: TensorFace
+    background: bool = False
+
+
+class Work(NamedTuple):
+    """What a backend is to do: a compressed picture, or a model's input tensor. top: how many classes to rank.
+
+    raw: whether the model's own output is wanted too. received: when its last byte came, by perf_counter.
+    """
+
+    payload: bytes
+    is_picture: bool
+    top: int
+    raw: bool
+    received: float
+
+
+@dataclass
+class Result:
+    """What came of it. top: (index, score), best first. Times in ms; infer_ms is the inference, and for another server
+    the whole round trip.
+    """
+
+    model: str
+    top: list[tuple[int, float]]
+    raw: bytes = b""
+    queue_ms: float = 0.0
+    decode_ms: float = 0.0
+    infer_ms: float = 0.0
+    load_ms: float = 0.0
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+# Called when the work's turn comes: the name of the model to run, of the backend's own; may raise RefusedError.
+Rechoose = Callable[[], str]
+
+
+class Backend(ABC):
+    """Holds some models and runs them."""
+
+    name: str
+    models: Sequence[Served]
+    # The models' times, one row each.
+    table: Table
+    # Whether it cannot hold all its models at once, and is to be told which are wanted.
+    counts_wants: bool = False
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Become able to serve. Raises OnDeviceError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let everything go."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether it can run anything now."""
+
+    @abstractmethod
+    def available(self, model: str) -> bool:
+        """Whether the model can be asked for now."""
+
+    @abstractmethod
+    async def load(self, model: str) -> None:
+        """Load the model, and let it be asked for. Raises ModelError, ServeError."""
+
+    @abstractmethod
+    def unload(self, model: str) -> None:
+        """Let the model go; it is not available until it is loaded again."""
+
+    @abstractmethod
+    def tick(self) -> None:
+        """What is done between requests; called a few times a second."""
+
+    @abstractmethod
+    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """For each model, what comes before and after its inference: queue, decoding, loading, replying; ms, [m]."""
+
+    @abstractmethod
+    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The same for work whose turn has come: without the queue."""
+
+    def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """For each model, how much of that is loading."""
+        return np.zeros(len(self.models))
+
+    def want(self, model: str) -> None:  # noqa: B027  # only some care
+        """Count that this model would be best, were it loaded."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """How much work waits in its queue."""
+
+    @property
+    @abstractmethod
+    def crowded(self) -> bool:
+        """Whether new work would have to wait, or make other work wait."""
+
+    @abstractmethod
+    def profile(self, model: str) -> Profile:
+        """The model's times here, as learned so far."""
+
+    @abstractmethod
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+        """Do the work. Raises ImageError, ModelError, ServeError."""

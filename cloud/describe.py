@@ -1,0 +1,112 @@
+"""What the service says of itself: models, choices and results as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from ondevice import oip
+from ondevice.cloud.backend import Backend, Result, Served, TensorFace
+from ondevice.cloud.routes import VERSION
+from ondevice.cloud.selector import NAME, Choice, Selector
+
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "cnnselect")
+_IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1]}
+_ANSWER = [
+    {"name": "label", "datatype": "BYTES", "shape": [-1]},
+    {"name": "score", "datatype": "FP32", "shape": [-1]},
+    {"name": "index", "datatype": "INT32", "shape": [-1]},
+]
+
+
+def model(backend: Backend, served: Served) -> dict[str, Any]:
+    """A model's metadata: its native tensors and those that pictures go by."""
+    parameters = {
+        "top1": served.top1,
+        "accuracy_data": served.accuracy_data,
+        "precision": served.precision,
+        "background": served.background,
+        "profile": profile(backend, served),
+        "labels": list(served.labels),
+    }
+    return {
+        "name": served.name,
+        "versions": [VERSION],
+        "platform": "tflite" if served.where == "local" else "oip",
+        "inputs": [_IMAGE, _face(served.input)],
+        "outputs": [*_ANSWER, _face(served.output)],
+        "parameters": parameters,
+    }
+
+
+def virtual(selector: Selector) -> dict[str, Any]:
+    """The metadata of the model that chooses, with the profiles of all that it chooses among."""
+    places = [(backend, served) for backend in selector.backends for served in backend.models]
+    chosen = [(backend, served) for backend, served in places if served.top1 is not None]
+    parameters = {
+        "policy": selector.rules.policy,
+        "sla_ms": selector.rules.sla_ms,
+        "top1": {served.name: served.top1 for _, served in chosen},
+        "profiles": [profile(backend, served) for backend, served in chosen],
+    }
+    return {
+        "name": NAME,
+        "versions": [VERSION],
+        "platform": "ondevice",
+        "inputs": [_IMAGE],
+        "outputs": _ANSWER,
+        "parameters": parameters,
+    }
+
+
+def index(places: Iterable[tuple[Backend, Served]]) -> list[dict[str, Any]]:
+    """The models, as Triton's repository index lists them; one at several servers is ready if it is at any."""
+    rows = {NAME: {"name": NAME, "version": VERSION, "state": "READY", "reason": ""}}
+    for backend, served in places:
+        available = backend.ready() and backend.available(served.name)
+        state, reason = ("READY", "") if available else ("UNAVAILABLE", "unloaded" if backend.ready() else "not ready")
+        if available or served.name not in rows:
+            rows[served.name] = {"name": served.name, "version": VERSION, "state": state, "reason": reason}
+    return list(rows.values())
+
+
+def choice(made: Choice) -> dict[str, Any]:
+    """A decision alone."""
+    return {
+        "selected_model": made.served.name,
+        "policy": made.policy,
+        "budget_ms": round(made.budget_ms, 3),
+        "expected_ms": {"mean": round(made.mean_ms, 3), "p90": round(made.p90_ms, 3)},
+        "probability_on_time": round(made.probability_on_time, 4),
+        "expected_top1": made.served.top1,
+    }
+
+
+def result(made: Choice, served: Served, got: Result) -> dict[str, Any]:
+    """The parameters of a reply."""
+    return {
+        "selected_model": got.model,
+        "policy": made.policy,
+        "budget_ms": round(made.budget_ms, 3),
+        "queue_ms": round(got.queue_ms, 3),
+        "decode_ms": round(got.decode_ms, 3),
+        "infer_ms": round(got.infer_ms, 3),
+        "expected_top1": served.top1,
+    }
+
+
+def profile(backend: Backend, served: Served) -> dict[str, Any]:
+    """A model's times here, as `ondevice.profile` has them."""
+    record = asdict(backend.profile(served.name))
+    return {key: _rounded(value) for key, value in record.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    return [_rounded(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _face(face: TensorFace) -> dict[str, Any]:
+    return {"name": face.name, "datatype": oip.datatype_of(face.dtype), "shape": list(face.shape)}

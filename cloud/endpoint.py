@@ -1,0 +1,81 @@
+"""The endpoint put together from what the operator set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ondevice.cloud.backend import Backend
+from ondevice.cloud.http import Limits
+from ondevice.cloud.local import Local, Workers
+from ondevice.cloud.log import Log
+from ondevice.cloud.metrics import Metrics
+from ondevice.cloud.pool import Pool
+from ondevice.cloud.selector import Rules, Selector
+from ondevice.cloud.server import Address, Server
+from ondevice.cloud.service import Service
+from ondevice.cloud.tokens import Tokens
+from ondevice.cloud.upstream import Upstream
+from ondevice.models import zoo
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What to serve, and how.
+
+    sources: models for this machine. upstreams: URLs of other servers, as `Upstream` takes them. profiles: the file
+    that keeps learned times. memory_budget: bytes, or None. drain_s: what requests in flight are given at the end.
+    """
+
+    sources: Sequence[str]
+    workers: Workers
+    address: Address
+    rules: Rules
+    limits: Limits
+    tokens: Tokens | None = None
+    memory_budget: int | None = None
+    profiles: Path | None = None
+    drain_s: float = 10.0
+    log_requests: bool = True
+    upstreams: Sequence[str] = ()
+
+
+def bundled() -> list[str]:
+    """The family that is served where nothing else is asked for: bundled, int8, by size."""
+    return [e.card.name for e in zoo.entries() if e.origin == "bundled" and e.card.precision == "int8"]
+
+
+async def serve(setup: Setup, stream: IO[str], listening: Callable[[Address, Selector], None]) -> None:
+    """Start the backends, say where it listens, and serve until told to stop; the log goes to `stream`.
+
+    Raises OnDeviceError where it cannot start.
+    """
+    metrics = Metrics()
+    log = Log(stream, setup.log_requests, metrics.event)
+    with ExitStack() as stack:
+        backends = await _backends(setup, log, stack)
+        for backend in backends:
+            stack.callback(backend.close)
+            await backend.start()
+        selector = Selector(backends, setup.rules, np.random.default_rng())
+        metrics.watch(backends)
+        service = Service(selector, log, metrics, setup.tokens)
+        server = Server(setup.address, service, backends, setup.limits, setup.drain_s)
+        await server.run(lambda address: listening(address, selector))
+
+
+async def _backends(setup: Setup, log: Log, stack: ExitStack) -> list[Backend]:
+    """The workers here first: they decode pictures for upstreams that take only tensors."""
+    workers = setup.workers
+    if setup.sources:
+        here = Local(setup.sources, workers, setup.memory_budget, setup.profiles, log.event)
+        return [here, *(Upstream(url, here.pool, log.event) for url in setup.upstreams)]
+    pool = Pool(workers.count, workers.threads, workers.runtime, log.event)
+    stack.callback(pool.close)
+    await pool.start()
+    return [Upstream(url, pool, log.event) for url in setup.upstreams]

@@ -1,0 +1,130 @@
+"""From a request of the Open Inference Protocol to work for a backend, and from its result to the reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice import oip
+from ondevice.cloud.ask import Ask, from_parameters
+from ondevice.cloud.backend import Result, Served, Work
+from ondevice.errors import ProtocolError
+
+IMAGE = "image"
+# What a picture is answered with, in this order.
+ANSWER = ("label", "score", "index")
+
+
+class Asked(NamedTuple):
+    """A decoded request for an inference. picture: the compressed picture, or None where a native tensor came."""
+
+    ask: Ask
+    payload: bytes
+    is_picture: bool
+    id: str | None = None
+    outputs: tuple[oip.RequestedOutput, ...] = ()
+    binary: bool = False
+
+    def work(self, served: Served | None, received: float) -> Work:
+        """What the backend is to do; with `served` None for a model that is yet to be chosen."""
+        native = served.output.name if served else ""
+        wanted = [output for output in self.outputs if output.name == native]
+        raw = bool(wanted) or (not self.is_picture and not self.outputs)
+        top = max([output.classification for output in wanted], default=0)
+        return Work(self.payload, self.is_picture, max(self.ask.top if self.is_picture else 0, top), raw, received)
+
+
+def decode(body: bytes, header_length: int | None, served: Served | None) -> Asked:
+    """Decode an infer request, for a model or, with None, for whichever is chosen. Raises ProtocolError."""
+    request = oip.decode_request(body, header_length)
+    ask = from_parameters(request.parameters)
+    names = [tensor.name for tensor in request.inputs]
+    known = [IMAGE] if served is None else [IMAGE, served.input.name]
+    if len(names) != 1 or names[0] not in known:
+        raise ProtocolError(f"give one input, {' or '.join(known)}, not {', '.join(names) or 'none'}")
+    _check_outputs(request.outputs, served)
+    tensor = request.inputs[0]
+    picture = tensor.name == IMAGE
+    payload = _picture(tensor, json_body=header_length is None) if picture else _native(tensor, served)
+    if not picture and any(output.name in ANSWER for output in request.outputs):
+        raise ProtocolError(f"{', '.join(ANSWER)} are given for the input {IMAGE} alone")
+    return Asked(ask, payload, picture, request.id, tuple(request.outputs), request.binary_output)
+
+
+def _check_outputs(outputs: Sequence[oip.RequestedOutput], served: Served | None) -> None:
+    known = [*ANSWER] if served is None else [*ANSWER, served.output.name]
+    for output in outputs:
+        if output.name not in known:
+            raise ProtocolError(f"no output '{output.name}': there are {', '.join(known)}")
+        if output.classification and (served is None or output.name != served.output.name):
+            raise ProtocolError(f"{output.name} is a ranking already: classification is for a model's own output")
+
+
+def _picture(tensor: oip.Tensor, json_body: bool) -> bytes:
+    if tensor.datatype != "BYTES" or not isinstance(tensor.data, list) or len(tensor.data) != 1:
+        raise ProtocolError(f"{IMAGE} must be one element of BYTES, shape [1]: one compressed picture")
+    element = tensor.data[0]
+    in_binary = not json_body and "binary_data_size" in tensor.parameters
+    return element if in_binary else oip.from_base64(element)
+
+
+def _native(tensor: oip.Tensor, served: Served | None) -> bytes:
+    assert served is not None, "a model that is yet to be chosen takes pictures alone"
+    face = served.input
+    datatype = oip.datatype_of(face.dtype)
+    if tensor.datatype != datatype or tuple(tensor.shape) != face.shape or not isinstance(tensor.data, np.ndarray):
+        raise ProtocolError(
+            f"{face.name} must be {datatype} {list(face.shape)}, not {tensor.datatype} {list(tensor.shape)}"
+        )
+    return tensor.data.tobytes()
+
+
+def encode(
+    name: str, asked: Asked, served: Served, result: Result, parameters: Mapping[str, Any]
+) -> tuple[bytes, int | None]:
+    """The reply's body, and the length of its JSON where binary tensors follow. name: as the client has it."""
+    tensors = _tensors(asked, served, result)
+    asked_for = {output.name: output.binary for output in asked.outputs}
+    binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
+    return oip.encode_response(name, "1", tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+
+
+def _tensors(asked: Asked, served: Served, result: Result) -> list[oip.Tensor]:
+    names = [output.name for output in asked.outputs]
+    if not names:
+        names = [*ANSWER] if asked.is_picture else [served.output.name]
+    made = _answer(result, served, asked.ask.top) if asked.is_picture else {}
+    if served.output.name in names:
+        classes = next((o.classification for o in asked.outputs if o.name == served.output.name), 0)
+        made[served.output.name] = _ranking(result, served, classes) if classes else _output(result, served)
+    return [made[name] for name in names]
+
+
+def _answer(result: Result, served: Served, top: int) -> dict[str, oip.Tensor]:
+    best = result.top[:top]
+    label = [served.labels[index].encode() for index, _ in best]
+    shape = (len(best),)
+    return {
+        "label": oip.Tensor("label", "BYTES", shape, label, {}),
+        "score": oip.Tensor("score", "FP32", shape, np.array([score for _, score in best], np.float32), {}),
+        "index": oip.Tensor("index", "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
+    }
+
+
+def _output(result: Result, served: Served) -> oip.Tensor:
+    face = served.output
+    return oip.Tensor.of(face.name, np.frombuffer(result.raw, face.dtype).reshape(face.shape))
+
+
+def _ranking(result: Result, served: Served, classes: int) -> oip.Tensor:
+    """Triton's classification extension: elements `score:index:label`."""
+    rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
+    return oip.Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})
+
+
+def as_json(value: Any) -> bytes:
+    """Compact JSON."""
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -1,0 +1,355 @@
+"""The backend in this machine's own worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from ondevice import host
+from ondevice.cloud.backend import Backend, Rechoose, Result, Served, TensorFace, Work
+from ondevice.cloud.frames import Message
+from ondevice.cloud.learning import Learned, Linear, Recent
+from ondevice.cloud.pool import Job, Plan, Pool
+from ondevice.cloud.process import Reply
+from ondevice.cloud.residency import Residency
+from ondevice.cloud.store import Saved, Setting, Store, default_path
+from ondevice.cloud.table import Table
+from ondevice.errors import ModelError, OnDeviceError, UsageError
+from ondevice.profile import Profile
+
+_RUNS, _AGAIN = 20, 5
+# A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
+_STALE_S, _SHARE = 2.0, 0.01
+# Re-choosing after a wait that is shorter than this would change nothing.
+_WAITED_MS = 0.2
+_LEARN = 0.05
+# Working out a model's figures costs as much as choosing by them: with every fourth sample, once there are some.
+_REFRESH, _FEW = 4, 48
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes, and the runtime's threads in each; runtime: one of `ondevice.runtime.RUNTIMES`, or None."""
+
+    count: int
+    threads: int = 1
+    runtime: str | None = None
+
+
+class Local(Backend):
+    """Models in worker processes on this machine.
+
+    sources: names in the zoo, or paths. memory_budget: bytes for the loaded models of all workers, or None. profiles:
+    the file that keeps what is learned; by default one in the user's cache. tell: called with an event and its fields.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        workers: Workers,
+        memory_budget: int | None,
+        profiles: Path | None,
+        tell: Callable[..., None],
+    ) -> None:
+        self._sources, self._budget, self._profiles, self._tell = tuple(sources), memory_budget, profiles, tell
+        self._workers = workers
+        self.pool = Pool(workers.count, workers.threads, workers.runtime, tell)
+        self.models: list[Served] = []
+        self.learned: list[Learned] = []
+        self._overhead_ms = 0.5
+        self._off: set[str] = set()
+
+    async def start(self) -> None:
+        """Load and time every model, or take its saved times; then load what the memory budget holds."""
+        await self.pool.start()
+        described = [await self._describe(source) for source in self._sources]
+        self.models = [_served(message) for message in described]
+        _refuse_doubles(self.models)
+        self._rows = {served.name: row for row, served in enumerate(self.models)}
+        self._source = dict(zip(self._rows, self._sources, strict=True))
+        self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self._workers.threads)
+        self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
+        saved = self._store.load()
+        decoders: dict[tuple[int, ...], Linear] = {}
+        self.learned = [
+            await self._learn(served, message, saved.get(served.name), decoders)
+            for served, message in zip(self.models, described, strict=True)
+        ]
+        # Models with inputs of one size share what is learned of decoding.
+        self._lines = list(decoders.values())
+        self._line = np.array([self._lines.index(known.decode) for known in self.learned])
+        self._nothing = np.zeros(len(self.models))
+        self.table = Table(len(self.models))
+        for row, known in enumerate(self.learned):
+            self.table.write(row, known.invoke)
+        # What is mapped from the file may not count as resident yet.
+        each = [max(message["resident_bytes"], message["size_bytes"]) for message in described]
+        self.residency = Residency(
+            {served.name: size * self._workers.count for served, size in zip(self.models, each, strict=True)},
+            self._budget,
+        )
+        self.pool.load_ms = {self._source[known.model]: known.load_ms or 0.0 for known in self.learned}
+        await self._load_first()
+
+    def close(self) -> None:
+        """End the workers, and save what was learned."""
+        self.pool.close()
+        if self.learned:
+            self._store.save(self._saved())
+
+    def available(self, model: str) -> bool:
+        """Whether it was not unloaded by hand, and fits into the memory budget at all."""
+        return model not in self._off and self.residency.fits(model)
+
+    def ready(self) -> bool:
+        """Whether any worker is alive."""
+        return bool(self.pool.workers)
+
+    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The queue, decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
+        return self._alone_ms(size_bytes) + self.pool.wait_ms()
+
+    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The same for work whose turn has come."""
+        return self._alone_ms(size_bytes)
+
+    def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """What loading adds for the models that are cold, [m]."""
+        warm = self.pool.warm()
+        if warm.issuperset(self._sources):
+            return self._nothing
+        cold = [
+            (source not in warm) * (known.load_ms or 0.0)
+            for source, known in zip(self._sources, self.learned, strict=True)
+        ]
+        return np.array(cold)
+
+    def profile(self, model: str) -> Profile:
+        """The model's times here."""
+        return self.learned[self._rows[model]].profile(*self._setting)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self.pool.waiting
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all workers have something to do."""
+        return self.pool.waiting > 0 or self.pool.busy >= len(self.pool.workers)
+
+    @property
+    def counts_wants(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
+        """Whether there is a memory budget."""
+        return self._budget is not None
+
+    def want(self, model: str) -> None:
+        """Count that this model would be best, were it loaded."""
+        self.residency.want(model)
+
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+        """Queue the work and await its result. Raises ImageError, ModelError, ServeError."""
+        message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
+        size = len(work.payload) if work.is_picture else 0
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        chosen = [model]
+
+        def plan(waited_ms: float) -> Plan:
+            if rechoose is not None and waited_ms > _WAITED_MS:
+                chosen[0] = rechoose()
+            if chosen[0] in self._off:
+                raise ModelError(f"{chosen[0]} was unloaded while a request for it waited", chosen[0])
+            self._admit(chosen[0])
+            return self._plan(chosen[0], size)
+
+        job = Job(message, work.payload, self._plan(model, size), plan, future)
+        self.pool.submit(job)
+        reply, raw = await future
+        return self._account(chosen[0], work, job, reply, raw)
+
+    async def load(self, model: str) -> None:
+        """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
+        self._admit(model)
+        try:
+            await self.pool.load(self._source[model])
+        except ModelError:
+            self._evict(model)
+            raise
+        self._off.discard(model)
+        self._tell("loaded", model=model)
+
+    def unload(self, model: str) -> None:
+        """Let a model go, and keep it from being chosen until it is loaded again."""
+        self._off.add(model)
+        self._evict(model)
+
+    def tick(self) -> None:
+        """What is done between requests: load what is wanted, time what is stale, save what was learned."""
+        self._swap()
+        self.pool.tend()
+        self._remeasure()
+        if self._store.due(monotonic()):
+            # The disk may take its time; the requests should not wait for it.
+            asyncio.get_running_loop().run_in_executor(None, self._store.save, self._saved())
+
+    # Starting
+
+    async def _describe(self, source: str) -> Message:
+        message, _ = await self.pool.workers[0].ask({"op": "describe", "model": source})
+        return message
+
+    async def _learn(
+        self, served: Served, message: Message, saved: Saved | None, decoders: dict[tuple[int, ...], Linear]
+    ) -> Learned:
+        """What is known of a model at the start: what was saved, else what is measured now.
+
+        Models with inputs of one size share what is learned of decoding.
+        """
+        worker, source = self.pool.workers[0], self._source[served.name]
+        decode = decoders.setdefault(served.input.shape, Linear(saved.decode) if saved else Linear())
+        if saved:
+            invoke = Recent.seeded(saved.profile)
+        else:
+            timed, _ = await worker.ask({"op": "measure", "model": source, "runs": _RUNS})
+            invoke = Recent(timed["invoke_ms"])
+        await worker.ask({"op": "unload", "model": source})
+        return Learned(served.name, invoke, decode, message["load_ms"], monotonic())
+
+    async def _load_first(self) -> None:
+        """The fastest, without which no short deadline is met, then the most accurate, as far as the budget goes."""
+        fastest = self._fastest()
+        order = sorted(self.models, key=lambda s: (s.name != fastest, -(s.top1 or 0.0)))
+        for served in order:
+            if self.residency.victims(served.name, keep=self.residency.resident) == []:
+                self._make_resident(served.name)
+            elif not self.residency.fits(served.name):
+                self._tell("over memory budget", model=served.name, bytes=self.residency.sizes[served.name])
+        if not self.residency.resident:
+            size = self.residency.sizes[fastest]
+            raise UsageError(f"{fastest} takes {size} bytes in {self._workers.count} workers, over --memory-budget")
+        for name in sorted(self.residency.resident):
+            await self.pool.load(self._source[name])
+
+    # Memory
+
+    def _fastest(self) -> str:
+        return self.models[int(np.argmin(self.table.mean_ms))].name
+
+    def _make_resident(self, model: str) -> None:
+        self.residency.resident.add(model)
+        self.pool.resident.add(self._source[model])
+
+    def _evict(self, model: str) -> None:
+        if model in self.residency.resident:
+            self.residency.resident.discard(model)
+            self.pool.unload(self._source[model])
+            self._tell("unloaded", model=model)
+
+    def _admit(self, model: str) -> None:
+        """Make room for a model that is about to be loaded. Raises ModelError if there never is."""
+        if model in self.residency.resident:
+            return
+        out = self.residency.victims(model, keep=())
+        if out is None:
+            raise ModelError(f"{model} does not fit into the memory budget", model)
+        for victim in out:
+            self._evict(victim)
+        self._make_resident(model)
+
+    def _swap(self) -> None:
+        """Load a cold model that is wanted more than what it pushes out, while nobody waits."""
+        if self._budget is None or self.pool.waiting or self.pool.busy:
+            return
+        allowed = [served.name for served in self.models if self.available(served.name)]
+        if found := self.residency.swap(keep={self._fastest()}, allowed=allowed):
+            self._admit(found[0])
+
+    # Learning
+
+    def _plan(self, model: str, size: int) -> Plan:
+        row = self._rows[model]
+        cold_ms = 0.0 if self._source[model] in self.pool.warm() else self.learned[row].load_ms or 0.0
+        decode_ms = self.learned[row].decode.expect(size) if size else 0.0
+        return Plan(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
+
+    def _alone_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        decode = (
+            np.array([line.expect(size_bytes) for line in self._lines])[self._line] if size_bytes else self._nothing
+        )
+        alone: np.ndarray[Any, np.dtype[np.float64]] = decode + self.loading_ms() + self._overhead_ms
+        return alone
+
+    def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:
+        row = self._rows[model]
+        known = self.learned[row]
+        known.invoke.add(reply["invoke_ms"])
+        known.used_at = monotonic()
+        if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
+            self.table.write(row, known.invoke)
+        if work.is_picture:
+            self.learned[row].decode.add(len(work.payload), reply["decode_ms"])
+        load_ms = reply.get("load_ms", 0.0)
+        if load_ms:
+            known.loaded(load_ms)
+            self._tell("loaded", model=model, load_ms=load_ms)
+        parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
+        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+        self._store.changed(known.used_at)
+        top = [(index, score) for index, score in reply["top"]]
+        return Result(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+
+    def _remeasure(self) -> None:
+        """Time a model that has not run for long: an old bad figure must not exile it."""
+        now = monotonic()
+        for row, known in enumerate(self.learned):
+            cost_s = _AGAIN * self.table.mean_ms[row] / 1e3
+            if known.stale(now, max(_STALE_S, cost_s / _SHARE)):
+                source = self._source[self.models[row].name]
+                timed = self.pool.measure(source, _AGAIN, cost_s * 1e3)
+                if timed is not None:
+                    known.used_at = now
+                    timed.add_done_callback(partial(self._remeasured, row))
+                    return
+
+    def _remeasured(self, row: int, timed: asyncio.Future[Reply]) -> None:
+        with contextlib.suppress(OnDeviceError):
+            self.learned[row].renew(timed.result()[0]["invoke_ms"])
+            self.table.write(row, self.learned[row].invoke)
+
+    def _saved(self) -> list[Saved]:
+        return [Saved.of(known, self._setting) for known in self.learned]
+
+
+def _refuse_doubles(models: Sequence[Served]) -> None:
+    names = [served.name for served in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
+
+
+def _served(message: Message) -> Served:
+    return Served(
+        message["name"],
+        tuple(message["labels"]),
+        message["top1"],
+        message["accuracy_data"],
+        message["precision"],
+        message["size_bytes"],
+        Local.name,
+        _face(message["input"]),
+        _face(message["output"]),
+        message["background"],
+    )
+
+
+def _face(spec: Message) -> TensorFace:
+    return TensorFace(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))

@@ -1,0 +1,194 @@
+"""A client of another Open Inference Protocol server, which trusts nothing that comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+from ondevice import oip
+from ondevice.errors import ProtocolError, UpstreamError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MAX_REPLY_BYTES = 16 << 20
+# Inferences at once; further ones wait, not yet against their time limit: more would not help a server that is slow.
+MAX_INFERENCES = 64
+_CONNECT_S = 1.0
+# Under the 5 s after which many servers close what is idle, perhaps just when a request is sent.
+_KEEP_S = 4.0
+_LENGTH = "Inference-Header-Content-Length"
+# The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
+_FAILURES = {401: "denied", 403: "denied", **dict.fromkeys((400, 413, 415, 422), "rejected")}
+
+
+class _Request(NamedTuple):
+    method: str
+    path: str
+    timeout_s: float
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+
+
+class _Reply(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class OipClient:
+    """Asks the server at `base`, http(s)://host:port. token: the bearer token that it wants, or None.
+
+    Usable from `open` to `close`, in one event loop. Whatever fails raises UpstreamError, one line without the address.
+    """
+
+    def __init__(self, base: str, token: str | None) -> None:
+        self._base = base
+        self._headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
+        self._inferences = asyncio.Semaphore(MAX_INFERENCES)
+        self._session: aiohttp.ClientSession
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Make a pool of connections; nothing is sent yet."""
+        opened = asyncio.get_running_loop().create_future()
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(opened))
+        self._session = await opened
+
+    def close(self) -> None:
+        """Have all connections closed as soon as the event loop goes on, or ends."""
+        if self._keeper:
+            self._keeper.cancel()
+
+    async def ready(self, timeout_s: float) -> None:
+        """Ask whether it is ready; it is if this does not raise."""
+        await self._ask(_Request("GET", "/v2/health/ready", timeout_s))
+
+    async def index(self, timeout_s: float) -> dict[str, str]:
+        """The models in its repository and the state of each, empty where it does not say."""
+        kind = {"Content-Type": "application/json"}
+        rows = _json(await self._ask(_Request("POST", "/v2/repository/index", timeout_s, b"{}", kind)))
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_text(row.get("name")) for row in rows):
+            raise UpstreamError("its repository index is no list of named models", "wrong")
+        return {row["name"]: str(row.get("state", "")) for row in rows}
+
+    async def metadata(self, model: str, timeout_s: float) -> dict[str, Any]:
+        """What it says of a model."""
+        found = _json(await self._ask(_Request("GET", _path(model), timeout_s)))
+        if not isinstance(found, dict):
+            raise UpstreamError("its metadata are no object", "wrong")
+        return found
+
+    async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> oip.InferResponse:
+        """Its response to a request as `oip.encode_request` makes it."""
+        binary = {"Content-Type": "application/octet-stream", _LENGTH: str(header_length)}
+        headers = {"Content-Type": "application/json"} if header_length is None else binary
+        async with self._inferences:
+            reply = await self._ask(_Request("POST", f"{_path(model)}/infer", timeout_s, body, headers))
+        length = reply.headers.get(_LENGTH)
+        try:
+            return oip.decode_response(reply.body, None if length is None else oip.parse_header_length(length))
+        except ProtocolError as error:
+            raise UpstreamError(f"its response is no valid OIP: {error}", "wrong") from error
+
+    async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:
+        """Hold the session open until cancelled: closing it takes a task that the event loop waits for at its end."""
+        import aiohttp
+
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        ) as session:
+            opened.set_result(session)
+            await asyncio.Event().wait()
+
+    async def _ask(self, request: _Request) -> _Reply:
+        """The reply, if its status is 200."""
+        import aiohttp
+
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                reply = await self._send_twice(request)
+        except aiohttp.ClientConnectorError as error:
+            raise UpstreamError(f"no connection: {_strerror(error)}", "refused") from error
+        except TimeoutError as error:
+            raise UpstreamError(f"no answer within {request.timeout_s:g} s", "late") from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
+            raise UpstreamError("the connection was lost before the answer was whole", "cut") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise UpstreamError("its answer is no HTTP", "wrong") from error
+        if reply.status != 200:
+            raise UpstreamError(_refusal(reply), _FAILURES.get(reply.status, "wrong"))
+        return reply
+
+    async def _send_twice(self, request: _Request) -> _Reply:
+        """Send it, and again if the connection is closed: it may have been idle for too long just then.
+
+        No request here does harm when it is done twice. Of a server that has died, the second finds that out.
+        """
+        import aiohttp
+
+        try:
+            return await self._send(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError, aiohttp.ClientOSError):
+            return await self._send(request)
+
+    async def _send(self, request: _Request) -> _Reply:
+        from yarl import URL
+
+        url = URL(self._base + request.path, encoded=True)
+        async with self._session.request(
+            request.method, url, data=request.body, headers=request.headers, allow_redirects=False
+        ) as response:
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise UpstreamError("its answer is compressed, though it was asked not to", "wrong")
+            return _Reply(response.status, response.headers, await _body(response))
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_REPLY_BYTES:
+            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
+    return bytes(body)
+
+
+def _path(model: str) -> str:
+    return f"/v2/models/{quote(model, safe='')}"
+
+
+def _json(reply: _Reply) -> Any:
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamError("its answer is no JSON", "wrong") from error
+
+
+def _refusal(reply: _Reply) -> str:
+    """What it answers instead: the status, and the protocol's `error` if there is one."""
+    try:
+        said = json.loads(reply.body)["error"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        said = ""
+    shown = "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
+    return f"it answers {reply.status}{': ' if shown else ''}{shown}"
+
+
+def _strerror(error: OSError) -> str:
+    # asyncio puts the address where the errno's meaning belongs; resolvers have negative numbers of their own.
+    known = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return (known or str(error)).splitlines()[0].lower()
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)

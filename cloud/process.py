@@ -1,0 +1,118 @@
+"""The endpoint's end of a worker process: started, asked one thing at a time, and its death noticed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from ondevice.cloud.frames import Message, Reader, frame
+from ondevice.errors import ImageError, ModelError, WorkerDiedError
+
+Reply = tuple[Message, bytes]
+# A picture fits whole: the loop need not come back to write its rest.
+_SOCKET_BUFFER = 1 << 20
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A running worker. `ask` gives the future of its reply; `dead` is a future that is done when it has ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Any) -> None:
+        self._process, self._log = process, log
+        self._reader = Reader()
+        self._waiting: list[asyncio.Future[Reply]] = []
+        self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.loaded: set[str] = set()
+        self.timer: asyncio.TimerHandle
+
+    @classmethod
+    async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
+        """Start one; it answers when it has loaded the runtime. Raises WorkerDiedError."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        log = tempfile.TemporaryFile()  # noqa: SIM115  # it outlives this function
+        command = [sys.executable, "-m", "ondevice.cloud.worker", str(theirs.fileno())]
+        process = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        _, worker = await loop.create_connection(lambda: cls(process, log), sock=ours)
+        await worker.ask({"threads": threads, "runtime": runtime})
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ask(self, message: Message, payload: bytes | memoryview = b"") -> asyncio.Future[Reply]:
+        """Send a frame. Its future gives the reply, or raises what the worker could not do, or its death."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        if self.dead.done():
+            future.set_exception(WorkerDiedError(self.dead.result()))
+            return future
+        self._waiting.append(future)
+        self._transport.writelines(frame(message, payload))
+        return future
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket is ours."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of a reply."""
+        for message, payload in self._reader.feed(data):
+            future = self._waiting.pop(0)
+            if future.done():  # nobody waits for it any more
+                continue
+            if "error" in message:
+                future.set_exception(_error(message))
+            else:
+                future.set_result((message, payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process has ended, or is no longer wanted."""
+        self.dead.set_result(self._reason())
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(WorkerDiedError(self.dead.result()))
+        self._waiting.clear()
+        self._log.close()
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._transport.abort()
+
+    def _reason(self) -> str:
+        """How it ended: the signal or exit status, and the last line that it said."""
+        try:
+            status = self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        how = f"exit status {status}"
+        if status < 0:
+            with contextlib.suppress(ValueError):
+                how = signal.Signals(-status).name
+        self._log.seek(0)
+        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        said = [line.strip() for line in lines if not line.startswith("INFO:")]
+        return f"a worker process ended ({how}){': ' + said[-1] if said else ''}"
+
+
+def _error(message: Message) -> Exception:
+    text = str(message["error"])
+    return ImageError(text, None) if message["kind"] == "image" else ModelError(text, "")

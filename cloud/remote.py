@@ -1,0 +1,284 @@
+"""A model of another server: what is known of it, how it is asked, and how its response is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice import oip
+from ondevice.cloud.backend import Served, TensorFace, Work
+from ondevice.cloud.infer import ANSWER, IMAGE
+from ondevice.errors import CardError, ModelError, ProtocolError, UnknownModelError, UpstreamError
+from ondevice.models import labels, zoo
+from ondevice.models.card import Input
+from ondevice.profile import LEVELS, Profile, loads
+
+Array = np.ndarray[Any, Any]
+# (index, score), best first.
+Ranking = list[tuple[int, float]]
+
+_NATIVE = ("FP32", "UINT8", "INT8")
+# What a stored pixel or score of 0 is, and the width of a step in a quantized softmax: TensorFlow Lite's 8-bit
+# quantization specification.
+_ZERO = {"u": 0, "i": -128}
+_SOFTMAX_STEP = np.float32(1 / 256)
+
+
+class Feed(NamedTuple):
+    """How a picture is decoded here for a model that takes only its own tensor."""
+
+    input: Input
+    channels_first: bool
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A model of another server.
+
+    feed: None where it takes pictures as they are. ranks: whether it then answers with label, score and index, as
+    `ondevice serve` does, and not with its own output. published: the times that its server has for it, if any.
+    """
+
+    served: Served
+    feed: Feed | None
+    ranks: bool
+    published: Profile | None
+
+    def request(self, work: Work) -> tuple[bytes, int | None]:
+        """The body and header length of a request for the work; a picture only where `feed` is None."""
+        face = self.served.input
+        if work.is_picture:
+            tensor = oip.Tensor.of(IMAGE, [work.payload])
+        else:
+            tensor = oip.Tensor.of(face.name, np.frombuffer(work.payload, face.dtype).reshape(face.shape))
+        ranked = work.is_picture and self.ranks
+        names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
+        outputs = [oip.RequestedOutput(name, binary=True) for name in names]
+        return oip.encode_request(
+            [tensor], parameters={"top": work.top} if ranked else None, outputs=outputs, binary=True
+        )
+
+    def read(self, response: oip.InferResponse, work: Work) -> tuple[Ranking, bytes]:
+        """The best (index, score), best first, and the own output if `work` wants it. Raises UpstreamError."""
+        outputs = {tensor.name: tensor for tensor in response.outputs}
+        ranked = work.is_picture and self.ranks
+        try:
+            raw = _stored(outputs, self.served) if work.raw or not ranked else None
+            top = _ranking(outputs, self.served, work.top) if ranked else []
+        except KeyError as error:
+            raise _wrong(f"its response has no output {error}") from error
+        if raw is None:
+            return top, b""
+        if not ranked and work.top:
+            top = best(raw, self.served.background, work.top)
+        return top, raw.tobytes() if work.raw else b""
+
+
+def describe(name: str, metadata: Mapping[str, Any], where: str) -> Remote:
+    """The model from its metadata, and from its card in the zoo where they do not say enough.
+
+    where: the server's name. Raises ModelError with the reason where it cannot be served from here.
+    """
+    try:
+        inputs, outputs = _tensors(metadata, "inputs"), _tensors(metadata, "outputs")
+        parameters = metadata.get("parameters")
+        takes_pictures = inputs.get(IMAGE, {}).get("datatype") == "BYTES"
+        if takes_pictures and isinstance(parameters, dict) and "labels" in parameters:
+            known = _published(parameters)
+        else:
+            known = _carded(name)
+        source = _only(inputs, "input", 4)
+        feed = None if takes_pictures else _feed(source, known.input)
+        return Remote(
+            _served(name, where, known, source, _only(outputs, "output")),
+            feed,
+            outputs.keys() >= set(ANSWER),
+            known.profile,
+        )
+    except (ProtocolError, CardError, ValueError) as error:
+        raise ModelError(str(error), name) from error
+
+
+def best(stored: Array, background: bool, top: int) -> Ranking:
+    """The best `top` of an output [classes] as (index, score), equal scores in the order of their index.
+
+    The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError for
+    scores that are no numbers.
+    """
+    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+        raise _wrong("one of its scores is not a number")
+    classes = stored[1:] if background else stored
+    scores = classes.astype(np.float32)
+    if stored.dtype.kind != "f":
+        scores = (scores - _ZERO[stored.dtype.kind]) * _SOFTMAX_STEP
+    indexes = np.argsort(-scores, kind="stable")[:top]
+    return list(zip(indexes.tolist(), scores[indexes].tolist(), strict=True))
+
+
+def preparation(remote: Remote) -> dict[str, Any]:
+    """What a worker must know to decode pictures for the model."""
+    assert remote.feed, "it decodes them itself"
+    given, face = remote.feed.input, remote.served.input
+    size = {"height": given.height, "width": given.width, "channels": given.channels, "crop": given.crop}
+    # The protocol does not tell the scale of integers. They get the pixels themselves, in int8 from -128 on, which is
+    # within a level or two of what converters make of the range of pixels.
+    plain = face.dtype.kind == "f"
+    values = {"mean": given.mean, "std": given.std} if plain else {"mean": [0.0], "std": [1.0]}
+    return {
+        "input": {**size, **values},
+        "shape": face.shape,
+        "dtype": face.dtype.name,
+        "zero_point": 0 if plain else _ZERO[face.dtype.kind],
+        "channels_first": remote.feed.channels_first,
+    }
+
+
+class _Known(NamedTuple):
+    """What a server's metadata or a card tell of a model; input: of a card alone."""
+
+    labels: tuple[str, ...]
+    top1: float | None
+    accuracy_data: str
+    precision: str
+    size_bytes: int
+    background: bool
+    input: Input | None = None
+    profile: Profile | None = None
+
+
+def _published(parameters: Mapping[str, Any]) -> _Known:
+    """What `ondevice serve` tells of a model. Raises ValueError."""
+    names, top1 = parameters["labels"], parameters.get("top1")
+    if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
+        raise ValueError("its metadata have labels that are no list of names")
+    if top1 is not None and not (_is_number(top1) and 0 <= top1 <= 1):
+        raise ValueError("its metadata have a top1 that is no fraction")
+    return _Known(
+        tuple(names),
+        None if top1 is None else float(top1),
+        str(parameters.get("accuracy_data", "")),
+        str(parameters.get("precision", "")),
+        0,
+        parameters.get("background") is True,
+        profile=_profile(parameters.get("profile")),
+    )
+
+
+def _profile(row: Any) -> Profile | None:
+    """Its times as its server has learned them; None where they are not told, or are none."""
+    try:
+        (profile,) = loads(json.dumps([row]))
+    except ValueError:
+        return None
+    times = (profile.mean_ms, profile.std_ms, *profile.quantiles_ms)
+    good = len(profile.quantiles_ms) == len(LEVELS) and all(_is_number(time) and time >= 0 for time in times)
+    return profile if good and type(profile.n) is int and type(profile.threads) is int else None
+
+
+def _carded(name: str) -> _Known:
+    """What the zoo's card of that name tells. Raises ModelError, CardError."""
+    try:
+        entry = zoo.find(name)
+    except UnknownModelError as error:
+        raise ModelError(
+            "nothing is known of its labels and accuracy: add a card of its name with `ondevice models add`", name
+        ) from error
+    card, accuracy = entry.card, entry.card.accuracy
+    return _Known(
+        labels.load(card.labels, entry.card_path.parent).names,
+        accuracy.top1 if accuracy else None,
+        accuracy.data if accuracy else "",
+        card.precision,
+        card.size_bytes,
+        card.background,
+        card.input,
+    )
+
+
+def _tensors(metadata: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    rows = metadata.get(key)
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
+    ):
+        raise ValueError(f"its metadata have no {key}")
+    return {row["name"]: row for row in rows}
+
+
+def _only(tensors: Mapping[str, Mapping[str, Any]], kind: str, rank: int | None = None) -> TensorFace:
+    """The model's own tensor among those of one end: that of a datatype and rank that classifiers have."""
+    beside = (IMAGE, *ANSWER)
+    own = [row for name, row in tensors.items() if name not in beside and row.get("datatype") in _NATIVE]
+    if len(own) != 1:
+        raise ValueError(f"it has {len(own)} {kind}s of {', '.join(_NATIVE)}: an image classifier has one")
+    shape = own[0].get("shape")
+    if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
+        raise ValueError(f"its {kind} has no shape")
+    single = (1, *shape[1:]) if shape[0] == -1 else tuple(shape)  # a batch of any size: of one
+    if min(single) < 1 or math.prod(single) > 2**24 or (rank and (single[0] != 1 or len(single) != rank)):
+        raise ValueError(f"its {kind} is {shape}, not that of an image classifier for one picture")
+    return TensorFace(own[0]["name"], single, oip.DATATYPES[own[0]["datatype"]])
+
+
+def _feed(face: TensorFace, given: Input | None) -> Feed:
+    if given is None:
+        raise ValueError("it takes no pictures, and no card says how to decode them for it")
+    last = (1, given.height, given.width, given.channels)
+    first = (1, given.channels, given.height, given.width)
+    if face.shape not in (last, first):
+        raise ValueError(f"its input is {list(face.shape)}, that of the card of its name {list(last)}")
+    return Feed(given, channels_first=face.shape != last)
+
+
+def _served(name: str, where: str, known: _Known, source: TensorFace, output: TensorFace) -> Served:
+    classes = len(known.labels) + known.background
+    if max(output.shape) != classes or math.prod(output.shape) != classes:
+        raise ValueError(f"its output is {list(output.shape)}; its labels make {classes} classes")
+    return Served(
+        name,
+        known.labels,
+        known.top1,
+        known.accuracy_data,
+        known.precision,
+        known.size_bytes,
+        where,
+        source,
+        output,
+        known.background,
+    )
+
+
+def _stored(outputs: Mapping[str, oip.Tensor], served: Served) -> Array:
+    """The model's own output, flat. Raises KeyError, UpstreamError."""
+    face, data = served.output, outputs[served.output.name].data
+    if not isinstance(data, np.ndarray) or data.dtype != face.dtype or data.size != math.prod(face.shape):
+        raise _wrong(f"its output {face.name} is not {face.dtype} {list(face.shape)}")
+    return data.reshape(-1)
+
+
+def _ranking(outputs: Mapping[str, oip.Tensor], served: Served, top: int) -> Ranking:
+    """The classes that it ranked itself, their names compared with ours. Raises KeyError, UpstreamError."""
+    names, scores, indexes = (outputs[name].data for name in ANSWER)
+    if not (isinstance(names, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
+        raise _wrong(f"its {', '.join(ANSWER)} are of other datatypes")
+    if scores.dtype.kind != "f" or indexes.dtype.kind != "i":
+        raise _wrong(f"its {', '.join(ANSWER)} are of other datatypes")
+    if not 1 <= len(names) == scores.size == indexes.size <= top or not np.isfinite(scores).all():
+        raise _wrong(f"its {', '.join(ANSWER)} are no ranking")
+    ranked = list(zip(indexes.ravel().tolist(), scores.ravel().tolist(), strict=True))
+    for said, (index, _) in zip(names, ranked, strict=True):
+        if not 0 <= index < len(served.labels) or said != served.labels[index].encode():
+            raise _wrong(f"its label for class {index} is not the one that it had before")
+    return ranked
+
+
+def _wrong(message: str) -> UpstreamError:
+    return UpstreamError(message, "wrong")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,74 @@
+"""The paths of the service: which operation, on which model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ondevice.errors import OnDeviceError
+
+VERSION = "1"
+
+
+class Route(NamedTuple):
+    """An operation of the service and, for most, the model's name."""
+
+    operation: str
+    model: str = ""
+
+
+class NoRouteError(OnDeviceError):
+    """No such path (404), or not with this method (405) but with `allowed`."""
+
+    def __init__(self, message: str, status: int, allowed: str = "") -> None:
+        super().__init__(message)
+        self.status, self.allowed = status, allowed
+
+
+_FIXED = {
+    "/v2": ("GET", "server"),
+    "/v2/health/live": ("GET", "live"),
+    "/v2/health/ready": ("GET", "ready"),
+    "/v2/repository/index": ("POST", "index"),
+    "/metrics": ("GET", "metrics"),
+    "/openapi.json": ("GET", "openapi"),
+}
+_MODEL = {
+    "": ("GET", "model"),
+    "ready": ("GET", "model_ready"),
+    "infer": ("POST", "infer"),
+    "select": ("POST", "select"),
+}
+_REPOSITORY = {"load": ("POST", "load"), "unload": ("POST", "unload")}
+
+
+def find(method: str, path: str) -> Route:
+    """The route of a request. Raises NoRouteError."""
+    path = path.rstrip("/") or "/"
+    wanted, operation, model = (*_FIXED.get(path, ("", "")), "")
+    if not operation:
+        wanted, operation, model = _of_model(path.split("/")[1:], path)
+    allowed = (wanted, "HEAD") if wanted == "GET" else (wanted,)
+    if method not in allowed:
+        raise NoRouteError(f"{path[:200]} takes {wanted}, not {method}", 405, ", ".join(allowed))
+    return Route(operation, model)
+
+
+def _of_model(parts: list[str], path: str) -> tuple[str, str, str]:
+    match parts:
+        case ["v2", "models", model, "versions", version, *rest] if len(rest) <= 1:
+            if version != VERSION:
+                raise NoRouteError(f"no version '{version[:40]}' of {model[:100]}: there is {VERSION}", 404)
+            table = _MODEL
+        case ["v2", "models", model, *rest] if len(rest) <= 1:
+            table = _MODEL
+        case ["v2", "repository", "models", model, *rest] if len(rest) == 1:
+            table = _REPOSITORY
+        case _:
+            raise _unknown(path)
+    if (rest or [""])[0] not in table:
+        raise _unknown(path)
+    return *table[(rest or [""])[0]], model
+
+
+def _unknown(path: str) -> NoRouteError:
+    return NoRouteError(f"no such path: {path[:200]}; GET /openapi.json lists all", 404)

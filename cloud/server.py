@@ -1,0 +1,90 @@
+"""The endpoint as a process: backends started, the port opened, ticks, signals, and a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from ondevice.cloud.backend import Backend
+from ondevice.cloud.http import Connections, Limits
+from ondevice.cloud.service import Service
+from ondevice.errors import ServeError, UsageError
+
+_TICK_S = 0.25
+_BACKLOG = 256
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0: any that is free. tls: encryption, or None."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def url(self) -> str:
+        """As a client writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls else ''}://{host}:{self.port}"
+
+
+def tls(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Encryption with a certificate (chain) and its key, PEM files. Raises UsageError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {getattr(error, 'strerror', error)}") from error
+    return context
+
+
+@dataclass(frozen=True)
+class Server:
+    """Serves `service` at `address` until SIGTERM or SIGINT; then it lets what is in flight finish, for `drain_s`."""
+
+    address: Address
+    service: Service
+    backends: Sequence[Backend]
+    limits: Limits
+    drain_s: float
+
+    async def run(self, listening: Callable[[Address], None]) -> None:
+        """Listen, call `listening` with the address, and serve until told to stop. Raises ServeError."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        connections = Connections(self.service.handle, self.service.gate, self.service.refusal, self.limits)
+        server = await self._listen(connections)
+        ticking = loop.create_task(self._tick(connections))
+        listening(self.address._replace(port=server.sockets[0].getsockname()[1]))
+        await stop.wait()
+        self.service.stopping = True
+        server.close()
+        await connections.drain(self.drain_s)
+        ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+
+    async def _listen(self, connections: Connections) -> asyncio.Server:
+        try:
+            return await asyncio.get_running_loop().create_server(
+                connections, self.address.host, self.address.port, ssl=self.address.tls, backlog=_BACKLOG
+            )
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ServeError(f"cannot listen on {self.address.host} port {self.address.port}: {reason}") from error
+
+    async def _tick(self, connections: Connections) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            connections.sweep()
+            for backend in self.backends:
+                backend.tick()

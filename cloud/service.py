@@ -1,0 +1,285 @@
+"""The service without its transport: what each operation answers. Errors are `{"error": …}` in one sentence."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from ondevice import oip
+from ondevice._version import __version__
+from ondevice.cloud import ask, describe, infer, openapi, routes
+from ondevice.cloud.backend import Backend, Result, Served, Work
+from ondevice.cloud.http import Head, Request, Response
+from ondevice.cloud.infer import Asked, as_json
+from ondevice.cloud.log import Log
+from ondevice.cloud.metrics import Metrics
+from ondevice.cloud.routes import NoRouteError, Route
+from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
+from ondevice.cloud.tokens import Tokens
+from ondevice.errors import ImageError, ModelError, ProtocolError, RefusedError, ServeError, UpstreamError
+
+_JSON = ("content-type", "application/json")
+_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
+_LENGTH = "inference-header-content-length"
+# Load balancers ask these without a token.
+_OPEN = ("live", "ready")
+_ROUTES_KEPT = 512
+_MOST_FIELDS = 20
+
+
+class Call(NamedTuple):
+    """A request on its way: the model in its path, and what the log will say of it."""
+
+    model: str
+    request: Request
+    fields: dict[str, Any]
+
+
+class Service:
+    """Answers requests with a selector's models. tokens: who may ask, or None for all."""
+
+    def __init__(self, selector: Selector, log: Log, metrics: Metrics, tokens: Tokens | None) -> None:
+        self._selector, self._log, self._metrics, self._tokens = selector, log, metrics, tokens
+        self._places: dict[str, list[tuple[Backend, Served]]] = {}
+        for backend in selector.backends:
+            for served in backend.models:
+                self._places.setdefault(served.name, []).append((backend, served))
+        self._routes: dict[tuple[str, str], Route] = {}
+        self.stopping = False
+
+    def refusal(self, status: int, message: str) -> Response:
+        """An error as a reply."""
+        self._metrics.request(status, 0.0)
+        self._log.request(status=status, error=message)
+        return _error(status, message)
+
+    def gate(self, head: Head) -> Response | None:
+        """Refuse before the body is read: no such path, no token, no body where there must be one."""
+        try:
+            route = self._route(head.method, head.path)
+        except NoRouteError as error:
+            allow = (("allow", error.allowed),) if error.allowed else ()
+            return self._refused(head, error.status, str(error), *allow)
+        if (
+            self._tokens
+            and route.operation not in _OPEN
+            and not self._tokens.allow(head.headers.get("authorization", ""))
+        ):
+            challenge = "www-authenticate", "Bearer"
+            return self._refused(head, 401, "give a valid token: Authorization: Bearer TOKEN", challenge)
+        encoding = head.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            return self._refused(head, 415, f"Content-Encoding {encoding[:40]} is not read here: send it uncompressed")
+        return None
+
+    def _refused(self, head: Head, status: int, message: str, *headers: tuple[str, str]) -> Response:
+        self._metrics.request(status, 0.0)
+        self._log.request(peer=head.peer, method=head.method, path=head.path[:200], status=status, error=message)
+        return _error(status, message, *headers)
+
+    async def handle(self, request: Request) -> Response:
+        """The reply to a request that `gate` let through."""
+        fields: dict[str, Any] = {}
+        try:
+            route = self._route(request.method, request.path)
+            call = Call(route.model, request, fields)
+            response: Response = await getattr(self, f"_on_{route.operation}")(call)
+        except RefusedError as error:
+            self._metrics.refused()
+            fields["error"] = str(error)
+            response = _error(503, str(error), ("retry-after", str(max(1, round(error.retry_after_s)))))
+        except (ProtocolError, ImageError) as error:
+            fields["error"] = str(error)
+            response = _error(400, str(error))
+        except NoRouteError as error:
+            fields["error"] = str(error)
+            response = _error(error.status, str(error))
+        except (ModelError, ServeError) as error:
+            # What they say names files and processes of this machine: for the log alone.
+            fields["error"] = str(error)
+            response = _error(503, "the inference failed; try again", ("retry-after", "1"))
+        except Exception:
+            self._log.event("internal error", path=request.path, traceback=traceback.format_exc())
+            response = _error(500, "internal error")
+        self._account(request, response, fields)
+        return response
+
+    def _account(self, request: Request, response: Response, fields: dict[str, Any]) -> None:
+        total_ms = (perf_counter() - request.first_byte) * 1e3
+        self._metrics.request(response.status, total_ms)
+        self._log.request(
+            peer=request.peer,
+            method=request.method,
+            path=request.path[:200],
+            status=response.status,
+            bytes=len(request.body),
+            **fields,
+            total_ms=total_ms,
+        )
+
+    def _route(self, method: str, path: str) -> Route:
+        key = method, path
+        if key not in self._routes:
+            route = routes.find(method, path)
+            if len(self._routes) >= _ROUTES_KEPT:  # strangers name them
+                self._routes.clear()
+            self._routes[key] = route
+        return self._routes[key]
+
+    # Operations
+
+    async def _on_server(self, call: Call) -> Response:
+        return _reply({"name": "ondevice", "version": __version__, "extensions": list(describe.EXTENSIONS)})
+
+    async def _on_live(self, call: Call) -> Response:
+        return Response(200, (), b"")
+
+    async def _on_ready(self, call: Call) -> Response:
+        if self.stopping:
+            return _error(503, "the server is stopping")
+        if not any(backend.ready() for backend in self._selector.backends):
+            return _error(503, "no backend is ready")
+        return Response(200, (), b"")
+
+    async def _on_metrics(self, call: Call) -> Response:
+        kind, text = self._metrics.text()
+        return Response(200, (("content-type", kind),), text)
+
+    async def _on_openapi(self, call: Call) -> Response:
+        return _reply(openapi.document([NAME, *self._places]))
+
+    async def _on_index(self, call: Call) -> Response:
+        return _reply(describe.index(place for places in self._places.values() for place in places))
+
+    async def _on_model(self, call: Call) -> Response:
+        if call.model == NAME:
+            return _reply(describe.virtual(self._selector))
+        return _reply(describe.model(*self._find(call.model)))
+
+    async def _on_model_ready(self, call: Call) -> Response:
+        if call.model == NAME:
+            return await self._on_ready(call)
+        backend, served = self._find(call.model)
+        ready = backend.ready() and backend.available(served.name)
+        return Response(200, (), b"") if ready else _error(503, f"{call.model} is not ready")
+
+    async def _on_load(self, call: Call) -> Response:
+        try:
+            for backend, served in self._all(call.model):
+                await backend.load(served.name)
+        except ModelError as error:
+            call.fields["error"] = str(error)
+            return _error(503, f"{call.model} cannot be loaded: the server's log says why")
+        return Response(200, (), b"")
+
+    async def _on_unload(self, call: Call) -> Response:
+        for backend, served in self._all(call.model):
+            backend.unload(served.name)
+        return Response(200, (), b"")
+
+    async def _on_select(self, call: Call) -> Response:
+        if call.model != NAME:
+            raise NoRouteError(f"{call.model[:100]} selects nothing: ask {NAME}", 404)
+        parameters = _object(call.request.body)
+        arrival = Arrival(ask.from_parameters(parameters), 0.0, ask.size_bytes(parameters), call.request.last_byte)
+        choice = self._selector.choose(arrival)
+        call.fields["selected_model"] = choice.served.name
+        return _reply(describe.choice(choice))
+
+    async def _on_infer(self, call: Call) -> Response:
+        named = None if call.model == NAME else self._find(call.model)
+        asked = self._asked(call.request, named[1] if named else None)
+        size = len(asked.payload) if asked.is_picture else 0
+        arrival = Arrival(asked.ask, call.request.upload_ms, size, call.request.last_byte)
+        work = asked.work(named[1] if named else None, call.request.last_byte)
+        choice, result = await (self._named(*named, arrival, work) if named else self._chosen(arrival, work))
+        return self._answered(call, asked, choice, result)
+
+    async def _named(self, backend: Backend, served: Served, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
+        if not backend.ready():
+            raise ServeError(f"{served.name}: {backend.name} is not ready")
+        if not backend.available(served.name):
+            raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
+        choice = self._selector.judge(served, backend, arrival)
+        return choice, await backend.run(served.name, work, None)
+
+    async def _chosen(self, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
+        choice = self._selector.choose(arrival)
+        try:
+            return choice, await self._run(choice, arrival, work)
+        except UpstreamError as error:
+            self._log.event("chosen again", model=choice.served.name, reason=str(error))
+            again = self._selector.choose(arrival, without=choice.backend)
+            return again, await self._run(again, arrival, work)
+
+    async def _run(self, choice: Choice, arrival: Arrival, work: Work) -> Result:
+        backend = choice.backend
+        rechoose = lambda: self._selector.choose_again(arrival, backend).served.name  # noqa: E731
+        return await backend.run(choice.served.name, work, rechoose)
+
+    def _answered(self, call: Call, asked: Asked, choice: Choice, result: Result) -> Response:
+        served = next(s for backend, s in self._places[result.model] if backend is choice.backend)
+        parameters = describe.result(choice, served, result)
+        body, length = infer.encode(call.model, asked, served, result, parameters)
+        server_ms = (perf_counter() - call.request.last_byte) * 1e3
+        late = server_ms > choice.budget_ms
+        self._metrics.inference(result, late)
+        call.fields.update(parameters, on_time=not late)
+        timing = f"queue;dur={result.queue_ms:.3f}, decode;dur={result.decode_ms:.3f}, infer;dur={result.infer_ms:.3f}"
+        headers = (("server-timing", f"{timing}, total;dur={server_ms:.3f}"),)
+        if length is None:
+            return Response(200, (_JSON, *headers), body)
+        binary = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(length)))
+        return Response(200, (*binary, *headers), body)
+
+    def _asked(self, request: Request, served: Served | None) -> Asked:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind.startswith("image/"):
+            if kind not in _PICTURES:
+                raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
+            if not request.body:
+                raise ProtocolError("the body is empty: send a picture")
+            return Asked(ask.from_query(_query(request.query)), request.body, is_picture=True)
+        length = request.headers.get(_LENGTH)
+        return infer.decode(request.body, None if length is None else oip.parse_header_length(length), served)
+
+    def _find(self, model: str) -> tuple[Backend, Served]:
+        """The model by its name; of several servers that have it, one that is available."""
+        places = self._all(model)
+        return next(((b, s) for b, s in places if b.ready() and b.available(s.name)), places[0])
+
+    def _all(self, model: str) -> list[tuple[Backend, Served]]:
+        if model == NAME:
+            raise NoRouteError(f"{NAME} is not loaded or unloaded itself: name one of {', '.join(self._places)}", 404)
+        if model not in self._places:
+            raise NoRouteError(f"no model '{model[:100]}': there are {', '.join([NAME, *self._places])}", 404)
+        return self._places[model]
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError as error:
+        raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("the body must be a JSON object of parameters") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("the body must be a JSON object of parameters")
+    return value
+
+
+def _reply(value: dict[str, Any] | Sequence[Any]) -> Response:
+    return Response(200, (_JSON,), as_json(value))
+
+
+def _error(status: int, message: str, *headers: tuple[str, str]) -> Response:
+    return Response(status, (_JSON, *headers), as_json({"error": message}))

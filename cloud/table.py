@@ -1,0 +1,25 @@
+"""The times of a backend's models as arrays, which the policies read: a row is written whenever a model has run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ondevice.cloud.learning import Recent
+from ondevice.profile import LEVELS
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+class Table:
+    """mean_ms [m], std_ms [m], quantiles_ms [m, 21]. version: counts the changes."""
+
+    def __init__(self, count: int) -> None:
+        self.mean_ms, self.std_ms = np.zeros(count), np.zeros(count)
+        self.quantiles_ms = np.zeros((count, len(LEVELS)))
+        self.version = 0
+
+    def write(self, row: int, recent: Recent) -> None:
+        """Take over what was learned of one model."""
+        self.mean_ms[row], self.std_ms[row] = recent.mean_ms, recent.std_ms
+        self.quantiles_ms[row] = recent.quantiles_ms
+        self.version += 1

@@ -1,0 +1,43 @@
+"""Bearer tokens: who may use the endpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from pathlib import Path
+
+from ondevice.errors import UsageError
+
+_SHORTEST = 16
+
+
+class Tokens:
+    """The tokens of a file, one a line; blank lines and lines that begin with # are none.
+
+    Only their hashes are kept. Raises UsageError where there is none, or a token can be guessed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--tokens {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        tokens = [line for line in lines if line and not line.startswith("#")]
+        if not tokens:
+            raise UsageError(
+                f"--tokens {path}: has no token; put one on each line, such as `openssl rand -hex 32` makes"
+            )
+        if min(map(len, tokens)) < _SHORTEST:
+            raise UsageError(f"--tokens {path}: a token under {_SHORTEST} characters can be guessed; make them longer")
+        self._hashes = [_hash(token) for token in tokens]
+
+    def allow(self, authorization: str) -> bool:
+        """Whether this Authorization header carries one of them. Takes as long for any that is wrong."""
+        scheme, _, token = authorization.partition(" ")
+        given = _hash(token.strip())
+        matches = [hmac.compare_digest(given, known) for known in self._hashes]
+        return any(matches) and scheme.lower() == "bearer"
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

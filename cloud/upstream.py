@@ -1,0 +1,391 @@
+"""The backend that forwards to another Open Inference Protocol server, which may be gone at any moment.
+
+A circuit breaker for the server counts the connections that are lost and the answers that are late, and one for each
+model its late and its wrong answers. While either is open the model is not available, so that others are chosen. The
+server's is closed by a good answer to the question after its health, a model's by a small real inference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from time import monotonic, perf_counter
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from ondevice.cloud import remote
+from ondevice.cloud.backend import Backend, Rechoose, Result, Served, TensorFace, Work
+from ondevice.cloud.breaker import Breaker
+from ondevice.cloud.learning import Learned, Recent
+from ondevice.cloud.oip_client import MAX_INFERENCES, OipClient
+from ondevice.cloud.pool import Job, Plan, Pool
+from ondevice.cloud.process import Reply
+from ondevice.cloud.remote import Ranking, Remote
+from ondevice.cloud.selector import NAME
+from ondevice.cloud.table import Table
+from ondevice.errors import ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
+from ondevice.profile import Profile
+
+TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
+_ONE_MODEL = re.compile(r"/v2/models/([^/]+)")
+# How often its health is asked for, and how long the answers may take; at the start it may be loading models.
+_CHECK_S, _HEALTH_S, _START_S, _COLD_S = 2.0, 1.0, 5.0, 60.0
+# An answer is late after so many times its mean, but never before so long.
+_LATE_TIMES, _LATE_S = 20.0, 1.0
+# How a model is timed: at the start as often as the time allows, but twice; and again when it was not used for long.
+_RUNS, _TIME_MS, _AGAIN = 5, 300.0, 3
+# No model is to cost more than a hundredth of the time by being timed again.
+_STALE_S, _SHARE = 10.0, 0.01
+_LEARN = 0.05
+_PIXELS = 1024
+
+
+@dataclass(eq=False)
+class _Model:
+    """A model here. sample: work that it is known to do well. on: whether it was not unloaded by hand."""
+
+    row: int
+    remote: Remote
+    sample: Work
+    learned: Learned
+    breaker: Breaker = field(default_factory=Breaker)
+    on: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.remote.served.name
+
+    @property
+    def limit_s(self) -> float:
+        """When its answer is late."""
+        return max(_LATE_S, _LATE_TIMES * self.learned.invoke.mean_ms / 1e3)
+
+
+class Upstream(Backend):
+    """The models of another server, of `ondevice serve` or any that speaks the Open Inference Protocol V2.
+
+    url: http(s)://host:port for all models of its repository, or …/v2/models/NAME for that one alone. pool: the workers
+    that decode pictures for models that take only tensors, running; None: such models are left out. tell: called with
+    an event and its fields. A bearer token for the server is taken from the environment, ONDEVICE_UPSTREAM_TOKEN.
+    Its times are those of the whole round trip. Raises UsageError for a URL that is none of these.
+    """
+
+    def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None]) -> None:
+        self._base, self.name, self._only = _parsed(url)
+        self._pool, self._tell = pool, tell
+        self._client = OipClient(self._base, os.environ.get(TOKEN_VARIABLE))
+        self._breaker = Breaker()
+        self._known: dict[str, _Model] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight, self._overhead_ms, self._check_at = 0, 0.5, 0.0
+
+    async def start(self) -> None:
+        """Meet the server and its models, and time each. Raises ServeError where there is none to serve."""
+        await self._client.open()
+        try:
+            await self._client.ready(_START_S)
+            skipped = [await self._meet(name) for name in await self._names()]
+        except UpstreamError as error:
+            hint = "see that an Open Inference Protocol server is running there"
+            if error.failure == "denied":
+                hint = f"put its bearer token into the environment variable {TOKEN_VARIABLE}"
+            raise ServeError(f"--upstream {self._base}: {error}; {hint}") from error
+        self.models: Sequence[Served] = [model.remote.served for model in self._known.values()]
+        if not self.models:
+            reason = next(filter(None, skipped), "its repository has none that is ready")
+            raise ServeError(f"--upstream {self._base}: no model to serve: {reason}")
+        self.table = Table(len(self.models))
+        for model in self._known.values():
+            self.table.write(model.row, model.learned.invoke)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        for task in self._tasks:
+            task.cancel()
+        self._client.close()
+
+    def ready(self) -> bool:
+        """Whether any model can be asked for."""
+        return any(self.available(name) for name in self._known)
+
+    def available(self, model: str) -> bool:
+        """Whether it and its server are well, and it was not unloaded by hand."""
+        known = self._known[model]
+        return known.on and known.breaker.closed and self._breaker.closed
+
+    async def load(self, model: str) -> None:
+        """Let it be asked for; what its server holds in memory is the server's to decide."""
+        self._known[model].on = True
+
+    def unload(self, model: str) -> None:
+        """Keep it from being asked for until it is loaded again."""
+        self._known[model].on = False
+
+    def tick(self) -> None:
+        """Ask after the server's health every two seconds, try what failed again, and time what is stale."""
+        now = monotonic()
+        if self._breaker.probe(now) or (self._breaker.closed and now >= self._check_at):
+            self._check_at = now + _CHECK_S
+            self._spawn(self._check())
+        if self._breaker.closed:
+            for known in self._known.values():
+                if known.breaker.probe(now):
+                    self._spawn(self._try(known))
+            self._remeasure(now)
+
+    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The way through this server and, for models that take only tensors, the workers' queue and decoding, [m]."""
+        return self._around_ms(size_bytes, self._pool.wait_ms() if self._pool else 0.0)
+
+    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The same without that queue."""
+        return self._around_ms(size_bytes, 0.0)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that the server has, or that wait to be sent to it."""
+        return self._in_flight
+
+    @property
+    def crowded(self) -> bool:
+        """Whether new requests would wait to be sent."""
+        return self._in_flight >= MAX_INFERENCES
+
+    def profile(self, model: str) -> Profile:
+        """The model's times: its server is their host; the threads are as it tells, else 0."""
+        known = self._known[model]
+        published = known.remote.published
+        return known.learned.profile(self.name, "oip", published.threads if published else 0)
+
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+        """Have the work done there. Raises UpstreamError, and ImageError where the picture is to blame."""
+        known = self._known[model]
+        self._in_flight += 1
+        try:
+            ready, queue_ms, decode_ms = work, 0.0, 0.0
+            if work.is_picture and known.remote.feed:
+                expected_ms = known.learned.decode.expect(len(work.payload))
+                ready, queue_ms, decode_ms = await self._decoded(known.remote, work, expected_ms)
+            top, raw, infer_ms = await self._ask(known, ready)
+        finally:
+            self._in_flight -= 1
+        result = Result(model, top, raw, queue_ms, decode_ms, infer_ms)
+        self._learn(known, work, result)
+        return result
+
+    # Starting
+
+    async def _names(self) -> list[str]:
+        if self._only is not None:
+            return [self._only]
+        try:
+            states = await self._client.index(_START_S)
+        except UpstreamError as error:
+            if error.failure not in ("rejected", "wrong"):
+                raise
+            raise ServeError(
+                f"--upstream {self._base} does not list its models: {error}; name each that you want by an --upstream "
+                "of its own, with /v2/models/NAME behind the port"
+            ) from error
+        return [name for name, state in states.items() if name != NAME and state in ("", "READY")]
+
+    async def _meet(self, name: str) -> str:
+        """Get to know a model; where it cannot be served, the reason why it is left out. Raises UpstreamError."""
+        try:
+            described = remote.describe(name, await self._client.metadata(name, _START_S), self.name)
+            if described.feed and not self._pool:
+                raise ModelError("it takes no pictures, and there are no workers here to decode them", name)
+            sample = await self._sample(described)
+            times_ms = await self._timed(described, sample)
+        except OnDeviceError as error:
+            if isinstance(error, UpstreamError) and error.failure in ("refused", "cut", "late", "denied"):
+                raise
+            self._tell("upstream model left out", upstream=self.name, model=name, reason=str(error))
+            return f"{name}: {error}"
+        learned = Learned(name, _seeded(described.published, times_ms), used_at=monotonic())
+        self._known[name] = _Model(len(self._known), described, sample, learned)
+        return ""
+
+    async def _sample(self, described: Remote) -> Work:
+        """A picture, decoded where the model takes only tensors."""
+        work = Work(_picture(described.served.input), True, 1, False, perf_counter())
+        if described.feed is None:
+            return work
+        return (await self._decoded(described, work, 0.0))[0]
+
+    async def _timed(self, described: Remote, sample: Work) -> list[float]:
+        """Round trips in ms; the first, for which it may have to load the model, is not among them."""
+        await self._exchange(described, sample, _COLD_S)
+        times: list[float] = []
+        while len(times) < 2 or (len(times) < _RUNS and sum(times) < _TIME_MS):
+            times.append((await self._exchange(described, sample, _COLD_S))[2])
+        return times
+
+    # Asking
+
+    async def _decoded(self, described: Remote, work: Work, expected_ms: float) -> tuple[Work, float, float]:
+        """The work with its picture decoded, the wait for a worker, and what decoding took, ms. Raises ImageError."""
+        assert self._pool, "without workers there are no such models"
+        plan = Plan(f"prepare {described.served.name}", expected_ms)
+        message = {"op": "prepare", **remote.preparation(described)}
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        job = Job(message, work.payload, plan, lambda waited_ms: plan, future)
+        self._pool.submit(job)
+        reply, tensor = await future
+        return work._replace(payload=tensor, is_picture=False), job.queue_ms, float(reply["decode_ms"])
+
+    async def _exchange(self, described: Remote, work: Work, limit_s: float) -> tuple[Ranking, bytes, float]:
+        """The model's best classes, its output if wanted, and the round trip in ms. Raises UpstreamError."""
+        body, length = described.request(work)
+        start = perf_counter()
+        response = await self._client.infer(described.served.name, body, length, limit_s)
+        top, raw = described.read(response, work)
+        return top, raw, (perf_counter() - start) * 1e3
+
+    async def _ask(self, known: _Model, work: Work) -> tuple[Ranking, bytes, float]:
+        """The same, and whether it went well is counted. Raises UpstreamError, ImageError."""
+        try:
+            answer = await self._exchange(known.remote, work, known.limit_s)
+        except UpstreamError as error:
+            if error.failure == "rejected" and work.is_picture and work is not known.sample:
+                if await self._try(known):
+                    raise ImageError("the picture cannot be read: send a whole JPEG, PNG or WebP", None) from error
+            else:
+                self._failed(known, error)
+            raise
+        self._reached()
+        if known.breaker.succeeded():
+            self._tell("upstream model up", upstream=self.name, model=known.name)
+        return answer
+
+    async def _try(self, known: _Model) -> bool:
+        """Whether the model does what it is known to do well."""
+        try:
+            await self._ask(known, known.sample)
+        except UpstreamError:
+            return False
+        return True
+
+    def _learn(self, known: _Model, work: Work, result: Result) -> None:
+        known.learned.used_at = monotonic()
+        known.learned.invoke.add(result.infer_ms)
+        self.table.write(known.row, known.learned.invoke)
+        if result.decode_ms:
+            known.learned.decode.add(len(work.payload), result.decode_ms)
+        parts = result.queue_ms + result.decode_ms + result.infer_ms
+        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+
+    def _around_ms(self, size_bytes: int, wait_ms: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+        decode = [
+            known.learned.decode.expect(size_bytes) + wait_ms if known.remote.feed and size_bytes else 0.0
+            for known in self._known.values()
+        ]
+        return np.array(decode) + self._overhead_ms
+
+    # Health
+
+    async def _check(self) -> None:
+        try:
+            await self._client.ready(_HEALTH_S)
+        except UpstreamError as error:
+            # That it is not ready it says itself; there is no doubt in a connection refused either.
+            self._lost(error, at_once=error.failure not in ("cut", "late"))
+        else:
+            if not self._breaker.closed:  # it answers this without being able to infer: that alone redeems nothing
+                self._reached()
+
+    def _failed(self, known: _Model, error: UpstreamError) -> None:
+        if error.failure in ("refused", "cut", "late"):
+            self._lost(error, at_once=error.failure == "refused")
+        else:
+            self._reached()
+        # A lost connection is the server's failure alone, unless this was the model's probe.
+        blamed = error.failure not in ("refused", "cut") or not known.breaker.closed
+        if blamed and known.breaker.failed(monotonic()):
+            self._tell("upstream model down", upstream=self.name, model=known.name, reason=str(error))
+
+    def _lost(self, error: UpstreamError, at_once: bool) -> None:
+        if self._breaker.failed(monotonic(), at_once):
+            self._tell("upstream down", upstream=self.name, reason=str(error))
+
+    def _reached(self) -> None:
+        if self._breaker.succeeded():
+            self._tell("upstream up", upstream=self.name)
+
+    def _remeasure(self, now: float) -> None:
+        """Time a model that has not run for long while nothing else goes on: an old bad figure must not exile it."""
+        if self._in_flight or self._tasks:
+            return
+        for known in self._known.values():
+            cost_s = _AGAIN * known.learned.invoke.mean_ms / 1e3
+            if self.available(known.name) and known.learned.stale(now, max(_STALE_S, cost_s / _SHARE)):
+                known.learned.used_at = now
+                self._spawn(self._time_again(known))
+                return
+
+    async def _time_again(self, known: _Model) -> None:
+        with contextlib.suppress(UpstreamError):
+            known.learned.renew([(await self._ask(known, known.sample))[2] for _ in range(_AGAIN)])
+            self.table.write(known.row, known.learned.invoke)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _parsed(url: str) -> tuple[str, str, str | None]:
+    """The server's base URL, its host:port, and the model's name if there is one."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        raise _malformed() from None
+    one = _ONE_MODEL.fullmatch(parts.path)
+    rest = parts.username is not None or parts.password is not None or parts.query or parts.fragment
+    if not parts.hostname or rest or not (one or parts.path in ("", "/")):
+        raise _malformed()
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}:{port}", f"{host}:{port}", unquote(one[1]) if one else None
+
+
+def _malformed() -> UsageError:
+    # What was given is not repeated: it may hold a password.
+    return UsageError(
+        "--upstream takes http://HOST:PORT, https too, or http://HOST:PORT/v2/models/NAME for one of its models; "
+        f"its token goes into the environment variable {TOKEN_VARIABLE}"
+    )
+
+
+def _picture(face: TensorFace) -> bytes:
+    """A JPEG of soft noise in about the size that the model takes."""
+    from PIL import Image
+
+    size = min(max(face.shape[1:3]), _PIXELS)
+    noise = np.random.default_rng(0).integers(0, 256, (size // 8 + 1, size // 8 + 1, 3), np.uint8)
+    jpeg = io.BytesIO()
+    Image.fromarray(noise).resize((size, size)).save(jpeg, "JPEG")
+    return jpeg.getvalue()
+
+
+def _seeded(published: Profile | None, times_ms: list[float]) -> Recent:
+    """What is known of a model's round trip at first.
+
+    Where its server has learned the inference's distribution, it is that one, later by what the way there and back and
+    decoding are seen to add.
+    """
+    if published is None:
+        return Recent(times_ms)
+    quantiles = np.array(published.quantiles_ms)
+    added_ms = max(float(np.median(times_ms) - np.median(quantiles)), 0.0)
+    later = replace(
+        published, mean_ms=published.mean_ms + added_ms, quantiles_ms=tuple((quantiles + added_ms).tolist())
+    )
+    return Recent.seeded(later)

@@ -1,0 +1,170 @@
+"""`ondevice serve`: the CNNSelect endpoint."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ondevice.cli.console import note
+from ondevice.cli.options import RuntimeName
+from ondevice.errors import UsageError
+
+if TYPE_CHECKING:
+    from ondevice.cloud.endpoint import Setup
+    from ondevice.cloud.selector import Selector
+    from ondevice.cloud.server import Address
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Overload(enum.StrEnum):
+    """What to do with what cannot be in time."""
+
+    REFUSE = "refuse"
+    BEST_EFFORT = "best-effort"
+
+
+def serve(
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            help="Names from `ondevice models list` or paths to .tflite files, with commas between.",
+            show_default="the bundled family",
+        ),
+    ] = None,
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream",
+            metavar="URL",
+            help="Choose among the models of another Open Inference Protocol server too, such as http://gpu:8000; "
+            "for one of its models alone, http://gpu:8000/v2/models/NAME. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0: any free one.")] = 8000,
+    policy: Annotated[
+        str,
+        typer.Option(
+            "--policy",
+            help="The rule for requests that name none, with its settings: `mdinference:gamma=2`.",
+        ),
+    ] = "effective",
+    sla: Annotated[float, typer.Option("--sla", help="The deadline of requests that name none, ms.")] = 1000.0,
+    overload: Annotated[
+        Overload,
+        typer.Option(
+            "--overload",
+            help="When others wait, what cannot be in time is refused at once (503), or served all the same.",
+        ),
+    ] = Overload.REFUSE,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, max=256, help="Processes.", show_default="one a core")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="The runtime's threads in each process.")] = 1,
+    runtime: RuntimeName = None,
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-budget",
+            help="What the loaded models of all processes may take, such as 200MB; the least useful are unloaded.",
+            show_default="no limit",
+        ),
+    ] = None,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(
+            "--profiles",
+            help="The file that keeps the learned times.",
+            show_default="one for this machine in the user's cache",
+        ),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option("--tokens", help="A file of bearer tokens, one a line: only who sends one is served."),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Listen on other addresses than loopback without --tokens.")
+    ] = False,
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate (chain), PEM: serve https.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="The certificate's key, PEM.")] = None,
+    max_body: Annotated[str, typer.Option("--max-body", help="The largest body that is accepted.")] = "16MB",
+    max_connections: Annotated[
+        int, typer.Option("--max-connections", min=1, help="Connections at once; more are refused (503).")
+    ] = 512,
+    send_timeout: Annotated[
+        float, typer.Option("--send-timeout", min=0.1, help="A request must arrive within so many seconds.")
+    ] = 30.0,
+    drain: Annotated[
+        float, typer.Option("--drain", min=0, help="Seconds that requests in flight are given at the end.")
+    ] = 10.0,
+    log_requests: Annotated[
+        bool, typer.Option("--log-requests/--no-log-requests", help="A line of JSON on stderr for each request.")
+    ] = True,
+) -> None:
+    """Serve a set of models, and for each request choose the most useful one that is in time.
+
+    Ends on Ctrl-C or SIGTERM, when the requests in flight are answered.
+    """
+    from ondevice import extras
+
+    extras.require("serve", "`ondevice serve`")
+    from ondevice.cloud.endpoint import Setup, bundled
+    from ondevice.cloud.http import Limits
+    from ondevice.cloud.local import Workers
+    from ondevice.cloud.selector import Rules
+    from ondevice.cloud.server import Address, tls
+    from ondevice.cloud.tokens import Tokens
+    from ondevice.limits import parse_memory
+
+    if bool(tls_cert) != bool(tls_key):
+        raise UsageError("--tls-cert and --tls-key belong together: give both")
+    if host not in _LOOPBACK and not tokens and not open_to_all:
+        raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
+    sources = [name.strip() for name in models.split(",") if name.strip()] if models else []
+    _run(
+        Setup(
+            sources or ([] if upstream else bundled()),
+            Workers(workers or _cores(threads), threads, runtime),
+            Address(host, port, tls(tls_cert, tls_key) if tls_cert and tls_key else None),
+            Rules(policy, sla, overload is Overload.REFUSE),
+            Limits(parse_memory(max_body), connections=max_connections, send_s=send_timeout),
+            Tokens(tokens) if tokens else None,
+            parse_memory(memory_budget) if memory_budget else None,
+            profiles,
+            drain,
+            log_requests,
+            tuple(upstream or ()),
+        )
+    )
+
+
+def _cores(threads: int) -> int:
+    from ondevice import host
+
+    return max(1, host.current().cpu_budget() // threads)
+
+
+def _run(setup: Setup) -> None:
+    import uvloop
+
+    from ondevice.cloud.endpoint import serve as endpoint
+
+    uvloop.run(endpoint(setup, sys.stderr, _say))
+
+
+def _say(address: Address, selector: Selector) -> None:
+    """Where it listens, what it serves, and a line to try."""
+    models = [served for backend in selector.backends for served in backend.models]
+    for served in models:
+        if served.top1 is None:
+            note(f"{served.name} has no known accuracy: it is served by its name, and never chosen")
+    note(f"{len(models)} models, chosen by {selector.rules.policy}; Ctrl-C ends")
+    note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/cnnselect/infer'")
+    print(address.url, flush=True)

@@ -1,0 +1,80 @@
+"""The parameters of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ondevice.cloud import ask
+from ondevice.cloud.ask import Ask
+from ondevice.errors import ProtocolError
+
+
+def test_nothing_said_is_none() -> None:
+    assert ask.from_parameters({}) == Ask(None, None, None, None, 5, 0.0)
+
+
+def test_all_parameters() -> None:
+    given = {"sla_ms": 100, "upload_ms": 20.5, "return_ms": 0, "policy": "greedy", "top": 3, "device_top1": 0.4}
+    assert ask.from_parameters(given) == Ask(100.0, 20.5, 0.0, "greedy", 3, 0.4)
+
+
+def test_tritons_timeout_is_a_deadline_in_microseconds() -> None:
+    assert ask.from_parameters({"timeout": 50_000}).sla_ms == 50
+    assert ask.from_parameters({"timeout": 50_000, "sla_ms": 80}).sla_ms == 80
+
+
+def test_other_servers_parameters_are_left_alone() -> None:
+    assert ask.from_parameters({"priority": 2, "sequence_id": 7, "binary_data_output": True}) == Ask()
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 1e300, True, "100", [100], 10**400])
+def test_an_absurd_deadline_is_refused(value: Any) -> None:
+    with pytest.raises(ProtocolError, match=r"sla_ms must be a number from 0\.001 to 3\.6e\+06"):
+        ask.from_parameters({"sla_ms": value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("upload_ms", -1),
+        ("return_ms", float("nan")),
+        ("timeout", 0),
+        ("device_top1", 1.1),
+        ("top", 0),
+        ("top", 1.5),
+        ("top", True),
+        ("top", 1001),
+        ("policy", 3),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ProtocolError, match=name):
+        ask.from_parameters({name: value})
+
+
+def test_a_query_is_text() -> None:
+    assert ask.from_query({"sla_ms": "50", "top": "1", "policy": "random"}) == Ask(50.0, None, None, "random", 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({"sla": "50"}, "no parameter 'sla'"),
+        ({"sla_ms": "fast"}, "sla_ms must be a number, not 'fast'"),
+        ({"sla_ms": "nan"}, "sla_ms must be a number from"),
+        ({"top": "1.5"}, "top must be a number"),
+    ],
+)
+def test_a_query_with_mistakes_is_refused(query: dict[str, str], said: str) -> None:
+    with pytest.raises(ProtocolError, match=said):
+        ask.from_query(query)
+
+
+def test_the_size_of_a_picture_that_is_not_sent_yet() -> None:
+    assert ask.size_bytes({"bytes": 1000}) == 1000
+    assert ask.size_bytes({}) == 0
+    for bad in (-1, 1.5, True, "x", 1 << 50):
+        with pytest.raises(ProtocolError, match="bytes"):
+            ask.size_bytes({"bytes": bad})

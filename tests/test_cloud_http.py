@@ -1,0 +1,313 @@
+"""The HTTP layer over real sockets: keep-alive, pipelining, limits, slow and rude clients, the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from ondevice.cloud.http import Connections, Head, Limits, Request, Response
+
+SMALL = Limits(body_bytes=1000, header_bytes=2000, connections=4, send_s=0.4, idle_s=0.6)
+
+
+@dataclass
+class Running:
+    """A server on a loop of its own; `seen` are the requests that were handled."""
+
+    port: int
+    loop: asyncio.AbstractEventLoop
+    connections: Connections
+    seen: list[Request] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+
+    def say(self, text: str) -> bytes:
+        """All that the server answers to this, until it closes."""
+        with self.connect() as client:
+            client.sendall(text.encode("latin-1"))
+            return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    pieces = []
+    while piece := client.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+@contextmanager
+def running(limits: Limits = SMALL) -> Iterator[Running]:
+    async def handler(request: Request) -> Response:
+        server.seen.append(request)
+        if request.path == "/slow":
+            try:
+                await asyncio.sleep(0.5)
+            except asyncio.CancelledError:
+                server.cancelled.append(request.path)
+                raise
+        return Response(200, (("x-path", request.path),), request.body)
+
+    def gate(head: Head) -> Response | None:
+        return Response(404, (), b"gone") if head.path == "/nowhere" else None
+
+    def refusal(status: int, message: str) -> Response:
+        return Response(status, (), message.encode())
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            connections.sweep()
+
+    loop = asyncio.new_event_loop()
+    connections = Connections(handler, gate, refusal, limits)
+    listening = loop.run_until_complete(loop.create_server(connections, "127.0.0.1", 0))
+    sweeping = loop.create_task(sweep())
+    thread = threading.Thread(target=loop.run_forever)
+    server = Running(listening.sockets[0].getsockname()[1], loop, connections)
+    thread.start()
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(end(listening, sweeping, connections), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], connections: Connections) -> None:
+    sweeping.cancel()
+    listening.close()
+    await connections.drain(0)
+    await asyncio.sleep(0.02)
+
+
+def get(path: str, extra: str = "") -> str:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{extra}\r\n"
+
+
+def post(path: str, body: str, extra: str = "") -> str:
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{extra}\r\n{body}"
+
+
+def status(reply: bytes) -> int:
+    return int(reply.split(b" ", 2)[1])
+
+
+def test_a_request_is_answered_and_the_connection_kept() -> None:
+    with running() as server, server.connect() as client:
+        for body in ("one", "two"):
+            client.sendall(post("/echo", body).encode())
+            reply = client.recv(65536)
+            assert status(reply) == 200
+            assert reply.endswith(body.encode())
+            assert b"x-path: /echo" in reply
+            assert b"connection: close" not in reply
+    assert [request.body for request in server.seen] == [b"one", b"two"]
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with running() as server:
+        reply = server.say("".join(post("/echo", f"body{i}") for i in range(20)))
+    assert [request.body for request in server.seen] == [f"body{i}".encode() for i in range(20)]
+    positions = [reply.index(f"body{i}".encode()) for i in range(10, 20)]
+    assert positions == sorted(positions)
+    assert reply.count(b"HTTP/1.1 200 OK") == 20
+
+
+def test_path_query_and_headers_are_decoded() -> None:
+    with running() as server:
+        server.say(get("/a%20b/c?x=1&y=%20", "X-Thing: Value\r\n"))
+    request = server.seen[0]
+    assert (request.method, request.path, request.query) == ("GET", "/a b/c", "x=1&y=%20")
+    assert request.headers["x-thing"] == "Value"
+    assert request.peer == "127.0.0.1"
+
+
+def test_the_upload_is_timed_from_its_first_byte_to_its_last() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nCont")
+        time.sleep(0.1)
+        client.sendall(b"ent-Length: 4\r\n\r\nab")
+        time.sleep(0.1)
+        client.sendall(b"cd")
+        client.recv(65536)
+    assert 190 < server.seen[0].upload_ms < 400
+
+
+def test_each_request_of_a_connection_has_its_own_clock() -> None:
+    with running() as server, server.connect() as client:
+        for _ in range(2):
+            client.sendall(post("/echo", "x").encode())
+            client.recv(65536)
+            time.sleep(0.2)
+    assert server.seen[1].upload_ms < 100
+
+
+def test_a_chunked_body_is_put_together() -> None:
+    chunks = "4\r\nabcd\r\n3\r\nefg\r\n0\r\n\r\n"
+    with running() as server:
+        reply = server.say(f"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+    assert status(reply) == 200
+    assert server.seen[0].body == b"abcdefg"
+
+
+def test_head_has_no_body() -> None:
+    with running() as server:
+        reply = server.say("HEAD /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    assert b"content-length: 3" in reply
+    assert reply.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("version_and_header", ["HTTP/1.0\r\n", "HTTP/1.1\r\nConnection: close\r\n"])
+def test_a_client_that_wants_it_is_disconnected(version_and_header: str) -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(f"GET /a {version_and_header}Host: x\r\n\r\n".encode())
+        assert b"connection: close" in read_all(client)
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        reply = read_all(client)
+    assert status(reply) == 413
+    assert b"over 1000 bytes" in reply
+    assert server.seen == []
+
+
+def test_a_chunked_body_over_the_limit_is_refused_on_the_way() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"258\r\n" + b"a" * 600 + b"\r\n" + b"258\r\n" + b"a" * 600 + b"\r\n")
+        assert status(read_all(client)) == 413
+    assert server.seen == []
+
+
+def test_expect_continue_is_answered_before_the_body_comes() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"abcd")
+        assert client.recv(1000).endswith(b"abcd")
+    assert len(server.seen) == 1
+
+
+def test_expect_continue_is_refused_where_the_request_is() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        assert status(read_all(client)) == 404
+    assert server.seen == []
+
+
+def test_what_the_gate_refuses_is_answered_though_the_client_goes_on_sending() -> None:
+    with running(Limits(body_bytes=1 << 24)) as server, server.connect() as client:
+        client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
+        client.sendall(b"x" * 100_000)
+        assert status(read_all(client)) == 404
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("rubbish\r\n\r\n", 400),
+        ("GET / HTTP/9.9\r\n\r\n", 400),
+        (post("/a", "", "X: y\r\n" * 600), 431),
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
+        ("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (get("/", "X: " + "a" * 5000 + "\r\n"), 431),
+        (get("/" + "a" * 5000), 431),
+        (get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\n"), 200),
+    ],
+)
+def test_what_is_no_request_is_refused(text: str, wanted: int) -> None:
+    with running() as server:
+        assert status(server.say(text)) == wanted
+
+
+def test_a_header_without_end_is_refused_at_the_limit() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        client.sendall(b"a" * 3000)
+        assert status(read_all(client)) == 431
+
+
+def test_a_slow_sender_is_refused() -> None:
+    with running() as server, server.connect() as client:
+        begun = time.monotonic()
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\na")
+        with pytest.raises(OSError, match=r".*"):  # after the reply
+            while time.monotonic() - begun < 4:
+                client.sendall(b"a")
+                time.sleep(0.05)
+        assert time.monotonic() - begun < 4
+    assert server.seen == []
+
+
+def test_a_slow_sender_is_told_why() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\na")
+        assert status(read_all(client)) == 408
+    assert server.seen == []
+
+
+def test_an_idle_connection_is_closed() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(post("/echo", "x").encode())
+        client.recv(65536)
+        assert client.recv(65536) == b""
+    assert len(server.seen) == 1
+
+
+def test_a_connection_too_many_is_refused() -> None:
+    with running() as server:
+        held = [server.connect() for _ in range(4)]
+        time.sleep(0.1)
+        with server.connect() as one_more:
+            assert status(read_all(one_more)) == 503
+        for client in held:
+            client.close()
+        time.sleep(0.2)
+        assert status(server.say(get("/a"))) == 200
+
+
+def test_work_for_a_client_that_has_gone_is_cancelled() -> None:
+    with running() as server:
+        with server.connect() as client:
+            client.sendall(get("/slow").encode())
+            time.sleep(0.1)
+        time.sleep(0.1)
+        assert server.cancelled == ["/slow"]
+
+
+def test_draining_lets_what_is_in_flight_finish_and_closes_the_idle() -> None:
+    with running(Limits()) as server, server.connect() as idle, server.connect() as busy:
+        busy.sendall(get("/slow").encode())
+        time.sleep(0.1)
+        drained = asyncio.run_coroutine_threadsafe(server.connections.drain(5), server.loop)
+        assert idle.recv(100) == b""
+        reply = read_all(busy)
+        assert status(reply) == 200
+        assert b"connection: close" in reply
+        drained.result(timeout=5)
+
+
+def test_a_drain_ends_in_time() -> None:
+    with running(Limits()) as server, server.connect() as busy:
+        busy.sendall(get("/slow").encode())
+        time.sleep(0.1)
+        begun = time.monotonic()
+        asyncio.run_coroutine_threadsafe(server.connections.drain(0.1), server.loop).result(timeout=5)
+        assert time.monotonic() - begun < 0.45
