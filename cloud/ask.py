@@ -33,17 +33,17 @@ def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     sla_ms = _number(parameters, "sla_ms", SHORTEST_MS, LONGEST_MS)
     if sla_ms is None and (timeout_us := _number(parameters, "timeout", 1, LONGEST_MS * 1e3)) is not None:
         sla_ms = timeout_us / 1e3
-    policy = parameters.get("policy")
-    if policy is not None and not isinstance(policy, str):
+    policy = parameters.get("policy", "")
+    if not isinstance(policy, str):
         raise ProtocolError("policy must be a name")
-    top = parameters.get("top", 5)
-    if type(top) is not int or not 1 <= top <= 1000:
+    top = _whole(parameters.get("top", 5))
+    if not 1 <= top <= 1000:
         raise ProtocolError("top must be a whole number from 1 to 1000")
     return Ask(
         sla_ms,
         _number(parameters, "upload_ms", 0, LONGEST_MS),
         _number(parameters, "return_ms", 0, LONGEST_MS),
-        policy,
+        policy or None,
         top,
         _number(parameters, "device_top1", 0, 1) or 0.0,
     )
@@ -59,8 +59,8 @@ def from_query(query: Mapping[str, str]) -> Ask:
 
 def size_bytes(parameters: Mapping[str, Any]) -> int:
     """The parameter `bytes` of a question about a picture that is not sent yet; 0 if it does not say."""
-    size = parameters.get("bytes", 0)
-    if type(size) is not int or not 0 <= size <= _MOST_BYTES:
+    size = _whole(parameters.get("bytes", 0))
+    if not 0 <= size <= _MOST_BYTES:
         raise ProtocolError("bytes must be the picture's size, a whole number from 0 on")
     return size
 
@@ -74,10 +74,17 @@ def _plain(name: str, text: str) -> Any:
         raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
 
 
+def _whole(value: Any) -> int:
+    """A whole number, which JSON may write as 5.0; -1 for all else."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) is int else -1
+
+
 def _number(parameters: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
-    value = parameters.get(name)
-    if value is None:
+    if name not in parameters:
         return None
+    value = parameters[name]
     good = isinstance(value, int | float) and not isinstance(value, bool)
     if not good or not least <= value <= most:
         raise ProtocolError(f"{name} must be a number from {least:g} to {most:g}")

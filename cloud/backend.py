@@ -70,8 +70,9 @@ class Result:
     notes: dict[str, float] = field(default_factory=dict)
 
 
-# Called when the work's turn comes: the name of the model to run, of the backend's own; may raise RefusedError.
-Rechoose = Callable[[], str]
+# Called when the work's turn comes, with the wait that is still before it and by how much the whole wait is longer than
+# foreseen, ms: the name of the model to run, of the backend's own; may raise RefusedError.
+Rechoose = Callable[[float, float], str]
 
 
 class Backend(ABC):

@@ -26,6 +26,12 @@ class Reader:
 
     def feed(self, data: bytes) -> Iterator[tuple[Message, bytes]]:
         """The frames that this piece completes."""
+        if not self._buffer and len(data) >= _HEAD.size:
+            text, payload = _HEAD.unpack_from(data)
+            if len(data) == _HEAD.size + text + payload:  # one frame in one piece, as nearly always
+                end = _HEAD.size + text
+                yield json.loads(data[_HEAD.size : end]), data[end:]
+                return
         self._buffer += data
         while len(self._buffer) >= _HEAD.size:
             text, payload = _HEAD.unpack_from(self._buffer)

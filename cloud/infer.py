@@ -28,6 +28,11 @@ class Asked(NamedTuple):
     outputs: tuple[oip.RequestedOutput, ...] = ()
     binary: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether a picture's classes are wanted in JSON, and nothing else."""
+        return self.is_picture and not self.outputs and not self.binary and self.id is None
+
     def work(self, served: Served | None, received: float) -> Work:
         """What the backend is to do; with `served` None for a model that is yet to be chosen."""
         native = served.output.name if served else ""
@@ -86,10 +91,23 @@ def encode(
     name: str, asked: Asked, served: Served, result: Result, parameters: Mapping[str, Any]
 ) -> tuple[bytes, int | None]:
     """The reply's body, and the length of its JSON where binary tensors follow. name: as the client has it."""
+    if asked.plain:
+        # What most ask for, without the way through tensors, which costs as much as a choice of model.
+        outputs = _plain(result.top[: asked.ask.top], served)
+        return as_json({"model_name": name, "model_version": "1", "parameters": parameters, "outputs": outputs}), None
     tensors = _tensors(asked, served, result)
     asked_for = {output.name: output.binary for output in asked.outputs}
     binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
     return oip.encode_response(name, "1", tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+
+
+def _plain(best: Sequence[tuple[int, float]], served: Served) -> list[dict[str, Any]]:
+    shape = [len(best)]
+    return [
+        {"name": "label", "datatype": "BYTES", "shape": shape, "data": [served.labels[index] for index, _ in best]},
+        {"name": "score", "datatype": "FP32", "shape": shape, "data": [score for _, score in best]},
+        {"name": "index", "datatype": "INT32", "shape": shape, "data": [index for index, _ in best]},
+    ]
 
 
 def _tensors(asked: Asked, served: Served, result: Result) -> list[oip.Tensor]:

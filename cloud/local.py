@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,9 +28,10 @@ from ondevice.profile import Profile
 _RUNS, _AGAIN = 20, 5
 # A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
 _STALE_S, _SHARE = 2.0, 0.01
-# Re-choosing after a wait that is shorter than this would change nothing.
-_WAITED_MS = 0.2
 _LEARN = 0.05
+# A bundled model. The first that a process loads brings the runtime's own memory and start with it, which must not
+# count as those of a model that is served.
+_SMALLEST = "digits_xs_int8"
 # Working out a model's figures costs as much as choosing by them: with every fourth sample, once there are some.
 _REFRESH, _FEW = 4, 48
 
@@ -72,19 +73,21 @@ class Local(Backend):
     async def start(self) -> None:
         """Load and time every model, or take its saved times; then load what the memory budget holds."""
         await self.pool.start()
-        described = [await self._describe(source) for source in self._sources]
-        self.models = [_served(message) for message in described]
-        _refuse_doubles(self.models)
-        self._rows = {served.name: row for row, served in enumerate(self.models)}
-        self._source = dict(zip(self._rows, self._sources, strict=True))
-        self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self._workers.threads)
+        runtime = (await self._describe(_SMALLEST))["runtime"]
+        await self._drop(_SMALLEST)
+        self._setting = Setting(host.current().cpu_model(), runtime, self._workers.threads)
         self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
         saved = self._store.load()
         decoders: dict[tuple[int, ...], Linear] = {}
-        self.learned = [
-            await self._learn(served, message, saved.get(served.name), decoders)
-            for served, message in zip(self.models, described, strict=True)
-        ]
+        # All before any is let go: memory that one leaves behind would be taken for the next one's.
+        described = [await self._describe(source) for source in self._sources]
+        self.models = [_served(message) for message in described]
+        _refuse_doubles(self.models)
+        for source, message in zip(self._sources, described, strict=True):
+            self.learned.append(await self._learn(source, message, saved, decoders))
+            await self._drop(source)
+        self._rows = {served.name: row for row, served in enumerate(self.models)}
+        self._source = dict(zip(self._rows, self._sources, strict=True))
         # Models with inputs of one size share what is learned of decoding.
         self._lines = list(decoders.values())
         self._line = np.array([self._lines.index(known.decode) for known in self.learned])
@@ -162,20 +165,21 @@ class Local(Backend):
         message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
         size = len(work.payload) if work.is_picture else 0
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        chosen = [model]
+        chosen, planned = model, self._plan(model, size)
 
-        def plan(waited_ms: float) -> Plan:
-            if rechoose is not None and waited_ms > _WAITED_MS:
-                chosen[0] = rechoose()
-            if chosen[0] in self._off:
-                raise ModelError(f"{chosen[0]} was unloaded while a request for it waited", chosen[0])
-            self._admit(chosen[0])
-            return self._plan(chosen[0], size)
+        def plan(still_ms: float, longer_ms: float) -> Plan:
+            nonlocal chosen, planned
+            if rechoose is not None and (again := rechoose(still_ms, longer_ms)) != chosen:
+                chosen, planned = again, self._plan(again, size)
+            if chosen in self._off:
+                raise ModelError(f"{chosen} was unloaded while a request for it waited", chosen)
+            self._admit(chosen)
+            return planned
 
-        job = Job(message, work.payload, self._plan(model, size), plan, future)
+        job = Job(message, work.payload, planned, plan, future)
         self.pool.submit(job)
         reply, raw = await future
-        return self._account(chosen[0], work, job, reply, raw)
+        return self._account(chosen, work, job, reply, raw)
 
     async def load(self, model: str) -> None:
         """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
@@ -195,6 +199,7 @@ class Local(Backend):
 
     def tick(self) -> None:
         """What is done between requests: load what is wanted, time what is stale, save what was learned."""
+        self.pool.kill_hanging()
         self._swap()
         self.pool.tend()
         self._remeasure()
@@ -208,22 +213,24 @@ class Local(Backend):
         message, _ = await self.pool.workers[0].ask({"op": "describe", "model": source})
         return message
 
+    async def _drop(self, source: str) -> None:
+        await self.pool.workers[0].ask({"op": "unload", "model": source})
+
     async def _learn(
-        self, served: Served, message: Message, saved: Saved | None, decoders: dict[tuple[int, ...], Linear]
+        self, source: str, message: Message, saved: Mapping[str, Saved], decoders: dict[tuple[int, ...], Linear]
     ) -> Learned:
         """What is known of a model at the start: what was saved, else what is measured now.
 
         Models with inputs of one size share what is learned of decoding.
         """
-        worker, source = self.pool.workers[0], self._source[served.name]
-        decode = decoders.setdefault(served.input.shape, Linear(saved.decode) if saved else Linear())
-        if saved:
-            invoke = Recent.seeded(saved.profile)
+        name, known = message["name"], saved.get(message["name"])
+        decode = decoders.setdefault(tuple(message["input"]["shape"]), Linear(known.decode) if known else Linear())
+        if known:
+            invoke = Recent.seeded(known.profile)
         else:
-            timed, _ = await worker.ask({"op": "measure", "model": source, "runs": _RUNS})
+            timed, _ = await self.pool.workers[0].ask({"op": "measure", "model": source, "runs": _RUNS})
             invoke = Recent(timed["invoke_ms"])
-        await worker.ask({"op": "unload", "model": source})
-        return Learned(served.name, invoke, decode, message["load_ms"], monotonic())
+        return Learned(name, invoke, decode, message["load_ms"], monotonic())
 
     async def _load_first(self) -> None:
         """The fastest, without which no short deadline is met, then the most accurate, as far as the budget goes."""
@@ -283,10 +290,9 @@ class Local(Backend):
         return Plan(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
 
     def _alone_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        decode = (
-            np.array([line.expect(size_bytes) for line in self._lines])[self._line] if size_bytes else self._nothing
-        )
-        alone: np.ndarray[Any, np.dtype[np.float64]] = decode + self.loading_ms() + self._overhead_ms
+        expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
+        decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
+        alone: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
         return alone
 
     def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ondevice.cloud.backend import Backend, Result
 
+_WAITING = 500
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -28,6 +29,9 @@ class Metrics:
             "ondevice_request_seconds", "From a request's first byte to its reply", buckets=_SECONDS, registry=registry
         )
         self._queue = Histogram("ondevice_queue_seconds", "Wait for a worker", buckets=_SECONDS, registry=registry)
+        # Observations are counted together, when there are many or somebody looks: so each costs a tenth.
+        self._answered: list[tuple[int, float]] = []
+        self._inferred: list[tuple[str, float, float]] = []
         self._infer = Histogram("ondevice_infer_seconds", "Inference", ["model"], buckets=_SECONDS, registry=registry)
 
     def watch(self, backends: Sequence[Backend]) -> None:
@@ -42,13 +46,13 @@ class Metrics:
 
     def request(self, status: int, total_ms: float) -> None:
         """A request was answered."""
-        self._requests.labels(status).inc()
-        self._request.observe(total_ms / 1e3)
+        self._answered.append((status, total_ms))
+        if len(self._answered) >= _WAITING:
+            self._count()
 
     def inference(self, result: Result, late: bool) -> None:
         """A backend has answered."""
-        self._queue.observe(result.queue_ms / 1e3)
-        self._infer.labels(result.model).observe(result.infer_ms / 1e3)
+        self._inferred.append((result.model, result.queue_ms, result.infer_ms))
         self._late.inc(late)
 
     def refused(self) -> None:
@@ -63,4 +67,15 @@ class Metrics:
         """The exposition: its content type and its text."""
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+        self._count()
         return CONTENT_TYPE_LATEST, generate_latest(self._registry)
+
+    def _count(self) -> None:
+        for status, total_ms in self._answered:
+            self._requests.labels(status).inc()
+            self._request.observe(total_ms / 1e3)
+        for model, queue_ms, infer_ms in self._inferred:
+            self._queue.observe(queue_ms / 1e3)
+            self._infer.labels(model).observe(infer_ms / 1e3)
+        self._answered.clear()
+        self._inferred.clear()

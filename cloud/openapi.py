@@ -21,7 +21,22 @@ _ASK: dict[str, tuple[Schema, str]] = {
     "device_top1": ({"type": "number", "minimum": 0, "maximum": 1}, "the accuracy that the client has without us"),
 }
 _ERROR: Schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
-_REFUSED = {"401": "no valid token", "404": "no such model", "408": "too slow", "413": "too large", "503": "not now"}
+_REFUSED = {
+    "401": "no valid token",
+    "404": "no such model",
+    "408": "too slow",
+    "413": "too large",
+    "415": "compressed",
+    "503": "not now",
+}
+_BINARY = "application/octet-stream"
+_JSON_AND_TENSORS: Schema = {"schema": {"type": "string", "format": "binary"}}
+_LENGTH: Schema = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "With binary tensors behind the JSON: its length in bytes",
+}
 
 
 def document(models: Sequence[str]) -> Schema:
@@ -92,8 +107,10 @@ def _infer() -> Schema:
         for name, (schema, text) in _ASK.items()
     ]
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}}
+    content[_BINARY] = _JSON_AND_TENSORS
     content |= {f"image/{kind}": picture for kind in ("jpeg", "png", "webp")}
-    return {**operation, "parameters": query, "requestBody": {"required": True, "content": content}}
+    operation["responses"]["200"]["content"][_BINARY] = _JSON_AND_TENSORS
+    return {**operation, "parameters": [*query, _LENGTH], "requestBody": {"required": True, "content": content}}
 
 
 def _select() -> Schema:
@@ -120,7 +137,7 @@ def _infer_request() -> Schema:
         "properties": {
             "id": {"type": "string"},
             "parameters": {"type": "object", "properties": _ask_schema()},
-            "inputs": {"type": "array", "items": tensor},
+            "inputs": {"type": "array", "items": tensor, "minItems": 1, "maxItems": 1},
             "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
         },
     }

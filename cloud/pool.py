@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
@@ -17,6 +17,8 @@ from ondevice.errors import ModelError, OnDeviceError, ServeError, WorkerDiedErr
 
 # A job that takes so much longer than expected hangs: its worker is killed.
 _HANGS_MS, _HANGS_TIMES = 30_000.0, 20.0
+# While a worker does what takes no longer, its next job is sent already.
+_SHORT_MS = 20.0
 # A worker that keeps dying is started again after 0.1 s, 0.2 s, …, at most so long.
 _BACKOFF_S = 5.0
 
@@ -30,14 +32,19 @@ class Plan(NamedTuple):
 
 @dataclass(eq=False)
 class Job:
-    """One inference. `plan` is asked when its turn comes, for the wait is known then; it may raise."""
+    """One inference.
+
+    plan: asked when its turn comes, with the wait that is still before it and by how much the whole is longer than
+    foreseen, ms; it may raise. foreseen_ms: the wait to expect when it was queued.
+    """
 
     message: Message
     payload: bytes
     planned: Plan
-    plan: Callable[[float], Plan]
+    plan: Callable[[float, float], Plan]
     future: asyncio.Future[Reply]
     queued: float = field(default_factory=perf_counter)
+    foreseen_ms: float = 0.0
     started: float = 0.0
     died: bool = False
 
@@ -45,6 +52,13 @@ class Job:
     def queue_ms(self) -> float:
         """How long it has waited for a worker."""
         return (self.started - self.queued) * 1e3
+
+
+class _Held(NamedTuple):
+    """What a worker was told to do: when, by perf_counter, and how long it is expected to take, ms."""
+
+    sent: float
+    expected_ms: float
 
 
 class Pool:
@@ -59,8 +73,8 @@ class Pool:
         self.resident: set[str] = set()
         self.load_ms: dict[str, float] = {}
         self._tell = tell
-        self._idle: list[WorkerProcess] = []
-        self._busy: dict[WorkerProcess, tuple[float, float]] = {}
+        # For each worker what it has to do, the first at work.
+        self._held: dict[WorkerProcess, deque[_Held]] = {}
         self._queue: deque[Job] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -90,7 +104,7 @@ class Pool:
     @property
     def busy(self) -> int:
         """Workers that have something to do."""
-        return len(self._busy)
+        return sum(map(bool, self._held.values()))
 
     def warm(self) -> set[str]:
         """The models that no worker would have to load first."""
@@ -98,13 +112,12 @@ class Pool:
 
     def wait_ms(self) -> float:
         """How long a job that comes now would wait for a worker: all before it served first, as they are planned."""
-        if self._idle and not self._queue:
-            return 0.0
-        now = perf_counter()
-        free = [max((began - now) * 1e3 + expected, 0.0) for began, expected in self._busy.values()]
-        free += [0.0] * len(self._idle)
-        if not free:  # all are being started again
+        if not self.workers:  # all are being started again
             return _BACKOFF_S * 1e3
+        now = perf_counter()
+        free = [_left_ms(held, now) for held in self._held.values()]
+        if not self._queue:
+            return min(free)
         heapq.heapify(free)
         for job in self._queue:
             heapq.heapreplace(free, free[0] + job.planned.expected_ms)
@@ -112,6 +125,7 @@ class Pool:
 
     def submit(self, job: Job) -> None:
         """Put a job into the queue, or at once to work."""
+        job.foreseen_ms = self.wait_ms()
         self._queue.append(job)
         self._dispatch()
 
@@ -120,14 +134,12 @@ class Pool:
         self.resident.discard(model)
         for worker in self.workers:
             if model in worker.loaded:
-                worker.loaded.discard(model)
-                worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
+                self._let_go(worker, model)
 
     def tend(self) -> None:
         """Have idle workers load what they lack, if nothing waits."""
-        for worker in list(self._idle) if not self._queue else ():
+        for worker in self._idle() if not self._queue else ():
             for model in self.resident - worker.loaded:
-                worker.loaded.add(model)
                 self._control(worker, {"op": "load", "model": model}, self.load_ms.get(model, 0.0))
                 break
 
@@ -135,7 +147,7 @@ class Pool:
         """Time a loaded model on an idle worker, if there is one that nobody needs."""
         if self._queue:
             return None
-        worker = next((w for w in self._idle if model in w.loaded), None)
+        worker = next((w for w in self._idle() if model in w.loaded), None)
         if worker is None:
             return None
         return self._control(worker, {"op": "measure", "model": model, "runs": runs}, expected_ms)
@@ -148,28 +160,42 @@ class Pool:
 
     def _employ(self, worker: WorkerProcess) -> None:
         self.workers.append(worker)
-        self._idle.append(worker)
+        self._held[worker] = deque()
         worker.dead.add_done_callback(lambda dead: self._mourn(worker, dead.result()))
 
+    def _idle(self) -> list[WorkerProcess]:
+        return [worker for worker, held in self._held.items() if not held]
+
     def _dispatch(self) -> None:
-        while self._queue and self._idle:
+        now = perf_counter()
+        while self._queue and (free := self._free(now)):
             job = self._queue.popleft()
             if job.future.done():  # its client is gone
                 continue
+            still_ms = min(_left_ms(self._held[worker], now) for worker in free)
+            longer_ms = (now - job.queued) * 1e3 + still_ms - job.foreseen_ms
             try:
-                job.planned = job.plan((perf_counter() - job.queued) * 1e3)
+                job.planned = job.plan(still_ms, longer_ms)
             except OnDeviceError as error:
                 job.future.set_exception(error)
                 continue
-            self._begin(job)
+            self._begin(job, free, now)
 
-    def _begin(self, job: Job) -> None:
+    def _free(self, now: float) -> list[WorkerProcess]:
+        """The workers that the next job may go to: the idle, else one that is soon done with the only thing it has.
+
+        Else it would wait for the news that it is wanted, which takes as long as a fifth of a small model's inference.
+        """
+        if idle := self._idle():
+            return idle
+        soon = [w for w, held in self._held.items() if len(held) == 1 and held[0].expected_ms < _SHORT_MS]
+        return sorted(soon, key=lambda w: _left_ms(self._held[w], now))[:1]
+
+    def _begin(self, job: Job, free: list[WorkerProcess], now: float) -> None:
         model = job.planned.model
         # A worker that has the model, if there is a choice.
-        worker = next((w for w in reversed(self._idle) if model in w.loaded), self._idle[-1])
-        self._idle.remove(worker)
-        job.started = perf_counter()
-        self._occupy(worker, job.started, job.planned.expected_ms)
+        worker = next((w for w in free if model in w.loaded), free[0])
+        self._occupy(worker, now, job.planned.expected_ms)
         worker.loaded.add(model)  # when it is told, as in `unload`: it does what it is told in that order
         reply = worker.ask({**job.message, "model": model}, job.payload)
         reply.add_done_callback(partial(self._done, worker, job))
@@ -177,7 +203,7 @@ class Pool:
     def _done(self, worker: WorkerProcess, job: Job, reply: asyncio.Future[Reply]) -> None:
         error = reply.exception()
         if not isinstance(error, WorkerDiedError):
-            self._release(worker)
+            job.started = self._release(worker)
         elif not job.died and not job.future.done() and not self._closing:
             # It may have been chance: once more, and first. Twice, and the picture is to blame.
             job.died = True
@@ -188,7 +214,6 @@ class Pool:
             job.future.set_exception(error) if error else job.future.set_result(reply.result())
 
     def _control(self, worker: WorkerProcess, message: Message, expected_ms: float) -> asyncio.Future[Reply]:
-        self._idle.remove(worker)
         self._occupy(worker, perf_counter(), expected_ms)
         reply = worker.ask(message)
         reply.add_done_callback(partial(self._controlled, worker, message))
@@ -201,31 +226,37 @@ class Pool:
         if message["op"] == "load":
             model = message["model"]
             if error:
-                worker.loaded.discard(model)
                 self.resident.discard(model)
                 self._tell("load failed", model=model, error=str(error))
             else:
+                self._loaded(worker, model)
                 self._tell("loaded", model=model, worker=worker.pid, load_ms=reply.result()[0].get("load_ms", 0.0))
         self._release(worker)
 
     def _occupy(self, worker: WorkerProcess, now: float, expected_ms: float) -> None:
-        self._busy[worker] = now, expected_ms
-        limit_s = max(_HANGS_MS, _HANGS_TIMES * expected_ms) / 1e3
-        worker.timer = asyncio.get_running_loop().call_later(limit_s, worker.kill)
+        self._held[worker].append(_Held(now, expected_ms))
 
-    def _release(self, worker: WorkerProcess) -> None:
-        worker.timer.cancel()
-        self._busy.pop(worker, None)
-        self._idle.append(worker)
+    def _release(self, worker: WorkerProcess) -> float:
+        """It is done with the first thing that it had; when it had begun that, by perf_counter."""
+        held, now = self._held[worker], perf_counter()
+        began = held.popleft().sent
+        if held:  # which it begins now, whenever it was told
+            held[0] = held[0]._replace(sent=now)
         self._dispatch()
         self.tend()
+        return began
+
+    def kill_hanging(self) -> None:
+        """End workers that take far longer than expected; call it a few times a second."""
+        now = perf_counter()
+        for worker, held in self._held.items():
+            limit_ms = max(_HANGS_MS, _HANGS_TIMES * held[0].expected_ms) if held else 0.0
+            if held and (now - held[0].sent) * 1e3 > limit_ms:
+                worker.kill()
 
     def _mourn(self, worker: WorkerProcess, reason: str) -> None:
         self.workers.remove(worker)
-        if self._busy.pop(worker, None):
-            worker.timer.cancel()
-        if worker in self._idle:
-            self._idle.remove(worker)
+        del self._held[worker]
         if not self._closing:
             self._tell("worker died", worker=worker.pid, reason=reason)
             task = asyncio.get_running_loop().create_task(self._replace())
@@ -257,7 +288,22 @@ class Pool:
                 self.resident.discard(model)
                 self._tell("load failed", model=model, error=str(error))
             else:
-                worker.loaded.add(model)
+                self._loaded(worker, model)
+
+    def _loaded(self, worker: WorkerProcess, model: str) -> None:
+        """It has loaded what was resident; if that is unloaded by now, it lets it go again."""
+        worker.loaded.add(model)
+        if model not in self.resident:
+            self._let_go(worker, model)
+
+    def _let_go(self, worker: WorkerProcess, model: str) -> None:
+        worker.loaded.discard(model)
+        worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
+
+
+def _left_ms(held: Iterable[_Held], now: float) -> float:
+    """How long until all of this is done."""
+    return sum(max((h.sent - now) * 1e3 + h.expected_ms, 0.0) for h in held)
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

@@ -28,7 +28,6 @@ class WorkerProcess(asyncio.Protocol):
         self._waiting: list[asyncio.Future[Reply]] = []
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
-        self.timer: asyncio.TimerHandle
 
     @classmethod
     async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
@@ -75,12 +74,8 @@ class WorkerProcess(asyncio.Protocol):
         """A piece of a reply."""
         for message, payload in self._reader.feed(data):
             future = self._waiting.pop(0)
-            if future.done():  # nobody waits for it any more
-                continue
-            if "error" in message:
-                future.set_exception(_error(message))
-            else:
-                future.set_result((message, payload))
+            if not future.done():  # or nobody waits for it any more
+                reply_to(future, message, payload)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended, or is no longer wanted."""
@@ -113,6 +108,10 @@ class WorkerProcess(asyncio.Protocol):
         return f"a worker process ended ({how}){': ' + said[-1] if said else ''}"
 
 
-def _error(message: Message) -> Exception:
+def reply_to(future: asyncio.Future[Reply], message: Message, payload: bytes) -> None:
+    """Hand on what a worker answered, or raise what it could not do."""
+    if "error" not in message:
+        future.set_result((message, payload))
+        return
     text = str(message["error"])
-    return ImageError(text, None) if message["kind"] == "image" else ModelError(text, "")
+    future.set_exception(ImageError(text, None) if message["kind"] == "image" else ModelError(text, ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from ondevice.selection.problem import Models, Requests
 NAME = "cnnselect"
 # Of what strangers may name, or what changes, so much is remembered.
 _KEPT = 256
+# A wait that is shorter by less than this brings no other model within reach.
+_SURPRISE_MS = 1.0
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -54,12 +55,32 @@ _Places = tuple[tuple[Backend, int], ...]
 _Rule = Callable[[Models, Requests], _Vector]
 
 
+class Network(NamedTuple):
+    """A request's deadline and way, ms: what policies read, as far as it does not depend on the model."""
+
+    sla_ms: float
+    upload_ms: float
+    return_ms: float
+    device_top1: float
+
+    @property
+    def budget_ms(self) -> float:
+        """What upload and reply leave of the deadline."""
+        return self.sla_ms - self.upload_ms - self.return_ms
+
+
 class Problem(NamedTuple):
-    """A choice to be made: the backend and row of each model, their times, and the request."""
+    """A choice to be made: the backend and row of each model, their times, the request, and wait_ms [m] around each."""
 
     places: _Places
     models: Models
-    requests: Requests
+    network: Network
+    wait_ms: _Vector
+
+    @property
+    def requests(self) -> Requests:
+        """The request as policies take it."""
+        return Requests.one(*self.network, wait_ms=self.wait_ms)
 
 
 class _Gathered:
@@ -68,18 +89,22 @@ class _Gathered:
     def __init__(self, places: _Places) -> None:
         self._names = tuple(backend.models[row].name for backend, row in places)
         self._top1 = np.array([backend.models[row].top1 or 0.0 for backend, row in places])
-        self._tables = [(b.table, np.array([row for c, row in places if c is b])) for b in _backends(places)]
+        backends = dict.fromkeys(backend for backend, _ in places)
+        self.groups = [(b, np.array([row for c, row in places if c is b])) for b in backends]
         self._versions: tuple[int, ...] = ()
+        # The model with the shortest longest time, and that time, ms.
+        self.surest: tuple[int, float]
 
     def models(self) -> Models:
-        """With the times of this moment."""
-        versions = tuple(table.version for table, _ in self._tables)
+        """With the times of this moment; made anew only when one of them has changed."""
+        versions = tuple(backend.table.version for backend, _ in self.groups)
         if versions != self._versions:
-            times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in self._tables]
-            mean_ms, std_ms, quantiles_ms = (
-                times[0] if len(times) == 1 else map(np.concatenate, zip(*times, strict=True))
-            )
+            tables = [(backend.table, rows) for backend, rows in self.groups]
+            times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in tables]
+            mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
             self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
+            row = int(quantiles_ms[:, -1].argmin())
+            self.surest = row, float(quantiles_ms[row, -1])
             self._versions = versions
         return self._made
 
@@ -105,7 +130,7 @@ class Choice(NamedTuple):
     @property
     def budget_ms(self) -> float:
         """What upload and reply leave of the deadline."""
-        return float(self.problem.requests.budget_ms[0])
+        return self.problem.network.budget_ms
 
     @property
     def mean_ms(self) -> float:
@@ -117,6 +142,17 @@ class Choice(NamedTuple):
         """The same with the 90th percentile of the inference."""
         return self._around_ms + float(self.problem.models.quantiles_ms[self.chosen, _P90])
 
+    def holds(self, longer_ms: float) -> bool:
+        """Whether it would be made again after a wait that was so much longer than foreseen, or shorter.
+
+        It would if it is in time for certain even so, and no more accurate model has come within reach.
+        """
+        _, models, network, wait_ms = self.problem
+        spare_ms = network.budget_ms - wait_ms[self.chosen] - models.quantiles_ms[self.chosen, -1]
+        if longer_ms > spare_ms:
+            return False
+        return longer_ms > -_SURPRISE_MS or bool(models.top1[self.chosen] >= models.top1.max())
+
     @property
     def probability_on_time(self) -> float:
         """The chance that the client has the reply within its deadline."""
@@ -124,8 +160,8 @@ class Choice(NamedTuple):
 
     @property
     def _around_ms(self) -> float:
-        requests = self.problem.requests
-        return float(requests.sla_ms[0]) - self.budget_ms + float(requests.wait_ms[0, self.chosen])
+        network, wait_ms = self.problem.network, float(self.problem.wait_ms[self.chosen])
+        return network.upload_ms + wait_ms + network.return_ms
 
 
 class Selector:
@@ -143,69 +179,77 @@ class Selector:
 
         Raises RefusedError where none can be in time, and ProtocolError for an unknown policy.
         """
-        return self._chosen(arrival, [b for b in self.backends if b is not without], queued=True)
+        return self._chosen(arrival, [b for b in self.backends if b is not without])
 
-    def choose_again(self, arrival: Arrival, backend: Backend) -> Choice:
-        """The same for work whose turn has come at `backend`, so that only that is left."""
-        return self._chosen(arrival, [backend], queued=False)
+    def choose_again(self, arrival: Arrival, backend: Backend, still_ms: float) -> Choice:
+        """The same for work whose turn comes at `backend` in `still_ms`, so that only that is left."""
+        return self._chosen(arrival, [backend], still_ms)
 
-    def _chosen(self, arrival: Arrival, backends: Sequence[Backend], queued: bool) -> Choice:
+    def _chosen(self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None = None) -> Choice:
         policy = arrival.ask.policy or self.rules.policy
         rule = self._policy(policy)
         places = tuple((backend, row) for backend in backends for row in _rows(backend))
         if not places:
             raise RefusedError("no model with a known accuracy is available now", 1)
-        problem = self._problem(places, arrival, queued)
+        problem = self._problem(places, arrival, still_ms)
         chosen = 0
         if len(places) > 1:
             chosen = int(policies.draw(rule(problem.models, problem.requests), self._rng)[0])
         if any(b.counts_wants for b, _ in places):
-            _count_want(problem, rule, chosen)
-        self._refuse_hopeless(problem, self.rules.admit if queued else self.rules.keep)
+            _count_want(problem, self._gathered(places), rule, chosen)
+        self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         return Choice(problem, policy, chosen)
 
     def judge(self, served: Served, backend: Backend, arrival: Arrival) -> Choice:
         """The same for a model that the client named. Raises RefusedError."""
-        problem = self._problem(((backend, backend.models.index(served)),), arrival, queued=True)
+        problem = self._problem(((backend, backend.models.index(served)),), arrival)
         self._refuse_hopeless(problem, self.rules.admit)
         return Choice(problem, "named", 0)
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
-        places, models, requests = problem
+        places, models, network, wait_ms = problem
         if not self.rules.refuse or not all(backend.crowded for backend, _ in places):
             return
-        spare_ms = requests.budget_ms[0] - requests.wait_ms[0]
-        if (spare_ms > models.quantiles_ms[:, -1]).any():  # certain: no chances to work out
+        surest, worst_ms = self._gathered(places).surest
+        if network.budget_ms - wait_ms[surest] > worst_ms:  # certain: no chances to work out
             return
-        if float(on_time(models, requests).max()) < least:
-            sla_ms, soonest_ms = float(requests.sla_ms[0]), float(requests.wait_ms.min())
+        if float(on_time(models, problem.requests).max()) < least:
+            soonest_ms = float(wait_ms.min())
             raise RefusedError(
-                f"no model can answer within {sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
+                f"no model can answer within {network.sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
                 math.ceil(soonest_ms / 1e3),
             )
 
-    def _problem(self, places: _Places, arrival: Arrival, queued: bool) -> Problem:
+    def _problem(self, places: _Places, arrival: Arrival, still_ms: float | None = None) -> Problem:
         ask = arrival.ask
         upload_ms = arrival.upload_ms if ask.upload_ms is None else ask.upload_ms
-        elapsed_ms = (perf_counter() - arrival.received) * 1e3
-        ahead = {b: (b.ahead_ms if queued else b.after_wait_ms)(arrival.size_bytes) for b in _backends(places)}
-        requests = Requests.one(
-            sla_ms=self.rules.sla_ms if ask.sla_ms is None else ask.sla_ms,
-            upload_ms=upload_ms,
-            return_ms=upload_ms if ask.return_ms is None else ask.return_ms,
-            wait_ms=np.array([ahead[backend][row] for backend, row in places]) + elapsed_ms,
-            device_top1=ask.device_top1,
+        network = Network(
+            self.rules.sla_ms if ask.sla_ms is None else ask.sla_ms,
+            upload_ms,
+            upload_ms if ask.return_ms is None else ask.return_ms,
+            ask.device_top1,
         )
-        return Problem(places, self._gathered(places), requests)
+        gathered = self._gathered(places)
+        # The wait until the turn comes is the backend's to tell, unless it has come.
+        waits = [
+            (b.ahead_ms if still_ms is None else b.after_wait_ms)(arrival.size_bytes)[rows]
+            for b, rows in gathered.groups
+        ]
+        wait_ms = waits[0] if len(waits) == 1 else np.concatenate(waits)
+        return Problem(
+            places,
+            gathered.models(),
+            network,
+            wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3),
+        )
 
-    def _gathered(self, places: _Places) -> Models:
-        """The models' times now; made anew only when one of them has changed."""
+    def _gathered(self, places: _Places) -> _Gathered:
         known = self._models.get(places)
         if known is None:
             if len(self._models) >= _KEPT:  # as models come and go
                 self._models.clear()
             known = self._models[places] = _Gathered(places)
-        return known.models()
+        return known
 
     def _policy(self, text: str) -> _Rule:
         if text not in self._policies:
@@ -233,19 +277,13 @@ def common_labels(models: Sequence[Served]) -> tuple[str, ...]:
     return first.labels
 
 
-def _backends(places: _Places) -> list[Backend]:
-    return list(dict.fromkeys(backend for backend, _ in places))
-
-
-def _count_want(problem: Problem, rule: _Rule, chosen: int) -> None:
+def _count_want(problem: Problem, gathered: _Gathered, rule: _Rule, chosen: int) -> None:
     """Tell a backend that cannot hold all its models which one would be best, were all of them loaded."""
-    places, models, requests = problem
-    loading = {backend: backend.loading_ms() for backend in _backends(places)}
-    cold = np.array([loading[backend][row] for backend, row in places])
+    cold = np.concatenate([backend.loading_ms()[rows] for backend, rows in gathered.groups])
     if cold.any():
-        warm = dataclasses.replace(requests, wait_ms=requests.wait_ms - cold)
-        chosen = int(np.argmax(rule(models, warm)[0]))
-    backend, row = places[chosen]
+        warm = problem._replace(wait_ms=problem.wait_ms - cold)
+        chosen = int(np.argmax(rule(problem.models, warm.requests)[0]))
+    backend, row = problem.places[chosen]
     backend.want(backend.models[row].name)
 
 

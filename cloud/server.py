@@ -72,6 +72,7 @@ class Server:
         ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await ticking
+        self.service.flush()
 
     async def _listen(self, connections: Connections) -> asyncio.Server:
         try:
@@ -86,5 +87,6 @@ class Server:
         while True:
             await asyncio.sleep(_TICK_S)
             connections.sweep()
+            self.service.flush()
             for backend in self.backends:
                 backend.tick()

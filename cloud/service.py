@@ -51,10 +51,14 @@ class Service:
         self._routes: dict[tuple[str, str], Route] = {}
         self.stopping = False
 
+    def flush(self) -> None:
+        """Write the log so far; call it a few times a second."""
+        self._log.flush()
+
     def refusal(self, status: int, message: str) -> Response:
         """An error as a reply."""
         self._metrics.request(status, 0.0)
-        self._log.request(status=status, error=message)
+        self._log.request({"status": status, "error": message})
         return _error(status, message)
 
     def gate(self, head: Head) -> Response | None:
@@ -78,7 +82,8 @@ class Service:
 
     def _refused(self, head: Head, status: int, message: str, *headers: tuple[str, str]) -> Response:
         self._metrics.request(status, 0.0)
-        self._log.request(peer=head.peer, method=head.method, path=head.path[:200], status=status, error=message)
+        fields = {"peer": head.peer, "method": head.method, "path": head.path[:200], "status": status, "error": message}
+        self._log.request(fields)
         return _error(status, message, *headers)
 
     async def handle(self, request: Request) -> Response:
@@ -111,15 +116,15 @@ class Service:
     def _account(self, request: Request, response: Response, fields: dict[str, Any]) -> None:
         total_ms = (perf_counter() - request.first_byte) * 1e3
         self._metrics.request(response.status, total_ms)
-        self._log.request(
-            peer=request.peer,
-            method=request.method,
-            path=request.path[:200],
-            status=response.status,
-            bytes=len(request.body),
+        self._log.request({
+            "peer": request.peer,
+            "method": request.method,
+            "path": request.path[:200],
+            "status": response.status,
+            "bytes": len(request.body),
             **fields,
-            total_ms=total_ms,
-        )
+            "total_ms": total_ms,
+        })  # fmt: skip
 
     def _route(self, method: str, path: str) -> Route:
         key = method, path
@@ -217,9 +222,12 @@ class Service:
             return again, await self._run(again, arrival, work)
 
     async def _run(self, choice: Choice, arrival: Arrival, work: Work) -> Result:
-        backend = choice.backend
-        rechoose = lambda: self._selector.choose_again(arrival, backend).served.name  # noqa: E731
-        return await backend.run(choice.served.name, work, rechoose)
+        def rechoose(still_ms: float, longer_ms: float) -> str:
+            if choice.holds(longer_ms):
+                return choice.served.name
+            return self._selector.choose_again(arrival, choice.backend, still_ms).served.name
+
+        return await choice.backend.run(choice.served.name, work, rechoose)
 
     def _answered(self, call: Call, asked: Asked, choice: Choice, result: Result) -> Response:
         served = next(s for backend, s in self._places[result.model] if backend is choice.backend)

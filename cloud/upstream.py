@@ -236,7 +236,7 @@ class Upstream(Backend):
         plan = Plan(f"prepare {described.served.name}", expected_ms)
         message = {"op": "prepare", **remote.preparation(described)}
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        job = Job(message, work.payload, plan, lambda waited_ms: plan, future)
+        job = Job(message, work.payload, plan, lambda still_ms, longer_ms: plan, future)
         self._pool.submit(job)
         reply, tensor = await future
         return work._replace(payload=tensor, is_picture=False), job.queue_ms, float(reply["decode_ms"])

@@ -69,7 +69,8 @@ def greedy(models: Models, requests: Requests) -> Array:
 def budget_random(models: Models, requests: Requests) -> Array:
     """Any model with mu + sigma < T_budget, all equally likely.
 
-    Source: the authors' code (cake-lab/MDInference, `runBudget1`).
+    Source: the authors' code (cake-lab/MDInference, `runBudget1`), sure in form: its filter is not among what is
+    published.
     """
     fits = _soon_ms(models, requests) + models.std_ms < requests.budget_ms[:, None]
     return _in_proportion(fits.astype(float), _fastest(models, requests))
@@ -78,7 +79,7 @@ def budget_random(models: Models, requests: Requests) -> Array:
 def budget_weighted(models: Models, requests: Requests) -> Array:
     """Any model with mu + sigma < T_budget, with probability proportional to A.
 
-    Source: the authors' code (cake-lab/MDInference, `runBudget2`).
+    Source: the authors' code (cake-lab/MDInference, `runBudget2`), sure in form, as `budget_random`.
     """
     fits = _soon_ms(models, requests) + models.std_ms < requests.budget_ms[:, None]
     return _in_proportion(fits * models.top1, _fastest(models, requests))
@@ -87,7 +88,7 @@ def budget_weighted(models: Models, requests: Requests) -> Array:
 def mdinference(models: Models, requests: Requests, *, gamma: float = 1.0) -> Array:
     """The most accurate model with mu + gamma sigma < T_budget.
 
-    Source: MDInference's code (cake-lab/MDInference, `runMDInference`, gamma = 1).
+    Source: the authors' code (cake-lab/MDInference, `runMDInference`), there with gamma = 1.
     """
     soon_ms = _soon_ms(models, requests)
     fits = soon_ms + gamma * models.std_ms < requests.budget_ms[:, None]
@@ -97,7 +98,8 @@ def mdinference(models: Models, requests: Requests, *, gamma: float = 1.0) -> Ar
 def cnnselect(models: Models, requests: Requests, *, threshold_ms: float = 0.0, reading: Reading = "distance") -> Array:
     """CNNSelect: a base model, the models like it, and a draw among them by utility.
 
-    Upper and lower limit are T_U = T_sla - 2 T_input and T_L = T_U - threshold_ms, threshold_ms >= 0.
+    Upper and lower limit are T_U = T_sla - 2 T_input and T_L = T_U - threshold_ms, threshold_ms >= 0; the authors' code
+    takes the inference time on the device for it.
 
     1. Greedily, the base model: the most accurate with mu + sigma < T_U and mu - sigma < T_L. None: the fastest model.
     2. Optimistically, the models that may be as good: mu + sigma < T_U, and as `reading` says
@@ -132,9 +134,9 @@ def cnnselect(models: Models, requests: Requests, *, threshold_ms: float = 0.0, 
 def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_ms: float = 50.0) -> Array:
     """The most accurate model whose 90th percentile is at most share (T_sla - buffer_ms) - (RTT + bytes / bandwidth).
 
-    Source: LayerCake's client (Ogden and Guo, CCGrid 2023; cake-lab/LayerCake, `Model.kt`), there with share 0.8 and
-    50 ms for resizing the picture. Left out: models on the device and the backup started there, which are the client's
-    to choose. Ours: the wait counts with the percentile; the network is `requests.link_ms`.
+    Source: LayerCake's client (CCGrid 2023; cake-lab/LayerCake, `Model.kt`), there with share 0.8, and 50 ms for
+    resizing the picture; moderately sure. Left out: models on the device and the backup started there, which are the
+    client's to choose. Ours: the wait counts with the percentile; the network is `requests.link_ms`.
     """
     link_ms = (requests.upload_ms + requests.return_ms)[:, None] if requests.link_ms is None else requests.link_ms
     fits = requests.wait_ms + models.quantiles_ms[:, _P90] <= share * (requests.sla_ms[:, None] - buffer_ms) - link_ms
@@ -185,7 +187,8 @@ def draw(p: Array, rng: np.random.Generator) -> Index:
     """A choice [n] of model for each row of p [n, m], by its probabilities."""
     cumulated = p.cumsum(axis=1)
     # Times the last, which rounding may leave beside 1; the product is always below it.
-    return (cumulated > rng.random((len(p), 1)) * cumulated[:, -1:]).argmax(axis=1)
+    chosen: Index = (cumulated > rng.random((len(p), 1)) * cumulated[:, -1:]).argmax(axis=1)
+    return chosen
 
 
 def _soon_ms(models: Models, requests: Requests) -> Array:
@@ -201,7 +204,8 @@ def _first(*keys: Array) -> Index:
             break
         score = np.where(among, key, -np.inf)
         among = score == score.max(axis=1, keepdims=True)
-    return among.argmax(axis=1)
+    first: Index = among.argmax(axis=1)
+    return first
 
 
 def _most_accurate(models: Models, fits: Fits, times_ms: Array) -> Index:
@@ -220,15 +224,11 @@ def _certain(models: Models, requests: Requests, chosen: Index) -> Array:
     return p
 
 
-def _of(certain: Array, values: Array) -> Array:
-    """[n, 1]: the value of the model that is certain in each row."""
-    return (certain * values).sum(axis=1, keepdims=True)
-
-
-def _in_proportion(weights: Array, otherwise: Array) -> Array:
-    """p [n, m] proportional to weights [n, m], and as `otherwise` in rows where all are 0."""
+def _in_proportion(weights: Array, p: Array) -> Array:
+    """Writes probabilities proportional to weights [n, m] over p [n, m], except in rows where all weights are 0."""
     total = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, total, out=otherwise, where=total > 0)
+    np.divide(weights, total, out=p, where=total > 0)
+    return p
 
 
 def _known(word: str, words: Collection[str], what: str) -> str:

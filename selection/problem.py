@@ -92,8 +92,8 @@ class Requests:
     sla_ms: Array
     upload_ms: Array
     return_ms: Array
-    wait_ms: Array = field(default_factory=lambda: _NO_WAIT)
-    device_top1: Array = field(default_factory=lambda: _NO_DEVICE)
+    wait_ms: Array = field(default_factory=lambda: np.zeros((1, 1)))
+    device_top1: Array = field(default_factory=lambda: np.zeros(1))
     reply_ms: Array | None = None
     link_ms: Array | None = None
 
@@ -122,6 +122,3 @@ class Requests:
     def budget_ms(self) -> Array:
         """[n]: what upload and reply leave of the deadline, the papers' T_budget or T_U; negative where it is past."""
         return self.sla_ms - self.upload_ms - self.return_ms
-
-
-_NO_WAIT, _NO_DEVICE = np.zeros((1, 1)), np.zeros(1)

@@ -35,7 +35,7 @@ class Events(list[tuple[str, dict[str, Any]]]):
 def job(model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, **message: Any) -> Job:
     message = {"op": "image", "top": 3, "raw": False, **message}
     plan = Plan(model, expected_ms)
-    return Job(message, payload, plan, lambda waited_ms: plan, asyncio.get_running_loop().create_future())
+    return Job(message, payload, plan, lambda still_ms, longer_ms: plan, asyncio.get_running_loop().create_future())
 
 
 def with_pool(body: Callable[[Pool, Events], Awaitable[None]], count: int = 1) -> None:
@@ -119,11 +119,11 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
     async def body(pool: Pool, events: Events) -> None:
         waits: list[float] = []
 
-        def plan(waited_ms: float) -> Plan:
-            waits.append(waited_ms)
+        def plan(still_ms: float, longer_ms: float) -> Plan:
+            waits.append(second.foreseen_ms + longer_ms)
             return Plan(OTHER, 1.0)
 
-        first, second = job(), job()
+        first, second = job(expected_ms=100), job()
         second.plan = plan
         pool.submit(first)
         pool.submit(second)
@@ -137,7 +137,7 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
 
 def test_a_plan_that_refuses_costs_that_job_alone() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        def refuse(waited_ms: float) -> Plan:
+        def refuse(still_ms: float, longer_ms: float) -> Plan:
             raise RefusedError("too late", 1)
 
         first, second, third = job(), job(), job()
@@ -153,12 +153,25 @@ def test_a_plan_that_refuses_costs_that_job_alone() -> None:
 
 def test_a_job_that_nobody_waits_for_is_left_out() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        first, second, third = job(), job(OTHER), job()
+        first, second, third = job(expected_ms=100), job(OTHER), job()
         for work in (first, second, third):
             pool.submit(work)
         second.future.cancel()
         await third.future
         assert OTHER not in pool.workers[0].loaded
+
+    with_pool(body)
+
+
+def test_a_short_job_is_sent_before_the_one_ahead_of_it_is_done() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        jobs = [job(expected_ms=5) for _ in range(4)]
+        for work in jobs:
+            pool.submit(work)
+        assert (pool.busy, pool.waiting) == (1, 2)
+        assert pool.wait_ms() == pytest.approx(20, abs=5)
+        await asyncio.gather(*(work.future for work in jobs))
+        assert [work.queue_ms for work in jobs] == sorted(work.queue_ms for work in jobs)
 
     with_pool(body)
 
@@ -222,7 +235,10 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
         os.kill(pid, signal.SIGSTOP)
         work = job()
         pool.submit(work)
-        assert (await work.future)[0]["top"]
+        while not work.future.done():
+            pool.kill_hanging()
+            await asyncio.sleep(0.02)
+        assert work.future.result()[0]["top"]
         assert pool.workers[0].pid != pid
 
     with_pool(body)

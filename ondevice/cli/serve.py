@@ -115,28 +115,32 @@ def serve(
     from ondevice import extras
 
     extras.require("serve", "`ondevice serve`")
+    from ondevice.cloud.ask import LONGEST_MS, SHORTEST_MS
     from ondevice.cloud.endpoint import Setup, bundled
     from ondevice.cloud.http import Limits
     from ondevice.cloud.local import Workers
     from ondevice.cloud.selector import Rules
     from ondevice.cloud.server import Address, tls
     from ondevice.cloud.tokens import Tokens
-    from ondevice.limits import parse_memory
 
+    if not SHORTEST_MS <= sla <= LONGEST_MS:
+        raise UsageError(f"--sla takes ms from {SHORTEST_MS:g} to {LONGEST_MS:g}, not {sla:g}")
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if host not in _LOOPBACK and not tokens and not open_to_all:
         raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
-    sources = [name.strip() for name in models.split(",") if name.strip()] if models else []
+    sources = [name.strip() for name in models.split(",") if name.strip()] if models is not None else []
+    if models is not None and not sources:
+        raise UsageError("--models names none; leave it out to serve the bundled family")
     _run(
         Setup(
             sources or ([] if upstream else bundled()),
             Workers(workers or _cores(threads), threads, runtime),
             Address(host, port, tls(tls_cert, tls_key) if tls_cert and tls_key else None),
             Rules(policy, sla, overload is Overload.REFUSE),
-            Limits(parse_memory(max_body), connections=max_connections, send_s=send_timeout),
+            Limits(_bytes("--max-body", max_body), connections=max_connections, send_s=send_timeout),
             Tokens(tokens) if tokens else None,
-            parse_memory(memory_budget) if memory_budget else None,
+            _bytes("--memory-budget", memory_budget) if memory_budget else None,
             profiles,
             drain,
             log_requests,
@@ -151,12 +155,21 @@ def _cores(threads: int) -> int:
     return max(1, host.current().cpu_budget() // threads)
 
 
+def _bytes(flag: str, text: str) -> int:
+    from ondevice.limits import parse_memory
+
+    try:
+        return parse_memory(text)
+    except UsageError as error:
+        raise UsageError(f"{flag} takes a size such as 16MB, 1.5GB, 512MiB or bytes, not '{text}'") from error
+
+
 def _run(setup: Setup) -> None:
-    import uvloop
+    import asyncio
 
     from ondevice.cloud.endpoint import serve as endpoint
 
-    uvloop.run(endpoint(setup, sys.stderr, _say))
+    asyncio.run(endpoint(setup, sys.stderr, _say))
 
 
 def _say(address: Address, selector: Selector) -> None:

@@ -1,0 +1,300 @@
+"""The endpoint's own figures: the decision's cost, deadlines, a competing load, overload, a memory budget.
+
+    python benchmarks/endpoint.py MODELS PHOTOS [--only decision,overhead,deadlines,hog,overload,budget]
+
+MODELS: a folder of .tflite files of one label list that are in the zoo. PHOTOS: a folder for `ondevice evaluate`.
+The server is `ondevice serve` as its users start it; the load comes from this process, and takes part of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from load import Load, Sent
+
+from ondevice import Runner, host
+from ondevice.cli import console
+from ondevice.cloud.ask import Ask
+from ondevice.cloud.backend import Backend, Served, TensorFace
+from ondevice.cloud.learning import Recent
+from ondevice.cloud.selector import Arrival, Rules, Selector
+from ondevice.cloud.table import Table
+from ondevice.selection import policies
+from ondevice.sources import labelled
+
+DEADLINES_MS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
+POLICIES = ("greedy", "mdinference", "cnnselect", "effective")
+# A deadline that leaves the whole set of ImageNet models a choice on a machine of 2020.
+SLA_MS = 40
+OVERLOAD_S, RECOVERY_S = 60, 10
+
+Row = dict[str, Any]
+
+
+class Data(NamedTuple):
+    """The models' paths, and pictures with their classes."""
+
+    models: list[Path]
+    pictures: list[bytes]
+    classes: list[int]
+
+
+class Running(NamedTuple):
+    """A server: its URL, its process id, and its log so far."""
+
+    url: str
+    pid: int
+    log: Callable[[], list[dict[str, Any]]]
+
+
+def main() -> None:
+    """Run the parts that are asked for and print their tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("models", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    arguments = parser.parse_args()
+    models = sorted(arguments.models.glob("*.tflite"))
+    found = labelled(arguments.photos, Runner(models[0]).labels)
+    data = Data(models, [Path(path).read_bytes() for path in found.paths], list(found.truth))
+    print(f"{host.current().cpu_model()}, {host.current().cores()} cores; {len(data.pictures)} pictures\n")
+    for part in arguments.only.split(","):
+        print(f"{part}: {PARTS[part].__doc__}")
+        print(console.table(list(PARTS[part](data)), ".2f") + "\n", flush=True)
+
+
+class Still:
+    """As much of a backend as a choice needs: 25 models whose times do not change, behind a queue that never ends."""
+
+    crowded, counts_wants = True, False
+
+    def __init__(self) -> None:
+        mean_ms = np.sort(np.random.default_rng(0).uniform(1, 300, 25))
+        face = TensorFace("x", (1, 224, 224, 3), np.dtype(np.uint8))
+        top1 = np.linspace(0.4, 0.8, 25).tolist()
+        self.models = [Served(f"m{i}", (), top1[i], "", "uint8", 1, "still", face, face) for i in range(25)]
+        self.table, self._wait_ms = Table(25), mean_ms * 0.1
+        for row, mean in enumerate(mean_ms):
+            self.table.write(row, Recent((mean * np.linspace(0.9, 1.3, 21)).tolist()))
+
+    def available(self, model: str) -> bool:
+        """Always."""
+        return True
+
+    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
+        """A tenth of each model's time."""
+        return self._wait_ms
+
+
+def decision(data: Data) -> Iterator[Row]:
+    """One decision among 25 models while all is busy, so that refusing is considered too, µs."""
+    selector = Selector([cast(Backend, Still())], Rules(), np.random.default_rng(0))
+    for name in policies.POLICIES:
+        arrival, taken = Arrival(Ask(sla_ms=200, policy=name), 30.0, 100_000, perf_counter()), []
+        for _ in range(1000):
+            start = perf_counter()
+            selector.choose(arrival._replace(received=start))
+            taken.append((perf_counter() - start) * 1e6)
+        yield {"policy": name, "p50_us": round(statistics.median(taken), 1), "p90_us": round(percentile(taken, 90), 1)}
+
+
+def overhead(data: Data) -> Iterator[Row]:
+    """One connection: the client's time for an answer over decode + invoke in a loop, in turn, medians."""
+    for path in data.models:
+        runner = Runner(path)
+        with serving([path], "--no-log-requests") as server:
+            pairs = [(bare(runner, data.pictures[:100]), asked(server, data.pictures[:100])) for _ in range(7)]
+        alone, through = (statistics.median(side) for side in zip(*pairs, strict=True))
+        yield {"model": path.stem, "decode + invoke_ms": alone, "endpoint_ms": through, "over_ms": through - alone}
+
+
+def deadlines(data: Data) -> Iterator[Row]:
+    """Every picture once for each deadline and policy, one after the other; accuracy is of the answers, late or not."""
+    with serving(data.models, "--overload", "best-effort", "--no-log-requests") as server:
+        for policy in POLICIES:
+            for sla_ms in DEADLINES_MS:
+                sent = asyncio.run(ask(server.url, data.pictures, f"sla_ms={sla_ms}&policy={policy}"))
+                yield {"policy": policy, "sla_ms": float(sla_ms), **judged(sent, data, sla_ms)}
+
+
+def hog(data: Data) -> Iterator[Row]:
+    """50 requests a row at one connection; from row 4 to 11 four processes that only burn the CPU compete."""
+    with serving(data.models, "--no-log-requests") as server:
+        asyncio.run(ask(server.url, data.pictures[:100], f"sla_ms={SLA_MS}"))
+        hogs: list[subprocess.Popen[bytes]] = []
+        for row in range(20):
+            if row == 4:
+                hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+            if row == 12:
+                for process in hogs:
+                    process.kill()
+                    process.wait()
+            pictures = [data.pictures[(row * 50 + i) % len(data.pictures)] for i in range(50)]
+            sent = asyncio.run(ask(server.url, pictures, f"sla_ms={SLA_MS}"))
+            yield {"requests": f"{row * 50}-{row * 50 + 49}", "hogs": 4 if 4 <= row < 12 else 0, **shares(sent, SLA_MS)}
+
+
+def overload(data: Data) -> Iterator[Row]:
+    """Poisson arrivals at half, at three times and again at half of what 8 connections reached; 5 s a row."""
+    with serving(data.models, "--no-log-requests") as server:
+        capacity = asyncio.run(closed(server.url, data.pictures, f"sla_ms={SLA_MS}"))
+        for factor, seconds in ((0.5, RECOVERY_S), (3.0, OVERLOAD_S), (0.5, RECOVERY_S)):
+            sent, memory = asyncio.run(open_loop(server, data.pictures, capacity * factor, seconds))
+            begun = sent[0].due
+            for start in range(0, seconds, 5):
+                window = [s for s in sent if start <= s.due - begun < start + 5]
+                good = [s.latency_ms for s in window if s.status == 200]
+                refused = [s.latency_ms for s in window if s.status == 503]
+                yield {
+                    "load": f"{factor:g} x {capacity:.0f}/s",
+                    "second": start,
+                    "answered": len(good),
+                    "refused": len(refused),
+                    "other": len(window) - len(good) - len(refused),
+                    "p99_ms": percentile(good, 99),
+                    "late": sum(s > SLA_MS for s in good),
+                    "refused p99_ms": percentile(refused, 99),
+                    "memory MB": round(memory.get(start, float("nan")) / 1e6, 1),
+                }
+
+
+def budget(data: Data) -> Iterator[Row]:
+    """A memory budget for two of the models; long and short deadlines take turns, 100 requests each."""
+    with serving(data.models, "--memory-budget", "40MB", "--no-log-requests") as server:
+        seen = 0
+        for number in range(12):
+            sla_ms = 80 if number % 4 < 2 else 8
+            sent = asyncio.run(ask(server.url, data.pictures[:100], f"sla_ms={sla_ms}"))
+            events = [f"{e['event']} {e['model']}" for e in server.log() if "model" in e]
+            yield {"sla_ms": float(sla_ms), **shares(sent, sla_ms), "events": ", ".join(events[seen:])}
+            seen = len(events)
+
+
+PARTS: dict[str, Callable[[Data], Iterator[Row]]] = {
+    part.__name__: part for part in (decision, overhead, deadlines, hog, overload, budget)
+}
+
+
+@contextmanager
+def serving(models: Sequence[Path], *options: str) -> Iterator[Running]:
+    """`ondevice serve` on a free port, with fresh profiles."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--models", ",".join(map(str, models))]
+        command += ["--profiles", f"{folder}/profiles.json", *options]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True)
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not url:
+            sys.exit(log.read_text())
+        try:
+            yield Running(url + "/v2/models/cnnselect/infer", process.pid, lambda: _events(log))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _events(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+
+def bare(runner: Runner, pictures: Sequence[bytes]) -> float:
+    """Median ms of decode + invoke."""
+    return statistics.median(runner.classify(picture).total_ms for picture in pictures)
+
+
+def asked(server: Running, pictures: Sequence[bytes]) -> float:
+    """Median ms of an answer."""
+    return statistics.median(s.latency_ms for s in asyncio.run(ask(server.url, pictures, "sla_ms=1000")))
+
+
+async def ask(url: str, pictures: Sequence[bytes], query: str) -> list[Sent]:
+    """All pictures, one after the other."""
+    return await Load(url, pictures, query).one_by_one(len(pictures))
+
+
+async def closed(url: str, pictures: Sequence[bytes], query: str, seconds: float = 5.0) -> float:
+    """Answers a second at 8 connections."""
+    load, end = Load(url, pictures, query), perf_counter() + seconds
+
+    async def client() -> int:
+        good = 0
+        while perf_counter() < end:
+            good += sum(s.status == 200 for s in await load.one_by_one(10))
+        return good
+
+    return sum(await asyncio.gather(*(client() for _ in range(8)))) / seconds
+
+
+async def open_loop(
+    server: Running, pictures: Sequence[bytes], rate: float, seconds: int
+) -> tuple[list[Sent], dict[int, float]]:
+    """Poisson arrivals; and every five seconds the memory of the server with its workers, bytes."""
+    memory: dict[int, float] = {}
+
+    async def watch() -> None:
+        for second in range(0, seconds, 5):
+            memory[second] = _memory_bytes(server.pid)
+            await asyncio.sleep(5)
+
+    gaps = np.random.default_rng(1).exponential(1 / rate, int(rate * seconds))
+    watching = asyncio.ensure_future(watch())
+    sent = await Load(server.url, pictures, f"sla_ms={SLA_MS}", connections=256).at(np.cumsum(gaps).tolist())
+    watching.cancel()
+    return sent, memory
+
+
+def _memory_bytes(pid: int) -> float:
+    """Proportional set size of a process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    total = 0
+    for process in [str(pid), *children]:
+        rows = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        total += sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
+    return total * 1024.0
+
+
+def judged(sent: Sequence[Sent], data: Data, sla_ms: float) -> Row:
+    """Accuracy, attainment and shares."""
+    right = [s.index == data.classes[s.picture] for s in sent if s.status == 200]
+    return {"top1": statistics.mean(right), **shares(sent, sla_ms)}
+
+
+def shares(sent: Sequence[Sent], sla_ms: float) -> Row:
+    """How many were in time, and which models answered."""
+    good = [s for s in sent if s.status == 200]
+    models = Counter(s.parameters["selected_model"] for s in good)
+    return {
+        "attainment": sum(s.latency_ms <= sla_ms for s in good) / len(sent),
+        "p50_ms": percentile([s.latency_ms for s in good], 50),
+        "p99_ms": percentile([s.latency_ms for s in good], 99),
+        "models": ", ".join(f"{short(model)} {n / len(good):.0%}" for model, n in models.most_common()),
+    }
+
+
+def short(model: str) -> str:
+    """A model's name as far as a table has room for it."""
+    return model.replace("mobilenet_", "").replace("_quant", "")
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """A percentile; NaN of nothing."""
+    return float(np.percentile(values, percent)) if values else float("nan")
+
+
+if __name__ == "__main__":
+    main()
