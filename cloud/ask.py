@@ -31,7 +31,8 @@ class Ask(NamedTuple):
 def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     """From a request's `parameters`, as JSON has them; other names are left to others. Raises ProtocolError."""
     sla_ms = _number(parameters, "sla_ms", SHORTEST_MS, LONGEST_MS)
-    if sla_ms is None and (timeout_us := _number(parameters, "timeout", 1, LONGEST_MS * 1e3)) is not None:
+    timeout_us = _number(parameters, "timeout", 1, LONGEST_MS * 1e3)
+    if sla_ms is None and timeout_us is not None:
         sla_ms = timeout_us / 1e3
     policy = parameters.get("policy", "")
     if not isinstance(policy, str):

@@ -25,13 +25,13 @@ from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.profile import Profile
 
+# Loaded before all others: the first model's memory has the runtime's own in it.
+_SMALLEST = "digits_xs_int8"
 _RUNS, _AGAIN = 20, 5
 # A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
 _STALE_S, _SHARE = 2.0, 0.01
+# Of a new overhead in the average.
 _LEARN = 0.05
-# A bundled model. The first that a process loads brings the runtime's own memory and start with it, which must not
-# count as those of a model that is served.
-_SMALLEST = "digits_xs_int8"
 # Working out a model's figures costs as much as choosing by them: with every fourth sample, once there are some.
 _REFRESH, _FEW = 4, 48
 
@@ -67,6 +67,7 @@ class Local(Backend):
         self.pool = Pool(workers.count, workers.threads, workers.runtime, tell)
         self.models: list[Served] = []
         self.learned: list[Learned] = []
+        # What comes on top of the parts that are measured: the way through this process.
         self._overhead_ms = 0.5
         self._off: set[str] = set()
 
@@ -120,7 +121,11 @@ class Local(Backend):
 
     def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The queue, decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
-        return self._alone_ms(size_bytes) + self.pool.wait_ms()
+        wait_ms = self.pool.wait_ms()
+        if self.crowded:
+            # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
+            wait_ms += self._overhead_ms
+        return self._alone_ms(size_bytes) + wait_ms
 
     def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The same for work whose turn has come."""

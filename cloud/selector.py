@@ -12,6 +12,7 @@ import numpy as np
 
 from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend, Served
+from ondevice.cloud.learning import Recent
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
 from ondevice.selection import policies
@@ -21,6 +22,8 @@ from ondevice.selection.problem import Models, Requests
 NAME = "cnnselect"
 # Of what strangers may name, or what changes, so much is remembered.
 _KEPT = 256
+# Slips are worked out anew with every fourth, and every tenth refusal counts as one of 0.
+_REFRESH, _FORGET = 4, 10
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
@@ -38,8 +41,8 @@ class Rules:
     policy: str = "effective"
     sla_ms: float = 1000.0
     refuse: bool = True
-    admit: float = 0.9
-    keep: float = 0.5
+    admit: float = 0.97
+    keep: float = 0.8
 
 
 class Arrival(NamedTuple):
@@ -70,17 +73,23 @@ class Network(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A choice to be made: the backend and row of each model, their times, the request, and wait_ms [m] around each."""
+    """A choice to be made: the backend and row of each model, their times, the request, and wait_ms [m] around each.
+
+    crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
+    expected lately, equally likely points.
+    """
 
     places: _Places
     models: Models
     network: Network
     wait_ms: _Vector
+    crowded: bool
+    slip_ms: _Vector
 
     @property
     def requests(self) -> Requests:
         """The request as policies take it."""
-        return Requests.one(*self.network, wait_ms=self.wait_ms)
+        return Requests.one(*self.network, wait_ms=self.wait_ms, reply_ms=self.network.return_ms + self.slip_ms)
 
 
 class _Gathered:
@@ -107,6 +116,26 @@ class _Gathered:
             self.surest = row, float(quantiles_ms[row, -1])
             self._versions = versions
         return self._made
+
+
+class _Slip:
+    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones."""
+
+    def __init__(self) -> None:
+        self._recent, self._refusals = Recent([0.0]), 0
+        self.points_ms = np.zeros(len(LEVELS))
+
+    def add(self, ms: float) -> None:
+        """Take one more; what was sooner than expected counts as in time."""
+        self._recent.add(max(ms, 0.0))
+        if self._recent.count % _REFRESH == 0:
+            self.points_ms = self._recent.quantiles_ms
+
+    def refused(self) -> None:
+        """Something was refused: from time to time expect less, or nothing would ever be tried again."""
+        self._refusals += 1
+        if self._refusals % _FORGET == 0:
+            self.add(0.0)
 
 
 class Choice(NamedTuple):
@@ -147,8 +176,8 @@ class Choice(NamedTuple):
 
         It would if it is in time for certain even so, and no more accurate model has come within reach.
         """
-        _, models, network, wait_ms = self.problem
-        spare_ms = network.budget_ms - wait_ms[self.chosen] - models.quantiles_ms[self.chosen, -1]
+        _, models, network, wait_ms, _, slip_ms = self.problem
+        spare_ms = network.budget_ms - wait_ms[self.chosen] - models.quantiles_ms[self.chosen, -1] - slip_ms[-1]
         if longer_ms > spare_ms:
             return False
         return longer_ms > -_SURPRISE_MS or bool(models.top1[self.chosen] >= models.top1.max())
@@ -172,6 +201,8 @@ class Selector:
         self._policies: dict[str, _Rule] = {}
         self._policy(rules.policy)
         self._models: dict[_Places, _Gathered] = {}
+        # Apart for when there is room and when there is none: they have little in common.
+        self._slips = {False: _Slip(), True: _Slip()}
         common_labels([served for backend in backends for served in backend.models])
 
     def choose(self, arrival: Arrival, without: Backend | None = None) -> Choice:
@@ -192,13 +223,18 @@ class Selector:
         if not places:
             raise RefusedError("no model with a known accuracy is available now", 1)
         problem = self._problem(places, arrival, still_ms)
+        self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         chosen = 0
         if len(places) > 1:
             chosen = int(policies.draw(rule(problem.models, problem.requests), self._rng)[0])
         if any(b.counts_wants for b, _ in places):
             _count_want(problem, self._gathered(places), rule, chosen)
-        self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         return Choice(problem, policy, chosen)
+
+    def settle(self, choice: Choice, around_ms: float) -> None:
+        """Learn from what all but the inference took in the end, from the request's last byte to its reply."""
+        problem = choice.problem
+        self._slips[problem.crowded].add(around_ms - float(problem.wait_ms[choice.chosen]))
 
     def judge(self, served: Served, backend: Backend, arrival: Arrival) -> Choice:
         """The same for a model that the client named. Raises RefusedError."""
@@ -207,14 +243,16 @@ class Selector:
         return Choice(problem, "named", 0)
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
-        places, models, network, wait_ms = problem
-        if not self.rules.refuse or not all(backend.crowded for backend, _ in places):
+        places, models, network, wait_ms, crowded, slip_ms = problem
+        if not self.rules.refuse or not crowded:
             return
         surest, worst_ms = self._gathered(places).surest
-        if network.budget_ms - wait_ms[surest] > worst_ms:  # certain: no chances to work out
+        spare_ms = network.budget_ms - wait_ms[surest]
+        if spare_ms - slip_ms[-1] > worst_ms:  # certain: no chances to work out
             return
-        if float(on_time(models, problem.requests).max()) < least:
+        if spare_ms <= 0 or float(on_time(models, problem.requests).max()) < least:
             soonest_ms = float(wait_ms.min())
+            self._slips[crowded].refused()
             raise RefusedError(
                 f"no model can answer within {network.sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
                 math.ceil(soonest_ms / 1e3),
@@ -236,12 +274,9 @@ class Selector:
             for b, rows in gathered.groups
         ]
         wait_ms = waits[0] if len(waits) == 1 else np.concatenate(waits)
-        return Problem(
-            places,
-            gathered.models(),
-            network,
-            wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3),
-        )
+        wait_ms = wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3)
+        crowded = all(backend.crowded for backend, _ in gathered.groups)
+        return Problem(places, gathered.models(), network, wait_ms, crowded, self._slips[crowded].points_ms)
 
     def _gathered(self, places: _Places) -> _Gathered:
         known = self._models.get(places)

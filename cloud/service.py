@@ -235,6 +235,7 @@ class Service:
         body, length = infer.encode(call.model, asked, served, result, parameters)
         server_ms = (perf_counter() - call.request.last_byte) * 1e3
         late = server_ms > choice.budget_ms
+        self._selector.settle(choice, server_ms - result.infer_ms)
         self._metrics.inference(result, late)
         call.fields.update(parameters, on_time=not late)
         timing = f"queue;dur={result.queue_ms:.3f}, decode;dur={result.decode_ms:.3f}, infer;dur={result.infer_ms:.3f}"
