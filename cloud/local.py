@@ -244,11 +244,12 @@ class Local(Backend):
         for served in order:
             if self.residency.victims(served.name, keep=self.residency.resident) == []:
                 self._make_resident(served.name)
-            elif not self.residency.fits(served.name):
-                self._tell("over memory budget", model=served.name, bytes=self.residency.sizes[served.name])
         if not self.residency.resident:
             size = self.residency.sizes[fastest]
             raise UsageError(f"{fastest} takes {size} bytes in {self._workers.count} workers, over --memory-budget")
+        for name, size in self.residency.sizes.items():
+            if not self.residency.fits(name):
+                self._tell("over memory budget", model=name, bytes=size)
         for name in sorted(self.residency.resident):
             await self.pool.load(self._source[name])
 

@@ -14,6 +14,9 @@ from ondevice.models import zoo
 
 ROOT = Path(__file__).parents[1]
 
+# For serving.py, which several modules share: the import mode leaves this folder out of the path.
+sys.path.append(str(Path(__file__).parent))
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

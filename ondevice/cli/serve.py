@@ -122,9 +122,11 @@ def serve(
     from ondevice.cloud.selector import Rules
     from ondevice.cloud.server import Address, tls
     from ondevice.cloud.tokens import Tokens
+    from ondevice.selection import policies
 
     if not SHORTEST_MS <= sla <= LONGEST_MS:
         raise UsageError(f"--sla takes ms from {SHORTEST_MS:g} to {LONGEST_MS:g}, not {sla:g}")
+    policies.find(policy)  # a wrong one is told before anything starts
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if host not in _LOOPBACK and not tokens and not open_to_all:

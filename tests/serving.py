@@ -1,0 +1,157 @@
+"""A running `ondevice serve` as its users meet it: a process, its address, and its log."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from ondevice.models import zoo
+
+PICTURE = min(zoo.samples_dir().glob("7/*.png")).read_bytes()
+FAMILY = ("digits_xs_int8", "digits_s_int8", "digits_m_int8", "digits_l_int8")
+_PATIENCE_S = 30.0
+
+
+class Endpoint:
+    """`ondevice serve` with these flags, listening from the start. To be used in a `with`, which ends it.
+
+    home: where it keeps what it keeps; its standard error, the log, goes to a file there.
+    """
+
+    def __init__(self, home: Path, *flags: object) -> None:
+        self.home = home
+        self._stderr = home / "stderr"
+        command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--workers", "2", *map(str, flags)]
+        with self._stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, "ONDEVICE_HOME": str(home)},
+            )
+        assert self.process.stdout
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, f"it did not start: {self.stderr}"
+        self.port = int(self.url.rpartition(":")[2])
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.returncode is None:
+            self.stop(signal.SIGKILL if error[0] else signal.SIGTERM)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send it this signal, and wait for its exit status."""
+        self.process.send_signal(number)
+        with self.process:
+            return self.process.wait(_PATIENCE_S)
+
+    # Its log
+
+    @property
+    def stderr(self) -> str:
+        return self._stderr.read_text()
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """What it has logged of an event so far."""
+        lines = [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == event]
+
+    # Asking it
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        """On a connection of its own."""
+        return requests.request(method, self.url + path, timeout=_PATIENCE_S, **more)
+
+    def get(self, path: str) -> Any:
+        """The JSON that is there."""
+        reply = self.ask("GET", path)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def classify(self, model: str = "cnnselect", picture: bytes = PICTURE, **query: Any) -> requests.Response:
+        """Send a picture as the body, with the parameters in the query."""
+        headers = {"Content-Type": "image/png"}
+        return self.ask("POST", f"/v2/models/{model}/infer", data=picture, headers=headers, params=query)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE_S)
+
+    def say(self, *pieces: bytes) -> bytes:
+        """All that it answers to these bytes until it closes the connection."""
+        with self.connect() as client:
+            for piece in pieces:
+                client.sendall(piece)
+            return read_all(client)
+
+    # Its workers
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of its children."""
+        parents = {path: path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")}
+        return [
+            int(path.parent.name)
+            for path, (state, parent, *_) in parents.items()
+            if int(parent) == self.process.pid and state != "Z"
+        ]
+
+
+def image_input(picture: bytes = PICTURE) -> dict[str, Any]:
+    """A picture as the input of a JSON request."""
+    return {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(picture).decode()]}
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What comes until the other end closes."""
+    pieces = []
+    while piece := client.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def post(path: str, body: bytes, kind: str = "image/png", extra: str = "", length: int | None = None) -> bytes:
+    """A request as it stands on the wire. length: the Content-Length, if it is to be a lie."""
+    size = len(body) if length is None else length
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+def status(reply: bytes) -> int:
+    """The status in an answer on the wire."""
+    return int(reply.split(b" ", 2)[1])
+
+
+def until(condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:
+    """What the condition gives, once it is true; fails if it never is."""
+    end = time.monotonic() + patience_s
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+    return found
+
+
+def sentence(reply: requests.Response) -> str:
+    """The error of a refused request, which must be one sentence that gives nothing of this machine away."""
+    assert reply.headers["content-type"] == "application/json"
+    assert set(reply.json()) == {"error"}
+    said: str = reply.json()["error"]
+    assert said
+    assert "\n" not in said
+    assert len(said) < 400
+    for secret in ("Traceback", "/work", "/root", "/home", "/tmp", "site-packages", ".py", " object at 0x"):
+        assert secret not in said
+    return said

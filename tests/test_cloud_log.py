@@ -1,0 +1,93 @@
+"""The log: one JSON object a line."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from serving import FAMILY, PICTURE, Endpoint
+
+from ondevice.cloud.log import Log
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_events_are_written_at_once_and_counted() -> None:
+    stream, counted = io.StringIO(), []
+    log = Log(stream, requests=True, counted=counted.append)
+    log.event("loaded", model="net", load_ms=1.23456)
+    (line,) = lines(stream)
+    assert line["time"].endswith("+00:00")
+    assert {key: line[key] for key in line if key != "time"} == {"event": "loaded", "model": "net", "load_ms": 1.235}
+    assert counted == ["loaded"]
+
+
+def test_requests_are_written_in_order_with_the_events() -> None:
+    stream = io.StringIO()
+    log = Log(stream, requests=True, counted=lambda event: None)
+    log.request({"status": 200, "path": "/a"})
+    log.request({"status": 404, "path": 'a"\n\u2028\x1b[31m'})
+    log.event("worker died", worker=1)
+    log.request({"status": 200, "path": "/b"})
+    log.flush()
+    assert stream.getvalue().count("\n") == 4
+    assert stream.getvalue().isascii()
+    assert [line["event"] for line in lines(stream)] == ["request", "request", "worker died", "request"]
+    assert lines(stream)[1]["path"] == 'a"\n\u2028\x1b[31m'
+
+
+def test_requests_can_be_left_out() -> None:
+    stream = io.StringIO()
+    log = Log(stream, requests=False, counted=lambda event: None)
+    log.request({"status": 200})
+    log.event("unloaded", model="net")
+    log.flush()
+    assert [line["event"] for line in lines(stream)] == ["unloaded"]
+
+
+def test_a_log_that_nobody_reads_is_no_reason_to_stop() -> None:
+    stream = io.StringIO()
+    log = Log(stream, requests=True, counted=lambda event: None)
+    stream.close()
+    log.event("loaded")
+    log.request({"status": 200})
+    log.flush()
+
+
+def test_a_line_a_request_with_all_that_was_decided(tmp_path: Path) -> None:
+    with Endpoint(tmp_path, "--models", ",".join(FAMILY[:2])) as running:
+        running.classify(sla_ms=5000)
+        running.classify(picture=b"no picture")
+        running.ask("GET", "/nowhere")
+        running.say(b"rubbish\r\n\r\n")
+        running.ask("POST", f"/v2/repository/models/{FAMILY[0]}/unload")
+        assert running.stop(signal.SIGTERM) == 0
+    done, bad, nowhere, rubbish, unload = running.log("request")
+    assert (done["status"], done["method"], done["bytes"]) == (200, "POST", len(PICTURE))
+    assert (done["selected_model"], done["policy"], done["on_time"]) == (FAMILY[1], "effective", True)
+    assert done["total_ms"] > done["infer_ms"] > 0
+    assert 4000 < done["budget_ms"] <= 5000
+    assert (bad["status"], bad["bytes"]) == (400, 10)
+    assert "is no picture" in bad["error"]
+    assert (nowhere["status"], nowhere["path"], nowhere["peer"]) == (404, "/nowhere", "127.0.0.1")
+    assert (rubbish["status"], unload["status"]) == (400, 200)
+    assert [line["model"] for line in running.log("unloaded")] == [FAMILY[0]]
+
+
+def test_without_requests(tmp_path: Path) -> None:
+    with Endpoint(tmp_path, "--models", FAMILY[0], "--no-log-requests") as running:
+        running.classify()
+        running.ask("GET", "/nowhere")
+        running.ask("POST", f"/v2/repository/models/{FAMILY[0]}/unload")
+        running.stop()
+    assert running.log("request") == []
+    assert len(running.log("unloaded")) == 1

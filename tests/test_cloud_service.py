@@ -1,0 +1,424 @@
+"""The service over HTTP as its clients meet it: what each path answers, errors, tokens, limits, overload."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from PIL import Image
+
+pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from serving import FAMILY, PICTURE, Endpoint, image_input, post, read_all, sentence, status, until
+
+INFER, SELECT = "/v2/models/cnnselect/infer", "/v2/models/cnnselect/select"
+MODEL = FAMILY[2]
+TOKEN = "0123456789abcdef0123456789abcdef"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with Endpoint(tmp_path_factory.mktemp("home")) as running:
+        yield running
+        assert running.log("internal error") == []
+        assert running.log("worker died") == []
+
+
+# What it says of itself
+
+
+def test_health_and_metadata(endpoint: Endpoint) -> None:
+    for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/{MODEL}/ready", "/v2/models/cnnselect/ready"):
+        assert endpoint.ask("GET", path).status_code == 200
+        assert endpoint.ask("HEAD", path).status_code == 200
+    assert endpoint.get("/v2")["name"] == "ondevice"
+    assert "binary_tensor_data" in endpoint.get("/v2")["extensions"]
+
+
+def test_a_models_metadata_have_its_own_tensors_and_those_of_pictures(endpoint: Endpoint) -> None:
+    for path in (f"/v2/models/{MODEL}", f"/v2/models/{MODEL}/versions/1"):
+        found = endpoint.get(path)
+        assert found["inputs"][0] == {"name": "image", "datatype": "BYTES", "shape": [1]}
+        assert found["inputs"][1]["shape"] == [1, 48, 48, 1]
+        assert found["inputs"][1]["datatype"] == found["outputs"][3]["datatype"] == "INT8"
+        assert [output["name"] for output in found["outputs"][:3]] == ["label", "score", "index"]
+        assert found["parameters"]["labels"] == [str(digit) for digit in range(10)]
+        assert len(found["parameters"]["profile"]["quantiles_ms"]) == 21
+
+
+def test_the_virtual_models_metadata_have_every_profile_and_accuracy(endpoint: Endpoint) -> None:
+    parameters = endpoint.get("/v2/models/cnnselect")["parameters"]
+    assert [profile["model"] for profile in parameters["profiles"]] == list(FAMILY)
+    assert list(parameters["top1"]) == list(FAMILY)
+    assert all(0.5 < top1 < 1 for top1 in parameters["top1"].values())
+
+
+# Choosing
+
+
+def test_a_plain_picture_is_classified_by_the_model_that_is_chosen(endpoint: Endpoint) -> None:
+    reply = endpoint.classify(top=2)
+    assert reply.status_code == 200
+    body = reply.json()
+    assert (body["model_name"], body["model_version"]) == ("cnnselect", "1")
+    label, score, index = body["outputs"]
+    assert (label["data"][0], index["data"][0], label["shape"]) == ("7", 7, [2])
+    assert 0.5 < score["data"][0] <= 1
+    parameters = body["parameters"]
+    assert parameters["selected_model"] in FAMILY
+    assert parameters["policy"] == "effective"
+    for part in ("queue_ms", "decode_ms", "infer_ms"):
+        assert parameters[part] >= 0
+    assert reply.headers["server-timing"].startswith("queue;dur=")
+
+
+def test_the_deadline_and_the_policy_decide(endpoint: Endpoint) -> None:
+    assert endpoint.classify(policy="static-accuracy").json()["parameters"]["selected_model"] == FAMILY[3]
+    hurried = endpoint.classify(sla_ms=0.001).json()["parameters"]
+    assert hurried["selected_model"] == FAMILY[0]
+    assert hurried["budget_ms"] < 0
+    gamma = endpoint.classify(policy="mdinference:gamma=1000000", sla_ms=5000).json()["parameters"]
+    assert (gamma["selected_model"], gamma["policy"]) == (FAMILY[0], "mdinference:gamma=1000000")
+
+
+@pytest.mark.parametrize("suffix", ["", "/versions/1"])
+def test_a_model_by_its_own_name(endpoint: Endpoint, suffix: str) -> None:
+    reply = endpoint.classify(MODEL + suffix)
+    assert reply.json()["model_name"] == MODEL
+    assert reply.json()["parameters"]["selected_model"] == MODEL
+    assert reply.json()["parameters"]["policy"] == "named"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_pictures_of_every_kind(endpoint: Endpoint, kind: str) -> None:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(PICTURE)).convert("RGB").save(file, kind)
+    headers = {"Content-Type": f"image/{kind.lower()}"}
+    reply = endpoint.ask("POST", INFER, data=file.getvalue(), headers=headers)
+    assert reply.json()["outputs"][2]["data"][0] == 7
+
+
+def test_the_decision_alone(endpoint: Endpoint) -> None:
+    choice = endpoint.ask(
+        "POST", SELECT, json={"sla_ms": 2000, "upload_ms": 100, "return_ms": 50, "bytes": 3000}
+    ).json()
+    assert choice["selected_model"] == FAMILY[3]
+    assert choice["budget_ms"] == 1850
+    assert 150 < choice["expected_ms"]["mean"] < 2000
+    assert choice["probability_on_time"] == 1
+    assert choice["expected_top1"] == endpoint.get("/v2/models/cnnselect")["parameters"]["top1"][FAMILY[3]]
+    assert endpoint.ask("POST", SELECT).status_code == 200  # nothing need be said
+    hopeless = endpoint.ask("POST", SELECT, json={"sla_ms": 10, "upload_ms": 100, "device_top1": 0.5}).json()
+    assert (hopeless["probability_on_time"], hopeless["selected_model"]) == (0, FAMILY[0])
+
+
+# What is wrong with a request
+
+BAD_ASKS = [
+    ({"sla_ms": 0}, "sla_ms must be a number from 0.001"),
+    ({"sla_ms": -1}, "sla_ms must be a number from 0.001"),
+    ({"sla_ms": float("nan")}, ""),
+    ({"sla_ms": 1e300}, "sla_ms must be a number from 0.001"),
+    ({"sla_ms": "fast"}, "sla_ms must be a number"),
+    ({"sla_ms": None}, ""),
+    ({"timeout": 0}, "timeout must be a number from 1"),
+    ({"upload_ms": -1}, "upload_ms must be a number from 0"),
+    ({"device_top1": 2}, "device_top1 must be a number from 0 to 1"),
+    ({"top": 0}, "top must be a whole number from 1 to 1000"),
+    ({"policy": "mdinferense"}, "no policy 'mdinferense'; did you mean mdinference"),
+    ({"policy": "cnnselect:reading=x"}, "distance"),
+    ({"policy": "x" * 10_000}, "there are static-latency"),
+    ({"policy": 5}, "policy"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "said"), BAD_ASKS)
+def test_absurd_parameters_are_refused_in_all_three_places(
+    endpoint: Endpoint, parameters: dict[str, Any], said: str
+) -> None:
+    body = json.dumps({"inputs": [image_input()], "parameters": parameters})  # NaN as a bare word too
+    replies = [
+        endpoint.ask("POST", SELECT, data=json.dumps(parameters), headers=JSON),
+        endpoint.ask("POST", INFER, data=body, headers=JSON),
+    ]
+    if isinstance(next(iter(parameters.values())), str | int | float) and parameters != {"policy": 5}:
+        replies.append(endpoint.classify(**parameters))
+    for reply in replies:
+        assert reply.status_code == 400
+        assert said in sentence(reply)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("sla=5", "no parameter 'sla': there are sla_ms"),
+        ("sla_ms", "sla_ms must be a number, not ''"),
+        ("sla_ms=5&%FF=1", "no parameter"),
+        ("&".join(f"top={n}" for n in range(1, 40)), "over 20 parameters"),
+    ],
+)
+def test_a_query_with_mistakes_is_refused(endpoint: Endpoint, query: str, said: str) -> None:
+    reply = endpoint.ask("POST", f"{INFER}?{query}", data=PICTURE, headers={"Content-Type": "image/png"})
+    assert reply.status_code == 400
+    assert said in sentence(reply)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "wanted", "said"),
+    [
+        ("GET", "/", 404, "no such path: /"),
+        ("GET", "/v2/models/nothing", 404, "no model 'nothing': there are cnnselect, digits_xs_int8"),
+        ("POST", "/v2/models/nothing/infer", 404, "no model 'nothing'"),
+        ("GET", "/v2/models/%2e%2e%2f%2e%2e%2fetc", 404, "no such path"),
+        ("GET", "/v2/models/cnnselect/versions/2", 404, "no version '2' of cnnselect: there is 1"),
+        ("POST", f"/v2/models/{MODEL}/select", 404, "selects nothing: ask cnnselect"),
+        ("POST", "/v2/repository/models/nothing/load", 404, "no model 'nothing'"),
+        ("POST", "/v2/repository/models/cnnselect/unload", 404, "name one of digits_xs_int8"),
+        ("GET", INFER, 405, "takes POST, not GET"),
+        ("DELETE", "/v2", 405, "takes GET, not DELETE"),
+        ("GET", "/" + "a" * 9000, 404, "no such path"),
+        ("GET", "/" + "a" * 20_000, 431, "are over 16384 bytes"),
+    ],
+)
+def test_other_paths_and_methods(endpoint: Endpoint, method: str, path: str, wanted: int, said: str) -> None:
+    reply = endpoint.ask(method, path)
+    assert reply.status_code == wanted
+    assert said in sentence(reply)
+    assert ("allow" in reply.headers) == (wanted == 405)
+
+
+def test_a_405_says_what_is_allowed(endpoint: Endpoint) -> None:
+    assert endpoint.ask("PUT", INFER).headers["allow"] == "POST"
+    assert endpoint.ask("PUT", "/v2").headers["allow"] == "GET, HEAD"
+
+
+def test_content_types_that_are_not_read(endpoint: Endpoint) -> None:
+    svg = endpoint.ask("POST", INFER, data=b"<svg/>", headers={"Content-Type": "image/svg+xml"})
+    assert svg.status_code == 400
+    assert "image/svg+xml is not read here: image/jpeg, image/png" in sentence(svg)
+    form = endpoint.ask("POST", INFER, files={"image": PICTURE})
+    assert form.status_code == 400
+    sentence(form)
+    packed = endpoint.ask("POST", INFER, data=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
+    assert packed.status_code == 415
+    assert "send it uncompressed" in sentence(packed)
+
+
+# Loading and unloading
+
+
+def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endpoint) -> None:
+    best = FAMILY[3]
+    assert endpoint.ask("POST", f"/v2/repository/models/{best}/unload").status_code == 200
+    try:
+        assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == FAMILY[2]
+        assert endpoint.ask("GET", f"/v2/models/{best}/ready").status_code == 503
+        states = {row["name"]: row["state"] for row in endpoint.ask("POST", "/v2/repository/index").json()}
+        assert states == dict.fromkeys(("cnnselect", *FAMILY), "READY") | {best: "UNAVAILABLE"}
+        reply = endpoint.classify(best)
+        assert reply.status_code == 400
+        assert f"POST /v2/repository/models/{best}/load first" in sentence(reply)
+    finally:
+        assert endpoint.ask("POST", f"/v2/repository/models/{best}/load").status_code == 200
+    assert endpoint.ask("GET", f"/v2/models/{best}/ready").status_code == 200
+    assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == best
+    assert [line["model"] for line in endpoint.log("unloaded")] == [best]
+    assert [line["model"] for line in endpoint.log("loaded")] == [best]
+
+
+def test_when_all_are_unloaded_there_is_nothing_to_choose(endpoint: Endpoint) -> None:
+    for model in FAMILY:
+        endpoint.ask("POST", f"/v2/repository/models/{model}/unload")
+    try:
+        reply = endpoint.classify()
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+        assert "no model" in sentence(reply)
+    finally:
+        for model in FAMILY:
+            endpoint.ask("POST", f"/v2/repository/models/{model}/load")
+    assert endpoint.classify().status_code == 200
+
+
+# Rude clients
+
+
+def test_a_connection_cut_in_mid_body_harms_nobody(endpoint: Endpoint) -> None:
+    for _ in range(20):
+        with endpoint.connect() as client:
+            client.sendall(post(INFER, PICTURE)[:-100])
+    for _ in range(20):
+        with endpoint.connect() as client:
+            client.sendall(post(INFER, PICTURE))  # and does not wait for the reply
+    assert endpoint.classify().status_code == 200
+
+
+def test_pipelined_pictures_are_answered_in_order(endpoint: Endpoint) -> None:
+    paths = [f"/v2/models/{FAMILY[n % 3]}/infer" for n in range(12)]
+    requests_ = [post(path, PICTURE, extra="Connection: close\r\n" * (n == 11)) for n, path in enumerate(paths)]
+    reply = endpoint.say(b"".join(requests_))
+    assert reply.count(b"HTTP/1.1 200 OK") == 12
+    names = [part.split(b'"')[0].decode() for part in reply.split(b'"model_name":"')[1:]]
+    assert names == [FAMILY[n % 3] for n in range(12)]
+
+
+def test_a_client_that_does_not_read_gets_no_more_and_holds_up_nobody(endpoint: Endpoint) -> None:
+    many = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    with endpoint.connect() as client:
+        client.settimeout(2)
+        with pytest.raises(TimeoutError):
+            client.sendall(many * 1000)
+        assert endpoint.ask("GET", "/v2/health/live").status_code == 200
+    assert endpoint.classify().status_code == 200
+
+
+# Tokens and limits
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    home: Path = tmp_path_factory.mktemp("home")
+    (home / "tokens").write_text(f"# phones\n{TOKEN}\n")
+    limits = ("--max-body", "20kB", "--send-timeout", 0.5, "--max-connections", 6)
+    with Endpoint(home, "--tokens", home / "tokens", "--models", FAMILY[0], *limits) as running:
+        yield running
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Content-Type": "image/png"}
+
+
+def test_the_right_token_is_served(guarded: Endpoint) -> None:
+    assert guarded.ask("POST", INFER, data=PICTURE, headers=bearer(TOKEN)).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, bearer(TOKEN[:-1]), bearer(""), {"Authorization": f"Basic {TOKEN}"}])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", INFER), ("GET", "/v2"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("POST", "/v2/repository/index")],
+)
+def test_without_it_nothing_is(guarded: Endpoint, headers: dict[str, str], method: str, path: str) -> None:
+    reply = guarded.ask(method, path, headers=headers)
+    assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
+    assert TOKEN not in sentence(reply)
+
+
+def test_health_is_open_to_all(guarded: Endpoint) -> None:
+    assert guarded.ask("GET", "/v2/health/live").status_code == 200
+    assert guarded.ask("GET", "/v2/health/ready").status_code == 200
+
+
+def test_a_refused_client_is_logged_with_where_it_comes_from(guarded: Endpoint) -> None:
+    guarded.ask("GET", "/v2/models/cnnselect/versions/1")
+    line = until(lambda: [line for line in guarded.log("request") if line["path"].endswith("/versions/1")])[0]
+    assert (line["status"], line["peer"], line["method"]) == (401, "127.0.0.1", "GET")
+    assert TOKEN not in guarded.stderr
+
+
+def test_without_a_token_the_body_is_not_even_read(guarded: Endpoint) -> None:
+    with guarded.connect() as client:
+        client.sendall(post(INFER, b"", length=15_000))
+        assert status(read_all(client)) == 401
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(guarded: Endpoint) -> None:
+    with guarded.connect() as client:
+        client.sendall(post(INFER, b"", length=20_001, extra=f"Authorization: Bearer {TOKEN}\r\n"))
+        reply = read_all(client)
+    assert status(reply) == 413
+    assert b"the body is over 20000 bytes" in reply
+    assert guarded.ask("POST", INFER, data=bytes(20_000), headers=bearer(TOKEN)).status_code == 400
+
+
+def test_a_slow_sender_is_told_so(guarded: Endpoint) -> None:
+    with guarded.connect() as client:
+        client.sendall(post(INFER, PICTURE, extra=f"Authorization: Bearer {TOKEN}\r\n")[:-1])
+        reply = read_all(client)
+    assert status(reply) == 408
+    assert b"took over 0.5 s to arrive" in reply
+
+
+def test_a_connection_too_many_is_refused_and_the_next_is_served(guarded: Endpoint) -> None:
+    held = [guarded.connect() for _ in range(6)]
+    until(lambda: b"too many connections" in guarded.say())
+    for client in held:
+        client.close()
+    until(lambda: guarded.say(b"GET /v2/health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200"))
+
+
+def test_trailers_without_end_are_refused(guarded: Endpoint) -> None:
+    head = f"POST {INFER} HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with guarded.connect() as client:
+        client.sendall(head.encode())
+        for _ in range(4):
+            time.sleep(0.1)
+            client.sendall(b"".join(b"x-%d: %s\r\n" % (n, b"a" * 500) for n in range(100)))
+        assert status(read_all(client)) == 431
+
+
+# Overload
+
+
+def rush(endpoint: Endpoint, clients: int, each: int, **query: Any) -> list[requests.Response]:
+    """Many clients at once, each with its requests one after the other."""
+    replies: list[requests.Response] = []
+
+    def one() -> None:
+        for _ in range(each):
+            replies.append(endpoint.classify(**query))
+
+    threads = [threading.Thread(target=one) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return replies
+
+
+def test_what_cannot_be_in_time_is_refused(tmp_path: Path) -> None:
+    with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "refuse") as running:
+        replies = rush(running, 12, 6, sla_ms=50)
+        assert {reply.status_code for reply in replies} == {200, 503}
+        for reply in replies:
+            if reply.status_code == 503:
+                assert "no model can answer within 50 ms now" in sentence(reply)
+                assert int(reply.headers["retry-after"]) >= 1
+        assert running.classify(sla_ms=5000).status_code == 200
+        metrics = running.ask("GET", "/metrics").text
+    refused = sum(reply.status_code == 503 for reply in replies)
+    assert f"ondevice_refused_total {refused:.1f}" in metrics.splitlines()
+
+
+def test_or_served_all_the_same(tmp_path: Path) -> None:
+    with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "best-effort") as running:
+        replies = rush(running, 12, 4, sla_ms=50)
+        assert [reply.status_code for reply in replies] == [200] * 48
+    assert not all(line["on_time"] for line in running.log("request"))
+
+
+def test_under_load_the_choice_moves_to_cheaper_models(tmp_path: Path) -> None:
+    with Endpoint(tmp_path, "--overload", "best-effort") as running:
+        alone = [running.classify(sla_ms=60).json()["parameters"]["selected_model"] for _ in range(5)]
+        crowd = [reply.json()["parameters"]["selected_model"] for reply in rush(running, 12, 10, sla_ms=60)]
+    assert FAMILY[3] in alone
+    assert len(crowd) - crowd.count(FAMILY[3]) > 10
+
+
+def test_the_upload_counts(endpoint: Endpoint) -> None:
+    with endpoint.connect() as client:
+        request = post(f"{INFER}?sla_ms=5000", PICTURE, extra="Connection: close\r\n")
+        client.sendall(request[:-100])
+        time.sleep(0.3)
+        client.sendall(request[-100:])
+        reply = read_all(client)
+    budget_ms = json.loads(reply.partition(b"\r\n\r\n")[2])["parameters"]["budget_ms"]
+    assert budget_ms < 5000 - 2 * 290
