@@ -172,11 +172,11 @@ def overload(data: Data) -> Iterator[Row]:
 
 
 def budget(data: Data) -> Iterator[Row]:
-    """A memory budget for two of the models; long and short deadlines take turns, 100 requests each."""
-    with serving(data.models, "--memory-budget", "40MB", "--no-log-requests") as server:
+    """A memory budget for two of the models; three deadlines take turns, 200 requests each."""
+    with serving(data.models, "--memory-budget", "28MB", "--no-log-requests") as server:
         seen = 0
-        for number in range(12):
-            sla_ms = 80 if number % 4 < 2 else 8
+        for number in range(18):
+            sla_ms = (80, 30, 12)[number // 2 % 3]
             sent = asyncio.run(ask(server.url, data.pictures[:100], f"sla_ms={sla_ms}"))
             events = [f"{e['event']} {e['model']}" for e in server.log() if "model" in e]
             yield {"sla_ms": float(sla_ms), **shares(sent, sla_ms), "events": ", ".join(events[seen:])}

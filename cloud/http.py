@@ -1,7 +1,7 @@
 """HTTP/1.1 on asyncio with httptools' parser: the limits, the clock of the upload, keep-alive and the drain.
 
-A server framework costs as much as a small model's inference (docs/serving.md has the figures), and none tells when a
-request's first byte came, from which its deadline runs.
+No server framework tells when a request's first byte came, from which its deadline runs; and with this parser under an
+ASGI server, in front of the same workers, a request of 100 kB took a millisecond more: a small model's inference.
 """
 
 from __future__ import annotations

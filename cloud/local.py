@@ -64,12 +64,13 @@ class Local(Backend):
     ) -> None:
         self._sources, self._budget, self._profiles, self._tell = tuple(sources), memory_budget, profiles, tell
         self._workers = workers
-        self.pool = Pool(workers.count, workers.threads, workers.runtime, tell)
+        self.pool = Pool(workers.count, workers.threads, workers.runtime, self._told)
         self.models: list[Served] = []
         self.learned: list[Learned] = []
         # What comes on top of the parts that are measured: the way through this process.
         self._overhead_ms = 0.5
         self._off: set[str] = set()
+        self._source: dict[str, str] = {}
 
     async def start(self) -> None:
         """Load and time every model, or take its saved times; then load what the memory budget holds."""
@@ -212,6 +213,13 @@ class Local(Backend):
             # The disk may take its time; the requests should not wait for it.
             asyncio.get_running_loop().run_in_executor(None, self._store.save, self._saved())
 
+    def _told(self, event: str, **fields: Any) -> None:
+        """An event of the pool, which knows models by where they come from."""
+        names = {source: name for name, source in self._source.items()}
+        if "model" in fields:
+            fields["model"] = names.get(fields["model"], fields["model"])
+        self._tell(event, **fields)
+
     # Starting
 
     async def _describe(self, source: str) -> Message:
@@ -280,8 +288,8 @@ class Local(Backend):
         self._make_resident(model)
 
     def _swap(self) -> None:
-        """Load a cold model that is wanted more than what it pushes out, while nobody waits."""
-        if self._budget is None or self.pool.waiting or self.pool.busy:
+        """Load a cold model that is wanted more than what it pushes out, while a worker has nothing to do."""
+        if self._budget is None or self.crowded:
             return
         allowed = [served.name for served in self.models if self.available(served.name)]
         if found := self.residency.swap(keep={self._fastest()}, allowed=allowed):

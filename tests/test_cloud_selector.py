@@ -255,6 +255,24 @@ def test_it_refuses_only_when_every_backend_is_crowded() -> None:
     assert one.choose(arrival(sla_ms=0.01)).backend is far
 
 
+def test_what_failed_at_one_backend_goes_to_another() -> None:
+    near, far = Given("near"), Given("far")
+    one = selector(near, far)
+    assert one.choose(arrival(), without=near).backend is far
+    far.off |= set(TOP1)
+    with pytest.raises(RefusedError, match="no model"):
+        one.choose(arrival(), without=near)
+
+
+def test_when_its_turn_comes_only_what_is_left_counts() -> None:
+    near, far = Given("near"), Given("far")
+    near.queue_ms = 5000.0
+    one = selector(near, far)
+    again = one.choose_again(arrival(sla_ms=150), near, still_ms=0.0)
+    assert (again.backend.name, again.served.name) == ("near", "large")
+    assert one.choose_again(arrival(sla_ms=150), near, still_ms=70.0).served.name == "middle"
+
+
 def test_models_with_other_labels_are_refused() -> None:
     pets = model("pets", labels=("cat", "dog"))
     with pytest.raises(UsageError, match=r"pets has other labels than small \(2 and 2\)"):
