@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -97,17 +98,21 @@ class Endpoint:
                 client.sendall(piece)
             return read_all(client)
 
-    # Its workers
-
     @property
     def workers(self) -> list[int]:
-        """The process ids of its children."""
-        parents = {path: path.read_text().rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")}
-        return [
-            int(path.parent.name)
-            for path, (state, parent, *_) in parents.items()
-            if int(parent) == self.process.pid and state != "Z"
-        ]
+        """The process ids of its workers."""
+        return children(self.process.pid)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one has started and that live; none where there is no /proc."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+            if int(parent) == pid and state != "Z":
+                found.append(int(path.parent.name))
+    return found
 
 
 def image_input(picture: bytes = PICTURE) -> dict[str, Any]:

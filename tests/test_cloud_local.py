@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import signal
@@ -156,6 +157,7 @@ def test_unloading_while_it_runs_and_while_others_wait() -> None:
 # Memory
 
 
+@functools.cache
 def sizes() -> dict[str, int]:
     found: dict[str, int] = {}
 
