@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import ssl
 from collections.abc import Callable, Sequence
@@ -39,9 +40,13 @@ def tls(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {getattr(error, 'strerror', error)}") from error
+        # With an empty passphrase nobody is asked for one at the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:  # an OSError, whose words are OpenSSL's
+        reason = "must be a certificate and its key, PEM, the key without a passphrase"
+        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {reason}") from error
+    except OSError as error:
+        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {(error.strerror or '').lower()}") from error
     return context
 
 
@@ -80,7 +85,8 @@ class Server:
                 connections, self.address.host, self.address.port, ssl=self.address.tls, backlog=_BACKLOG
             )
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            # asyncio puts words of its own around the system's.
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise ServeError(f"cannot listen on {self.address.host} port {self.address.port}: {reason}") from error
 
     async def _tick(self, connections: Connections) -> None:

@@ -189,7 +189,7 @@ def test_run_imports_nothing_heavy(cli: Cli, sample: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program, sample], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.split())
     assert {"numpy", "PIL", "ondevice"} <= loaded
-    assert loaded & {"tensorflow", "starlette", "matplotlib", "requests", "rich", "sklearn"} == set()
+    assert loaded & {"tensorflow", "aiohttp", "matplotlib", "requests", "rich", "sklearn"} == set()
 
 
 def test_models_list_and_show(cli: Cli) -> None:

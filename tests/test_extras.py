@@ -33,7 +33,7 @@ def test_the_requirements_come_from_the_metadata() -> None:
     found = extras.requirements()
     assert {"convert", "serve", "lab"} <= set(found)
     assert any(r.startswith("tensorflow>=") for r in found["convert"])
-    assert any(r.startswith("starlette>=") for r in found["serve"])
+    assert any(r.startswith("httptools>=") for r in found["serve"])
     assert not any(r.startswith(("numpy", "pillow")) for each in found.values() for r in each)
 
 
