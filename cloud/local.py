@@ -30,6 +30,8 @@ _SMALLEST = "digits_xs_int8"
 _RUNS, _AGAIN = 20, 5
 # A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
 _STALE_S, _SHARE = 2.0, 0.01
+# A model that was loaded so lately is not pushed out by one that is only wanted.
+_SETTLE_S = 5.0
 # Of a new overhead in the average.
 _LEARN = 0.05
 # Working out a model's figures costs as much as choosing by them: with every fourth sample, once there are some.
@@ -71,6 +73,7 @@ class Local(Backend):
         self._overhead_ms = 0.5
         self._off: set[str] = set()
         self._source: dict[str, str] = {}
+        self._came: dict[str, float] = {}
 
     async def start(self) -> None:
         """Load and time every model, or take its saved times; then load what the memory budget holds."""
@@ -269,6 +272,7 @@ class Local(Backend):
     def _make_resident(self, model: str) -> None:
         self.residency.resident.add(model)
         self.pool.resident.add(self._source[model])
+        self._came[model] = monotonic()
 
     def _evict(self, model: str) -> None:
         if model in self.residency.resident:
@@ -280,7 +284,9 @@ class Local(Backend):
         """Make room for a model that is about to be loaded. Raises ModelError if there never is."""
         if model in self.residency.resident:
             return
-        out = self.residency.victims(model, keep=())
+        out = self.residency.victims(model, keep={self._fastest()})
+        if out is None:  # then even without the fastest, which short deadlines need
+            out = self.residency.victims(model)
         if out is None:
             raise ModelError(f"{model} does not fit into the memory budget", model)
         for victim in out:
@@ -292,7 +298,9 @@ class Local(Backend):
         if self._budget is None or self.crowded:
             return
         allowed = [served.name for served in self.models if self.available(served.name)]
-        if found := self.residency.swap(keep={self._fastest()}, allowed=allowed):
+        # What has just come had its reason, though what went may have been wanted more often before.
+        settling = {name for name, came in self._came.items() if monotonic() - came < _SETTLE_S}
+        if found := self.residency.swap(keep={self._fastest(), *settling}, allowed=allowed):
             self._admit(found[0])
 
     # Learning

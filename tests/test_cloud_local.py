@@ -171,7 +171,7 @@ def sizes() -> dict[str, int]:
 def test_sizes_are_the_models_own() -> None:
     """The runtime's own memory, tens of megabytes, is not counted as the first model's."""
     found = sizes()
-    assert list(found.values()) == sorted(found.values())
+    assert max(found.values()) == found[LARGE]
     assert found[SMALL] < 1_000_000
 
 

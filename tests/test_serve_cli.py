@@ -51,7 +51,7 @@ def test_standard_output_is_the_address_alone(tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], "--host 0.0.0.0 lets others in: give --tokens FILE, or --open"),
         (["--tls-cert", "c.pem"], "--tls-cert and --tls-key belong together"),
-        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "No such file"),
+        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "no such file"),
         (["--tokens", "none"], "--tokens none: cannot be read"),
         (["--tokens", "."], "--tokens .: cannot be read"),
         (["--sla", "nan"], "--sla takes ms from 0.001 to 3.6e+06, not nan"),
