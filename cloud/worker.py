@@ -27,8 +27,8 @@ from ondevice.runner import Resolved, Runner, resolve
 from ondevice.runtime import TensorSpec
 
 _Reply = tuple[Message, bytes | memoryview]
-# Timing stops at so many runs, or after so long: a set of large models must be ready in seconds too.
-_RUNS, _TIME_MS = 20, 300.0
+# Timing stops after so long, however many runs are wanted: a set of large models must be ready in seconds too.
+_TIME_MS = 300.0
 
 
 class Worker:
@@ -74,7 +74,7 @@ class Worker:
         runner, _ = self._ready(message["model"])
         noise = _noise(runner.model.input)
         times: list[float] = []
-        while len(times) < min(message["runs"], _RUNS) and sum(times) < _TIME_MS:
+        while len(times) < message["runs"] and sum(times) < _TIME_MS:
             times.append(_timed(runner, noise)[1])
         return {"invoke_ms": times}, b""
 
