@@ -41,7 +41,7 @@ class Rules:
     policy: str = "effective"
     sla_ms: float = 1000.0
     refuse: bool = True
-    admit: float = 0.95
+    admit: float = 0.99
     keep: float = 0.8
 
 
