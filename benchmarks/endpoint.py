@@ -29,9 +29,9 @@ from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend, Served, TensorFace
-from ondevice.cloud.learning import Recent
 from ondevice.cloud.selector import Arrival, Rules, Selector
 from ondevice.cloud.table import Table
+from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.sources import labelled
 

@@ -16,7 +16,7 @@ import numpy as np
 from ondevice import host
 from ondevice.cloud.backend import Backend, Rechoose, Result, Served, TensorFace, Work
 from ondevice.cloud.frames import Message
-from ondevice.cloud.learning import Learned, Linear, Recent
+from ondevice.cloud.learning import Learned, Linear
 from ondevice.cloud.pool import Job, Plan, Pool
 from ondevice.cloud.process import Reply
 from ondevice.cloud.residency import Residency
@@ -24,6 +24,7 @@ from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.profile import Profile
+from ondevice.recent import Recent
 
 # Loaded before all others: the first model's memory has the runtime's own in it.
 _SMALLEST = "digits_xs_int8"

@@ -12,9 +12,9 @@ import numpy as np
 
 from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend, Served
-from ondevice.cloud.learning import Recent
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
+from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ondevice.cloud.learning import Recent
 from ondevice.profile import LEVELS
+from ondevice.recent import Recent
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from ondevice.cloud.learning import Learned, Linear, Recent
+from ondevice.cloud.learning import Learned, Linear
 from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.models import files
+from ondevice.recent import Recent
 
 SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
 Notes = list[tuple[str, dict[str, Any]]]
@@ -322,7 +323,8 @@ def test_odd_settings_make_good_paths(odd: str, notes: Notes) -> None:
 KILLER = """
 import os, signal, sys, time
 from pathlib import Path
-from ondevice.cloud.learning import Learned, Recent
+from ondevice.cloud.learning import Learned
+from ondevice.recent import Recent
 from ondevice.cloud.store import Saved, Setting, Store
 
 def fail(event, **fields):

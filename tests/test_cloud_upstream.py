@@ -19,13 +19,13 @@ from aiohttp import web
 from ondevice import oip
 from ondevice.cloud import upstream as module
 from ondevice.cloud.backend import Result, Work
-from ondevice.cloud.learning import Recent
 from ondevice.cloud.oip_client import MAX_INFERENCES
 from ondevice.cloud.pool import Pool
 from ondevice.cloud.upstream import Upstream
 from ondevice.errors import ImageError, ProtocolError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
 from ondevice.models import zoo
+from ondevice.recent import Recent
 from ondevice.runner import Runner
 
 INT8, FP32 = "digits_m_int8", "digits_xs_fp32"

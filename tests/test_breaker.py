@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ondevice.cloud.breaker import Breaker
+from ondevice.breaker import Breaker
 
 
 def opened(at: float = 0.0) -> Breaker:
