@@ -19,17 +19,20 @@ ALLOWED = {
     "ondevice.converters": {"ondevice.models", "ondevice.host", "ondevice.bench", "ondevice"},
     "ondevice.selection": set(),
     "ondevice.cloud": {"ondevice.models", "ondevice.host", "ondevice.selection", "ondevice"},
+    "ondevice.client": {"ondevice.models", "ondevice.host", "ondevice.devices", "ondevice.selection", "ondevice"},
 }
+ALLOWED["ondevice.lab"] = set(ALLOWED)
 ALLOWED["ondevice.cli"] = set(ALLOWED)
 FOLDERS = {package: package.replace(".", "/") for package in ALLOWED}
-FOLDERS |= {f"ondevice.{name}": name for name in ("models", "converters", "selection", "cloud")}
+FOLDERS |= {f"ondevice.{name}": name for name in ("models", "converters", "selection", "cloud", "client", "lab")}
 # What a device does not have; only imported inside the functions that need it.
 HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "aiohttp", "requests", "rich"}
 
 
 def sources(package: str) -> list[Path]:
-    # `python -m ondevice` is the command line's door, though it must stand in the package.
-    return sorted(p for p in (ROOT / FOLDERS[package]).glob("*.py") if p.name != "__main__.py")
+    # The doors of the command line (`python -m ondevice`) and of the Python API, though they must stand in the package.
+    doors = ("__main__.py", "__init__.py") if package == "ondevice" else ()
+    return sorted(p for p in (ROOT / FOLDERS[package]).glob("*.py") if p.name not in doors)
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -1,0 +1,1 @@
+"""Networks that are not there: a link emulator, the demo and its live page."""
