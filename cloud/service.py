@@ -238,8 +238,9 @@ class Service:
         self._selector.settle(choice, server_ms - result.infer_ms)
         self._metrics.inference(result, late)
         call.fields.update(parameters, on_time=not late)
-        timing = f"queue;dur={result.queue_ms:.3f}, decode;dur={result.decode_ms:.3f}, infer;dur={result.infer_ms:.3f}"
-        headers = (("server-timing", f"{timing}, total;dur={server_ms:.3f}"),)
+        parts = {"upload": call.request.upload_ms, "queue": result.queue_ms, "decode": result.decode_ms}
+        parts |= {"infer": result.infer_ms, "total": server_ms}
+        headers = (("server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())),)
         if length is None:
             return Response(200, (_JSON, *headers), body)
         binary = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(length)))

@@ -22,8 +22,13 @@ class Answer:
 
     top: the best classes, best first; `index` counts in the model set's common label list, or in the model's own output
     where it has no card. decode_ms: from the source to the input tensor. invoke_ms: the inference. total_ms: the whole
-    call, so a little more than both together. device: the emulated device whose inference time that is, or None for
-    this machine; decoding is never emulated.
+    call, so a little more than all parts together. device: the emulated device whose inference time that is, or None
+    for this machine; decoding is never emulated.
+
+    Where a client chose the place: where: `device` or `cloud`; of an answer from the cloud, queue_ms is its wait there,
+    network_ms all that the way took, and runtime and threads are its server's own affair, "" and 0. on_time: whether
+    the deadline held, or None where there was none. why: why this place, in a few words. sent_bytes: what was sent for
+    it, wherever the answer came from.
     """
 
     top: tuple[Prediction, ...]
@@ -34,6 +39,12 @@ class Answer:
     invoke_ms: float
     total_ms: float
     device: str | None = None
+    where: str = "device"
+    queue_ms: float = 0.0
+    network_ms: float = 0.0
+    on_time: bool | None = None
+    why: str = ""
+    sent_bytes: int = 0
 
     @property
     def emulated(self) -> bool:

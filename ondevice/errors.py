@@ -15,6 +15,7 @@
     │   ├── RefusedError          it cannot be answered in time; carries `.retry_after_s`
     │   ├── WorkerDiedError       the process that had it ended
     │   └── UpstreamError         another server did not answer as it should; carries `.failure`
+    ├── OffloadError          neither the cloud nor the device has an answer; carries `.failure`
     ├── ProtocolError         a message is no valid OIP
     ├── EmulationError        this host cannot emulate that device with that model, or cannot be calibrated now
     ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
@@ -109,8 +110,17 @@ class UpstreamError(ServeError):
     """Another server, to which work was forwarded, did not answer as it should.
 
     failure: `refused` (no connection), `cut` (it was lost), `late`, `denied` (it wants a token), `rejected` (it finds
-    what was sent wrong), or `wrong` (any other status, or no valid answer).
+    what was sent wrong), `busy` (it has no time for it), `untrusted` (its certificate), or `wrong` (any other status,
+    or no valid answer).
     """
+
+    def __init__(self, message: str, failure: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class OffloadError(OnDeviceError):
+    """Neither the cloud nor the device has an answer. failure: what became of the cloud, as UpstreamError has it."""
 
     def __init__(self, message: str, failure: str) -> None:
         super().__init__(message)

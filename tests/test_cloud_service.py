@@ -78,7 +78,7 @@ def test_a_plain_picture_is_classified_by_the_model_that_is_chosen(endpoint: End
     assert parameters["policy"] == "effective"
     for part in ("queue_ms", "decode_ms", "infer_ms"):
         assert parameters[part] >= 0
-    assert reply.headers["server-timing"].startswith("queue;dur=")
+    assert reply.headers["server-timing"].startswith("upload;dur=")
 
 
 def test_the_deadline_and_the_policy_decide(endpoint: Endpoint) -> None:

@@ -1,0 +1,1 @@
+"""For each request: here, there or both; estimate the network, hold the deadline, fall back."""

@@ -1,0 +1,319 @@
+"""The endpoint as a place to classify: connections kept and made anew, what it says learned, its faults contained."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ondevice.answer import Answer
+from ondevice.breaker import Breaker
+from ondevice.client import reply as replies
+from ondevice.client import wire
+from ondevice.client.attempt import Attempt, Task
+from ondevice.client.network import Network, Sample
+from ondevice.client.picture import Scaling, Sent, side_for
+from ondevice.client.published import Published
+from ondevice.client.wire import Address, Connection, Reply, Request
+from ondevice.errors import ImageError, OnDeviceError, UpstreamError
+
+_log = logging.getLogger("ondevice.client")
+
+NAME = "cnnselect"
+# At once: requests, questions, and those that hang in resolving a name, which nothing can end.
+_THREADS = 8
+# A connection that was idle for so long may have been forgotten on its way; routers do so silently.
+_IDLE_S = 60.0
+# Models' times are asked for again so often; replies tell of those in use.
+_ASK_AGAIN_S = 60.0
+# A question besides the requests may take so long; a probe is one that must be cheap.
+_QUESTION_S, _PROBE_S = 5.0, 1.0
+# Failures that another try at once does not mend.
+_CERTAIN = ("refused", "denied", "untrusted")
+# Failures that say nothing of whether the endpoint is well.
+_NO_FAULT = ("busy", "rejected")
+# A scaled picture must be so much sooner there.
+_WORTH_MS = 2.0
+
+
+class Way(NamedTuple):
+    """How a request is sent. device_top1: what the endpoint's answer must be better than. keep_s: how long after the
+    deadline its reply is still of interest.
+    """
+
+    device_top1: float = 0.0
+    guard_ms: float = 0.0
+    keep_s: float = 0.0
+
+
+class CloudAttempt(Attempt):
+    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent."""
+
+    sent_bytes = 0
+    top1_said: float | None = None
+    connection: Connection | None = None
+
+    def cancel(self) -> None:
+        """Give it up, and close its connection."""
+        super().cancel()
+        if self.connection:
+            self.connection.cancel()
+
+
+class Cloud:
+    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `wire.context`.
+
+    Raises UsageError for what is no URL. It need not be there: until it is, and whenever it is not, attempts fail.
+    """
+
+    def __init__(self, url: str, token: str | None = None, verify: bool | str = True) -> None:
+        self._address, self._token = Address.parse(url), token
+        self._tls = wire.context(verify) if self._address.scheme == "https" else None
+        self.network, self.breaker = Network(), Breaker()
+        self.published: Published | None = None
+        self.problem: UpstreamError | None = None
+        self._scaling = Scaling()
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ondevice-cloud")
+        self._local = ""
+        self._asked_at = -_ASK_AGAIN_S
+        self._closed = False
+
+    @property
+    def best_top1(self) -> float:
+        """The accuracy of its best model; as long as nothing is known, 1."""
+        return self.published.best_top1 if self.published else 1.0
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    def tend(self) -> None:
+        """Do what is due besides requests, without waiting for it: a probe, or asking for the models again."""
+        now = perf_counter()
+        if self.breaker.probe(now):
+            self._spawn(self._probe)
+        elif self.breaker.closed and now - self._asked_at > _ASK_AGAIN_S:
+            self._asked_at = now
+            self._spawn(self._ask_models)
+
+    def ready(self, timeout_s: float) -> bool:
+        """Ask for its models and wait for the answer; what is wrong is in `problem` otherwise."""
+        self._asked_at = perf_counter()
+        self._ask_models(timeout_s)
+        return self.problem is None
+
+    def sending(self, size_bytes: int) -> tuple[float, bool]:
+        """What getting a file of this size there is expected to take, ms, and whether it is scaled first."""
+        as_is_ms = self.network.sending_ms(size_bytes)
+        side = side_for(self.published.side) if self.published and self.published.side else 0
+        if not side:
+            return as_is_ms, False
+        scaling_ms, scaled_bytes = self._scaling.expect(side)
+        scaled_ms = scaling_ms + self.network.sending_ms(scaled_bytes)
+        return (scaled_ms, True) if scaled_ms + _WORTH_MS < as_is_ms else (as_is_ms, False)
+
+    def around_ms(self, size_bytes: int) -> Any:
+        """[21] equally likely times, ms, of all but the inference, for a picture whose file has this size."""
+        if not self.sending(size_bytes)[1]:
+            return self.network.points_ms(size_bytes)
+        assert self.published
+        scaling_ms, scaled_bytes = self._scaling.expect(side_for(self.published.side))
+        return self.network.points_ms(scaled_bytes) + scaling_ms
+
+    def begin(self, task: Task, *, way: Way) -> CloudAttempt:
+        """Send the task's picture."""
+        attempt = CloudAttempt(task, "cloud", self.best_top1)
+        if not self._spawn(self._run, attempt, way):
+            attempt.end(UpstreamError("the client is closed", "refused"))
+        return attempt
+
+    # On the pool's threads
+
+    def _run(self, attempt: CloudAttempt, way: Way) -> None:
+        if attempt.cancelled.is_set():
+            return
+        try:
+            attempt.end(self._answer(attempt, way))
+        except OnDeviceError as error:
+            if not attempt.cancelled.is_set():
+                attempt.end(error)
+        except Exception as error:  # whatever it is, the one who waits must hear of it
+            _log.exception("a request to the endpoint failed")
+            attempt.end(UpstreamError(f"{type(error).__name__}: {error}", "wrong"))
+
+    def _answer(self, attempt: CloudAttempt, way: Way) -> Answer:
+        until = attempt.task.until + way.keep_s
+        try:
+            sent = self._sent(attempt.task)
+            started, reply, connected_ms = self._exchange(attempt, lambda: self._request(attempt, sent, way), until)
+            took_ms = (perf_counter() - started) * 1e3
+            said = replies.read(reply)
+        except UpstreamError as error:
+            self._failed(attempt, error)
+            raise
+        self._learn(len(sent.body), took_ms, said)
+        attempt.top1_said = said.top1
+        return Answer(
+            said.top, said.model, "", 0, said.decode_ms, said.infer_ms, attempt.task.elapsed_ms,
+            where="cloud", queue_ms=said.queue_ms, network_ms=connected_ms + max(took_ms - said.server_ms, 0.0),
+        )  # fmt: skip
+
+    def _sent(self, task: Task) -> Sent:
+        """What is sent of the picture. Raises ImageError."""
+        picture = task.picture
+        if picture.file is None:
+            return self._scaling.apply(picture, side_for(self.published.side if self.published else 0) or _ANY_SIDE)
+        if self.sending(len(picture.file))[1] and self.published:
+            try:
+                return self._scaling.apply(picture, side_for(self.published.side))
+            except ImageError:  # the endpoint may read what is not readable here, or says what is wrong with it
+                pass
+        return Sent(picture.file, picture.kind, scaled=False)
+
+    def _request(self, attempt: CloudAttempt, sent: Sent, way: Way) -> Request:
+        task = attempt.task
+        left_ms = max(task.sla_ms - task.elapsed_ms - way.guard_ms, 0.001)
+        query = f"sla_ms={left_ms:.3f}&return_ms={self.network.fixed_ms():.3f}&top={task.top}"
+        if way.device_top1:
+            query += f"&device_top1={way.device_top1:.4f}"
+        attempt.sent_bytes = len(sent.body)
+        return Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body)
+
+    def _exchange(
+        self, attempt: CloudAttempt, request: Callable[[], Request], until: float
+    ) -> tuple[float, Reply, float]:
+        """When the request was sent, its reply, and what connecting took, ms.
+
+        A connection that was kept may have been closed by the server just then: then again, on a new one.
+        """
+        connection, connected_ms = self._take(), 0.0
+        for kept in (True, False):
+            if connection is None:
+                begun = perf_counter()
+                connection, kept = self._connect(until), False
+                connected_ms = (perf_counter() - begun) * 1e3
+            attempt.connection = connection
+            if attempt.cancelled.is_set():
+                connection.close()
+                raise UpstreamError("given up", "late")
+            started = perf_counter()
+            try:
+                reply = connection.ask(request(), until)
+            except UpstreamError as error:
+                if not kept or connection.heard or error.failure != "cut" or attempt.cancelled.is_set():
+                    raise
+                connection = None
+            else:
+                attempt.connection = None
+                self._keep(connection)
+                return started, reply, connected_ms
+        raise AssertionError("a new connection is not tried twice")
+
+    def _failed(self, attempt: CloudAttempt, error: UpstreamError) -> None:
+        if attempt.cancelled.is_set() or error.failure == "late":
+            self.network.add_late(attempt.sent_bytes, (perf_counter() - attempt.begun) * 1e3)
+            if self.breaker.closed:
+                self._spawn(self._spare)
+        elif error.failure not in _NO_FAULT:
+            self._fault(error)
+
+    def _fault(self, error: UpstreamError) -> None:
+        if str(error) != str(self.problem):
+            _log.warning("the cloud fails: %s", error)
+        self.problem = error
+        if self.breaker.failed(perf_counter(), at_once=error.failure in _CERTAIN):
+            while self._idle:
+                self._idle.pop()[0].close()
+
+    def _well(self) -> None:
+        if self.problem:
+            _log.warning("the cloud answers again")
+        self.problem = None
+        if self.breaker.succeeded():
+            self._asked_at = -_ASK_AGAIN_S  # it may be another one
+
+    def _learn(self, size_bytes: int, took_ms: float, said: replies.Said) -> None:
+        network_ms = max(took_ms - said.server_ms, 0.0)
+        split = self.network.split(size_bytes, network_ms, said.upload_ms)
+        self.network.add(Sample(*split, max(said.server_ms - said.infer_ms, 0.0)))
+        if self.published:
+            self.published.ran(said.model, said.infer_ms)
+        self._well()
+
+    def _probe(self) -> None:
+        try:
+            self._question(Request("GET", "/v2/health/ready"), _PROBE_S)
+        except UpstreamError as error:
+            self._fault(error)
+        else:
+            self._well()
+
+    def _spare(self) -> None:
+        """Have a connection for the next request, in place of one that was given up."""
+        try:
+            self._keep(self._connect(perf_counter() + _PROBE_S))
+        except UpstreamError as error:
+            if error.failure != "late":
+                self._fault(error)
+
+    def _ask_models(self, timeout_s: float = _QUESTION_S) -> None:
+        try:
+            reply = self._question(Request("GET", f"/v2/models/{quote(NAME)}"), timeout_s)
+            metadata = wire.as_json(reply)
+            if not isinstance(metadata, Mapping):
+                raise UpstreamError("what it says of its models is no object", "wrong")
+            self.published = Published(metadata)
+        except UpstreamError as error:
+            self._fault(error)
+        else:
+            self._well()
+
+    def _question(self, request: Request, timeout_s: float) -> Reply:
+        until = perf_counter() + timeout_s
+        connection = self._take() or self._connect(until)
+        reply = connection.ask(request, until)
+        self._keep(connection)
+        return reply
+
+    # Connections
+
+    def _take(self) -> Connection | None:
+        while self._idle:
+            connection, since = self._idle.pop()
+            if perf_counter() - since < _IDLE_S and connection.usable:
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, connection: Connection) -> None:
+        if self._closed or not connection.usable:
+            connection.close()
+        else:
+            self._idle.append((connection, perf_counter()))
+
+    def _connect(self, until: float) -> Connection:
+        connection = Connection(self._address, self._token, self._tls, until)
+        if self._local and connection.local != self._local:
+            self.network.forget()  # this device has another address: Wi-Fi instead of mobile, or the other way
+        self._local = connection.local
+        self.network.connected(connection.connect_ms)
+        return connection
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> bool:
+        try:
+            self._pool.submit(work, *arguments)
+        except RuntimeError:  # closed
+            return False
+        return True
+
+
+# Of pixels, when nothing is known of the endpoint's models: those of ImageNet mostly want 224.
+_ANY_SIDE = side_for(224)

@@ -1,0 +1,185 @@
+"""One request under way: here, there or both, until there is an answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from queue import Empty
+from typing import NamedTuple
+
+from ondevice.answer import Answer
+from ondevice.client.attempt import Attempt, Task
+from ondevice.client.cloud import CloudAttempt
+from ondevice.client.plan import Plan
+from ondevice.errors import ImageError, OffloadError, OnDeviceError, UpstreamError
+
+
+class Event(NamedTuple):
+    """Something that happened to a request. at_ms: after its call.
+
+    what: `sent`, `device` (it begins), `cloud answer`, `device answer`, `failed` (the cloud), `answered`.
+    """
+
+    request: int
+    at_ms: float
+    what: str
+    detail: str
+
+
+class Start(NamedTuple):
+    """How a request is begun at the two places; None where it never is."""
+
+    cloud: Callable[[Task], CloudAttempt] | None
+    device: Callable[[Task], Attempt] | None
+
+
+class Terms(NamedTuple):
+    """guard_ms: so long before the deadline an answer is handed over. patience_ms: how long after the deadline the
+    cloud is waited for where there is nothing else. confident: the device's score that ends a request at once.
+    """
+
+    guard_ms: float
+    patience_ms: float
+    confident: float
+    tell: Callable[[float, str, str], None]
+
+
+class Flight:
+    """Carries a plan out. cloud, device: the attempts begun."""
+
+    def __init__(self, task: Task, plan: Plan, start: Start, terms: Terms) -> None:
+        self._task, self._plan, self._start, self._terms = task, plan, start, terms
+        self.cloud: CloudAttempt | None = None
+        self.device: Attempt | None = None
+        self.failure: UpstreamError | None = None
+        self._device_at_ms = 0.0 if plan.send and terms.confident <= 1 else plan.device_at_ms
+        self._kept: Attempt | None = None
+        self._pending: set[Attempt] = set()
+        self._error: OnDeviceError | None = None
+
+    def run(self) -> Answer:
+        """The answer. Raises ImageError, OffloadError, and what the device's model raises."""
+        if self._plan.send and self._start.cloud:
+            self.cloud = self._start.cloud(self._task)
+            self._pending.add(self.cloud)
+            self._tell("sent")
+        while not self._done():
+            try:
+                self._took(self._task.done.get(timeout=self._wait_s()))
+            except Empty:
+                self._turn()
+        return self._finish()
+
+    # What ends it
+
+    def _done(self) -> bool:
+        if self._kept is None:
+            return not self._pending and not self._may_begin()
+        if self._hurry or self._confident:
+            return True
+        return not any(attempt.top1 > self._worth(self._kept) for attempt in self._pending)
+
+    @property
+    def _hurry(self) -> bool:
+        """Whether it is time to hand over what there is."""
+        return self._task.elapsed_ms >= self._task.sla_ms - self._terms.guard_ms
+
+    @property
+    def _confident(self) -> bool:
+        kept = self._kept
+        answered = kept is not None and kept.where == "device" and isinstance(kept.result, Answer)
+        return answered and kept.result.score >= self._terms.confident  # type: ignore[union-attr]
+
+    @staticmethod
+    def _worth(attempt: Attempt) -> float:
+        said = attempt.top1_said if isinstance(attempt, CloudAttempt) else None
+        return attempt.top1 if said is None else said
+
+    # What happens
+
+    def _wait_s(self) -> float:
+        """Until the next thing to do."""
+        at_ms = self._task.sla_ms - self._terms.guard_ms
+        if self._kept is None:
+            at_ms = self._device_at_ms if self._may_begin() else self._task.sla_ms + self._terms.patience_ms
+            if math.isinf(at_ms) or self.device in self._pending:
+                at_ms = self._task.sla_ms + self._terms.patience_ms
+        return max(at_ms - self._task.elapsed_ms, 0.0) / 1e3
+
+    def _turn(self) -> None:
+        """The time has come for something."""
+        elapsed_ms = self._task.elapsed_ms
+        if self._may_begin() and elapsed_ms >= self._device_at_ms:
+            self._begin_device()
+        elif elapsed_ms >= self._task.sla_ms + self._terms.patience_ms and self.cloud in self._pending:
+            self._pending.discard(self.cloud)
+            self._failed(UpstreamError("no answer in time", "late"))
+
+    def _took(self, attempt: Attempt) -> None:
+        self._pending.discard(attempt)
+        if isinstance(attempt.result, Answer):
+            self._tell(f"{attempt.where} answer", attempt.result.label)
+            if self._kept is None or self._worth(attempt) > self._worth(self._kept):
+                self._kept = attempt
+        elif attempt is self.cloud and isinstance(attempt.result, UpstreamError):
+            self._failed(attempt.result)
+        else:
+            self._error = attempt.result
+
+    def _failed(self, error: UpstreamError) -> None:
+        self.failure = error
+        self._tell("failed", str(error))
+        if self._may_begin():
+            self._begin_device()
+
+    def _may_begin(self) -> bool:
+        return self.device is None and self._start.device is not None
+
+    def _begin_device(self) -> None:
+        assert self._start.device
+        self.device = self._start.device(self._task)
+        self._pending.add(self.device)
+        self._tell("device")
+
+    def _tell(self, what: str, detail: str = "") -> None:
+        self._terms.tell(self._task.elapsed_ms, what, detail)
+
+    # The end
+
+    def _finish(self) -> Answer:
+        for attempt in self._pending:
+            if not (attempt is self.cloud and self._plan.explore):
+                attempt.cancel()
+        if self._kept is None:
+            raise self._problem()
+        assert isinstance(self._kept.result, Answer)
+        total_ms = self._task.elapsed_ms
+        answer = dataclasses.replace(
+            self._kept.result,
+            total_ms=total_ms,
+            on_time=total_ms <= self._task.sla_ms,
+            why=self._why(),
+            sent_bytes=self.cloud.sent_bytes if self.cloud else 0,
+        )
+        self._tell("answered", answer.why)
+        return answer
+
+    def _why(self) -> str:
+        """The plan's reason, and what became of it."""
+        assert self._kept
+        if self._kept.where == "cloud" or not self._plan.send or self._plan.explore:
+            return self._plan.why
+        if self.failure:
+            return f"the cloud failed: {self.failure}"
+        if self._confident and self.cloud in self._pending:
+            return "the device was confident"
+        return "the cloud was late" if self.cloud in self._pending else "the device's answer is worth more"
+
+    def _problem(self) -> OnDeviceError:
+        if self._error and (self._start.device or isinstance(self._error, ImageError)):
+            return self._error
+        if self.failure is None:
+            return OffloadError("there is neither an endpoint nor a model on the device to ask", "refused")
+        beside = "; no model on the device" if self._start.device is None else ""
+        return OffloadError(f"no answer from the cloud: {self.failure}{beside}", self.failure.failure)

@@ -1,0 +1,113 @@
+"""What the network between here and the endpoint takes, learned from each request. No clock is read here."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice.profile import LEVELS
+from ondevice.recent import quantiles
+
+_Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+# Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE.
+_HALF_LIFE, _SIZE = 6, 32
+_WEIGHTS = 0.5 ** (np.arange(_SIZE - 1, -1, -1) / _HALF_LIFE)
+# Of a request that was given up, only a bound is known. What it would have taken is taken for so much more.
+_CENSORED = 1.5
+# Before the first request: a mobile link.
+_FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
+# A middle among the levels of distributions.
+_MIDDLE = len(LEVELS) // 2
+
+
+class Sample(NamedTuple):
+    """A request's way. fixed_ms: round trip and reply, whatever its size. ms_per_byte: of sending it.
+
+    other_ms: what the server took beside the inference: its queue, decoding, its own work.
+    """
+
+    fixed_ms: float
+    ms_per_byte: float
+    other_ms: float
+
+
+class Network:
+    """The last requests' times, recent ones weighing more. May be used by several threads.
+
+    A request of b bytes takes fixed + b * ms_per_byte on the way, and `other` at the server. The three are kept
+    together for each request, for they are correlated: a link that is bad is bad in all of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # Every sample is written twice, _SIZE apart: so the last ones always lie in one piece.
+        self._ring, self._written = np.zeros((2 * _SIZE, 3)), 0
+        self._round_trip_ms: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether any request has told something."""
+        return self._written > 0
+
+    def add(self, sample: Sample) -> None:
+        """Learn from a request that was answered."""
+        with self._lock:
+            at = self._written % _SIZE
+            self._ring[at] = self._ring[at + _SIZE] = sample
+            self._written += 1
+
+    def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
+        """Learn from a request of which nothing had come back when it was given up."""
+        fixed, per_byte, other = self._middle()
+        longer = _CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
+        if longer > _CENSORED:  # else it was given up before anything was to be expected
+            self.add(Sample(fixed * longer, per_byte * longer, other))
+
+    def connected(self, round_trip_ms: float) -> None:
+        """Learn from a new connection, which takes one round trip."""
+        with self._lock:
+            self._round_trip_ms = round_trip_ms
+
+    def forget(self) -> None:
+        """Start anew: this is another network."""
+        with self._lock:
+            self._written, self._round_trip_ms = 0, None
+
+    def points_ms(self, size_bytes: int) -> _Vector:
+        """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""
+        rows = self._rows()
+        return quantiles(rows[:, 0] + rows[:, 1] * size_bytes + rows[:, 2], _WEIGHTS[-len(rows) :])
+
+    def fixed_ms(self) -> float:
+        """The median of what a request takes on the way whatever its size."""
+        return self._middle()[0]
+
+    def sending_ms(self, size_bytes: int) -> float:
+        """The median of what sending so many bytes takes."""
+        return self._middle()[1] * size_bytes
+
+    def split(self, size_bytes: int, network_ms: float, upload_ms: float | None) -> tuple[float, float]:
+        """(fixed_ms, ms_per_byte) of a request that took network_ms on the way.
+
+        upload_ms: between its first and its last byte at the server; None where the server does not say: then all
+        beyond the round trip of a new connection is taken for sending.
+        """
+        if upload_ms is None:
+            upload_ms = network_ms - (self._round_trip_ms or 0.0)
+        upload_ms = min(max(upload_ms, 0.0), network_ms)
+        return network_ms - upload_ms, upload_ms / max(size_bytes, 1)
+
+    def _rows(self) -> _Vector:
+        with self._lock:
+            if not self._written:
+                return np.array([[self._round_trip_ms or _FIRST_MS, _FIRST_MS_PER_BYTE, 0.0]])
+            end = (self._written - 1) % _SIZE + _SIZE + 1
+            return self._ring[end - min(self._written, _SIZE) : end].copy()
+
+    def _middle(self) -> tuple[float, float, float]:
+        rows = self._rows()
+        fixed, per_byte, other = (float(quantiles(column, _WEIGHTS[-len(rows) :])[_MIDDLE]) for column in rows.T)
+        return fixed, per_byte, other

@@ -1,0 +1,235 @@
+"""`OffloadClient`: classifies each picture here, there or both, so that the answer is there before the deadline."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ondevice.answer import Answer
+from ondevice.client import plan as plans
+from ondevice.client.attempt import Attempt, Task
+from ondevice.client.cloud import Cloud, CloudAttempt, Way
+from ondevice.client.device import Device
+from ondevice.client.flight import Event, Flight, Start, Terms
+from ondevice.client.picture import Picture
+from ondevice.client.plan import Here, Mode, Plan, There
+from ondevice.client.totals import Totals
+from ondevice.errors import UsageError
+from ondevice.image import ImageSource
+from ondevice.runner import Runner
+
+Local = Runner | str | Path
+# Handing an answer over takes up to so long on a busy machine.
+_GUARD_MS, _GUARD_SHARE = 3.0, 0.05
+# `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long.
+_EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
+# A reply that is late but wanted for what it tells is waited for so long.
+_TELLING_S = 3.0
+# In an unknown file; a photo.
+_SIZE_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What seldom needs setting. top: how many classes. confident: the score from which an answer of the device ends a
+    request at once; above 1: never. token: the endpoint's bearer token. verify: whether its certificate is checked, or
+    a file with the authorities for it. patience_ms: how long after the deadline the cloud is waited for where there is
+    nothing else; None: as long again. observe: called with each `Event`, on the caller's thread; must be quick.
+    """
+
+    top: int = 5
+    confident: float = math.inf
+    token: str | None = None
+    verify: bool | str = True
+    patience_ms: float | None = None
+    observe: Callable[[Event], None] | None = None
+
+
+class OffloadClient:
+    """Classifies pictures within a deadline, on this device, at an endpoint, or both.
+
+    >>> client = OffloadClient("http://localhost:8000", "mobilenet_v1_0.25_128_quant", sla_ms=200)
+    >>> client.classify("photo.jpg").label
+
+    endpoint: the URL of an `ondevice serve`; None: there is none. local: the device's model or models, names, files or
+    Runners, of the endpoint's labels; empty: there is none. sla_ms: the deadline, from the call of `classify`. mode:
+    see `Mode`. Raises UsageError, and what Runner raises. The endpoint need not be there. To be closed, or used in a
+    `with`. `classify` may be called from several threads.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        local: Local | Sequence[Local] = (),
+        sla_ms: float = 200.0,
+        mode: Mode | str = Mode.AUTO,
+        options: Options = Options(),
+    ) -> None:
+        self.sla_ms, self.mode, self.options = _deadline(sla_ms), _mode(mode), options
+        self.totals = Totals()
+        self.cloud = Cloud(endpoint, options.token, options.verify) if endpoint is not None else None
+        runners = [_runner(one) for one in _listed(local)]
+        self.device = Device(runners) if runners and self.mode is not Mode.CLOUD else None
+        self._check()
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._explore_at, self._explore_s = perf_counter(), _EXPLORE_S
+        if self.cloud and self.mode is not Mode.DEVICE:
+            self.cloud.tend()
+
+    def classify(self, image: ImageSource, sla_ms: float | None = None) -> Answer:
+        """The best classes of one picture, as good as can be had by the deadline.
+
+        The answer may still be late, if it must; `on_time` says so. Raises ImageError for a picture that cannot be
+        read, OffloadError where neither place has an answer, UsageError.
+        """
+        task = Task(Picture(image), self.sla_ms if sla_ms is None else _deadline(sla_ms), self.options.top)
+        model = self.device.best(task.sla_ms - self._guard_ms(task)) if self.device else 0
+        plan = self._plan(task, model)
+        flight = Flight(task, plan, self._start(plan, model), self._terms(task))
+        try:
+            answer = flight.run()
+        except Exception:
+            self._count(None, flight)
+            raise
+        self._count(answer, flight)
+        return answer
+
+    def network_changed(self) -> None:
+        """Tell that the network is another one: what was learned of the last one is forgotten."""
+        if self.cloud:
+            self.cloud.network.forget()
+
+    def close(self) -> None:
+        """End what is under way."""
+        if self.cloud:
+            self.cloud.close()
+        if self.device:
+            self.device.close()
+
+    def __enter__(self) -> OffloadClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        if self.mode is not Mode.DEVICE and self.cloud is None:
+            raise UsageError(f"mode {self.mode} needs an endpoint, such as http://localhost:8000")
+        if self.mode is Mode.DEVICE and self.device is None:
+            raise UsageError("mode device needs a local model")
+        if self.options.top < 1:
+            raise UsageError(f"top must be 1 or more, not {self.options.top}")
+        if self.options.confident <= 0:
+            raise UsageError(f"confident must be over 0, not {self.options.confident:g}")
+
+    # Deciding
+
+    def _plan(self, task: Task, model: int) -> Plan:
+        here = self._here(task, model) if self.device else None
+        if self.cloud is None or self.mode is Mode.DEVICE:
+            return plans.fixed(Mode.DEVICE, here)
+        self.cloud.tend()
+        if here and not self.cloud.breaker.closed:
+            return Plan(False, 0.0, f"the cloud fails: {self.cloud.problem}")
+        if here is None or self.mode is not Mode.AUTO:
+            return plans.fixed(self.mode, here)
+        return self._exploring(plans.auto(here, self._there(self.cloud, task), perf_counter() >= self._explore_at))
+
+    def _exploring(self, plan: Plan) -> Plan:
+        """Set when the cloud is tried next."""
+        if plan.explore:
+            self._explore_at = perf_counter() + self._explore_s
+            self._explore_s = min(2 * self._explore_s, _EXPLORE_MOST_S)
+        elif plan.send:
+            self._explore_s = _EXPLORE_S
+        return plan
+
+    def _here(self, task: Task, model: int) -> Here:
+        assert self.device
+        within_ms = task.sla_ms - self._guard_ms(task)
+        wait_ms = self.device.wait_ms()
+        latest_ms = max(within_ms - self.device.worst_ms(model) - wait_ms, 0.0)
+        return Here(self.device.top1(model), self.device.chance(model, within_ms - wait_ms), latest_ms)
+
+    def _there(self, cloud: Cloud, task: Task) -> There | None:
+        if cloud.published is None or not cloud.network.known:
+            return None
+        around_ms = cloud.around_ms(_size_bytes(task.picture))
+        within_ms = task.sla_ms - self._guard_ms(task)
+        return There(cloud.published, within_ms, around_ms, cloud.network.fixed_ms())
+
+    # Doing
+
+    def _start(self, plan: Plan, model: int) -> Start:
+        device, cloud = self.device, self.cloud
+        keep_s = _TELLING_S if plan.explore else self._patience_ms(self.sla_ms) / 1e3 if device is None else 0.0
+
+        def there(task: Task) -> CloudAttempt:
+            assert cloud
+            top1 = device.top1(model) if device and math.isfinite(plan.device_at_ms) else 0.0
+            return cloud.begin(task, way=Way(top1, self._guard_ms(task), keep_s))
+
+        def here(task: Task) -> Attempt:
+            assert device
+            return device.begin(task, model=model)
+
+        return Start(there if cloud else None, here if device else None)
+
+    def _terms(self, task: Task) -> Terms:
+        number, observe = next(self._numbers), self.options.observe
+
+        def tell(at_ms: float, what: str, detail: str) -> None:
+            if observe:
+                observe(Event(number, at_ms, what, detail))
+
+        return Terms(self._guard_ms(task), self._patience_ms(task.sla_ms), self.options.confident, tell)
+
+    def _count(self, answer: Answer | None, flight: Flight) -> None:
+        with self._lock:
+            self.totals.count(
+                answer, flight.cloud.sent_bytes if flight.cloud else 0, bool(flight.cloud and flight.device)
+            )
+            if flight.failure:
+                self.totals.failures[flight.failure.failure] += 1
+            elif flight.cloud and answer and answer.where == "device" and flight.cloud.result is None:
+                self.totals.failures["late"] += 1
+
+    def _patience_ms(self, sla_ms: float) -> float:
+        return sla_ms if self.options.patience_ms is None else self.options.patience_ms
+
+    @staticmethod
+    def _guard_ms(task: Task) -> float:
+        return min(_GUARD_MS, _GUARD_SHARE * task.sla_ms)
+
+
+def _listed(local: Local | Sequence[Local]) -> Sequence[Local]:
+    return [local] if isinstance(local, Runner | str | Path) else local
+
+
+def _runner(local: Local) -> Runner:
+    return local if isinstance(local, Runner) else Runner(local)
+
+
+def _mode(mode: Mode | str) -> Mode:
+    try:
+        return Mode(mode)
+    except ValueError as error:
+        raise UsageError(f"no mode '{mode}': there are {', '.join(Mode)}") from error
+
+
+def _deadline(sla_ms: Any) -> float:
+    if not isinstance(sla_ms, int | float) or not 0 < sla_ms < math.inf:
+        raise UsageError(f"the deadline must be over 0 ms, not {sla_ms}")
+    return float(sla_ms)
+
+
+def _size_bytes(picture: Picture) -> int:
+    """The size of its file, read now if it is one."""
+    return len(picture.file) if picture.file else _SIZE_BYTES

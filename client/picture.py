@@ -1,0 +1,114 @@
+"""What is sent of a picture: its file, or only as much as the endpoint's models look at, whichever is there sooner."""
+
+from __future__ import annotations
+
+import io
+import math
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+
+from PIL import Image
+
+from ondevice.errors import ImageError
+from ondevice.image import MAX_BYTES, ImageSource, describe, pixels
+from ondevice.models.card import Input
+from ondevice.recent import Recent
+
+# Of files that endpoints read as they are: how they begin, and their type.
+_KINDS = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG\r\n": "image/png",
+    b"RIFF": "image/webp",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+_JPEG, _QUALITY = "image/jpeg", 90
+# Models look at no less than this share of the shorter side: the usual centre crop.
+_CROP = 0.875
+# Before any picture was scaled: bytes a pixel of JPEG at that quality, and the time for one.
+_BYTES_A_PIXEL, _SCALING_MS = 0.35, 8.0
+
+
+class Picture:
+    """One picture to be sent. Raises ImageError for what cannot be read."""
+
+    def __init__(self, source: ImageSource) -> None:
+        self.source = source
+
+    @cached_property
+    def file(self) -> bytes | None:
+        """Its file, if it is of a kind that endpoints read; None for pixels and other files."""
+        if isinstance(self.source, bytes):
+            data = self.source
+        elif isinstance(self.source, str | Path):
+            data = _read(Path(self.source))
+        else:
+            return None
+        return data if self._kind_of(data) else None
+
+    @property
+    def readable(self) -> ImageSource:
+        """Its file if that was read already, else the source."""
+        return self.__dict__.get("file") or self.source
+
+    @property
+    def kind(self) -> str:
+        """The file's media type."""
+        return self._kind_of(self.file or b"")
+
+    def scaled(self, side: int) -> bytes:
+        """A JPEG of the centre, upright, side x side pixels."""
+        array = pixels(self.source if self.file is None else self.file, Input(side, side, crop=1.0))
+        made = io.BytesIO()
+        Image.fromarray(array).save(made, "JPEG", quality=_QUALITY)
+        return made.getvalue()
+
+    @staticmethod
+    def _kind_of(data: bytes) -> str:
+        return next((kind for start, kind in _KINDS.items() if data.startswith(start)), "")
+
+
+class Sent:
+    """What is sent of a picture, and what making it took. kind: its media type."""
+
+    __slots__ = ("body", "kind", "scaled")
+
+    def __init__(self, body: bytes, kind: str, scaled: bool) -> None:
+        self.body, self.kind, self.scaled = body, kind, scaled
+
+
+class Scaling:
+    """What scaling takes, and how large what comes of it is, as seen lately."""
+
+    def __init__(self) -> None:
+        self._took, self._bytes_a_pixel = Recent([_SCALING_MS]), Recent([_BYTES_A_PIXEL])
+
+    def expect(self, side: int) -> tuple[float, int]:
+        """The time, ms, and the size, bytes, to expect of a picture of side x side pixels."""
+        return self._took.mean_ms, round(self._bytes_a_pixel.mean_ms * side * side)
+
+    def apply(self, picture: Picture, side: int) -> Sent:
+        """Scale a picture, and learn from it. Raises ImageError."""
+        start = perf_counter()
+        body = picture.scaled(side)
+        self._took.add((perf_counter() - start) * 1e3)
+        self._bytes_a_pixel.add(len(body) / (side * side))
+        return Sent(body, _JPEG, scaled=True)
+
+
+def side_for(model_side: int) -> int:
+    """The side of what is sent, so that a model of this input side loses nothing to the usual centre crop."""
+    return math.ceil(model_side / _CROP)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{path}: over {MAX_BYTES >> 20} MiB; make it smaller first", path)
+        return path.read_bytes()
+    except OSError as error:
+        said = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or "cannot be read").lower()
+        raise ImageError(f"{describe(path)}: {said}", path) from error

@@ -1,0 +1,91 @@
+"""Where a request goes: the decision as pure functions of what is known."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice.client.published import Published
+
+_Vector = np.ndarray[Any, np.dtype[np.float64]]
+# So much more accuracy must be expected of the cloud for `auto` to send.
+WORTH_TOP1 = 0.002
+
+
+class Mode(enum.StrEnum):
+    """Where requests may go. device: here, always. cloud: there, always. hedge: there, with the device in reserve.
+
+    auto: here alone, or hedged, whichever is expected to have more answers that are right and on time.
+    """
+
+    DEVICE = "device"
+    CLOUD = "cloud"
+    HEDGE = "hedge"
+    AUTO = "auto"
+
+
+class Plan(NamedTuple):
+    """What is done with a request. device_at_ms: when the device begins, after the call; inf: only if the cloud fails.
+
+    explore: whether the reply is waited for, beside and after the answer, for what it tells of the network.
+    """
+
+    send: bool
+    device_at_ms: float
+    why: str
+    explore: bool = False
+
+
+@dataclass(frozen=True)
+class Here:
+    """The device's model for a request. chance: to be on time. top1: its accuracy. latest_ms: when it must begin."""
+
+    top1: float
+    chance: float
+    latest_ms: float
+
+    @property
+    def worth(self) -> float:
+        """The expected effective accuracy of the device alone."""
+        return self.top1 * self.chance
+
+
+@dataclass(frozen=True)
+class There:
+    """The endpoint for a request. within_ms: the time that there is. around_ms, return_ms: as in `Published`."""
+
+    published: Published
+    within_ms: float
+    around_ms: _Vector
+    return_ms: float
+
+    def worth(self, here: Here) -> float:
+        """The expected effective accuracy of asking, with the device in reserve."""
+        return self.published.effective_top1(self.within_ms, self.around_ms, self.return_ms, here.worth)
+
+
+def auto(here: Here, there: There | None, exploring: bool) -> Plan:
+    """The device alone, or the cloud with the device in reserve. there: None while nothing is known.
+
+    exploring: whether it is time to try the cloud though nothing is expected of it.
+    """
+    if there is None:
+        return Plan(True, here.latest_ms, "the cloud is not known yet")
+    worth = there.worth(here)
+    if worth >= here.worth + WORTH_TOP1:
+        return Plan(True, here.latest_ms, f"cloud expected: {worth:.3f} against {here.worth:.3f}")
+    why = f"device expected: {here.worth:.3f}, cloud {worth:.3f}"
+    return Plan(True, 0.0, f"{why}, tried all the same", explore=True) if exploring else Plan(False, 0.0, why)
+
+
+def fixed(mode: Mode, here: Here | None) -> Plan:
+    """For the modes that decide nothing. here: None without a model on the device."""
+    if mode is Mode.DEVICE:
+        return Plan(False, 0.0, "device only")
+    if mode is Mode.CLOUD or here is None:
+        return Plan(True, math.inf, "cloud only")
+    return Plan(True, here.latest_ms, "hedged")

@@ -1,0 +1,75 @@
+"""What the endpoint says of its models, kept up to date by its replies: what it would choose, and how good that is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ondevice.errors import UpstreamError, UsageError
+from ondevice.profile import loads
+from ondevice.recent import Recent
+from ondevice.selection import policies
+from ondevice.selection.problem import Models, Requests
+
+_Vector = np.ndarray[Any, np.dtype[np.float64]]
+# A policy that only newer endpoints know is taken for this one.
+_LIKELY = "effective"
+
+
+class Published:
+    """The models that an endpoint chooses among.
+
+    names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known.
+    """
+
+    def __init__(self, metadata: Mapping[str, Any]) -> None:
+        """From the metadata of `cnnselect`. Raises UpstreamError where they are none."""
+        try:
+            parameters = metadata["parameters"]
+            profiles = loads(json.dumps(parameters["profiles"]))
+            self._models = Models.of(parameters["top1"], profiles)
+            self.side = int(parameters.get("picture_side", 0))
+            self._rule = _rule(str(parameters.get("policy", "")))
+        except (LookupError, TypeError, ValueError, UsageError) as error:
+            raise UpstreamError(f"what it says of its models is not understood: {error}", "wrong") from error
+        self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
+        self.names = self._models.names
+        self.best_top1 = float(self._models.top1.max())
+
+    def ran(self, model: str, infer_ms: float) -> None:
+        """Learn from a reply."""
+        if model in self._times and 0 <= infer_ms < math.inf:
+            recent, row = self._times[model], self.names.index(model)
+            recent.add(infer_ms)
+            old = self._models
+            mean_ms, std_ms, quantiles_ms = old.mean_ms.copy(), old.std_ms.copy(), old.quantiles_ms.copy()
+            mean_ms[row], std_ms[row], quantiles_ms[row] = recent.mean_ms, recent.std_ms, recent.quantiles_ms
+            self._models = Models(old.names, old.top1, mean_ms, std_ms, quantiles_ms)
+
+    def effective_top1(self, within_ms: float, around_ms: _Vector, return_ms: float, device_top1: float) -> float:
+        """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
+
+        within_ms: the time that there is. around_ms [k]: equally likely times of all but the inference. return_ms: what
+        the endpoint is told to set aside for the reply, so that of each point it sees the rest as upload. device_top1:
+        what the reserve is worth.
+        """
+        models, k = self._models, len(around_ms)
+        return_ms = min(return_ms, float(around_ms[0]))
+        requests = Requests(
+            np.full(k, within_ms), around_ms - return_ms, np.full(k, return_ms), device_top1=np.array([device_top1])
+        )
+        chosen = self._rule(models, requests)
+        on_time = models.cdfs((within_ms - around_ms)[:, None])
+        gain = chosen * on_time * np.maximum(models.top1 - device_top1, 0.0)
+        return device_top1 + float(np.add.reduce(gain, axis=None)) / k
+
+
+def _rule(text: str) -> policies.Policy:
+    try:
+        return policies.find(text)
+    except UsageError:
+        return policies.find(_LIKELY)

@@ -1,0 +1,274 @@
+"""HTTP to one server under a deadline that holds at every byte: connections, requests, replies. Trusts no reply."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import select
+import socket
+import ssl
+from collections.abc import Mapping
+from email.message import Message
+from time import perf_counter
+from typing import Any, NamedTuple, NoReturn, cast
+from urllib.parse import urlsplit
+
+from ondevice.errors import UpstreamError, UsageError
+
+MAX_REPLY_BYTES = 4 << 20
+# The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
+_FAILURES = {401: "denied", 403: "denied", 503: "busy", 429: "busy"}
+_FAILURES |= dict.fromkeys((400, 413, 415, 422), "rejected")
+
+
+class Address(NamedTuple):
+    """Where the server is. path: what stands before /v2 in its URLs."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """From http(s)://HOST[:PORT][/PATH]. Raises UsageError."""
+        if "://" not in url:
+            raise UsageError(f"the endpoint '{url}' has no scheme; did you mean http://{url or 'localhost:8000'}?")
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise UsageError(f"the endpoint '{url}' is no URL: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise UsageError(f"the endpoint '{url}' is no address of a server; give http(s)://HOST:PORT")
+        if parts.username or parts.password:
+            raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
+        usual = 443 if parts.scheme == "https" else 80
+        return cls(parts.scheme, parts.hostname, usual if port is None else port, parts.path.rstrip("/"))
+
+    @property
+    def host_header(self) -> str:
+        """As the Host header has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+class Reply(NamedTuple):
+    """What came back with status 200."""
+
+    headers: Message
+    body: bytes
+
+
+class Request(NamedTuple):
+    """What is asked; `path` begins at /v2."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+
+
+class Connection:
+    """One connection, for one request at a time. `cancel`, from any thread, ends it and what waits on it.
+
+    connect_ms: what opening it took, which is one round trip, name resolution and TLS aside. local: the own address.
+    Whatever fails raises UpstreamError, and then the connection is closed.
+    """
+
+    def __init__(self, address: Address, token: str | None, tls: ssl.SSLContext | None, until: float) -> None:
+        self.heard = False  # whether anything has come back for the request at hand
+        self.cancelled = False
+        self._address = address
+        authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._common = f"Host: {address.host_header}\r\n{authorization}Accept-Encoding: identity\r\n"
+        with _translated(address, until):
+            self._socket = self._open(tls, until)
+            self.local = self._socket.getsockname()[0]
+
+    def _open(self, tls: ssl.SSLContext | None, until: float) -> socket.socket:
+        found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+        start = perf_counter()
+        opened = _first(found, until)
+        self.connect_ms = (perf_counter() - start) * 1e3
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is None:
+            return opened
+        try:
+            opened.settimeout(_left_s(until))
+            return tls.wrap_socket(opened, server_hostname=self._address.host)
+        except OSError:
+            opened.close()
+            raise
+
+    def ask(self, request: Request, until: float) -> Reply:
+        """The reply, if its status is 200 and it is there by `until`, on perf_counter's clock."""
+        self.heard = False
+        try:
+            with _translated(self._address, until):
+                self._send(request, until)
+                return self._receive(request, until)
+        except UpstreamError:
+            self.close()
+            raise
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open and nothing has come on it unasked; its server may have closed it meanwhile."""
+        try:
+            return not select.select([self._socket], [], [], 0)[0]
+        except (OSError, ValueError):
+            return False
+
+    def cancel(self) -> None:
+        """End it, with what waits on it."""
+        self.cancelled = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close it."""
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    # What http.client's response wants of a socket
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """The stream of the reply, as http.client reads it."""
+        return io.BufferedReader(_Stream(self))
+
+    def receive_into(self, buffer: Any) -> int:
+        """The next bytes, by the deadline."""
+        self._socket.settimeout(_left_s(self._until))
+        count = self._socket.recv_into(buffer)
+        self.heard = self.heard or count > 0
+        return count
+
+    def _send(self, request: Request, until: float) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
+        start = f"{request.method} {self._address.path}{request.path} HTTP/1.1\r\n"
+        self._socket.settimeout(_left_s(until))
+        self._socket.sendall(f"{start}{self._common}{lines}{length}\r\n".encode() + request.body)
+
+    def _receive(self, request: Request, until: float) -> Reply:
+        self._until = until
+        response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
+        try:
+            response.begin()
+            body = response.read(MAX_REPLY_BYTES)
+            if len(body) == MAX_REPLY_BYTES:
+                raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
+            if response.length:
+                raise http.client.IncompleteRead(body, response.length)
+        finally:
+            response.close()
+        if response.will_close:
+            self.close()
+        if response.status != 200:
+            raise UpstreamError(_refusal(response.status, body), _FAILURES.get(response.status, "wrong"))
+        return Reply(response.headers, body)
+
+
+class _Stream(io.RawIOBase):
+    """What a connection receives."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """The next bytes."""
+        return self._connection.receive_into(buffer)
+
+
+def context(verify: bool | str) -> ssl.SSLContext:
+    """How certificates are judged: by the system's authorities, those in a file, or not at all. Raises UsageError."""
+    try:
+        made = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"{verify}: no file of certificates in PEM: {error}") from error
+    if verify is False:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def as_json(reply: Reply) -> Any:
+    """The JSON in a reply. Raises UpstreamError."""
+    try:
+        return json.loads(reply.body)
+    except (ValueError, RecursionError) as error:
+        raise UpstreamError("its answer is no JSON", "wrong") from error
+
+
+def _first(found: list[Any], until: float) -> socket.socket:
+    """A connection to the first of the addresses that takes one."""
+    for number, (family, kind, protocol, _, where) in enumerate(found, 1):
+        opened = socket.socket(family, kind, protocol)
+        try:
+            opened.settimeout(_left_s(until) / (len(found) - number + 1))
+            opened.connect(where)
+        except OSError:
+            opened.close()
+            if number == len(found):
+                raise
+        else:
+            return opened
+    raise OSError("it has no address")
+
+
+def _left_s(until: float) -> float:
+    left = until - perf_counter()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+@contextlib.contextmanager
+def _translated(address: Address, until: float) -> Any:
+    """Turn what goes wrong within into UpstreamErrors that say what to do, where one can."""
+    try:
+        yield
+    except UpstreamError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        _raise(error, address)
+
+
+def _raise(error: Exception, address: Address) -> NoReturn:
+    where = address.host_header
+    if isinstance(error, TimeoutError):
+        raise UpstreamError(f"{where}: no answer in time", "late") from error
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = error.verify_message or "not valid"
+        message = f"{where}: its certificate is refused: {said}; give the file of its authority"
+        raise UpstreamError(message, "untrusted") from error
+    if isinstance(error, ssl.SSLError):
+        raise UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", "wrong") from error
+    if isinstance(error, socket.gaierror):
+        raise UpstreamError(f"{where}: no such host", "refused") from error
+    if isinstance(error, ConnectionRefusedError):
+        raise UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", "refused") from error
+    if isinstance(error, ConnectionError | http.client.IncompleteRead):
+        raise UpstreamError(f"{where}: the connection was lost before the answer was whole", "cut") from error
+    if isinstance(error, OSError):
+        said = os.strerror(error.errno).lower() if error.errno else "no connection"
+        raise UpstreamError(f"{where}: {said}", "refused") from error
+    raise UpstreamError(f"{where}: its answer is no HTTP", "wrong") from error
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """What it answers instead: the status, and the protocol's `error` if there is one."""
+    try:
+        said = json.loads(body)["error"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        said = ""
+    shown = "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
+    return f"it answers {status}{': ' if shown else ''}{shown}"
