@@ -1,6 +1,13 @@
 """The client's modes side by side: the same pictures, at the same times, over the same network.
 
-    python benchmarks/offload.py modes MODELS PHOTOS TRACE...
+    python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …]
+    python benchmarks/offload.py cost
+
+    python benchmarks/offload.py faults
+
+`cost`: what the client itself takes, over a bare `requests` POST of the same bytes to the same endpoint, in turn; and
+its memory over 10,000 requests. `faults`: a stream of 1,000 requests during which the endpoint is killed, stalled,
+slowed, restarted and replaced by a rude one, and the link lost. `modes`: the modes, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
 fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
@@ -12,15 +19,19 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
+import socket
 import statistics
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import requests
 
 from ondevice import Runner, host
 from ondevice.cli import console
@@ -29,14 +40,18 @@ from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
 from ondevice.lab import networks
 from ondevice.lab.channel import Way
-from ondevice.lab.link import Links, LinkSpec
+from ondevice.lab.link import Link, Links, LinkSpec, State
+from ondevice.models import zoo
 from ondevice.sources import labelled
 
 DEVICE = "pieslicer-phone"
 DEADLINES_MS = (150, 250, 500)
 ROUND_TRIP_MS = 40.0
+# What waits for a link that is full; a phone's modem holds about so much.
+BUFFER_BYTES = 64 << 10
 # Pictures a cell, and how far apart they are asked.
 COUNT, EVERY_S = 100, 0.3
+BUNDLED = [entry.path for entry in zoo.entries() if entry.origin == "bundled" and entry.card.precision == "int8"]
 Row = dict[str, Any]
 
 
@@ -81,11 +96,11 @@ def modes(models: Sequence[Path], photos: Path, traces: Sequence[str]) -> Iterat
 def run(cell: Cell) -> Seen:
     """One mode over the pictures."""
     seen = Seen([], [], [], [], 0, 0.0)
-    up, down = networks.find(cell.trace)
     with Links() as links, console.quiet_runtime():
         runner = Runner(cell.model, device=DEVICE)
         time.sleep(5)  # until all have measured the device
-        spec = LinkSpec(("127.0.0.1", cell.port), Way(up, ROUND_TRIP_MS / 2), Way(down, ROUND_TRIP_MS / 2))
+        ways = (Way(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
+        spec = LinkSpec(("127.0.0.1", cell.port), *ways)
         url = f"http://127.0.0.1:{links.open(spec).port}"
         with OffloadClient(url, runner, cell.sla_ms, cell.mode, Options(patience_ms=0)) as client:
             begin = time.monotonic()
@@ -138,32 +153,182 @@ def compared(rows: Sequence[Row]) -> Iterator[Row]:
         }
 
 
+def cost() -> Iterator[Row]:
+    """The bundled models at the endpoint, no link; a file of a picture, so that both send the same."""
+    paths = sorted(zoo.samples_dir().glob("*/*.png"))
+    pictures = [path.read_bytes() for path in paths]
+    with serving(BUNDLED[:2]) as port, console.quiet_runtime():
+        url = f"http://127.0.0.1:{port}"
+        clients = {m: OffloadClient(url, "digits_xs_int8", 1000, m) for m in (Mode.CLOUD, Mode.HEDGE, Mode.AUTO)}
+        session = requests.Session()
+        took: dict[str, list[float]] = {"requests": [], **{mode: [] for mode in clients}}
+        for picture in pictures * 4:
+            took["requests"].append(timed(lambda p: post(session, url, p), picture))
+            for mode, client in clients.items():
+                took[mode].append(timed(client.classify, picture))
+        bare = statistics.median(took["requests"])
+        for name, times in took.items():
+            yield {"client": name, "p50_ms": statistics.median(times), "over_ms": statistics.median(times) - bare}
+        yield from memory(clients[Mode.AUTO], pictures)
+        for client in clients.values():
+            client.close()
+
+
+def memory(client: OffloadClient, pictures: Sequence[bytes]) -> Iterator[Row]:
+    """The process's resident memory before and after each 2,000 requests."""
+    here = host.current()
+    for count in range(0, 10_001, 2000):
+        for number in range(2000 if count else 0):
+            client.classify(pictures[number % len(pictures)])
+        megabytes = (here.resident_bytes() or 0) / 1e6
+        yield {"client": f"memory after {count}: {megabytes:.1f} MB", "p50_ms": None, "over_ms": None}
+
+
+def post(session: requests.Session, url: str, picture: bytes) -> None:
+    """What the client's request is, by hand."""
+    query = {"sla_ms": "1000", "return_ms": "1", "top": "5"}
+    reply = session.post(
+        f"{url}/v2/models/cnnselect/infer", picture, headers={"Content-Type": "image/png"}, params=query
+    )
+    assert reply.json()["outputs"]
+
+
+def timed(ask: Callable[[bytes], object], picture: bytes) -> float:
+    """ms."""
+    start = time.perf_counter()
+    ask(picture)
+    return (time.perf_counter() - start) * 1e3
+
+
+class Phase(NamedTuple):
+    """A part of the stream of `faults`, and what happens as it begins."""
+
+    name: str
+    count: int
+    begin: Callable[[Stage], None]
+
+
+class Stage:
+    """An endpoint behind a link, to which things happen."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.server: subprocess.Popen[str] | None = None
+        self.rude = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._insult, daemon=True).start()
+
+    def start(self) -> None:
+        """Start an endpoint, and have the link lead to it when it is ready."""
+        self.server, port = started(BUNDLED)
+        self.link.change(to=("127.0.0.1", port))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.server
+        self.server.send_signal(number)
+
+    def replace(self) -> None:
+        """Put a rude one in its place."""
+        self.signal(signal.SIGKILL)
+        self.link.change(to=self.rude.getsockname())
+
+    def slow(self, latency_ms: float) -> None:
+        """Let each way take so long."""
+        way = Way(latency_ms=latency_ms)
+        self.link.change(up=way, down=way)
+
+    def _insult(self) -> None:
+        """Answer everything with a web page."""
+        page = b"<html>It works!</html>"
+        while True:
+            with self.rude.accept()[0] as client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+
+
+PHASES = (
+    Phase("all is well", 150, lambda stage: None),
+    Phase("killed", 100, lambda stage: stage.signal(signal.SIGKILL)),
+    Phase("restarted", 100, Stage.start),
+    Phase("stalled", 100, lambda stage: stage.signal(signal.SIGSTOP)),
+    Phase("goes on", 100, lambda stage: stage.signal(signal.SIGCONT)),
+    Phase("slowed: 400 ms a way", 100, lambda stage: stage.slow(400)),
+    Phase("as before", 100, lambda stage: stage.slow(5)),
+    Phase("a rude server", 100, Stage.replace),
+    Phase("restarted", 50, Stage.start),
+    Phase("link lost", 50, lambda stage: stage.link.change(state=State.HANG)),
+    Phase("link back", 50, lambda stage: stage.link.change(state=State.UP)),
+)
+
+
+def faults() -> Iterator[Row]:
+    """A request each 50 ms with a deadline of 150 ms, hedged; the device's model takes some 2 ms."""
+    pictures = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))]
+    with Links() as links, console.quiet_runtime():
+        way = Way(latency_ms=5)
+        stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), way, way)))
+        stage.start()
+        url = f"http://127.0.0.1:{stage.link.port}"
+        with OffloadClient(url, "digits_xs_int8", 150, Mode.HEDGE) as client:
+            for phase in PHASES:
+                phase.begin(stage)
+                yield streamed(phase, client, pictures)
+        stage.signal(signal.SIGKILL)
+
+
+def streamed(phase: Phase, client: OffloadClient, pictures: Sequence[bytes]) -> Row:
+    """A phase's requests."""
+    begin, answers, back_s = time.perf_counter(), [], None
+    for number in range(phase.count):
+        time.sleep(max(begin + 0.05 * number - time.perf_counter(), 0))
+        answers.append(client.classify(pictures[number % len(pictures)]))
+        if answers[-1].where == "cloud" and back_s is None:
+            back_s = time.perf_counter() - begin
+    return {
+        "phase": phase.name,
+        "answers": len(answers),
+        "from the cloud": sum(answer.where == "cloud" for answer in answers),
+        "first after_s": back_s,
+        "p50_ms": statistics.median(answer.total_ms for answer in answers),
+        "max_ms": max(answer.total_ms for answer in answers),
+    }
+
+
 @contextmanager
 def serving(models: Sequence[Path]) -> Iterator[int]:
-    """`ondevice serve` of these models; gives its port."""
+    """An endpoint; gives its port."""
+    server, port = started(models)
+    try:
+        yield port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
+    """`ondevice serve` of these models, and its port."""
     command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--no-log-requests"]
     command += ["--models", ",".join(map(str, models))]
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert server.stdout
-        try:
-            yield int(server.stdout.readline().rpartition(":")[2])
-        finally:
-            server.terminate()
-            server.wait()
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert server.stdout
+    return server, int(server.stdout.readline().rpartition(":")[2])
 
 
 def main() -> None:
     """Print the table of the modes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("part", choices=["modes"])
-    parser.add_argument("models", type=Path)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("traces", nargs="+")
+    parser.add_argument("part", choices=["modes", "cost", "faults"])
+    parser.add_argument("--models", type=Path, default=Path())
+    parser.add_argument("--photos", type=Path, default=Path())
+    parser.add_argument("--trace", action="append", default=[])
     arguments = parser.parse_args()
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores; {DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
+    print(f"{host.current().cpu_model()}, {host.current().cores()} cores")
+    if arguments.part != "modes":
+        print(console.table(list(cost() if arguments.part == "cost" else faults()), ".2f"))
+        return
+    print(f"{DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
     rows = []
-    for line in modes(sorted(arguments.models.glob("*.tflite")), arguments.photos, arguments.traces):
+    for line in modes(sorted(arguments.models.glob("*.tflite")), arguments.photos, arguments.trace):
         print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), file=sys.stderr)
         rows.append(line)
     print(console.table(rows) + "\n")

@@ -30,8 +30,8 @@ _THREADS = 8
 _IDLE_S = 60.0
 # Models' times are asked for again so often; replies tell of those in use.
 _ASK_AGAIN_S = 60.0
-# A question besides the requests may take so long; a probe is one that must be cheap.
-_QUESTION_S, _PROBE_S = 5.0, 1.0
+# A question besides the requests may take so long; less where it is to find out whether the endpoint is back.
+_QUESTION_S, _PROBE_S = 5.0, 2.0
 # Failures that another try at once does not mend.
 _CERTAIN = ("refused", "denied", "untrusted")
 # Failures that say nothing of whether the endpoint is well.
@@ -99,7 +99,7 @@ class Cloud:
         """Do what is due besides requests, without waiting for it: a probe, or asking for the models again."""
         now = perf_counter()
         if self.breaker.probe(now):
-            self._spawn(self._probe)
+            self._spawn(self._ask_models, _PROBE_S)
         elif self.breaker.closed and now - self._asked_at > _ASK_AGAIN_S:
             self._asked_at = now
             self._spawn(self._ask_models)
@@ -226,7 +226,7 @@ class Cloud:
             self._fault(error)
 
     def _fault(self, error: UpstreamError) -> None:
-        if str(error) != str(self.problem):
+        if self.problem is None or error.failure != self.problem.failure:
             _log.warning("the cloud fails: %s", error)
         self.problem = error
         if self.breaker.failed(perf_counter(), at_once=error.failure in _CERTAIN):
@@ -247,14 +247,6 @@ class Cloud:
         if self.published:
             self.published.ran(said.model, said.infer_ms)
         self._well()
-
-    def _probe(self) -> None:
-        try:
-            self._question(Request("GET", "/v2/health/ready"), _PROBE_S)
-        except UpstreamError as error:
-            self._fault(error)
-        else:
-            self._well()
 
     def _spare(self) -> None:
         """Have a connection for the next request, in place of one that was given up."""
