@@ -28,11 +28,12 @@ from load import Load, Sent
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.cloud.ask import Ask
-from ondevice.cloud.backend import Backend, Served, TensorFace
+from ondevice.cloud.backend import Backend
 from ondevice.cloud.selector import Arrival, Rules, Selector
 from ondevice.cloud.table import Table
 from ondevice.recent import Recent
 from ondevice.selection import policies
+from ondevice.served import Served, TensorFace
 from ondevice.sources import labelled
 
 DEADLINES_MS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)

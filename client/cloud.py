@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from ondevice.answer import Answer
 from ondevice.breaker import Breaker
 from ondevice.client import reply as replies
 from ondevice.client import wire
 from ondevice.client.attempt import Attempt, Task
-from ondevice.client.network import Network, Sample
+from ondevice.client.face import Asking, Face, Question
+from ondevice.client.network import CENSORED, Network, Sample
 from ondevice.client.picture import Scaling, Sent, side_for
-from ondevice.client.published import Published
+from ondevice.client.plain import Plain
+from ondevice.client.published import NAME, Published
+from ondevice.client.published import question as choosing
 from ondevice.client.wire import Address, Connection, Reply, Request
 from ondevice.errors import ImageError, OnDeviceError, UpstreamError
 
 _log = logging.getLogger("ondevice.client")
 
-NAME = "cnnselect"
 # At once: requests, questions, and those that hang in resolving a name, which nothing can end.
 _THREADS = 8
 # A connection that was idle for so long may have been forgotten on its way; routers do so silently.
@@ -51,10 +53,11 @@ class Way(NamedTuple):
 
 
 class CloudAttempt(Attempt):
-    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent."""
+    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names."""
 
     sent_bytes = 0
     top1_said: float | None = None
+    model = ""
     connection: Connection | None = None
 
     def cancel(self) -> None:
@@ -62,6 +65,15 @@ class CloudAttempt(Attempt):
         super().cancel()
         if self.connection:
             self.connection.cancel()
+
+
+class Asked(NamedTuple):
+    """A question, when it was sent, by perf_counter, its reply, and what connecting had taken, ms."""
+
+    question: Question
+    started: float
+    reply: Reply
+    connected_ms: float
 
 
 class Cloud:
@@ -74,19 +86,20 @@ class Cloud:
         self._address, self._token = Address.parse(url), token
         self._tls = wire.context(verify) if self._address.scheme == "https" else None
         self.network, self.breaker = Network(), Breaker()
-        self.published: Published | None = None
+        self.face: Face | None = None
         self.problem: UpstreamError | None = None
         self._scaling = Scaling()
         self._idle: deque[tuple[Connection, float]] = deque()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ondevice-cloud")
         self._local = ""
-        self._asked_at = -_ASK_AGAIN_S
+        self._described_at = -_ASK_AGAIN_S
+        self._describing = threading.RLock()
         self._closed = False
 
     @property
     def best_top1(self) -> float:
         """The accuracy of its best model; as long as nothing is known, 1."""
-        return self.published.best_top1 if self.published else 1.0
+        return self.face.best_top1 if self.face else 1.0
 
     def close(self) -> None:
         """Close all connections."""
@@ -99,21 +112,23 @@ class Cloud:
         """Do what is due besides requests, without waiting for it: a probe, or asking for the models again."""
         now = perf_counter()
         if self.breaker.probe(now):
-            self._spawn(self._ask_models, _PROBE_S)
-        elif self.breaker.closed and now - self._asked_at > _ASK_AGAIN_S:
-            self._asked_at = now
-            self._spawn(self._ask_models)
+            self._spawn(self._describe, _PROBE_S)
+        elif self.breaker.closed and now - self._described_at > _ASK_AGAIN_S:
+            self._described_at = now
+            self._spawn(self._describe)
 
     def ready(self, timeout_s: float) -> bool:
-        """Ask for its models and wait for the answer; what is wrong is in `problem` otherwise."""
-        self._asked_at = perf_counter()
-        self._ask_models(timeout_s)
+        """Ask for its models, if that is not done, and wait for the answer; `problem` has what is wrong otherwise."""
+        with self._describing:  # it may be under way
+            if self.face is None:
+                self._described_at = perf_counter()
+                self._describe(timeout_s)
         return self.problem is None
 
     def sending(self, size_bytes: int) -> tuple[float, bool]:
         """What getting a file of this size there is expected to take, ms, and whether it is scaled first."""
         as_is_ms = self.network.sending_ms(size_bytes)
-        side = side_for(self.published.side) if self.published and self.published.side else 0
+        side = self._side
         if not side:
             return as_is_ms, False
         scaling_ms, scaled_bytes = self._scaling.expect(side)
@@ -124,9 +139,13 @@ class Cloud:
         """[21] equally likely times, ms, of all but the inference, for a picture whose file has this size."""
         if not self.sending(size_bytes)[1]:
             return self.network.points_ms(size_bytes)
-        assert self.published
-        scaling_ms, scaled_bytes = self._scaling.expect(side_for(self.published.side))
+        scaling_ms, scaled_bytes = self._scaling.expect(self._side)
         return self.network.points_ms(scaled_bytes) + scaling_ms
+
+    @property
+    def _side(self) -> int:
+        """Of scaled pictures; 0: not known."""
+        return side_for(self.face.side) if self.face and self.face.side else 0
 
     def begin(self, task: Task, *, way: Way) -> CloudAttempt:
         """Send the task's picture."""
@@ -152,47 +171,46 @@ class Cloud:
     def _answer(self, attempt: CloudAttempt, way: Way) -> Answer:
         until = attempt.task.until + way.keep_s
         try:
-            sent = self._sent(attempt.task)
-            started, reply, connected_ms = self._exchange(attempt, lambda: self._request(attempt, sent, way), until)
-            took_ms = (perf_counter() - started) * 1e3
-            said = replies.read(reply)
+            face, sent = self.face, self._sent(attempt.task)
+            asked = self._exchange(attempt, lambda: self._question(attempt, sent, way), until)
+            took_ms = (perf_counter() - asked.started) * 1e3
+            said = face.read(asked.question, asked.reply) if face else replies.read(asked.reply)
         except UpstreamError as error:
             self._failed(attempt, error)
             raise
-        self._learn(len(sent.body), took_ms, said)
+        self._learn(len(asked.question.request.body), took_ms, said)
         attempt.top1_said = said.top1
+        network_ms = asked.connected_ms + took_ms - (said.server_ms or 0.0)
         return Answer(
             said.top, said.model, "", 0, said.decode_ms, said.infer_ms, attempt.task.elapsed_ms,
-            where="cloud", queue_ms=said.queue_ms, network_ms=connected_ms + max(took_ms - said.server_ms, 0.0),
+            where="cloud", queue_ms=said.queue_ms, network_ms=max(network_ms, 0.0),
         )  # fmt: skip
 
     def _sent(self, task: Task) -> Sent:
         """What is sent of the picture. Raises ImageError."""
         picture = task.picture
         if picture.file is None:
-            return self._scaling.apply(picture, side_for(self.published.side if self.published else 0) or _ANY_SIDE)
-        if self.sending(len(picture.file))[1] and self.published:
+            return self._scaling.apply(picture, self._side or _ANY_SIDE)
+        if self.sending(len(picture.file))[1]:
             try:
-                return self._scaling.apply(picture, side_for(self.published.side))
+                return self._scaling.apply(picture, self._side)
             except ImageError:  # the endpoint may read what is not readable here, or says what is wrong with it
                 pass
         return Sent(picture.file, picture.kind, scaled=False)
 
-    def _request(self, attempt: CloudAttempt, sent: Sent, way: Way) -> Request:
+    def _question(self, attempt: CloudAttempt, sent: Sent, way: Way) -> Question:
         task = attempt.task
         left_ms = max(task.sla_ms - task.elapsed_ms - way.guard_ms, 0.001)
-        query = f"sla_ms={left_ms:.3f}&return_ms={self.network.fixed_ms():.3f}&top={task.top}"
-        if way.device_top1:
-            query += f"&device_top1={way.device_top1:.4f}"
-        attempt.sent_bytes = len(sent.body)
-        return Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body)
+        around_ms, return_ms = self.network.points_ms(len(sent.body)), self.network.fixed_ms()
+        asking = Asking(left_ms, around_ms, return_ms, way.device_top1, task.top)
+        question = self.face.question(sent, asking) if self.face else choosing(sent, asking)
+        attempt.sent_bytes, attempt.model = len(question.request.body), question.model
+        return question
 
-    def _exchange(
-        self, attempt: CloudAttempt, request: Callable[[], Request], until: float
-    ) -> tuple[float, Reply, float]:
-        """When the request was sent, its reply, and what connecting took, ms.
+    def _exchange(self, attempt: CloudAttempt, question: Callable[[], Question], until: float) -> Asked:
+        """Ask, on a connection that was kept, or else a new one.
 
-        A connection that was kept may have been closed by the server just then: then again, on a new one.
+        One that was kept may have been closed by the server just then: then again, on a new one.
         """
         connection, connected_ms = self._take(), 0.0
         for kept in (True, False):
@@ -204,9 +222,9 @@ class Cloud:
             if attempt.cancelled.is_set():
                 connection.close()
                 raise UpstreamError("given up", "late")
-            started = perf_counter()
+            asked, started = question(), perf_counter()
             try:
-                reply = connection.ask(request(), until)
+                reply = connection.ask(asked.request, until)
             except UpstreamError as error:
                 if not kept or connection.heard or error.failure != "cut" or attempt.cancelled.is_set():
                     raise
@@ -214,16 +232,23 @@ class Cloud:
             else:
                 attempt.connection = None
                 self._keep(connection)
-                return started, reply, connected_ms
+                return Asked(asked, started, reply, connected_ms)
         raise AssertionError("a new connection is not tried twice")
 
     def _failed(self, attempt: CloudAttempt, error: UpstreamError) -> None:
         if attempt.cancelled.is_set() or error.failure == "late":
-            self.network.add_late(attempt.sent_bytes, (perf_counter() - attempt.begun) * 1e3)
+            self._late(attempt, (perf_counter() - attempt.begun) * 1e3)
             if self.breaker.closed:
                 self._spawn(self._spare)
         elif error.failure not in _NO_FAULT:
             self._fault(error)
+
+    def _late(self, attempt: CloudAttempt, elapsed_ms: float) -> None:
+        """Learn that nothing had come by then."""
+        if self.face and attempt.model and not self.network.fixed_ms():  # all is counted as the model's
+            self.face.ran(attempt.model, CENSORED * elapsed_ms)
+        else:
+            self.network.add_late(attempt.sent_bytes, elapsed_ms)
 
     def _fault(self, error: UpstreamError) -> None:
         if self.problem is None or error.failure != self.problem.failure:
@@ -238,14 +263,16 @@ class Cloud:
             _log.warning("the cloud answers again")
         self.problem = None
         if self.breaker.succeeded():
-            self._asked_at = -_ASK_AGAIN_S  # it may be another one
+            self._described_at = -_ASK_AGAIN_S  # it may be another one
 
     def _learn(self, size_bytes: int, took_ms: float, said: replies.Said) -> None:
-        network_ms = max(took_ms - said.server_ms, 0.0)
-        split = self.network.split(size_bytes, network_ms, said.upload_ms)
-        self.network.add(Sample(*split, max(said.server_ms - said.infer_ms, 0.0)))
-        if self.published:
-            self.published.ran(said.model, said.infer_ms)
+        if said.server_ms is None:  # then all of it is the model's
+            self.network.add(Sample(0.0, 0.0, 0.0))
+        else:
+            split = self.network.split(size_bytes, max(took_ms - said.server_ms, 0.0), said.upload_ms)
+            self.network.add(Sample(*split, max(said.server_ms - said.infer_ms, 0.0)))
+        if self.face:
+            self.face.ran(said.model, took_ms if said.server_ms is None else said.infer_ms)
         self._well()
 
     def _spare(self) -> None:
@@ -256,20 +283,30 @@ class Cloud:
             if error.failure != "late":
                 self._fault(error)
 
-    def _ask_models(self, timeout_s: float = _QUESTION_S) -> None:
-        try:
-            reply = self._question(Request("GET", f"/v2/models/{quote(NAME)}"), timeout_s)
-            metadata = wire.as_json(reply)
-            if not isinstance(metadata, Mapping):
-                raise UpstreamError("what it says of its models is no object", "wrong")
-            self.published = Published(metadata)
-        except UpstreamError as error:
-            self._fault(error)
-        else:
-            self._well()
+    def _describe(self, timeout_s: float = _QUESTION_S) -> None:
+        """Ask for its models."""
+        with self._describing:
+            try:
+                self.face = self._found(perf_counter() + timeout_s)
+            except UpstreamError as error:
+                self._fault(error)
+            else:
+                self._well()
 
-    def _question(self, request: Request, timeout_s: float) -> Reply:
-        until = perf_counter() + timeout_s
+    def _found(self, until: float) -> Face:
+        try:
+            metadata = wire.as_json(self._ask(Request("GET", f"/v2/models/{NAME}"), until))
+        except UpstreamError as error:
+            if error.failure not in ("missing", "rejected"):  # which of them, is not agreed on by servers
+                raise
+            if isinstance(self.face, Plain):  # it goes on learning
+                return self.face
+            return Plain.found(lambda request: self._ask(request, until))
+        if not isinstance(metadata, Mapping):
+            raise UpstreamError("what it says of its models is no object", "wrong")
+        return Published(metadata)
+
+    def _ask(self, request: Request, until: float) -> Reply:
         connection = self._take() or self._connect(until)
         reply = connection.ask(request, until)
         self._keep(connection)

@@ -16,7 +16,7 @@ _Vector = np.ndarray[Any, np.dtype[np.float64]]
 _HALF_LIFE, _SIZE = 6, 32
 _WEIGHTS = 0.5 ** (np.arange(_SIZE - 1, -1, -1) / _HALF_LIFE)
 # Of a request that was given up, only a bound is known. What it would have taken is taken for so much more.
-_CENSORED = 1.5
+CENSORED = 1.5
 # Before the first request: a mobile link.
 _FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
 # A middle among the levels of distributions.
@@ -62,8 +62,8 @@ class Network:
     def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
         """Learn from a request of which nothing had come back when it was given up."""
         fixed, per_byte, other = self._middle()
-        longer = _CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
-        if longer > _CENSORED:  # else it was given up before anything was to be expected
+        longer = CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
+        if longer > CENSORED:  # else it was given up before anything was to be expected
             self.add(Sample(fixed * longer, per_byte * longer, other))
 
     def connected(self, round_trip_ms: float) -> None:

@@ -31,6 +31,8 @@ _GUARD_MS, _GUARD_SHARE = 3.0, 0.05
 _EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
 # A reply that is late but wanted for what it tells is waited for so long.
 _TELLING_S = 3.0
+# As at the endpoint.
+_LONGEST_MS = 3.6e6
 # In an unknown file; a photo.
 _SIZE_BYTES = 100_000
 
@@ -121,7 +123,7 @@ class OffloadClient:
 
     def _check(self) -> None:
         if self.mode is not Mode.DEVICE and self.cloud is None:
-            raise UsageError(f"mode {self.mode} needs an endpoint, such as http://localhost:8000")
+            raise UsageError(f"mode {self.mode} needs an endpoint, such as http://localhost:8000; device needs none")
         if self.mode is Mode.DEVICE and self.device is None:
             raise UsageError("mode device needs a local model")
         if self.options.top < 1:
@@ -159,11 +161,11 @@ class OffloadClient:
         return Here(self.device.top1(model), self.device.chance(model, within_ms - wait_ms), latest_ms)
 
     def _there(self, cloud: Cloud, task: Task) -> There | None:
-        if cloud.published is None or not cloud.network.known:
+        if cloud.face is None or not cloud.network.known:
             return None
         around_ms = cloud.around_ms(_size_bytes(task.picture))
         within_ms = task.sla_ms - self._guard_ms(task)
-        return There(cloud.published, within_ms, around_ms, cloud.network.fixed_ms())
+        return There(cloud.face, within_ms, around_ms, cloud.network.fixed_ms())
 
     # Doing
 
@@ -227,6 +229,8 @@ def _mode(mode: Mode | str) -> Mode:
 def _deadline(sla_ms: Any) -> float:
     if not isinstance(sla_ms, int | float) or not 0 < sla_ms < math.inf:
         raise UsageError(f"the deadline must be over 0 ms, not {sla_ms}")
+    if sla_ms > _LONGEST_MS:
+        raise UsageError(f"the deadline must be at most an hour, not {sla_ms:g} ms")
     return float(sla_ms)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice.client.published import Published
+from ondevice.client.face import Face
 
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 # So much more accuracy must be expected of the cloud for `auto` to send.
@@ -56,16 +56,16 @@ class Here:
 
 @dataclass(frozen=True)
 class There:
-    """The endpoint for a request. within_ms: the time that there is. around_ms, return_ms: as in `Published`."""
+    """The endpoint for a request. within_ms: the time that there is. around_ms, return_ms: as in `Face`."""
 
-    published: Published
+    face: Face
     within_ms: float
     around_ms: _Vector
     return_ms: float
 
     def worth(self, here: Here) -> float:
         """The expected effective accuracy of asking, with the device in reserve."""
-        return self.published.effective_top1(self.within_ms, self.around_ms, self.return_ms, here.worth)
+        return self.face.effective_top1(self.within_ms, self.around_ms, self.return_ms, here.worth)
 
 
 def auto(here: Here, there: There | None, exploring: bool) -> Plan:

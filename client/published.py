@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from ondevice.client.face import Asking, Question, Vector
+from ondevice.client.picture import Sent
+from ondevice.client.reply import Said, read
+from ondevice.client.wire import Reply, Request
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.profile import loads
 from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 
-_Vector = np.ndarray[Any, np.dtype[np.float64]]
+NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
 
@@ -50,13 +54,16 @@ class Published:
             mean_ms[row], std_ms[row], quantiles_ms[row] = recent.mean_ms, recent.std_ms, recent.quantiles_ms
             self._models = Models(old.names, old.top1, mean_ms, std_ms, quantiles_ms)
 
-    def effective_top1(self, within_ms: float, around_ms: _Vector, return_ms: float, device_top1: float) -> float:
-        """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
+    def question(self, sent: Sent, asking: Asking) -> Question:
+        """The picture itself, with what else there is to say in the query."""
+        return question(sent, asking)
 
-        within_ms: the time that there is. around_ms [k]: equally likely times of all but the inference. return_ms: what
-        the endpoint is told to set aside for the reply, so that of each point it sees the rest as upload. device_top1:
-        what the reserve is worth.
-        """
+    def read(self, question: Question, reply: Reply) -> Said:
+        """The model that it chose, and its answer. Raises UpstreamError."""
+        return read(reply)
+
+    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+        """As `Face` has it: of each point of around_ms the endpoint sees what is beyond return_ms as the upload."""
         models, k = self._models, len(around_ms)
         return_ms = min(return_ms, float(around_ms[0]))
         requests = Requests(
@@ -66,6 +73,16 @@ class Published:
         on_time = models.cdfs((within_ms - around_ms)[:, None])
         gain = chosen * on_time * np.maximum(models.top1 - device_top1, 0.0)
         return device_top1 + float(np.add.reduce(gain, axis=None)) / k
+
+
+def question(sent: Sent, asking: Asking) -> Question:
+    """A picture to an endpoint that chooses."""
+    query = f"sla_ms={asking.left_ms:.3f}&return_ms={asking.return_ms:.3f}&top={asking.top}"
+    if asking.device_top1:
+        query += f"&device_top1={asking.device_top1:.4f}"
+    return Question(
+        Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body), "", asking.top
+    )
 
 
 def _rule(text: str) -> policies.Policy:

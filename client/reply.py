@@ -24,7 +24,7 @@ class Said(NamedTuple):
     """An endpoint's answer to a picture: the classes, best first, the model, and its own times, ms.
 
     top1: that model's accuracy, or None where it does not say. server_ms: from the request's last byte to the reply;
-    upload_ms: from its first byte to its last; None where it does not say.
+    upload_ms: from its first byte to its last; both None where it does not say.
     """
 
     top: tuple[Prediction, ...]
@@ -33,7 +33,7 @@ class Said(NamedTuple):
     queue_ms: float
     decode_ms: float
     infer_ms: float
-    server_ms: float
+    server_ms: float | None
     upload_ms: float | None
 
 
@@ -50,7 +50,7 @@ def read(reply: Reply) -> Said:
         str(response.parameters.get("selected_model", response.model_name)),
         top1 if 0 < top1 <= 1 else None,
         queue_ms, decode_ms, infer_ms,
-        parts.get("total", queue_ms + decode_ms + infer_ms),
+        parts.get("total", queue_ms + decode_ms + infer_ms or None),
         parts.get("upload"),
     )  # fmt: skip
 

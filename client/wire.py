@@ -20,7 +20,7 @@ from ondevice.errors import UpstreamError, UsageError
 
 MAX_REPLY_BYTES = 4 << 20
 # The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
-_FAILURES = {401: "denied", 403: "denied", 503: "busy", 429: "busy"}
+_FAILURES = {401: "denied", 403: "denied", 404: "missing", 503: "busy", 429: "busy"}
 _FAILURES |= dict.fromkeys((400, 413, 415, 422), "rejected")
 
 

@@ -5,53 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ondevice.cloud.table import Table
 from ondevice.profile import Profile
-
-
-class TensorFace(NamedTuple):
-    """One end of a model as the wire has it: its name, shape and numpy dtype."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model that the endpoint serves.
-
-    top1: its accuracy, a fraction, or None where nobody measured it: then it is served by name only. labels: the names
-    of its classes, background left out. where: the backend's name. input, output: its native tensors.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    top1: float | None
-    accuracy_data: str
-    precision: str
-    size_bytes: int
-    where: str
-    input: TensorFace
-    output: TensorFace
-    background: bool = False
-
-
-class Work(NamedTuple):
-    """What a backend is to do: a compressed picture, or a model's input tensor. top: how many classes to rank.
-
-    raw: whether the model's own output is wanted too. received: when its last byte came, by perf_counter.
-    """
-
-    payload: bytes
-    is_picture: bool
-    top: int
-    raw: bool
-    received: float
+from ondevice.served import Served, Work
 
 
 @dataclass

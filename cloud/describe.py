@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ondevice import oip
-from ondevice.cloud.backend import Backend, Result, Served, TensorFace
+from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.routes import VERSION
 from ondevice.cloud.selector import NAME, Choice, Selector
+from ondevice.served import Served, TensorFace
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "cnnselect")
 _IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1]}

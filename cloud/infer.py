@@ -10,12 +10,9 @@ import numpy as np
 
 from ondevice import oip
 from ondevice.cloud.ask import Ask, from_parameters
-from ondevice.cloud.backend import Result, Served, Work
+from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
-
-IMAGE = "image"
-# What a picture is answered with, in this order.
-ANSWER = ("label", "score", "index")
+from ondevice.served import ANSWER, IMAGE, Served, Work
 
 
 class Asked(NamedTuple):

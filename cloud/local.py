@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ondevice import host
-from ondevice.cloud.backend import Backend, Rechoose, Result, Served, TensorFace, Work
+from ondevice.cloud.backend import Backend, Rechoose, Result
 from ondevice.cloud.frames import Message
 from ondevice.cloud.learning import Learned, Linear
 from ondevice.cloud.pool import Job, Plan, Pool
@@ -25,6 +25,7 @@ from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.profile import Profile
 from ondevice.recent import Recent
+from ondevice.served import Served, TensorFace, Work
 
 # Loaded before all others: the first model's memory has the runtime's own in it.
 _SMALLEST = "digits_xs_int8"

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.cloud.ask import Ask
-from ondevice.cloud.backend import Backend, Served
+from ondevice.cloud.backend import Backend
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
 from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
+from ondevice.served import Served
 
 NAME = "cnnselect"
 # Of what strangers may name, or what changes, so much is remembered.

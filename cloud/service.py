@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from ondevice import oip
 from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
-from ondevice.cloud.backend import Backend, Result, Served, Work
+from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.http import Head, Request, Response
 from ondevice.cloud.infer import Asked, as_json
 from ondevice.cloud.log import Log
@@ -21,6 +21,7 @@ from ondevice.cloud.routes import NoRouteError, Route
 from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
 from ondevice.cloud.tokens import Tokens
 from ondevice.errors import ImageError, ModelError, ProtocolError, RefusedError, ServeError, UpstreamError
+from ondevice.served import Served, Work
 
 _JSON = ("content-type", "application/json")
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ondevice import host, image
+from ondevice import host, image, remote
 from ondevice.cloud.frames import Channel, Message
 from ondevice.errors import ImageError, OnDeviceError
 from ondevice.models.card import Input
@@ -96,7 +96,7 @@ class Worker:
         """Decode a picture for a model that another server holds; the message says what `remote.preparation` gives."""
         model, start = message["model"], perf_counter()
         if model not in self._preprocessors:
-            self._preprocessors[model] = _preprocessor(message)
+            self._preprocessors[model] = remote.preprocessor(message)
         tensor = np.ascontiguousarray(self._preprocessors[model].prepare(payload))
         return {"decode_ms": (perf_counter() - start) * 1e3}, tensor.data.cast("B")
 
@@ -144,11 +144,6 @@ def _timed(runner: Runner, tensor: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any
     start = perf_counter()
     stored = runner.model.invoke(tensor)
     return stored, (perf_counter() - start) * 1e3
-
-
-def _preprocessor(message: Message) -> Preprocessor:
-    spec = TensorSpec(0, tuple(message["shape"]), np.dtype(message["dtype"]), 0.0, message["zero_point"])
-    return Preprocessor(Input(**message["input"]), spec, message["channels_first"])
 
 
 def _noise(spec: TensorSpec) -> np.ndarray[Any, Any]:

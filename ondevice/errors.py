@@ -110,8 +110,8 @@ class UpstreamError(ServeError):
     """Another server, to which work was forwarded, did not answer as it should.
 
     failure: `refused` (no connection), `cut` (it was lost), `late`, `denied` (it wants a token), `rejected` (it finds
-    what was sent wrong), `busy` (it has no time for it), `untrusted` (its certificate), or `wrong` (any other status,
-    or no valid answer).
+    what was sent wrong), `busy` (it has no time for it), `missing` (no such path or model), `untrusted` (its
+    certificate), or `wrong` (any other status, or no valid answer).
     """
 
     def __init__(self, message: str, failure: str) -> None:

@@ -21,8 +21,9 @@ from serving import FAMILY, PICTURE, Endpoint, image_input, sentence
 
 from ondevice import oip
 from ondevice.cloud import infer
-from ondevice.cloud.backend import Result, Served, TensorFace
+from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
+from ondevice.served import Served, TensorFace
 
 INFER, MODEL = "/v2/models/cnnselect/infer", FAMILY[2]
 OWN = TensorFace("in", (1, 2, 2, 1), np.dtype(np.uint8))

@@ -21,9 +21,10 @@ pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn
 
 from serving import FAMILY, PICTURE, Endpoint, sentence, until
 
-from ondevice.cloud.backend import Result, Work
+from ondevice.cloud.backend import Result
 from ondevice.cloud.local import Local, Workers
 from ondevice.errors import ImageError, ModelError, OnDeviceError, UsageError
+from ondevice.served import Work
 
 SMALL, _, MIDDLE, LARGE = FAMILY
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from ondevice.cloud.ask import Ask
-from ondevice.cloud.backend import Backend, Rechoose, Result, Served, TensorFace, Work
+from ondevice.cloud.backend import Backend, Rechoose, Result
 from ondevice.cloud.learning import Learned
 from ondevice.cloud.selector import Arrival, Rules, Selector, common_labels
 from ondevice.cloud.table import Table
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import Profile
 from ondevice.recent import Recent
+from ondevice.served import Served, TensorFace, Work
 
 FACE = TensorFace("in", (1, 4, 4, 1), np.dtype(np.int8))
 TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}

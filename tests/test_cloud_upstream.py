@@ -15,120 +15,23 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
+from oip_server import Server, end, listening
 
 from ondevice import oip
 from ondevice.cloud import upstream as module
-from ondevice.cloud.backend import Result, Work
+from ondevice.cloud.backend import Result
 from ondevice.cloud.oip_client import MAX_INFERENCES
 from ondevice.cloud.pool import Pool
 from ondevice.cloud.upstream import Upstream
-from ondevice.errors import ImageError, ProtocolError, ServeError, UpstreamError, UsageError
+from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
 from ondevice.models import zoo
 from ondevice.recent import Recent
 from ondevice.runner import Runner
+from ondevice.served import Work
 
 INT8, FP32 = "digits_m_int8", "digits_xs_fp32"
 PICTURES = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))[::7]]
-
-
-class Server:
-    """An OIP server of digits models. pictures: whether it takes pictures, as `ondevice serve` does, or tensors alone.
-
-    spoil: for a model, what it does instead of answering well: from the good response to the one that is sent.
-    """
-
-    def __init__(self, *names: str, pictures: bool = True) -> None:
-        self.runners = {name: Runner(name) for name in names}
-        self.extra: dict[str, dict[str, Any]] = {}
-        self.pictures = pictures
-        self.spoil: dict[str, Callable[[web.Response], Awaitable[web.Response]]] = {}
-        self.ready, self.token, self.indexed = True, "", True
-        self.profile: dict[str, Any] | None = None
-        self.asked: list[str] = []
-
-    def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._gate])
-        app.router.add_get("/v2/health/ready", self._ready)
-        app.router.add_post("/v2/repository/index", self._index)
-        app.router.add_get("/v2/models/{name}", self._metadata)
-        app.router.add_post("/v2/models/{name}/infer", self._infer)
-        return app
-
-    @web.middleware
-    async def _gate(self, request: web.Request, handler: Callable[..., Awaitable[web.Response]]) -> web.StreamResponse:
-        if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
-            return web.json_response({"error": "give a valid token"}, status=401)
-        return await handler(request)
-
-    async def _ready(self, request: web.Request) -> web.Response:
-        return web.Response(status=200 if self.ready else 503)
-
-    async def _index(self, request: web.Request) -> web.Response:
-        if not self.indexed:
-            raise web.HTTPNotFound
-        rows = [{"name": name, "version": "1", "state": "READY"} for name in [*self.runners, *self.extra, "cnnselect"]]
-        return web.json_response([*rows, {"name": "asleep", "version": "1", "state": "UNAVAILABLE"}])
-
-    async def _metadata(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        return web.json_response(self.extra[name] if name in self.extra else self._of(name))
-
-    def _of(self, name: str) -> dict[str, Any]:
-        runner = self.runners[name]
-        ends = [_end(end.name, end.shape, end.dtype) for end in (runner.model.input, runner.model.output)]
-        metadata: dict[str, Any] = {"name": name, "versions": ["1"], "inputs": ends[:1], "outputs": ends[1:]}
-        if self.pictures:
-            assert runner.card is not None
-            assert runner.card.accuracy is not None
-            metadata["inputs"].append({"name": "image", "datatype": "BYTES", "shape": [1]})
-            for name, datatype in (("label", "BYTES"), ("score", "FP32"), ("index", "INT32")):
-                metadata["outputs"].append({"name": name, "datatype": datatype, "shape": [-1]})
-            metadata["parameters"] = {
-                "top1": runner.card.accuracy.top1, "accuracy_data": runner.card.accuracy.data, "precision": "int8",
-                "background": False, "labels": list(runner.labels.names), "profile": self.profile,
-            }  # fmt: skip
-        return metadata
-
-    async def _infer(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        self.asked.append(name)
-        length = request.headers.get("Inference-Header-Content-Length")
-        asked = oip.decode_request(await request.read(), None if length is None else int(length))
-        try:
-            response = self._inferred(name, asked)
-        except (ImageError, ProtocolError) as error:
-            response = web.json_response({"error": str(error)}, status=400)
-        return await self.spoil[name](response) if name in self.spoil else response
-
-    def _inferred(self, name: str, asked: oip.InferRequest) -> web.Response:
-        runner, data = self.runners[name], asked.inputs[0].data
-        if asked.inputs[0].name == "image":
-            assert self.pictures
-            assert isinstance(data, list)
-            tensor = runner.prepare(data[0])
-        else:
-            assert asked.inputs[0].name == runner.model.input.name
-            assert isinstance(data, np.ndarray)
-            assert data.shape == runner.model.input.shape
-            tensor = data
-        stored = runner.model.invoke(tensor)
-        best = runner.best(stored, asked.parameters.get("top", 5))
-        made = {
-            "label": oip.Tensor.of("label", [p.label.encode() for p in best]),
-            "score": oip.Tensor.of("score", np.array([p.score for p in best], np.float32)),
-            "index": oip.Tensor.of("index", np.array([p.index for p in best], np.int32)),
-            runner.model.output.name: oip.Tensor.of(
-                runner.model.output.name, stored.reshape(runner.model.output.shape)
-            ),
-        }
-        wanted = [output.name for output in asked.outputs]
-        body, length = oip.encode_response(name, "1", [made[output] for output in wanted], binary=wanted)
-        return web.Response(body=body, headers={"Inference-Header-Content-Length": str(length)})
-
-
-def _end(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": oip.datatype_of(dtype), "shape": list(shape)}
 
 
 class Events(list[tuple[str, dict[str, Any]]]):
@@ -138,18 +41,6 @@ class Events(list[tuple[str, dict[str, Any]]]):
     @property
     def names(self) -> list[str]:
         return [name for name, _ in self]
-
-
-@contextlib.asynccontextmanager
-async def listening(server: Server, port: int = 0) -> AsyncIterator[str]:
-    runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @contextlib.asynccontextmanager
@@ -276,8 +167,8 @@ def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
 def test_models_that_nothing_is_known_of_are_left_out_and_told() -> None:
     server = Server(INT8)
     server.extra["mystery"] = {
-        "inputs": [_end("x", (1, 8, 8, 3), np.dtype("f4"))],
-        "outputs": [_end("y", (1, 9), np.dtype("f4"))],
+        "inputs": [end("x", (1, 8, 8, 3), np.dtype("f4"))],
+        "outputs": [end("y", (1, 9), np.dtype("f4"))],
     }
     server.extra["nonsense"] = {"inputs": 5}
 

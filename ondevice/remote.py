@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice import oip
-from ondevice.cloud.backend import Served, TensorFace, Work
-from ondevice.cloud.infer import ANSWER, IMAGE
 from ondevice.errors import CardError, ModelError, ProtocolError, UnknownModelError, UpstreamError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
+from ondevice.preprocess import Preprocessor
 from ondevice.profile import LEVELS, Profile, loads
+from ondevice.runtime import TensorSpec
+from ondevice.served import ANSWER, IMAGE, Served, TensorFace, Work
 
 Array = np.ndarray[Any, Any]
 # (index, score), best first.
@@ -136,6 +137,13 @@ def preparation(remote: Remote) -> dict[str, Any]:
         "zero_point": 0 if plain else _ZERO[face.dtype.kind],
         "channels_first": remote.feed.channels_first,
     }
+
+
+def preprocessor(prepared: Mapping[str, Any]) -> Preprocessor:
+    """What decodes pictures as `preparation` says."""
+    shape, dtype = tuple(prepared["shape"]), np.dtype(prepared["dtype"])
+    spec = TensorSpec(0, shape, dtype, 0.0, prepared["zero_point"])
+    return Preprocessor(Input(**prepared["input"]), spec, prepared["channels_first"])
 
 
 class _Known(NamedTuple):

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ondevice import oip
-from ondevice.cloud.backend import Work
-from ondevice.cloud.remote import Remote, best, describe, preparation
 from ondevice.errors import ModelError, UpstreamError
 from ondevice.profile import Profile
+from ondevice.remote import Remote, best, describe, preparation
 from ondevice.runner import Runner
+from ondevice.served import Work
 
 LABELS = [f"class {n}" for n in range(10)]
 PROFILE = {

@@ -1,0 +1,55 @@
+"""What an endpoint is to its client: how it is asked, how its replies are read, and what is to be expected of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ondevice.client.picture import Sent
+from ondevice.client.reply import Said
+from ondevice.client.wire import Reply, Request
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Asking(NamedTuple):
+    """What goes with a picture. left_ms: until the deadline. around_ms [k]: equally likely times of all but the
+    inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
+    """
+
+    left_ms: float
+    around_ms: Vector
+    return_ms: float
+    device_top1: float
+    top: int
+
+
+class Question(NamedTuple):
+    """A request, the model that it names ("": the endpoint chooses), and how many classes are wanted."""
+
+    request: Request
+    model: str
+    top: int
+
+
+class Face(Protocol):
+    """best_top1: the accuracy of its best model. side: the largest side of its models' inputs; 0: not known."""
+
+    best_top1: float
+    side: int
+
+    def question(self, sent: Sent, asking: Asking) -> Question:
+        """How to ask it of a picture. Raises ImageError."""
+
+    def read(self, question: Question, reply: Reply) -> Said:
+        """Its answer. Raises UpstreamError."""
+
+    def ran(self, model: str, infer_ms: float) -> None:
+        """Learn how long one of its models took."""
+
+    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+        """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
+
+        within_ms: the time that there is. around_ms, return_ms: as in `Asking`. device_top1: what the reserve is worth.
+        """

@@ -1,0 +1,127 @@
+"""An endpoint of the Open Inference Protocol that has models but chooses none: then the client chooses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ondevice import remote
+from ondevice.answer import Prediction
+from ondevice.client import wire
+from ondevice.client.face import Asking, Question, Vector
+from ondevice.client.picture import Sent
+from ondevice.client.published import NAME
+from ondevice.client.reply import Said, decoded, timing
+from ondevice.client.wire import Reply, Request
+from ondevice.errors import ModelError, UpstreamError
+from ondevice.preprocess import Preprocessor
+from ondevice.recent import Recent
+from ondevice.remote import Remote
+from ondevice.selection.cdf import Cdfs
+from ondevice.served import Work
+
+_log = logging.getLogger("ondevice.client")
+
+Ask = Callable[[Request], Reply]
+_LENGTH = "Inference-Header-Content-Length"
+# Of a model of which no time is known: as a mobile CNN takes on a busy server.
+_FIRST_MS = (20.0, 50.0, 100.0)
+
+
+class Plain:
+    """The models of such an endpoint of which labels and accuracy are known: from itself or from the zoo.
+
+    A server that says nothing of its own times has all of a request's time counted as the model's.
+    """
+
+    def __init__(self, models: Sequence[Remote]) -> None:
+        self._models = {model.served.name: model for model in models}
+        self._top1 = np.array([model.served.top1 or 0.0 for model in models])
+        self._times = [Recent.seeded(m.published) if m.published else Recent(_FIRST_MS) for m in models]
+        self._decoders: dict[str, Preprocessor] = {}
+        self.best_top1 = float(self._top1.max())
+        self.side = max(max(model.served.input.shape[1:]) for model in models)
+
+    @classmethod
+    def found(cls, ask: Ask) -> Plain:
+        """Look what an endpoint has. Raises UpstreamError where it has nothing of use."""
+        usable = [model for name in _names(ask) if (model := _described(ask, name))]
+        if not usable:
+            raise UpstreamError("it has no cnnselect, and no image classifier of known labels and accuracy", "missing")
+        models = [model for model in usable if model.served.labels == usable[0].served.labels]
+        names = ", ".join(model.served.name for model in models)
+        _log.warning("the endpoint has no cnnselect: its models are chosen among here (%s)", names)
+        return cls(models)
+
+    def question(self, sent: Sent, asking: Asking) -> Question:
+        """The model with the greatest expected effective accuracy, asked by its native name. Raises ImageError."""
+        worth = self._worth(asking.left_ms, asking.around_ms, asking.device_top1)
+        model = list(self._models.values())[int(np.argmax(worth))]
+        payload, picture = sent.body, model.feed is None
+        if not picture:
+            payload = self._decoder(model).prepare(sent.body).tobytes()
+        work = Work(payload, picture, asking.top, False, perf_counter())
+        body, length = model.request(work)
+        kind = {"Content-Type": "application/octet-stream", _LENGTH: str(length)}
+        name = model.served.name
+        return Question(Request("POST", f"/v2/models/{quote(name, safe='')}/infer", kind, body), name, asking.top)
+
+    def read(self, question: Question, reply: Reply) -> Said:
+        """Its answer. Raises UpstreamError."""
+        model, parts = self._models[question.model], timing(reply.headers)
+        work = Work(b"", model.feed is None, question.top, False, 0.0)
+        ranked, _ = model.read(decoded(reply), work)
+        labels = model.served.labels
+        top = tuple(Prediction(index, labels[index], score) for index, score in ranked)
+        infer_ms, total_ms = parts.get("infer", 0.0), parts.get("total")
+        times = parts.get("queue", 0.0), parts.get("decode", 0.0), infer_ms, total_ms, parts.get("upload")
+        return Said(top, question.model, model.served.top1, *times)
+
+    def ran(self, model: str, infer_ms: float) -> None:
+        """Learn how long one of its models took."""
+        self._times[list(self._models).index(model)].add(infer_ms)
+
+    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+        """As `Face` has it; the choice is made here, before the upload is known."""
+        return device_top1 + float(self._worth(within_ms, around_ms, device_top1).max())
+
+    def _decoder(self, model: Remote) -> Preprocessor:
+        """What decodes pictures for a model that takes none."""
+        name = model.served.name
+        if name not in self._decoders:
+            self._decoders[name] = remote.preprocessor(remote.preparation(model))
+        return self._decoders[name]
+
+    def _worth(self, within_ms: float, around_ms: Vector, device_top1: float) -> Vector:
+        """For each model what it adds to the device's answer."""
+        cdfs = Cdfs(np.array([times.quantiles_ms for times in self._times]))
+        on_time: Vector = cdfs((within_ms - around_ms)[:, None]).mean(axis=0)
+        return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
+
+
+def _names(ask: Ask) -> list[str]:
+    """The models that are ready."""
+    rows = wire.as_json(ask(Request("POST", "/v2/repository/index", {"Content-Type": "application/json"}, b"{}")))
+    good = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
+    if not good:
+        raise UpstreamError("it has no cnnselect, and its repository index is no list of models", "wrong")
+    return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != NAME]
+
+
+def _described(ask: Ask, name: str) -> Remote | None:
+    """A model, if enough is known of it; what is missing is said otherwise."""
+    metadata: Any = wire.as_json(ask(Request("GET", f"/v2/models/{quote(name, safe='')}")))
+    try:
+        found = remote.describe(name, metadata if isinstance(metadata, Mapping) else {}, "endpoint")
+    except ModelError as error:
+        _log.warning("%s is not used: %s", name, error)
+        return None
+    if found.served.top1 is None:
+        _log.warning("%s is not used: its accuracy is not known", name)
+        return None
+    return found

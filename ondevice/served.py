@@ -1,0 +1,53 @@
+"""A model that is served: what it is, how pictures go to it, and a piece of work for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+# The input that takes a compressed picture, and what pictures are answered with, in this order.
+IMAGE = "image"
+ANSWER = ("label", "score", "index")
+
+
+class TensorFace(NamedTuple):
+    """One end of a model as the wire has it: its name, shape and numpy dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.generic]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that the endpoint serves.
+
+    top1: its accuracy, a fraction, or None where nobody measured it: then it is served by name only. labels: the names
+    of its classes, background left out. where: the backend's name. input, output: its native tensors.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    top1: float | None
+    accuracy_data: str
+    precision: str
+    size_bytes: int
+    where: str
+    input: TensorFace
+    output: TensorFace
+    background: bool = False
+
+
+class Work(NamedTuple):
+    """What a backend is to do: a compressed picture, or a model's input tensor. top: how many classes to rank.
+
+    raw: whether the model's own output is wanted too. received: when its last byte came, by perf_counter.
+    """
+
+    payload: bytes
+    is_picture: bool
+    top: int
+    raw: bool
+    received: float
