@@ -112,8 +112,9 @@ class Flight:
         elapsed_ms = self._task.elapsed_ms
         if self._may_begin() and elapsed_ms >= self._device_at_ms:
             self._begin_device()
-        elif elapsed_ms >= self._task.sla_ms + self._terms.patience_ms and self.cloud in self._pending:
+        elif self.cloud in self._pending and elapsed_ms >= self._task.sla_ms + self._terms.patience_ms:
             self._pending.discard(self.cloud)
+            self.cloud.cancel()
             self._failed(UpstreamError("no answer in time", "late"))
 
     def _took(self, attempt: Attempt) -> None:

@@ -1,0 +1,173 @@
+"""One request under way, with places whose times are given: who answers, when, and what is begun and given up."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ondevice.answer import Answer, Prediction
+from ondevice.client.attempt import Attempt, Task
+from ondevice.client.cloud import CloudAttempt
+from ondevice.client.flight import Flight, Start, Terms
+from ondevice.client.picture import Picture
+from ondevice.client.plan import Plan
+from ondevice.errors import ImageError, ModelError, OffloadError, OnDeviceError, UpstreamError
+
+NEVER = math.inf
+CLOUD_TOP1, DEVICE_TOP1 = 0.9, 0.5
+WRONG = UpstreamError("it answers 500", "wrong")
+
+
+def answer(where: str, score: float) -> Answer:
+    return Answer((Prediction(1, where, score),), "m", "r", 1, 0.0, 0.0, 0.0, where=where)
+
+
+class Place:
+    """Hands in its result so long after it was begun; never, if that is inf."""
+
+    def __init__(self, where: str, after_ms: float, result: OnDeviceError | None = None, **more: float) -> None:
+        self.where, self.after_ms, self.more = where, after_ms, more
+        self.result = result or answer(where, more.get("score", 0.6))
+        self.begun: list[float] = []
+        self.attempts: list[Any] = []
+
+    def __call__(self, task: Task) -> Any:
+        kind: Callable[..., Attempt] = CloudAttempt if self.where == "cloud" else Attempt
+        usual = CLOUD_TOP1 if self.where == "cloud" else DEVICE_TOP1
+        attempt = kind(task, self.where, self.more.get("top1", usual))
+        if isinstance(attempt, CloudAttempt):
+            attempt.sent_bytes, attempt.top1_said = 1000, self.more.get("said")
+        self.begun.append(task.elapsed_ms)
+        self.attempts.append(attempt)
+        if math.isfinite(self.after_ms):
+            threading.Timer(self.after_ms / 1e3, attempt.end, [self.result]).start()
+        return attempt
+
+
+def fly(
+    cloud: Place | None, device: Place | None, at_ms: float = 0.0, sla_ms: float = 300.0, **more: Any
+) -> tuple[Answer, Flight, list[str]]:
+    """A request that is sent where there is a cloud, and begun on the device at `at_ms`."""
+    told: list[str] = []
+    plan = Plan(cloud is not None, at_ms, "as planned", explore=more.pop("explore", False))
+    terms = Terms(
+        3.0, more.pop("patience_ms", 0.0), more.pop("confident", NEVER), lambda ms, what, detail: told.append(what)
+    )
+    task = Task(Picture(b""), sla_ms, 5)
+    flight = Flight(task, plan, Start(cloud, device), terms)
+    return flight.run(), flight, told
+
+
+def test_the_clouds_answer_before_the_device_has_to_begin() -> None:
+    cloud, device = Place("cloud", 20), Place("device", 5)
+    found, _, told = fly(cloud, device, at_ms=250)
+    assert (found.where, found.on_time, found.why, found.sent_bytes) == ("cloud", True, "as planned", 1000)
+    assert device.begun == []
+    assert told == ["sent", "cloud answer", "answered"]
+
+
+def test_the_device_begins_no_sooner_than_it_must_and_stands_in_for_a_late_cloud() -> None:
+    cloud, device = Place("cloud", NEVER), Place("device", 20)
+    found, _, told = fly(cloud, device, at_ms=200)
+    assert (found.where, found.why) == ("device", "the cloud was late")
+    assert device.begun[0] >= 200
+    assert found.total_ms >= 297  # the cloud is waited for until then
+    assert cloud.attempts[0].cancelled.is_set()
+    assert told == ["sent", "device", "device answer", "answered"]
+
+
+def test_the_clouds_answer_is_taken_while_the_devices_is_held() -> None:
+    cloud, device = Place("cloud", 150), Place("device", 5)
+    found, flight, _ = fly(cloud, device, at_ms=0, sla_ms=5000)
+    assert found.where == "cloud"
+    assert flight.device
+    assert found.total_ms < 4000
+
+
+def test_the_device_begins_at_once_when_the_cloud_fails() -> None:
+    cloud, device = Place("cloud", 5, WRONG), Place("device", 5)
+    found, flight, told = fly(cloud, device, at_ms=4000, sla_ms=5000)
+    assert (found.where, found.why) == ("device", "the cloud failed: it answers 500")
+    assert found.total_ms < 3000
+    assert flight.failure is WRONG
+    assert told == ["sent", "failed", "device", "device answer", "answered"]
+
+
+def test_an_answer_of_the_device_that_nothing_can_better_is_not_held() -> None:
+    found, _, _ = fly(Place("cloud", NEVER, top1=0.3), Place("device", 5), sla_ms=5000)
+    assert found.where == "device"
+    assert found.total_ms < 3000
+
+
+def test_a_worse_answer_of_the_cloud_waits_for_the_device() -> None:
+    found, _, _ = fly(Place("cloud", 5, said=0.3), Place("device", 60), sla_ms=5000)
+    assert (found.where, found.why) == ("device", "the device's answer is worth more")
+
+
+@pytest.mark.parametrize(("score", "where"), [(0.95, "device"), (0.7, "cloud")])
+def test_a_confident_device_ends_it(score: float, where: str) -> None:
+    cloud, device = Place("cloud", 200), Place("device", 5, score=score)
+    found, _, _ = fly(cloud, device, at_ms=4000, sla_ms=5000, confident=0.9)
+    assert found.where == where
+    assert (found.why == "the device was confident") == (where == "device")
+    assert device.begun[0] < 1000  # at once, and not as late as it could
+
+
+def test_without_a_device_a_late_cloud_is_waited_for() -> None:
+    found, _, _ = fly(Place("cloud", 150), None, at_ms=NEVER, sla_ms=50, patience_ms=5000)
+    assert (found.where, found.on_time) == ("cloud", False)
+
+
+def test_without_a_device_patience_ends() -> None:
+    cloud = Place("cloud", NEVER)
+    with pytest.raises(OffloadError, match="no answer in time; no model on the device") as caught:
+        fly(cloud, None, at_ms=NEVER, sla_ms=50, patience_ms=50)
+    assert caught.value.failure == "late"
+    assert cloud.attempts[0].cancelled.is_set()
+
+
+def test_a_device_that_is_late_answers_late_when_nothing_else_does() -> None:
+    found, _, _ = fly(Place("cloud", NEVER), Place("device", 120), at_ms=0, sla_ms=60)
+    assert (found.where, found.on_time) == ("device", False)
+
+
+def test_the_device_alone() -> None:
+    found, flight, told = fly(None, Place("device", 5))
+    assert (found.where, found.sent_bytes, found.why) == ("device", 0, "as planned")
+    assert flight.cloud is None
+    assert told == ["device", "device answer", "answered"]
+
+
+def test_neither() -> None:
+    with pytest.raises(OffloadError, match="neither an endpoint nor a model"):
+        fly(None, None)
+
+
+def test_both_fail() -> None:
+    broken = ModelError("the model is broken", "m")
+    with pytest.raises(ModelError, match="broken"):
+        fly(Place("cloud", 5, WRONG), Place("device", 5, broken))
+
+
+def test_a_picture_that_cannot_be_read_here_nor_there() -> None:
+    unreadable = ImageError("is no picture", None)
+    rejected = UpstreamError("it answers 400: is no picture", "rejected")
+    with pytest.raises(ImageError, match="is no picture"):
+        fly(Place("cloud", 5, rejected), Place("device", 5, unreadable))
+
+
+def test_a_picture_that_only_the_cloud_can_read() -> None:
+    unreadable = ImageError("is no picture", None)
+    found, _, _ = fly(Place("cloud", 60), Place("device", 5, unreadable))
+    assert found.where == "cloud"
+
+
+def test_exploring_does_not_give_the_reply_up() -> None:
+    cloud, device = Place("cloud", NEVER), Place("device", 5)
+    found, _, _ = fly(cloud, device, sla_ms=60, explore=True)
+    assert (found.where, found.why) == ("device", "as planned")
+    assert not cloud.attempts[0].cancelled.is_set()
