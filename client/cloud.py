@@ -79,14 +79,16 @@ class Asked(NamedTuple):
 class Cloud:
     """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `wire.context`.
 
-    Raises UsageError for what is no URL. It need not be there: until it is, and whenever it is not, attempts fail.
+    labels: the classes that its models must have; empty: any. The endpoint need not be there: until it is, and whenever
+    it is not, attempts fail. Raises UsageError for what is no URL.
     """
 
     def __init__(self, url: str, token: str | None = None, verify: bool | str = True) -> None:
-        self._address, self._token = Address.parse(url), token
+        self._address, self._token = Address.parse(url), wire.bearer(token)
         self._tls = wire.context(verify) if self._address.scheme == "https" else None
         self.network, self.breaker = Network(), Breaker()
         self.face: Face | None = None
+        self.labels: tuple[str, ...] = ()
         self.problem: UpstreamError | None = None
         self._scaling = Scaling()
         self._idle: deque[tuple[Connection, float]] = deque()
@@ -115,13 +117,12 @@ class Cloud:
             self._spawn(self._describe, _PROBE_S)
         elif self.breaker.closed and now - self._described_at > _ASK_AGAIN_S:
             self._described_at = now
-            self._spawn(self._describe)
+            self._spawn(self._describe_once)
 
     def ready(self, timeout_s: float) -> bool:
         """Ask for its models, if that is not done, and wait for the answer; `problem` has what is wrong otherwise."""
         with self._describing:  # it may be under way
             if self.face is None:
-                self._described_at = perf_counter()
                 self._describe(timeout_s)
         return self.problem is None
 
@@ -175,6 +176,7 @@ class Cloud:
             asked = self._exchange(attempt, lambda: self._question(attempt, sent, way), until)
             took_ms = (perf_counter() - asked.started) * 1e3
             said = face.read(asked.question, asked.reply) if face else replies.read(asked.reply)
+            self._compare(said)
         except UpstreamError as error:
             self._failed(attempt, error)
             raise
@@ -185,6 +187,15 @@ class Cloud:
             said.top, said.model, "", 0, said.decode_ms, said.infer_ms, attempt.task.elapsed_ms,
             where="cloud", queue_ms=said.queue_ms, network_ms=max(network_ms, 0.0),
         )  # fmt: skip
+
+    def _compare(self, said: replies.Said) -> None:
+        """See that its classes are ours. Raises UpstreamError."""
+        for index, label, _ in said.top if self.labels else ():
+            if not index < len(self.labels) or self.labels[index] != label:
+                ours = self.labels[index] if index < len(self.labels) else "none"
+                raise UpstreamError(
+                    f"its class {index} is '{label[:60]}', the device's '{ours}': its models have other labels", "wrong"
+                )
 
     def _sent(self, task: Task) -> Sent:
         """What is sent of the picture. Raises ImageError."""
@@ -286,12 +297,20 @@ class Cloud:
     def _describe(self, timeout_s: float = _QUESTION_S) -> None:
         """Ask for its models."""
         with self._describing:
+            self._described_at = perf_counter()
             try:
                 self.face = self._found(perf_counter() + timeout_s)
             except UpstreamError as error:
                 self._fault(error)
             else:
                 self._well()
+
+    def _describe_once(self) -> None:
+        """The same, unless it was asked for meanwhile."""
+        due = self._described_at
+        with self._describing:
+            if self._described_at == due:
+                self._describe()
 
     def _found(self, until: float) -> Face:
         try:

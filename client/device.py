@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -11,8 +10,10 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
+from ondevice.answer import Answer
 from ondevice.client.attempt import Attempt, Task
-from ondevice.errors import OnDeviceError
+from ondevice.errors import ImageError, OnDeviceError, UsageError
+from ondevice.image import describe
 from ondevice.recent import Recent
 from ondevice.runner import Runner
 
@@ -25,23 +26,34 @@ _TAIL = 1.35
 
 
 class DeviceAttempt(Attempt):
-    """A picture on the device. expected_s: how long that takes."""
+    """A picture on the device. expected_ms: how long that takes. started: by perf_counter; 0.0: not yet."""
 
-    expected_s = 0.0
+    expected_ms = 0.0
+    started = 0.0
+
+    @property
+    def left_ms(self) -> float:
+        """How long the device will still be busy with it."""
+        if not self.started:
+            return 0.0 if self.cancelled.is_set() else self.expected_ms
+        return max(self.expected_ms - (perf_counter() - self.started) * 1e3, 0.0)
 
 
 class Device:
     """Runs one picture after the other, on a thread of its own.
 
-    runners: at least one, of the same labels. busy_ms: the time that it has worked so far.
+    runners: at least one. busy_ms: the time that it has worked so far. Raises UsageError where their labels differ.
     """
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         self.runners = tuple(runners)
+        self.labels = runners[0].labels.names
+        for runner in runners:
+            if runner.labels.names != self.labels:
+                raise UsageError(f"{runner.name} has other labels than {runners[0].name}: give models of the same")
         self.busy_ms = 0.0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ondevice-device")
-        # When all that was begun will be done, and what guards it.
-        self._free_at, self._lock = 0.0, threading.Lock()
+        self._begun: list[DeviceAttempt] = []
         self.times = tuple(Recent(_measured(runner)) for runner in runners)
 
     def top1(self, model: int) -> float:
@@ -68,37 +80,44 @@ class Device:
 
     def wait_ms(self) -> float:
         """How long what it works on still takes."""
-        return max(self._free_at - perf_counter(), 0.0) * 1e3
+        return sum(attempt.left_ms for attempt in list(self._begun))
 
     def begin(self, task: Task, *, model: int) -> Attempt:
         """Run a model on the task's picture, after what it works on."""
         attempt = DeviceAttempt(task, "device", self.top1(model))
-        attempt.expected_s = self.times[model].mean_ms / 1e3
-        with self._lock:
-            self._free_at = max(self._free_at, perf_counter()) + attempt.expected_s
-        self._pool.submit(self._run, attempt, model)
+        attempt.expected_ms = self.times[model].mean_ms
+        self._begun.append(attempt)
+        try:
+            self._pool.submit(self._run, attempt, model)
+        except RuntimeError:  # closed
+            attempt.end(OnDeviceError("the client is closed"))
         return attempt
 
     def close(self) -> None:
-        """Take no more."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Finish what was begun, and take no more."""
+        self._pool.shutdown()
 
     def _run(self, attempt: DeviceAttempt, model: int) -> None:
-        if attempt.cancelled.is_set():
-            with self._lock:
-                self._free_at -= attempt.expected_s
-            return
-        start, task = perf_counter(), attempt.task
+        attempt.started = perf_counter()
+        if not attempt.cancelled.is_set():
+            attempt.end(self._result(attempt.task, model))
+            took_ms = (perf_counter() - attempt.started) * 1e3
+            self.busy_ms += took_ms
+            if isinstance(attempt.result, Answer):
+                self.times[model].add(took_ms)
+        self._begun.remove(attempt)
+
+    def _result(self, task: Task, model: int) -> Answer | OnDeviceError:
+        picture = task.picture
         try:
-            attempt.end(self.runners[model].classify(task.picture.readable, task.top))
+            return self.runners[model].classify(picture.readable, task.top)
+        except ImageError as error:  # which may have seen the file's bytes alone
+            said = str(error).replace(describe(picture.readable), describe(picture.source), 1)
+            return ImageError(said, picture.source)
         except OnDeviceError as error:
-            attempt.end(error)
+            return error
         except Exception as error:  # whatever it is, the one who waits must hear of it
-            attempt.end(OnDeviceError(f"{self.runners[model].name}: {type(error).__name__}: {error}"))
-        took_ms = (perf_counter() - start) * 1e3
-        self.busy_ms += took_ms
-        if not isinstance(attempt.result, OnDeviceError):
-            self.times[model].add(took_ms)
+            return OnDeviceError(f"{self.runners[model].name}: {type(error).__name__}: {error}")
 
 
 def _measured(runner: Runner) -> list[float]:

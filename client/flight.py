@@ -127,10 +127,15 @@ class Flight:
             self._failed(attempt.result)
         else:
             self._error = attempt.result
+            self._instead()
 
     def _failed(self, error: UpstreamError) -> None:
         self.failure = error
         self._tell("failed", str(error))
+        self._instead()
+
+    def _instead(self) -> None:
+        """The cloud has nothing: the device is not kept in reserve any longer."""
         if self._may_begin():
             self._begin_device()
 
@@ -175,7 +180,8 @@ class Flight:
             return f"the cloud failed: {self.failure}"
         if self._confident and self.cloud in self._pending:
             return "the device was confident"
-        return "the cloud was late" if self.cloud in self._pending else "the device's answer is worth more"
+        late = self.cloud in self._pending and self._hurry
+        return "the cloud was late" if late else "the device's answer is worth more"
 
     def _problem(self) -> OnDeviceError:
         if self._error and (self._start.device or isinstance(self._error, ImageError)):

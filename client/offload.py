@@ -79,6 +79,8 @@ class OffloadClient:
         runners = [_runner(one) for one in _listed(local)]
         self.device = Device(runners) if runners and self.mode is not Mode.CLOUD else None
         self._check()
+        if self.cloud and self.device:
+            self.cloud.labels = self.device.labels
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._explore_at, self._explore_s = perf_counter(), _EXPLORE_S
@@ -157,8 +159,10 @@ class OffloadClient:
         assert self.device
         within_ms = task.sla_ms - self._guard_ms(task)
         wait_ms = self.device.wait_ms()
-        latest_ms = max(within_ms - self.device.worst_ms(model) - wait_ms, 0.0)
-        return Here(self.device.top1(model), self.device.chance(model, within_ms - wait_ms), latest_ms)
+        chance = self.device.chance(model, within_ms - wait_ms)
+        latest_ms = max(within_ms - wait_ms - self.device.worst_ms(model), 0.0)
+        # Where it cannot be in time, it is only for when nothing else has been.
+        return Here(self.device.top1(model), chance, latest_ms if chance else within_ms)
 
     def _there(self, cloud: Cloud, task: Task) -> There | None:
         if cloud.face is None or not cloud.network.known:

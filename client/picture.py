@@ -109,6 +109,8 @@ def _read(path: Path) -> bytes:
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"{path}: over {MAX_BYTES >> 20} MiB; make it smaller first", path)
         return path.read_bytes()
-    except OSError as error:
-        said = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or "cannot be read").lower()
+    except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError
+        said = (getattr(error, "strerror", None) or str(error)).lower()
+        if isinstance(error, FileNotFoundError):
+            said = "no such file"
         raise ImageError(f"{describe(path)}: {said}", path) from error

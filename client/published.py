@@ -22,6 +22,8 @@ from ondevice.selection.problem import Models, Requests
 NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
+# A larger input, pixels, and a longer time, ms, are slips or lies.
+_LARGEST, _LONGEST_MS = 4096, 1e9
 
 
 class Published:
@@ -35,12 +37,16 @@ class Published:
         try:
             parameters = metadata["parameters"]
             profiles = loads(json.dumps(parameters["profiles"]))
-            self._models = Models.of(parameters["top1"], profiles)
-            self.side = int(parameters.get("picture_side", 0))
+            self._models = Models.of(dict(parameters["top1"]), profiles)
+            times = self._models.quantiles_ms, self._models.mean_ms, self._models.std_ms
+            if max(ms.max() for ms in times) > _LONGEST_MS:
+                raise ValueError("a time of days")
+            self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
+            self.side = _side(parameters.get("picture_side", 0))
             self._rule = _rule(str(parameters.get("policy", "")))
-        except (LookupError, TypeError, ValueError, UsageError) as error:
-            raise UpstreamError(f"what it says of its models is not understood: {error}", "wrong") from error
-        self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
+        except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
+            said = " ".join(str(error)[:200].split())
+            raise UpstreamError(f"what it says of its models is not understood: {said}", "wrong") from error
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())
 
@@ -83,6 +89,12 @@ def question(sent: Sent, asking: Asking) -> Question:
     return Question(
         Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body), "", asking.top
     )
+
+
+def _side(value: Any) -> int:
+    if not isinstance(value, int) or not 0 <= value <= _LARGEST:
+        raise ValueError("picture_side is no number of pixels")
+    return value
 
 
 def _rule(text: str) -> policies.Policy:

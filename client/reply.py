@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import re
 from collections.abc import Mapping
 from email.message import Message
@@ -17,6 +17,8 @@ from ondevice.errors import ProtocolError, UpstreamError
 
 _ANSWER = ("label", "score", "index")
 _LENGTH = "Inference-Header-Content-Length"
+# A longer time, ms, is none: 11 days.
+_LONGEST_MS = 1e9
 _TIMING = re.compile(r"([A-Za-z_-]+);dur=([0-9.]{1,20})")
 
 
@@ -44,10 +46,10 @@ def read(reply: Reply) -> Said:
     queue_ms, decode_ms, infer_ms = (
         parts.get(name, _number(response.parameters, f"{name}_ms")) for name in ("queue", "decode", "infer")
     )
-    top1 = _number(response.parameters, "expected_top1")
+    top1, model = _number(response.parameters, "expected_top1"), response.parameters.get("selected_model")
     return Said(
         ranking({tensor.name: tensor.data for tensor in response.outputs}),
-        str(response.parameters.get("selected_model", response.model_name)),
+        model if isinstance(model, str) else response.model_name,
         top1 if 0 < top1 <= 1 else None,
         queue_ms, decode_ms, infer_ms,
         parts.get("total", queue_ms + decode_ms + infer_ms or None),
@@ -68,10 +70,8 @@ def timing(headers: Message) -> dict[str, float]:
     """The durations in a Server-Timing header (W3C), ms."""
     found = {}
     for name, text in _TIMING.findall(headers.get("Server-Timing", "")[:1000]):
-        try:
-            found[name] = float(text)
-        except ValueError:  # as 1.2.3 is none
-            continue
+        with contextlib.suppress(ValueError):  # as 1.2.3 is none
+            found[name] = min(float(text), _LONGEST_MS)
     return found
 
 
@@ -89,5 +89,5 @@ def ranking(outputs: Mapping[str, Any]) -> tuple[Prediction, ...]:
 
 def _number(parameters: Mapping[str, Any], name: str) -> float:
     value = parameters.get(name)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good and value is not None and value >= 0 else 0.0
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and value is not None and 0 <= value <= _LONGEST_MS else 0.0

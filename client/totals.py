@@ -10,7 +10,7 @@ from ondevice.answer import Answer
 
 @dataclass
 class Totals:
-    """requests: all, answered or not. on_time, cloud, device: answers. hedges: requests in which both had begun.
+    """requests: all, answered or not. on_time, cloud, device: answers. both: requests that began at both.
 
     sent_bytes: bodies sent. failures: requests that the cloud failed, by kind, `late` among them.
     """

@@ -7,14 +7,13 @@ import http.client
 import io
 import json
 import os
-import select
 import socket
 import ssl
 from collections.abc import Mapping
 from email.message import Message
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from ondevice.errors import UpstreamError, UsageError
 
@@ -22,6 +21,8 @@ MAX_REPLY_BYTES = 4 << 20
 # The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
 _FAILURES = {401: "denied", 403: "denied", 404: "missing", 503: "busy", 429: "busy"}
 _FAILURES |= dict.fromkeys((400, 413, 415, 422), "rejected")
+# Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
+_IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
 class Address(NamedTuple):
@@ -40,6 +41,7 @@ class Address(NamedTuple):
         try:
             parts = urlsplit(url)
             port = parts.port
+            (parts.hostname or "").encode("idna")  # as looking it up does
         except ValueError as error:
             raise UsageError(f"the endpoint '{url}' is no URL: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -47,7 +49,9 @@ class Address(NamedTuple):
         if parts.username or parts.password:
             raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
         usual = 443 if parts.scheme == "https" else 80
-        return cls(parts.scheme, parts.hostname, usual if port is None else port, parts.path.rstrip("/"))
+        return cls(
+            parts.scheme, parts.hostname, usual if port is None else port, quote(parts.path.rstrip("/"), safe=_IN_PATHS)
+        )
 
     @property
     def host_header(self) -> str:
@@ -82,6 +86,7 @@ class Connection:
     def __init__(self, address: Address, token: str | None, tls: ssl.SSLContext | None, until: float) -> None:
         self.heard = False  # whether anything has come back for the request at hand
         self.cancelled = False
+        self._received, self._ended = 0, False  # in the reply at hand
         self._address = address
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         self._common = f"Host: {address.host_header}\r\n{authorization}Accept-Encoding: identity\r\n"
@@ -94,10 +99,10 @@ class Connection:
         start = perf_counter()
         opened = _first(found, until)
         self.connect_ms = (perf_counter() - start) * 1e3
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is None:
-            return opened
         try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tls is None:
+                return opened
             opened.settimeout(_left_s(until))
             return tls.wrap_socket(opened, server_hostname=self._address.host)
         except OSError:
@@ -109,7 +114,8 @@ class Connection:
         self.heard = False
         try:
             with _translated(self._address, until):
-                self._send(request, until)
+                with contextlib.suppress(ConnectionError):  # it may have refused before it had read all
+                    self._send(request, until)
                 return self._receive(request, until)
         except UpstreamError:
             self.close()
@@ -119,9 +125,13 @@ class Connection:
     def usable(self) -> bool:
         """Whether it is open and nothing has come on it unasked; its server may have closed it meanwhile."""
         try:
-            return not select.select([self._socket], [], [], 0)[0]
+            self._socket.settimeout(0)
+            self._socket.recv(1)  # TLS may have received what is for itself alone
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
         except (OSError, ValueError):
             return False
+        return False
 
     def cancel(self) -> None:
         """End it, with what waits on it."""
@@ -145,6 +155,9 @@ class Connection:
         self._socket.settimeout(_left_s(self._until))
         count = self._socket.recv_into(buffer)
         self.heard = self.heard or count > 0
+        self._received, self._ended = self._received + count, count == 0
+        if self._received > MAX_REPLY_BYTES:
+            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
         return count
 
     def _send(self, request: Request, until: float) -> None:
@@ -155,13 +168,11 @@ class Connection:
         self._socket.sendall(f"{start}{self._common}{lines}{length}\r\n".encode() + request.body)
 
     def _receive(self, request: Request, until: float) -> Reply:
-        self._until = until
+        self._until, self._received, self._ended = until, 0, False
         response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
         try:
-            response.begin()
+            self._begin(response)
             body = response.read(MAX_REPLY_BYTES)
-            if len(body) == MAX_REPLY_BYTES:
-                raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
             if response.length:
                 raise http.client.IncompleteRead(body, response.length)
         finally:
@@ -169,8 +180,20 @@ class Connection:
         if response.will_close:
             self.close()
         if response.status != 200:
-            raise UpstreamError(_refusal(response.status, body), _FAILURES.get(response.status, "wrong"))
+            raise UpstreamError(
+                _refusal(self._address.host_header, response.status, body), _FAILURES.get(response.status, "wrong")
+            )
         return Reply(response.headers, body)
+
+    def _begin(self, response: http.client.HTTPResponse) -> None:
+        """Read status and headers. To http.client they are whole where the stream ends."""
+        try:
+            response.begin()
+        except http.client.HTTPException:
+            if not self._ended:
+                raise
+        if self._ended:
+            raise http.client.IncompleteRead(b"")
 
 
 class _Stream(io.RawIOBase):
@@ -186,6 +209,14 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """The next bytes."""
         return self._connection.receive_into(buffer)
+
+
+def bearer(token: str | None) -> str | None:
+    """The token, without the line break that a file ends in. Raises UsageError for what cannot stand in a header."""
+    token = token.strip() if token else None
+    if token and not (token.isascii() and token.isprintable()):
+        raise UsageError("the endpoint's token holds other characters than ASCII, or several lines; give one token")
+    return token
 
 
 def context(verify: bool | str) -> ssl.SSLContext:
@@ -211,12 +242,14 @@ def as_json(reply: Reply) -> Any:
 def _first(found: list[Any], until: float) -> socket.socket:
     """A connection to the first of the addresses that takes one."""
     for number, (family, kind, protocol, _, where) in enumerate(found, 1):
-        opened = socket.socket(family, kind, protocol)
+        opened = None
         try:
+            opened = socket.socket(family, kind, protocol)
             opened.settimeout(_left_s(until) / (len(found) - number + 1))
             opened.connect(where)
         except OSError:
-            opened.close()
+            if opened:
+                opened.close()
             if number == len(found):
                 raise
         else:
@@ -250,25 +283,25 @@ def _raise(error: Exception, address: Address) -> NoReturn:
         said = error.verify_message or "not valid"
         message = f"{where}: its certificate is refused: {said}; give the file of its authority"
         raise UpstreamError(message, "untrusted") from error
+    if isinstance(error, ConnectionRefusedError):
+        raise UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", "refused") from error
+    if isinstance(error, ConnectionError | http.client.IncompleteRead | ssl.SSLEOFError):
+        raise UpstreamError(f"{where}: the connection was lost before the answer was whole", "cut") from error
     if isinstance(error, ssl.SSLError):
         raise UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", "wrong") from error
     if isinstance(error, socket.gaierror):
         raise UpstreamError(f"{where}: no such host", "refused") from error
-    if isinstance(error, ConnectionRefusedError):
-        raise UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", "refused") from error
-    if isinstance(error, ConnectionError | http.client.IncompleteRead):
-        raise UpstreamError(f"{where}: the connection was lost before the answer was whole", "cut") from error
     if isinstance(error, OSError):
         said = os.strerror(error.errno).lower() if error.errno else "no connection"
         raise UpstreamError(f"{where}: {said}", "refused") from error
     raise UpstreamError(f"{where}: its answer is no HTTP", "wrong") from error
 
 
-def _refusal(status: int, body: bytes) -> str:
+def _refusal(where: str, status: int, body: bytes) -> str:
     """What it answers instead: the status, and the protocol's `error` if there is one."""
     try:
         said = json.loads(body)["error"]
     except (ValueError, RecursionError, LookupError, TypeError):
         said = ""
     shown = "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
-    return f"it answers {status}{': ' if shown else ''}{shown}"
+    return f"{where} answers {status}{': ' if shown else ''}{shown}"

@@ -1,0 +1,374 @@
+"""`ondevice offload`: classify pictures here or in the cloud, each before its deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ondevice.cli import console
+from ondevice.cli.console import Format
+from ondevice.cli.options import DeviceName, OutputFormat, Threads
+from ondevice.cli.stream import AT_ONCE, Picture, Stream
+from ondevice.cli.tally import Done, Tally, lines
+from ondevice.errors import OffloadError, OnDeviceError, UsageError
+
+if TYPE_CHECKING:
+    from ondevice.cli.board import Board
+    from ondevice.client.offload import OffloadClient
+    from ondevice.models.labels import Labels
+    from ondevice.runner import Runner
+
+_TOKEN = "ONDEVICE_TOKEN"  # the variable's name
+# Before the first picture the endpoint has so long to tell of its models.
+_READY_S = 2.0
+# What the client says is not repeated within so many seconds.
+_AGAIN_S = 2.0
+# An hour, as at the endpoint.
+_LONGEST_MS = 3.6e6
+
+
+def offload(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Files, globs, folders, or - for one picture on standard input. Of one folder that is labelled as for "
+            "`ondevice evaluate`, right answers are counted too.",
+            show_default=False,
+        ),
+    ],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            "-e",
+            metavar="URL",
+            help="An `ondevice serve`, such as http://laptop:8000.",
+            show_default=False,
+        ),
+    ] = None,
+    sla: Annotated[float, typer.Option("--sla", help="The deadline of each picture, ms.")] = 200.0,
+    mode: Annotated[
+        str,
+        typer.Option(
+            "--mode",
+            metavar="auto|device|cloud|hedge",
+            help="device: here. cloud: at the endpoint. hedge: there, with the local model in reserve. auto: here "
+            "alone or hedged, whichever is expected to be right and on time more often.",
+        ),
+    ] = "auto",
+    local: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--local",
+            "-l",
+            metavar="MODEL",
+            help="A model of this device, by name or path; the most accurate that is in time is run. May be given "
+            "several times.",
+            show_default=False,
+        ),
+    ] = None,
+    device: DeviceName = None,
+    threads: Threads = None,
+    top: Annotated[int, typer.Option("--top", help="How many classes json and jsonl give.")] = 5,
+    confident: Annotated[
+        float | None,
+        typer.Option(
+            "--confident",
+            metavar="SCORE",
+            help="Run the local model at once, and take its answer if its score is at least this, such as 0.9.",
+            show_default="wait for the better answer",
+        ),
+    ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            "--every",
+            metavar="MS",
+            help=f"A steady stream: a picture each so many ms, up to {AT_ONCE} at once.",
+            show_default="one after the other",
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Go through all pictures so many times.")] = 1,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="The endpoint's bearer token, on the first line.",
+            show_default=f"the variable {_TOKEN}",
+        ),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            metavar="FILE",
+            help="Certificates (PEM) of the authorities to trust with https.",
+            show_default="the system's",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Do not check the endpoint's certificate: anybody may be the endpoint.")
+    ] = False,
+    patience: Annotated[
+        float | None,
+        typer.Option(
+            "--patience",
+            metavar="MS",
+            help="How long after the deadline the cloud is waited for, where there is no local model.",
+            show_default="as long as --sla",
+        ),
+    ] = None,
+    form: OutputFormat = Format.TABLE,
+) -> None:
+    """Classify pictures on this device, at an endpoint, or both, so that each answer is there before its deadline.
+
+    The result is a record for each picture and a summary: json is an object of `requests` and `summary`; jsonl and csv
+    are the requests alone, jsonl each as soon as it is answered, with the summary on standard error. In a terminal a
+    live table shows the last requests. A picture without an answer is reported and costs itself alone; the exit status
+    is then 1. Ctrl-C ends the stream and prints what there is.
+    """
+    from ondevice.client.offload import OffloadClient, Options
+
+    _check(endpoint, local, (device, threads), (every, patience))
+    confidence = math.inf if confident is None else confident
+    options = Options(top, confidence, _token(token_file), _verify(ca, insecure), patience)
+    pictures = _pictures(images)
+    with _notes() as notes:
+        with console.quiet_runtime():
+            runners = _runners(local or [], threads, device)
+            client = OffloadClient(endpoint, runners, sla, mode, options)
+        with client:
+            _tell(client)
+            _first_contact(client, notes)
+            pictures = _with_truth(pictures, images, _labels(client, runners))
+            tally = _ask(client, Stream(pictures, every, repeat), form)
+    if tally.failed:
+        console.note(f"{tally.failed} of {tally.pictures} pictures have no answer")
+        raise typer.Exit(1)
+
+
+# Before the first request
+
+
+def _check(
+    endpoint: str | None,
+    local: list[str] | None,
+    of_local: tuple[str | int | None, ...],
+    times: tuple[float | None, float | None],
+) -> None:
+    """What the client itself does not refuse. of_local: --device and --threads. times: --every and --patience."""
+    if endpoint is None and not local:
+        raise UsageError("nobody to ask: give --endpoint URL, --local MODEL, or both")
+    if not local and any(value is not None for value in of_local):
+        raise UsageError("--device and --threads are for the local model: give --local MODEL")
+    every, patience = times
+    if every is not None and not 0 < every <= _LONGEST_MS:
+        raise UsageError(f"--every takes ms above 0, up to an hour, not {every:g}; without it, one after the other")
+    if patience is not None and not 0 <= patience <= _LONGEST_MS:
+        raise UsageError(f"--patience takes ms from 0 up to an hour, not {patience:g}")
+
+
+def _token(path: Path | None) -> str | None:
+    """The bearer token: the first line, as `ondevice serve --tokens` reads them, or the variable."""
+    if path is None:
+        return os.environ.get(_TOKEN, "").strip() or None
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise UsageError(f"--token-file {path}: cannot be read: {said}") from error
+    token = next((line for line in lines if line and not line.startswith("#")), None)
+    if token is None:
+        raise UsageError(f"--token-file {path}: there is no token in it")
+    return token
+
+
+def _verify(ca: Path | None, insecure: bool) -> bool | str:
+    if ca is not None and insecure:
+        raise UsageError("--ca says whom to trust, --insecure trusts anybody: give one or the other")
+    return not insecure if ca is None else str(ca)
+
+
+def _pictures(arguments: list[str]) -> list[Picture]:
+    from ondevice.sources import expand
+
+    found = expand(arguments)
+    if found.skipped:
+        console.note(f"skipped {found.skipped} files in folders that are no pictures by their names")
+    if not found.paths:
+        raise UsageError("no picture to classify")
+    return [Picture(path, sys.stdin.buffer.read() if path == "-" else path) for path in found.paths]
+
+
+def _runners(models: list[str], threads: int | None, device: str | None) -> list[Runner]:
+    from ondevice.runner import Runner
+
+    return [Runner(model, threads, device=device) for model in models]
+
+
+def _tell(client: OffloadClient) -> None:
+    """What a person should know of the local models."""
+    device = client.device
+    for number, runner in enumerate(device.runners if device else ()):
+        if runner.emulation is not None:
+            console.note(f"{runner.emulation}; decoding is this machine's")
+        if device and not device.top1(number) and client.mode != "device":
+            console.note(f"{runner.name} has no known accuracy: any answer from the cloud is preferred to its own")
+
+
+def _first_contact(client: OffloadClient, notes: _Notes) -> None:
+    """Get to know the endpoint. Raises OffloadError where it does not answer and there is nothing else to ask."""
+    cloud = client.cloud
+    known = cloud is None or client.mode == "device" or cloud.ready(_READY_S)
+    problem = None if known or cloud is None or client.device else cloud.problem
+    notes.speak(without=str(problem) if problem else None)
+    if problem:
+        raise OffloadError(f"no answer from the cloud: {problem}", problem.failure)
+
+
+def _labels(client: OffloadClient, runners: list[Runner]) -> Labels | None:
+    """The classes of the local models, else of one of the endpoint's that is in the zoo here."""
+    from ondevice.client.published import Published
+    from ondevice.models import labels, zoo
+
+    if runners:
+        return runners[0].labels
+    face = client.cloud.face if client.cloud else None
+    for name in face.names if isinstance(face, Published) else ():
+        with contextlib.suppress(OnDeviceError):
+            entry = zoo.find(name)
+            return labels.load(entry.card.labels, entry.card_path.parent)
+    return None
+
+
+def _with_truth(pictures: list[Picture], arguments: list[str], labels: Labels | None) -> list[Picture]:
+    """The pictures with their classes, where they are those of one labelled folder."""
+    from ondevice.sources import labelled
+
+    if labels is None or len(arguments) > 1 or not os.path.isdir(arguments[0]):  # noqa: PTH112  # as in `expand`
+        return pictures
+    try:
+        data = labelled(Path(arguments[0]), labels)
+    except UsageError as error:
+        if Path(arguments[0], "labels.csv").is_file():  # else it is just a folder of pictures
+            console.note(console.printable(f"right answers are not counted: {error}"))
+        return pictures
+    return [Picture(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
+
+
+class _Notes(logging.Handler):
+    """What the client logs, as notes; the same again only after a while. Held back until `speak`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._held: list[str] | None = []
+        self._said_at: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        message = record.getMessage()
+        if record.created < self._said_at.get(message, -math.inf) + _AGAIN_S:
+            return
+        self._said_at[message] = record.created
+        if self._held is None:
+            console.note(console.printable(message))
+        else:
+            self._held.append(message)
+
+    def speak(self, without: str | None) -> None:
+        """Print those held back, without those that say what an error will say; from now on, all at once."""
+        with self.lock or contextlib.nullcontext():  # typed as if there may be none
+            held, self._held = self._held or [], None
+        for message in held:
+            if without is None or without not in message:
+                console.note(console.printable(message))
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[_Notes]:
+    log, notes = logging.getLogger("ondevice.client"), _Notes()
+    log.addHandler(notes)
+    try:
+        yield notes
+    finally:
+        log.removeHandler(notes)
+
+
+# The requests
+
+
+def _ask(client: OffloadClient, stream: Stream, form: Format) -> Tally:
+    """Ask about all pictures and print what comes; also after Ctrl-C, which is passed on then."""
+    tally, printer = Tally(stream.has_truth), _Printer(form)
+    try:
+        with _board(tally, client, form) as board, contextlib.closing(stream.ask(client)) as requests:
+            for done in requests:
+                tally.add(done)
+                printer.put(done)
+                if board:
+                    board.add(done)
+    finally:
+        if tally.pictures:
+            printer.finish(tally.summary(client))
+    return tally
+
+
+@contextlib.contextmanager
+def _board(tally: Tally, client: OffloadClient, form: Format) -> Iterator[Board | None]:
+    """The live table, if standard error is a terminal in which no lines of JSON are shown already."""
+    if not sys.stderr.isatty() or (form is Format.JSONL and sys.stdout.isatty()):
+        yield None
+        return
+    from ondevice.cli.board import Board
+
+    board = Board(tally, client)
+    with board.shown():
+        yield board
+
+
+class _Printer:
+    """Prints requests in a format, each at once where the format allows."""
+
+    def __init__(self, form: Format) -> None:
+        self._form = form
+        self._kept: list[dict[str, Any]] = []
+
+    def put(self, done: Done) -> None:
+        """Print one, or keep it for the end; report one that has no answer."""
+        if not done.outcome.ok:
+            said = str(done.outcome.result)
+            named = said if said.startswith(done.outcome.image) else f"{done.outcome.image}: {said}"
+            console.note(f"error: {console.printable(named)}")
+        if self._form is Format.JSONL:
+            console.emit([done.record()], self._form)
+            sys.stdout.flush()
+        elif self._form is Format.JSON:
+            self._kept.append(done.record())
+        elif done.outcome.ok:
+            self._kept.append(done.row())
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Print what was kept, and the summary."""
+        if self._form is Format.JSON:
+            whole = {"requests": [console.plain(kept) for kept in self._kept], "summary": console.plain(summary)}
+            print(json.dumps(whole, indent=2))
+            return
+        if self._kept:
+            console.emit(self._kept, self._form)
+        if self._form in (Format.TABLE, Format.MD):
+            print()
+            console.emit(lines(summary), self._form)
+        else:
+            sys.stdout.flush()
+            print(console.table(lines(summary)), file=sys.stderr)
