@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -107,8 +108,7 @@ class Cloud:
         """Close all connections."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        while self._idle:
-            self._idle.pop()[0].close()
+        self._drop()
 
     def tend(self) -> None:
         """Do what is due besides requests, without waiting for it: a probe, or asking for the models again."""
@@ -266,8 +266,7 @@ class Cloud:
             _log.warning("the cloud fails: %s", error)
         self.problem = error
         if self.breaker.failed(perf_counter(), at_once=error.failure in _CERTAIN):
-            while self._idle:
-                self._idle.pop()[0].close()
+            self._drop()
 
     def _well(self) -> None:
         if self.problem:
@@ -302,6 +301,9 @@ class Cloud:
                 self.face = self._found(perf_counter() + timeout_s)
             except UpstreamError as error:
                 self._fault(error)
+            except Exception as error:  # a probe that never ends would be the last
+                _log.exception("asking the endpoint for its models failed")
+                self._fault(UpstreamError(f"{type(error).__name__}: {error}", "wrong"))
             else:
                 self._well()
 
@@ -334,18 +336,26 @@ class Cloud:
     # Connections
 
     def _take(self) -> Connection | None:
-        while self._idle:
-            connection, since = self._idle.pop()
-            if perf_counter() - since < _IDLE_S and connection.usable:
-                return connection
-            connection.close()
+        with contextlib.suppress(IndexError):  # there is none, or no longer: other threads take too
+            while True:
+                connection, since = self._idle.pop()
+                if perf_counter() - since < _IDLE_S and connection.usable:
+                    return connection
+                connection.close()
         return None
 
     def _keep(self, connection: Connection) -> None:
-        if self._closed or not connection.usable:
-            connection.close()
-        else:
+        if connection.usable:
             self._idle.append((connection, perf_counter()))
+        else:
+            connection.close()
+        if self._closed:
+            self._drop()
+
+    def _drop(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop()[0].close()
 
     def _connect(self, until: float) -> Connection:
         connection = Connection(self._address, self._token, self._tls, until)

@@ -98,8 +98,10 @@ class Flight:
 
     # What happens
 
-    def _wait_s(self) -> float:
-        """Until the next thing to do."""
+    def _wait_s(self) -> float | None:
+        """Until the next thing to do; None: there is only the device to wait for."""
+        if self._kept is None and self._pending == {self.device}:
+            return None
         at_ms = self._task.sla_ms - self._terms.guard_ms
         if self._kept is None:
             at_ms = self._device_at_ms if self._may_begin() else self._task.sla_ms + self._terms.patience_ms

@@ -43,6 +43,7 @@ class Picture:
         """Its file, if it is of a kind that endpoints read; None for pixels and other files."""
         if isinstance(self.source, bytes):
             data = self.source
+            _check(len(data), data)
         elif isinstance(self.source, str | Path):
             data = _read(Path(self.source))
         else:
@@ -104,10 +105,14 @@ def side_for(model_side: int) -> int:
     return math.ceil(model_side / _CROP)
 
 
+def _check(size_bytes: int, source: ImageSource) -> None:
+    if size_bytes > MAX_BYTES:
+        raise ImageError(f"{describe(source)}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
+
+
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError(f"{path}: over {MAX_BYTES >> 20} MiB; make it smaller first", path)
+        _check(path.stat().st_size, path)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError
         said = (getattr(error, "strerror", None) or str(error)).lower()

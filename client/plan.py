@@ -12,8 +12,8 @@ import numpy as np
 from ondevice.client.face import Face
 
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
-# So much more accuracy must be expected of the cloud for `auto` to send.
-WORTH_TOP1 = 0.002
+# So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred.
+WORTH_TOP1 = 0.01
 
 
 class Mode(enum.StrEnum):

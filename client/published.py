@@ -41,6 +41,8 @@ class Published:
             times = self._models.quantiles_ms, self._models.mean_ms, self._models.std_ms
             if max(ms.max() for ms in times) > _LONGEST_MS:
                 raise ValueError("a time of days")
+            if not all(isinstance(profile.n, int) for profile in profiles):
+                raise ValueError("n is no number of runs")
             self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
             self.side = _side(parameters.get("picture_side", 0))
             self._rule = _rule(str(parameters.get("policy", "")))

@@ -213,7 +213,7 @@ class _Stream(io.RawIOBase):
 
 def bearer(token: str | None) -> str | None:
     """The token, without the line break that a file ends in. Raises UsageError for what cannot stand in a header."""
-    token = token.strip() if token else None
+    token = (token or "").strip() or None
     if token and not (token.isascii() and token.isprintable()):
         raise UsageError("the endpoint's token holds other characters than ASCII, or several lines; give one token")
     return token

@@ -10,15 +10,17 @@ HTTP with bodies that answer nothing.
 from __future__ import annotations
 
 import contextlib
+import copy
 import gzip
 import json
+import math
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +52,7 @@ Answers = bytes | Callable[[Asked], bytes]
 Behaviour = Callable[["Visit"], None]
 
 
-class Over(Exception):
+class OverError(Exception):
     """The server ends."""
 
 
@@ -120,7 +122,7 @@ class Visit:
 
     def run(self, behaviour: Behaviour) -> None:
         """Behave so; the client may go at any time."""
-        with contextlib.suppress(OSError, ValueError, Over):
+        with contextlib.suppress(OSError, ValueError, OverError):
             self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.server.tls:
                 self._stream.settimeout(_PATIENCE_S)
@@ -166,10 +168,10 @@ class Visit:
         self._stream.sendall(data)
 
     def pause(self, seconds: float | None = None) -> None:
-        """So long; None: until the client goes. Raises Over if the server ends meanwhile."""
+        """So long; None: until the client goes. Raises OverError if the server ends meanwhile."""
         if seconds is not None:
             if self.server.over.wait(seconds):
-                raise Over
+                raise OverError
         else:
             while self._read():
                 pass
@@ -177,7 +179,7 @@ class Visit:
     def wait(self) -> None:
         """Until the server ends, and read nothing."""
         self.server.over.wait()
-        raise Over
+        raise OverError
 
     def reset(self) -> None:
         """End it so that the other end sees a reset."""
@@ -475,6 +477,28 @@ NONSENSE: dict[str, bytes] = {
     "a shape of letters": _outputs(lambda outputs: outputs[1].update(shape="two")),
     "parameters that are none": _but(parameters=[1]),
 }
+
+
+# Anything at all
+
+# What a server may put in any place of its JSON.
+JUNK: tuple[Any, ...] = (
+    None, True, False, 0, -1, -0.5, 1e300, math.inf, -math.inf, math.nan, 10**400, -(10**400), 2**63, "", "text",
+    "\ud800", "a\nb", [], [[]], [None], ["text"], {}, {"a": {}}, [[[[[[[[1]]]]]]]],
+)  # fmt: skip
+
+
+def mutations(value: Any) -> Iterator[Any]:
+    """Copies, in each of which something is left out or is something else: at any depth, a list's first only."""
+    keys = list(value) if isinstance(value, dict) else [0] if isinstance(value, list) and value else []
+    for key in keys:
+        rest = copy.copy(value)
+        del rest[key]
+        yield rest
+        for other in (*JUNK, *mutations(value[key])):
+            changed = copy.copy(value)
+            changed[key] = other
+            yield changed
 
 
 # TLS

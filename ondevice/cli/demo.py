@@ -1,90 +1,165 @@
-"""`ondevice demo`: the bundled family on the bundled pictures."""
+"""`ondevice demo`: the client decides where to run, over a stream of pictures and a link that gets good and bad."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ondevice.cli import console
+from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.runner import Runner
-    from ondevice.sources import Labelled
+    from ondevice.lab.live import Live
+    from ondevice.lab.stream import Course, Scene
 
-_THREADS = (1, 2)
-_BLOCK = 50
-
-
-def demo() -> None:
-    """Classify the bundled pictures with the bundled CNNs on one and two threads; nothing is downloaded."""
-    from ondevice import host
-    from ondevice.models import labels, zoo
-    from ondevice.runner import Runner
-    from ondevice.sources import labelled
-
-    cards = [entry.card for entry in zoo.entries() if entry.origin == "bundled"]
-    data = labelled(zoo.samples_dir(), labels.load("digits"))
-    with console.quiet_runtime():
-        runners = [Runner(card.name, threads) for card in cards for threads in _THREADS]
-    print(f"{len(data.paths)} held-out pictures of handwritten digits, small, turned and cluttered; {len(cards)} CNNs")
-    machine = host.current()
-    print(f"{runners[0].model.runtime} on {machine.cpu_model()}; {machine.usable_cores()} cores\n")
-    right, times = _measure(runners, data)
-    print(console.table(_rows(runners, right, times, len(data.paths)), numbers=".2f"))
-    print(_next_steps(os.path.relpath(zoo.samples_dir())))
+_REPORT = Path("ondevice-demo.html")
+# What is suggested for photos: the device's, and the better one for the endpoint.
+_SMALL, _LARGE = "mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"
+_WIDTH = 100
 
 
-def _measure(runners: list[Runner], data: Labelled) -> tuple[list[int], list[list[float]]]:
-    """How often each runner was right, and its inference times. They take turns: drift hits all alike.
+def demo(
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="The report, HTML.", show_default=str(_REPORT))
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Show each request as it flies, in the browser.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="The port of --live.", show_default="any free one"),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the emulated network: another one, another day.")] = 6,
+) -> None:
+    """See the client choose, picture by picture: on the phone, in the cloud, or both; nothing is downloaded.
 
-    A turn is a block of pictures: an idle thread pool needs some inferences to spread over the cores again.
+    The phone and its mobile network are emulated, the rest is real: the CNNs, the endpoint's process and the client, in
+    its four modes side by side on the same pictures. It takes about 45 s and ends with a table and a report.
     """
-    right = [0] * len(runners)
-    times: list[list[float]] = [[] for _ in runners]
-    pictures = list(zip(data.paths, data.truth, strict=True))
-    with console.progress(len(pictures) * len(runners), "classifying") as step:
-        for first in range(0, len(pictures), _BLOCK):
-            for i, runner in enumerate(runners):
-                for path, truth in pictures[first : first + _BLOCK]:
-                    answer = runner.classify(path, top=1)
-                    right[i] += answer.index == truth
-                    times[i].append(answer.invoke_ms)
-                step(len(pictures[first : first + _BLOCK]))
-    return right, times
+    from ondevice import extras
+    from ondevice.lab.stream import Scene
+
+    extras.require("serve", "`ondevice demo`")
+    _check(report, live, port)
+    scene = Scene(seed=seed)
+    console.note(
+        f"{scene.requests} pictures, one each {scene.every_ms:g} ms, to be answered within {scene.sla_ms:g} ms: by an "
+        f"emulated older phone, by an endpoint behind an emulated {scene.network} network, or by both"
+    )
+    courses = _play(scene, live, port or 0)
+    _print(scene, courses, report)
 
 
-def _rows(runners: list[Runner], right: list[int], times: list[list[float]], n: int) -> list[dict[str, Any]]:
-    """A row a model: its size, accuracy here and on all held-out drawings, and median inference time by threads."""
-    from statistics import median
+def _check(report: Path | None, live: bool, port: int | None) -> None:
+    from ondevice import extras
 
-    rows: dict[str, dict[str, Any]] = {}
-    for runner, correct, spent in zip(runners, right, times, strict=True):
-        card = runner.card
-        assert card is not None  # a bundled model always has one
-        row = rows.setdefault(
-            card.name,
-            {"model": card.name, "input": f"{card.input.height}x{card.input.width}", "size_bytes": card.size_bytes},
-        )
-        row["top1 here"] = correct / n
-        row["top1 card"] = card.accuracy.top1 if card.accuracy else None
-        row[f"{runner.model.threads} thread{'s' * (runner.model.threads > 1)} p50_ms"] = median(spent)
-    return sorted(rows.values(), key=lambda row: row["1 thread p50_ms"])
+    if port is not None and not live:
+        raise UsageError("--port is where the page of --live is: give --live too")
+    if report is not None:
+        extras.require("lab", "`--report`")
+    path = report or _REPORT
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
+        raise UsageError(f"--report {path}: {what}; give the name of a file")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"folder '{path.parent}' may not be written to: give --report a file in another one")
 
 
-def _next_steps(samples: str) -> str:
+def _play(scene: Scene, live: bool, port: int) -> list[Course]:
+    import logging
+
+    from ondevice.client.plan import Mode
+    from ondevice.lab import demo as staging
+    from ondevice.lab import stream
+    from ondevice.lab.stream import Cast, Record
+    from ondevice.runner import Runner
+
+    # Faults are what is shown; they need no warning.
+    logging.getLogger("ondevice.client").setLevel(logging.CRITICAL)
+    photos = staging.photos(scene.requests)
+    with _terminated(), _page(scene, live, port) as page, staging.endpoint() as at:
+        with console.quiet_runtime():
+            runners = [Runner(scene.model, device=scene.device) for _ in Mode]
+        with console.progress(scene.requests * len(Mode), "asking") as step:
+
+            def tell(record: Record) -> None:
+                step(1)
+                if page:
+                    page.tell(record)
+
+            courses = stream.play(scene, Cast(at, runners, photos), tell)
+        if page:
+            from ondevice.lab.summary import meaning
+
+            page.end(meaning(courses))
+        return courses
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """Have SIGTERM end the endpoint too, as Ctrl-C does."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _page(scene: Scene, live: bool, port: int) -> Iterator[Live | None]:
+    if not live:
+        yield None
+        return
+    from ondevice.lab.live import Live
+
+    with Live(scene, port) as page:
+        console.note(f"each request as it flies: {page.url}")
+        yield page
+
+
+def _print(scene: Scene, courses: list[Course], report: Path | None) -> None:
+    import textwrap
+
+    from ondevice import extras
+    from ondevice.lab.summary import meaning, row
+
+    print(console.table([row(course, scene) for course in courses], numbers=".0f"))
+    print("\n" + textwrap.fill(meaning(courses), _WIDTH))
+    if extras.missing("lab"):
+        print(f"No report: its figures need more packages: run `{extras.how_to_install('lab')}`")
+    else:
+        from ondevice.lab import demo as staging
+        from ondevice.lab import report as reports
+
+        reports.write(report or _REPORT, scene, courses, staging.SERVED)
+        print(f"With figures: {report or _REPORT}")
+    print(_next_steps())
+
+
+def _next_steps() -> str:
+    from ondevice.models import zoo
+
     ondevice = _command()
+    size_bytes = sum(zoo.find(name).card.size_bytes for name in (_SMALL, _LARGE))
     return f"""
-Each step up is more accurate and slower: which CNN is best depends on the time there is. Next, some sevens:
-  {ondevice} run digits_m_int8 {samples}/7
-Your own photos, with a CNN that knows ImageNet's 1000 classes (3.6 MB):
-  {ondevice} models pull mobilenet_v2_1.0_224_quant
-  {ondevice} run mobilenet_v2_1.0_224_quant PHOTO.jpg"""
+Next, your own photos, with two CNNs that know ImageNet's 1000 classes ({size_bytes / 1e6:.1f} MB), the smaller one here:
+  {ondevice} models pull {_SMALL} {_LARGE}
+  {ondevice} serve --models {_SMALL},{_LARGE}
+And while that runs, in another terminal:
+  {ondevice} offload PHOTOS --endpoint http://localhost:8000 --local {_SMALL}"""
 
 
 def _command() -> str:
     """How to call this program from here: by name where that is on the path, else by its path."""
     import shutil
     import sys
-    from pathlib import Path
 
     return "ondevice" if shutil.which("ondevice") else os.path.relpath(Path(sys.executable).with_name("ondevice"))
