@@ -1,0 +1,228 @@
+"""The endpoint as a place: connections kept and made anew, faults counted, its models known, its classes compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rude import (
+    Behaviour,
+    Rude,
+    Visit,
+    answering,
+    cutting,
+    endpoint,
+    http,
+    in_turn,
+    leaving,
+    metadata,
+    refusal,
+    slow,
+    stalling,
+)
+from serving import until
+
+from ondevice.answer import Answer
+from ondevice.client.attempt import Task
+from ondevice.client.cloud import Cloud, CloudAttempt, Way
+from ondevice.client.picture import Picture
+from ondevice.client.published import Published
+from ondevice.errors import UpstreamError, UsageError
+from ondevice.models import zoo
+
+PICTURE = min(zoo.samples_dir().glob("7/*.png"))
+
+
+class Asker:
+    """A cloud in front of a server, asked one picture after the other."""
+
+    def __init__(self, server: Rude, **more: Any) -> None:
+        self.cloud = Cloud(server.url, **more)
+
+    def begin(self, sla_ms: float = 10_000.0, keep_s: float = 0.0) -> CloudAttempt:
+        return self.cloud.begin(Task(Picture(PICTURE), sla_ms, 3), way=Way(keep_s=keep_s))
+
+    def ask(self, sla_ms: float = 10_000.0) -> Any:
+        attempt = self.begin(sla_ms)
+        assert attempt.task.done.get(timeout=10) is attempt
+        return attempt.result
+
+
+@pytest.fixture
+def asking() -> Iterator[Any]:
+    """Makes a server of a behaviour, and who asks it; both end with the test."""
+    made: list[tuple[Rude, Asker]] = []
+
+    def make(behaviour: Behaviour, **more: Any) -> tuple[Rude, Asker]:
+        server = Rude(behaviour)
+        made.append((server, Asker(server, **more)))
+        return made[-1]
+
+    yield make
+    for server, asker in made:
+        asker.cloud.close()
+        server.close()
+
+
+def failure(result: Any) -> str:
+    assert isinstance(result, UpstreamError)
+    return result.failure
+
+
+def test_what_a_request_says(asking: Any) -> None:
+    server, asker = asking(answering(endpoint), token="secret-and-long-enough")
+    result = asker.ask()
+    assert isinstance(result, Answer)
+    assert (result.where, result.index, result.label, result.model) == ("cloud", 7, "that", "one")
+    assert (result.queue_ms, result.decode_ms, result.invoke_ms) == (0.5, 0.5, 5.0)
+    asked = server.asked[0]
+    path, _, query = asked.path.partition("?")
+    told = dict(pair.split("=") for pair in query.split("&"))
+    assert path == "/v2/models/cnnselect/infer"
+    assert 0 < float(told["sla_ms"]) < 10_000
+    assert set(told) == {"sla_ms", "return_ms", "top"}
+    assert asked.headers["content-type"] == "image/png"
+    assert asked.headers["authorization"] == "Bearer secret-and-long-enough"
+    assert asked.body == PICTURE.read_bytes()
+
+
+def test_one_connection_serves_many_requests(asking: Any) -> None:
+    server, asker = asking(answering(endpoint))
+    assert all(isinstance(asker.ask(), Answer) for _ in range(5))
+    assert len(server.visits) == 1
+
+
+def test_a_kept_connection_that_was_closed_costs_nothing(asking: Any) -> None:
+    server, asker = asking(leaving(endpoint))
+    assert all(isinstance(asker.ask(), Answer) for _ in range(5))
+    assert len(server.visits) == 5
+    assert asker.cloud.breaker.closed
+
+
+def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(asking: Any) -> None:
+    def once_and_no_more(visit: Visit) -> None:
+        if asked := visit.next():
+            visit.send(endpoint(asked))
+        visit.next()  # and closes without a word
+
+    server, asker = asking(in_turn(once_and_no_more, answering(endpoint)))
+    assert isinstance(asker.ask(), Answer)
+    assert isinstance(asker.ask(), Answer)
+    assert len(server.asked) == 3
+
+
+def test_a_new_connection_is_not_tried_again(asking: Any) -> None:
+    server, asker = asking(cutting(endpoint, 0))
+    assert failure(asker.ask()) == "cut"
+    assert len(server.visits) == 1
+
+
+def test_three_faults_open_the_breaker_and_a_probe_closes_it(asking: Any) -> None:
+    server, asker = asking(answering(refusal(500, "no")))
+    for _ in range(3):
+        assert asker.cloud.breaker.closed
+        assert failure(asker.ask()) == "wrong"
+    assert not asker.cloud.breaker.closed
+    server.behaviour = answering(endpoint)
+    server.hang_up()
+    until(lambda: asker.cloud.tend() or asker.cloud.breaker.closed)
+    assert asker.cloud.problem is None
+    assert isinstance(asker.cloud.face, Published)
+
+
+def test_web_pages_are_no_recovery(asking: Any) -> None:
+    server, asker = asking(answering(http(b"<html>It works!</html>")))
+    for _ in range(3):
+        asker.ask()
+    until(lambda: asker.cloud.tend() or len(server.asked) >= 5)  # two probes
+    assert not asker.cloud.breaker.closed
+
+
+@pytest.mark.parametrize("status", [503, 429, 400])
+def test_what_is_no_fault_of_the_endpoints_opens_nothing(asking: Any, status: int) -> None:
+    _, asker = asking(answering(refusal(status, "no")))
+    for _ in range(5):
+        assert failure(asker.ask()) in ("busy", "rejected")
+    assert asker.cloud.breaker.closed
+    assert asker.cloud.problem is None
+
+
+def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(asking: Any) -> None:
+    server, asker = asking(in_turn(stalling(endpoint, 10), answering(endpoint)))
+    attempt = asker.begin()
+    until(lambda: server.asked)
+    attempt.cancel()
+    assert server.visits[0].gone.wait(10)
+    assert attempt.task.done.empty()
+    until(lambda: len(server.visits) == 2)
+    assert isinstance(asker.ask(), Answer)
+    assert len(server.visits) == 2
+
+
+def test_late_replies_are_learned_from(asking: Any) -> None:
+    _, asker = asking(slow(endpoint, 5))
+    size_bytes = PICTURE.stat().st_size
+    first_ms = asker.cloud.network.points_ms(size_bytes)[10]
+    assert failure(asker.ask(sla_ms=400)) == "late"
+    assert asker.cloud.network.known
+    assert asker.cloud.network.points_ms(size_bytes)[10] > max(first_ms, 400)
+
+
+def test_a_reply_that_is_still_of_interest_is_waited_for(asking: Any) -> None:
+    _, asker = asking(slow(endpoint, 0.3))
+    attempt = asker.begin(sla_ms=50, keep_s=10)
+    assert attempt.task.done.get(timeout=10) is attempt
+    assert isinstance(attempt.result, Answer)
+
+
+def test_its_models_are_asked_for(asking: Any) -> None:
+    models = {"small": (0.5, 5.0), "large": (0.9, 50.0)}
+    said = http(json.dumps(metadata(models, picture_side=224)).encode())
+    _, asker = asking(answering(said))
+    assert asker.cloud.best_top1 == 1.0
+    assert asker.cloud.ready(10)
+    assert asker.cloud.best_top1 == 0.9
+    assert isinstance(asker.cloud.face, Published)
+    assert (asker.cloud.face.names, asker.cloud.face.side) == (("small", "large"), 224)
+
+
+def test_metadata_that_are_not_understood_are_a_fault(asking: Any) -> None:
+    _, asker = asking(answering(http(b'{"name": "cnnselect", "parameters": {}}')))
+    assert not asker.cloud.ready(10)
+    assert "not understood" in str(asker.cloud.problem)
+
+
+def test_other_classes_than_ours(asking: Any) -> None:
+    _, asker = asking(answering(endpoint))
+    asker.cloud.labels = ("a",) * 7 + ("that",)
+    assert failure(asker.ask()) == "wrong"  # for its class 1 is "other"
+    asker.cloud.labels = ("a", "other", *"aaaaa", "that")
+    assert isinstance(asker.ask(), Answer)
+    asker.cloud.labels = ("a", "other")
+    result = asker.ask()
+    assert "its class 7 is 'that', the device's 'none'" in str(result)
+
+
+def test_a_large_picture_is_scaled_when_that_is_sooner(asking: Any) -> None:
+    server, asker = asking(answering(http(json.dumps(metadata(picture_side=224)).encode())))
+    assert asker.cloud.ready(10)
+    server.behaviour = answering(endpoint)
+    server.hang_up()
+    assert asker.cloud.sending(10_000) == (asker.cloud.network.sending_ms(10_000), False)
+    ms, scaled = asker.cloud.sending(5_000_000)
+    assert scaled
+    assert ms < asker.cloud.network.sending_ms(5_000_000)
+    assert len(asker.cloud.around_ms(5_000_000)) == 21
+
+
+def test_a_closed_cloud_answers_nothing(asking: Any) -> None:
+    _, asker = asking(answering(endpoint))
+    asker.cloud.close()
+    assert failure(asker.ask()) == "refused"
+
+
+def test_what_is_no_url() -> None:
+    with pytest.raises(UsageError, match="did you mean http://laptop:8000"):
+        Cloud("laptop:8000")
