@@ -1,13 +1,15 @@
 """The client's modes side by side: the same pictures, at the same times, over the same network.
 
     python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …]
+    python benchmarks/offload.py confident --models MODELS --photos PHOTOS
     python benchmarks/offload.py cost
 
     python benchmarks/offload.py faults
 
 `cost`: what the client itself takes, over a bare `requests` POST of the same bytes to the same endpoint, in turn; and
 its memory over 10,000 requests. `faults`: a stream of 1,000 requests during which the endpoint is killed, stalled,
-slowed, restarted and replaced by a rude one, and the link lost. `modes`: the modes, over each trace and deadline.
+slowed, restarted and replaced by a rude one, and the link lost. `confident`: what ending requests with a confident
+answer of the device saves, and costs in accuracy. `modes`: the modes, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
 fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
@@ -18,6 +20,7 @@ request. The measure is effective accuracy: the share of pictures whose answer i
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import signal
 import socket
@@ -91,6 +94,26 @@ def modes(models: Sequence[Path], photos: Path, traces: Sequence[str]) -> Iterat
                 with multiprocessing.get_context("spawn").Pool(len(cells)) as pool:
                     for cell, seen in zip(cells, pool.map(run, cells, chunksize=1), strict=True):
                         yield row(cell, seen)
+
+
+def confident(models: Sequence[Path], photos: Path) -> Iterator[Row]:
+    """All photos, with time enough: how often the device's score ends the request, and what is right."""
+    fastest = min(models, key=lambda path: path.stat().st_size)
+    found = labelled(photos, Runner(fastest).labels)
+    with serving(models) as port, console.quiet_runtime():
+        for score in (0.5, 0.7, 0.8, 0.9, 0.95, math.inf):
+            options = Options(confident=score)
+            with OffloadClient(f"http://127.0.0.1:{port}", fastest, 2000, Mode.HEDGE, options) as client:
+                assert client.cloud
+                client.cloud.ready(5)
+                answers = [client.classify(path) for path in found.paths]
+            right = sum(a.index == truth for a, truth in zip(answers, found.truth, strict=True))
+            yield {
+                "score": score,
+                "top1": right / len(answers),
+                "device": client.totals.device / len(answers),
+                "p50_ms": statistics.median(answer.total_ms for answer in answers),
+            }
 
 
 def run(cell: Cell) -> Seen:
@@ -317,18 +340,20 @@ def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
 def main() -> None:
     """Print the table of the modes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("part", choices=["modes", "cost", "faults"])
+    parser.add_argument("part", choices=["modes", "confident", "cost", "faults"])
     parser.add_argument("--models", type=Path, default=Path())
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
     arguments = parser.parse_args()
     print(f"{host.current().cpu_model()}, {host.current().cores()} cores")
-    if arguments.part != "modes":
-        print(console.table(list(cost() if arguments.part == "cost" else faults()), ".2f"))
+    models = sorted(arguments.models.glob("*.tflite"))
+    parts = {"confident": lambda: confident(models, arguments.photos), "cost": cost, "faults": faults}
+    if arguments.part in parts:
+        print(console.table(list(parts[arguments.part]()), ".2f"))
         return
     print(f"{DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
     rows = []
-    for line in modes(sorted(arguments.models.glob("*.tflite")), arguments.photos, arguments.trace):
+    for line in modes(models, arguments.photos, arguments.trace):
         print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), file=sys.stderr)
         rows.append(line)
     print(console.table(rows) + "\n")
