@@ -90,6 +90,7 @@ class Device:
         try:
             self._pool.submit(self._run, attempt, model)
         except RuntimeError:  # closed
+            self._begun.remove(attempt)
             attempt.end(OnDeviceError("the client is closed"))
         return attempt
 

@@ -1,0 +1,34 @@
+"""Counting what a client has done."""
+
+from __future__ import annotations
+
+from ondevice.answer import Answer, Prediction
+from ondevice.client.totals import Totals
+
+
+def answer(where: str, on_time: bool | None) -> Answer:
+    return Answer((Prediction(0, "a", 1.0),), "m", "", 1, 0, 0, 0, where=where, on_time=on_time)
+
+
+def test_nothing_yet() -> None:
+    assert Totals() == Totals(requests=0, on_time=0, cloud=0, device=0, both=0, sent_bytes=0)
+    assert not Totals().failures
+
+
+def test_each_request_counts_once_in_all_that_it_was() -> None:
+    totals = Totals()
+    totals.count(answer("cloud", True), 1000, both=False)
+    totals.count(answer("cloud", False), 500, both=True)
+    totals.count(answer("device", True), 0, both=False)
+    totals.count(answer("device", None), 70, both=True)
+    totals.count(None, 3, both=False)
+    totals.count(None, 0, both=True)
+    assert totals == Totals(requests=6, on_time=2, cloud=2, device=2, both=3, sent_bytes=1573)
+
+
+def test_failures_are_each_client_s_own() -> None:
+    one, other = Totals(), Totals()
+    one.failures["late"] += 2
+    one.failures["cut"] += 1
+    assert one.failures == {"late": 2, "cut": 1}
+    assert not other.failures
