@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -84,7 +85,7 @@ class Cloud:
     it is not, attempts fail. Raises UsageError for what is no URL.
     """
 
-    def __init__(self, url: str, token: str | None = None, verify: bool | str = True) -> None:
+    def __init__(self, url: str, token: str | None = None, verify: bool | str | Path = True) -> None:
         self._address, self._token = Address.parse(url), wire.bearer(token)
         self._tls = wire.context(verify) if self._address.scheme == "https" else None
         self.network, self.breaker = Network(), Breaker()
@@ -238,6 +239,8 @@ class Cloud:
                 reply = connection.ask(asked.request, until)
             except UpstreamError as error:
                 if not kept or connection.heard or error.failure != "cut" or attempt.cancelled.is_set():
+                    attempt.connection = None
+                    self._keep(connection)  # if it is open: after a refusal
                     raise
                 connection = None
             else:
@@ -276,13 +279,15 @@ class Cloud:
             self._described_at = -_ASK_AGAIN_S  # it may be another one
 
     def _learn(self, size_bytes: int, took_ms: float, said: replies.Said) -> None:
+        infer_ms = took_ms if said.server_ms is None else min(said.infer_ms, took_ms)
         if said.server_ms is None:  # then all of it is the model's
             self.network.add(Sample(0.0, 0.0, 0.0))
         else:
-            split = self.network.split(size_bytes, max(took_ms - said.server_ms, 0.0), said.upload_ms)
-            self.network.add(Sample(*split, max(said.server_ms - said.infer_ms, 0.0)))
+            server_ms = min(said.server_ms, took_ms)
+            split = self.network.split(size_bytes, took_ms - server_ms, said.upload_ms)
+            self.network.add(Sample(*split, max(server_ms - infer_ms, 0.0)))
         if self.face:
-            self.face.ran(said.model, took_ms if said.server_ms is None else said.infer_ms)
+            self.face.ran(said.model, infer_ms)
         self._well()
 
     def _spare(self) -> None:
@@ -329,9 +334,10 @@ class Cloud:
 
     def _ask(self, request: Request, until: float) -> Reply:
         connection = self._take() or self._connect(until)
-        reply = connection.ask(request, until)
-        self._keep(connection)
-        return reply
+        try:
+            return connection.ask(request, until)
+        finally:
+            self._keep(connection)
 
     # Connections
 

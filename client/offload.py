@@ -48,7 +48,7 @@ class Options:
     top: int = 5
     confident: float = math.inf
     token: str | None = None
-    verify: bool | str = True
+    verify: bool | str | Path = True
     patience_ms: float | None = None
     observe: Callable[[Event], None] | None = None
 

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from email.message import Message
+from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import quote, urlsplit
@@ -80,7 +81,7 @@ class Connection:
     """One connection, for one request at a time. `cancel`, from any thread, ends it and what waits on it.
 
     connect_ms: what opening it took, which is one round trip, name resolution and TLS aside. local: the own address.
-    Whatever fails raises UpstreamError, and then the connection is closed.
+    Whatever fails raises UpstreamError, and closes it, unless that is only another status than 200.
     """
 
     def __init__(self, address: Address, token: str | None, tls: ssl.SSLContext | None, until: float) -> None:
@@ -110,16 +111,23 @@ class Connection:
             raise
 
     def ask(self, request: Request, until: float) -> Reply:
-        """The reply, if its status is 200 and it is there by `until`, on perf_counter's clock."""
+        """The reply, if its status is 200 and it is there by `until`, on perf_counter's clock.
+
+        Another status leaves the connection open.
+        """
         self.heard = False
         try:
             with _translated(self._address, until):
                 with contextlib.suppress(ConnectionError):  # it may have refused before it had read all
                     self._send(request, until)
-                return self._receive(request, until)
+                status, reply = self._receive(request, until)
         except UpstreamError:
             self.close()
             raise
+        if status != 200:
+            said = _refusal(self._address.host_header, status, reply.body)
+            raise UpstreamError(said, _FAILURES.get(status, "wrong"))
+        return reply
 
     @property
     def usable(self) -> bool:
@@ -167,7 +175,7 @@ class Connection:
         self._socket.settimeout(_left_s(until))
         self._socket.sendall(f"{start}{self._common}{lines}{length}\r\n".encode() + request.body)
 
-    def _receive(self, request: Request, until: float) -> Reply:
+    def _receive(self, request: Request, until: float) -> tuple[int, Reply]:
         self._until, self._received, self._ended = until, 0, False
         response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
         try:
@@ -179,11 +187,7 @@ class Connection:
             response.close()
         if response.will_close:
             self.close()
-        if response.status != 200:
-            raise UpstreamError(
-                _refusal(self._address.host_header, response.status, body), _FAILURES.get(response.status, "wrong")
-            )
-        return Reply(response.headers, body)
+        return response.status, Reply(response.headers, body)
 
     def _begin(self, response: http.client.HTTPResponse) -> None:
         """Read status and headers. To http.client they are whole where the stream ends."""
@@ -219,10 +223,10 @@ def bearer(token: str | None) -> str | None:
     return token
 
 
-def context(verify: bool | str) -> ssl.SSLContext:
+def context(verify: bool | str | Path) -> ssl.SSLContext:
     """How certificates are judged: by the system's authorities, those in a file, or not at all. Raises UsageError."""
     try:
-        made = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+        made = ssl.create_default_context(cafile=None if isinstance(verify, bool) else verify)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{verify}: no file of certificates in PEM: {error}") from error
     if verify is False:

@@ -207,13 +207,3 @@ def test_doctor_runs_a_model_and_names_what_is_missing(cli: Cli) -> None:
     assert "digits_xs" in found["trial"]
     assert found["runtime tflite-runtime"] == "not installed"
     assert "quota" in found["cores"]
-
-
-def test_demo_ends_with_the_lines_to_type_next(cli: Cli) -> None:
-    done = cli("demo")
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert any(line.endswith("ondevice models pull mobilenet_v2_1.0_224_quant") for line in lines)
-    assert sum(line.startswith("digits_") for line in lines) == len([e for e in zoo.entries() if e.origin == "bundled"])
-    command = next(line for line in lines if " run digits_m" in line).split()
-    assert cli(*command[1:], "--top", 1).returncode == 0

@@ -329,11 +329,20 @@ def test_a_deadline_that_is_past(within_s: float) -> None:
 
 
 def test_a_failure_closes_the_connection() -> None:
-    with Rude(answering(refusal(500, "no"))) as server:
+    with Rude(answering(http(b"garbage", length=1 << 40))) as server:
         connection = connect(server.url)
-        failure(lambda: ask(connection))
+        failure(lambda: ask(connection, within_s=QUICK_S))
         assert not connection.usable
         assert server.visits[0].gone.wait(PATIENCE_S)
+
+
+def test_a_refusal_leaves_it_open() -> None:
+    with Rude(answering(refusal(503, "no time"))) as server:
+        connection = connect(server.url)
+        assert failure(lambda: ask(connection)) == failure(lambda: ask(connection)) == "busy"
+        assert connection.usable
+        connection.close()
+        assert len(server.visits) == 1
 
 
 def test_heard_tells_whether_anything_had_come_back() -> None:

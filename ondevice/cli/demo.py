@@ -129,8 +129,10 @@ def _print(scene: Scene, courses: list[Course], report: Path | None) -> None:
     import textwrap
 
     from ondevice import extras
-    from ondevice.lab.summary import meaning, row
+    from ondevice.lab.summary import begun_late, meaning, row
 
+    if count := begun_late(courses, scene):
+        console.note(f"this machine was busy: {count} requests began late, and some answers may have been late for it")
     print(console.table([row(course, scene) for course in courses], numbers=".0f"))
     print("\n" + textwrap.fill(meaning(courses), _WIDTH))
     if extras.missing("lab"):
@@ -150,7 +152,7 @@ def _next_steps() -> str:
     ondevice = _command()
     size_bytes = sum(zoo.find(name).card.size_bytes for name in (_SMALL, _LARGE))
     return f"""
-Next, your own photos, with two CNNs that know ImageNet's 1000 classes ({size_bytes / 1e6:.1f} MB), the smaller one here:
+Next, your own photos, with two CNNs that know ImageNet's 1000 classes ({size_bytes / 1e6:.1f} MB):
   {ondevice} models pull {_SMALL} {_LARGE}
   {ondevice} serve --models {_SMALL},{_LARGE}
 And while that runs, in another terminal:
