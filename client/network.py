@@ -19,6 +19,8 @@ _WEIGHTS = 0.5 ** (np.arange(_SIZE - 1, -1, -1) / _HALF_LIFE)
 CENSORED = 1.5
 # Before the first request: a mobile link.
 _FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
+# So much is sent before the first acknowledgement (TCP's initial window, RFC 6928): more shows the rate.
+_TELLING_BYTES = 14_600
 # A middle among the levels of distributions.
 _MIDDLE = len(LEVELS) // 2
 
@@ -93,12 +95,16 @@ class Network:
         """(fixed_ms, ms_per_byte) of a request that took network_ms on the way.
 
         upload_ms: between its first and its last byte at the server; None where the server does not say: then all
-        beyond the round trip of a new connection is taken for sending.
+        beyond the round trip of a new connection is taken for sending. A small request arrives in one piece, which
+        tells nothing of the rate: that stays as it was.
         """
+        if size_bytes < _TELLING_BYTES:
+            per_byte = min(self._middle()[1], network_ms / max(size_bytes, 1))
+            return network_ms - per_byte * size_bytes, per_byte
         if upload_ms is None:
             upload_ms = network_ms - (self._round_trip_ms or 0.0)
         upload_ms = min(max(upload_ms, 0.0), network_ms)
-        return network_ms - upload_ms, upload_ms / max(size_bytes, 1)
+        return network_ms - upload_ms, upload_ms / size_bytes
 
     def _rows(self) -> _Vector:
         with self._lock:

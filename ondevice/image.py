@@ -162,7 +162,8 @@ def _fit(image: Image.Image, size: tuple[int, int], crop: float) -> Image.Image:
     """Centre crop, then resize, in one pass. The crop has the input's shape and keeps `crop` of what fits."""
     width, height = image.size
     scale = min(width / size[0], height / size[1]) * crop
-    left, top = (width - size[0] * scale) / 2, (height - size[1] * scale) / 2
+    # Rounding can take what is 0 a little below it, which Pillow refuses.
+    left, top = max((width - size[0] * scale) / 2, 0.0), max((height - size[1] * scale) / 2, 0.0)
     return image.resize(size, Image.Resampling.BILINEAR, (left, top, width - left, height - top))
 
 

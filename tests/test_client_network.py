@@ -154,20 +154,30 @@ def test_a_link_that_hangs_is_soon_expected_to() -> None:
 # What is sending and what is not
 
 
+LARGE = 100_000
+
+
 def test_the_server_tells_what_sending_took() -> None:
     network = Network()
-    assert network.split(1000, 50.0, 30.0) == (20, 0.03)
-    assert network.split(1000, 50.0, 0.0) == (50, 0)
-    assert network.split(1000, 50.0, 80.0) == (0, 0.05), "it cannot be more than all"
+    assert network.split(LARGE, 50.0, 30.0) == (20, 0.0003)
+    assert network.split(LARGE, 50.0, 0.0) == (50, 0)
+    assert network.split(LARGE, 50.0, 80.0) == (0, 0.0005), "it cannot be more than all"
 
 
 def test_without_that_all_beyond_a_connection_s_round_trip_is_sending() -> None:
     network = Network()
-    assert network.split(1000, 50.0, None) == (0, 0.05)
+    assert network.split(LARGE, 50.0, None) == (0, 0.0005)
     network.connected(20.0)
-    assert network.split(1000, 50.0, None) == (20, 0.03)
-    assert network.split(1000, 10.0, None) == (10, 0), "sooner than a connection"
-    assert network.split(0, 50.0, None) == (20, 30), "of no bytes"
+    assert network.split(LARGE, 50.0, None) == (20, 0.0003)
+    assert network.split(LARGE, 10.0, None) == (10, 0), "sooner than a connection"
+
+
+def test_a_small_request_tells_nothing_of_the_rate() -> None:
+    network = Network()
+    network.add(Sample(20, 0.001, 1))
+    assert network.split(3000, 50.0, 0.0) == (47, 0.001)
+    assert network.split(3000, 1.5, 0.0) == (0, 0.0005), "but it cannot have taken longer than all"
+    assert network.split(0, 50.0, None) == (50, 0.001)
 
 
 # Threads

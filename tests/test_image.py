@@ -191,6 +191,13 @@ def test_the_crop_is_the_centre(shape: tuple[int, int], crop: float) -> None:
     assert result[-1, -1] - result[0, 0] == pytest.approx(100 * crop * 24 / 25, abs=2)
 
 
+def test_rounding_takes_no_crop_outside_of_the_picture() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (1280, 1280)).save(file, "JPEG")
+    for side in range(20, 400):
+        assert pixels(file.getvalue(), Input(side, side, crop=1.0)).shape == (side, side, 3)
+
+
 @pytest.mark.parametrize("crop", [1.0, 0.8])
 @pytest.mark.parametrize("size", [(60, 80), (50, 50), (96, 32)])
 def test_resizing_agrees_with_cropping_first(crop: float, size: tuple[int, int]) -> None:
