@@ -9,7 +9,7 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/ondevice demo
 
 test: $(VENV)/test.stamp
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 # Needs root; see CONTRIBUTING.md.
 test-arm64: $(VENV)/demo.stamp

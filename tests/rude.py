@@ -509,7 +509,7 @@ def certificate(folder: Path, host: str = HOST) -> tuple[Path, Path]:
     if not shutil.which("openssl"):
         pytest.skip("no openssl to make a certificate with")
     cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
     more = ("-addext", f"subjectAltName=IP:{host}", "-out", cert, "-keyout", key)
     subprocess.run([*command.split(), *more], check=True, capture_output=True)
     return cert, key

@@ -346,10 +346,6 @@ class _Printer:
 
     def put(self, done: Done) -> None:
         """Print one, or keep it for the end; report one that has no answer."""
-        if not done.outcome.ok:
-            said = str(done.outcome.result)
-            named = said if said.startswith(done.outcome.image) else f"{done.outcome.image}: {said}"
-            console.note(f"error: {console.printable(named)}")
         if self._form is Format.JSONL:
             console.emit([done.record()], self._form)
             sys.stdout.flush()
@@ -357,6 +353,10 @@ class _Printer:
             self._kept.append(done.record())
         elif done.outcome.ok:
             self._kept.append(done.row())
+        if not done.outcome.ok:
+            said = str(done.outcome.result)
+            named = said if said.startswith(done.outcome.image) else f"{done.outcome.image}: {said}"
+            console.note(f"error: {console.printable(named)}")
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Print what was kept, and the summary."""
