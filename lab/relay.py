@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 import math
 import os
 import random
@@ -17,6 +18,8 @@ from ondevice.lab.connection import Connection, Side, Terms
 
 HOST = "127.0.0.1"
 _BACKLOG = 256
+# The event loop's turns within which an accepted connection has its socket.
+_TURNS = 10
 
 
 class State(enum.StrEnum):
@@ -161,9 +164,14 @@ class Relay:
     async def _reset_all(self) -> None:
         self._waiting.clear()
         # Sockets are closed by the event loop's next turns; one may be accepted meanwhile.
-        while self._connections:
+        for turn in itertools.count():
             for connection in list(self._connections):
                 connection.reset()
+                # asyncio makes no socket's transport when its server is closed just then, and tells nobody.
+                if turn > _TURNS and connection.client.transport is None:
+                    self._connections.discard(connection)
+            if not self._connections:
+                break
             await asyncio.sleep(0)
         self._up.clear()
         self._down.clear()

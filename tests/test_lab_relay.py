@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.link import HOST, Link, Links, LinkSpec, State, Way
+from ondevice.lab.relay import Relay
 from ondevice.lab.toxic import Toxic
 
 PATIENCE_S = 5.0
@@ -231,3 +233,16 @@ def test_a_closed_link_frees_its_port(link: Link, links: Links, target: socket.s
 def test_wrong_settings_are_told(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         LinkSpec(**{"to": (HOST, 80), **settings})
+
+
+def test_a_connection_that_comes_as_the_link_closes_does_not_hold_it_up() -> None:
+    """asyncio drops one that it has accepted when its server is closed in that turn, and nobody hears of it."""
+
+    async def main() -> None:
+        relay = Relay(LinkSpec((HOST, 9)))
+        await relay.listen()
+        relay._accept()  # as for a connection whose socket never comes
+        await asyncio.wait_for(relay.close(), 5)
+        assert relay.counts().open == 0
+
+    asyncio.run(main())
