@@ -46,15 +46,20 @@ class Terms(NamedTuple):
 
 
 class Flight:
-    """Carries a plan out. cloud, device: the attempts begun."""
+    """Carries a plan out. cloud, device: the attempts begun. failure: why the cloud failed.
+
+    woke_ms: where an answer was held until the last moment, by how much that was missed.
+    """
 
     def __init__(self, task: Task, plan: Plan, start: Start, terms: Terms) -> None:
         self._task, self._plan, self._start, self._terms = task, plan, start, terms
         self.cloud: CloudAttempt | None = None
         self.device: Attempt | None = None
         self.failure: UpstreamError | None = None
+        self.woke_ms: float | None = None
         self._device_at_ms = 0.0 if plan.send and terms.confident <= 1 else plan.device_at_ms
         self._kept: Attempt | None = None
+        self._held_over = False
         self._pending: set[Attempt] = set()
         self._error: OnDeviceError | None = None
 
@@ -68,6 +73,7 @@ class Flight:
             try:
                 self._took(self._task.done.get(timeout=self._wait_s()))
             except Empty:
+                self._held_over = self._kept is not None
                 self._turn()
         return self._finish()
 
@@ -163,6 +169,8 @@ class Flight:
             raise self._problem()
         assert isinstance(self._kept.result, Answer)
         total_ms = self._task.elapsed_ms
+        if self._held_over:
+            self.woke_ms = max(total_ms - (self._task.sla_ms - self._terms.guard_ms), 0.0)
         answer = dataclasses.replace(
             self._kept.result,
             total_ms=total_ms,

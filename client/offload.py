@@ -22,11 +22,13 @@ from ondevice.client.plan import Here, Mode, Plan, There
 from ondevice.client.totals import Totals
 from ondevice.errors import UsageError
 from ondevice.image import ImageSource
+from ondevice.recent import Recent
 from ondevice.runner import Runner
 
 Local = Runner | str | Path
-# Handing an answer over takes up to so long on a busy machine.
-_GUARD_MS, _GUARD_SHARE = 3.0, 0.05
+# Waking up to hand an answer over takes so long until it is known better, then this more than the longest of late; of a
+# deadline at most this share is given up for it.
+_WAKING_MS, _MORE_MS, _GUARD_SHARE = 2.0, 1.0, 0.05
 # `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long.
 _EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
 # A reply that is late but wanted for what it tells is waited for so long.
@@ -82,6 +84,7 @@ class OffloadClient:
         if self.cloud and self.device:
             self.cloud.labels = self.device.labels
         self._numbers = itertools.count()
+        self._waking = Recent([_WAKING_MS])
         self._lock = threading.Lock()
         self._explore_at, self._explore_s = perf_counter(), _EXPLORE_S
         if self.cloud and self.mode is not Mode.DEVICE:
@@ -103,6 +106,8 @@ class OffloadClient:
             self._count(None, flight)
             raise
         self._count(answer, flight)
+        if flight.woke_ms is not None:
+            self._waking.add(flight.woke_ms)
         return answer
 
     def network_changed(self) -> None:
@@ -210,9 +215,9 @@ class OffloadClient:
     def _patience_ms(self, sla_ms: float) -> float:
         return sla_ms if self.options.patience_ms is None else self.options.patience_ms
 
-    @staticmethod
-    def _guard_ms(task: Task) -> float:
-        return min(_GUARD_MS, _GUARD_SHARE * task.sla_ms)
+    def _guard_ms(self, task: Task) -> float:
+        """So long before the deadline what there is is handed over."""
+        return min(float(self._waking.quantiles_ms[-1]) + _MORE_MS, _GUARD_SHARE * task.sla_ms)
 
 
 def _listed(local: Local | Sequence[Local]) -> Sequence[Local]:

@@ -24,7 +24,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Each is a module here with a function, or an app of its own, of that name.
-COMMANDS = ("demo", "run", "bench", "evaluate", "convert", "models", "devices", "serve", "offload", "link", "doctor")
+COMMANDS = (
+    "demo", "run", "bench", "evaluate", "convert", "models", "devices", "serve", "offload", "link", "simulate",
+    "doctor",
+)  # fmt: skip
 
 # Typer bundles its click from some version on: the class of all its errors is found through what typer exports.
 _ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
