@@ -214,7 +214,7 @@ class Cloud:
         task = attempt.task
         left_ms = max(task.sla_ms - task.elapsed_ms - way.guard_ms, 0.001)
         around_ms, return_ms = self.network.points_ms(len(sent.body)), self.network.fixed_ms()
-        asking = Asking(left_ms, around_ms, return_ms, way.device_top1, task.top)
+        asking = Asking(left_ms, around_ms, return_ms, way.device_top1, task.top, self.network.law())
         question = self.face.question(sent, asking) if self.face else choosing(sent, asking)
         attempt.sent_bytes, attempt.model = len(question.request.body), question.model
         return question
@@ -284,7 +284,11 @@ class Cloud:
             self.network.add(Sample(0.0, 0.0, 0.0))
         else:
             server_ms = min(said.server_ms, took_ms)
-            split = self.network.split(size_bytes, took_ms - server_ms, said.upload_ms)
+            network_ms = took_ms - server_ms
+            if said.upload_ms is not None:
+                upload_ms = min(said.upload_ms, network_ms)
+                self.network.replied(upload_ms, network_ms - upload_ms)
+            split = self.network.split(size_bytes, network_ms, said.upload_ms)
             self.network.add(Sample(*split, max(server_ms - infer_ms, 0.0)))
         if self.face:
             self.face.ran(said.model, infer_ms)

@@ -9,6 +9,7 @@ import numpy as np
 from ondevice.client.picture import Sent
 from ondevice.client.reply import Said
 from ondevice.client.wire import Reply, Request
+from ondevice.selection.replies import Law
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -16,6 +17,7 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 class Asking(NamedTuple):
     """What goes with a picture. left_ms: until the deadline. around_ms [k]: equally likely times of all but the
     inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
+    law: the reply's time given the upload's.
     """
 
     left_ms: float
@@ -23,6 +25,7 @@ class Asking(NamedTuple):
     return_ms: float
     device_top1: float
     top: int
+    law: Law | None = None
 
 
 class Question(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ondevice.profile import LEVELS
 from ondevice.recent import quantiles
+from ondevice.selection.replies import Law, Replies
 
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -48,6 +49,7 @@ class Network:
         # Every sample is written twice, _SIZE apart: so the last ones always lie in one piece.
         self._ring, self._written = np.zeros((2 * _SIZE, 3)), 0
         self._round_trip_ms: float | None = None
+        self.replies = Replies()
 
     @property
     def known(self) -> bool:
@@ -61,12 +63,23 @@ class Network:
             self._ring[at] = self._ring[at + _SIZE] = sample
             self._written += 1
 
+    def replied(self, upload_ms: float, reply_ms: float) -> None:
+        """Learn how long a reply took after the upload that its server saw."""
+        with self._lock:
+            self.replies.add(upload_ms, reply_ms)
+
+    def law(self) -> Law | None:
+        """The reply given the upload, once something is known of it."""
+        with self._lock:
+            return self.replies.law if self.replies.count else None
+
     def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
         """Learn from a request of which nothing had come back when it was given up."""
         fixed, per_byte, other = self._middle()
         longer = CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
         if longer > CENSORED:  # else it was given up before anything was to be expected
             self.add(Sample(fixed * longer, per_byte * longer, other))
+            self.replied(per_byte * longer * size_bytes, fixed * longer)
 
     def connected(self, round_trip_ms: float) -> None:
         """Learn from a new connection, which takes one round trip."""
@@ -77,6 +90,7 @@ class Network:
         """Start anew: this is another network."""
         with self._lock:
             self._written, self._round_trip_ms = 0, None
+            self.replies.forget()
 
     def points_ms(self, size_bytes: int) -> _Vector:
         """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""

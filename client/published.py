@@ -88,6 +88,8 @@ def question(sent: Sent, asking: Asking) -> Question:
     query = f"sla_ms={asking.left_ms:.3f}&return_ms={asking.return_ms:.3f}&top={asking.top}"
     if asking.device_top1:
         query += f"&device_top1={asking.device_top1:.4f}"
+    if asking.law:
+        query += f"&reply={asking.law.text}"
     return Question(
         Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body), "", asking.top
     )

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ondevice.errors import ProtocolError
+from ondevice.errors import ProtocolError, UsageError
+from ondevice.selection.replies import Law
 
 # Deadlines over an hour, or under a microsecond, are mistakes of unit.
 LONGEST_MS, SHORTEST_MS = 3_600_000.0, 0.001
 _MOST_BYTES = 1 << 40
-NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1")
+NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply")
 
 
 class Ask(NamedTuple):
     """The parameters of a request; None where the client does not say.
 
     sla_ms: the deadline, from the client's first byte sent. upload_ms, return_ms: what the network takes each way.
-    device_top1: the accuracy that the client has without us, so that a reply that is late is worth that.
+    device_top1: the accuracy that the client has without us, so that a reply that is late is worth that. reply: what
+    the client has learned of the reply's time given the upload's; policies that know of chances use it.
     """
 
     sla_ms: float | None = None
@@ -26,6 +28,7 @@ class Ask(NamedTuple):
     policy: str | None = None
     top: int = 5
     device_top1: float = 0.0
+    reply: Law | None = None
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> Ask:
@@ -47,6 +50,7 @@ def from_parameters(parameters: Mapping[str, Any]) -> Ask:
         policy or None,
         top,
         _number(parameters, "device_top1", 0, 1) or 0.0,
+        _law(parameters),
     )
 
 
@@ -67,12 +71,22 @@ def size_bytes(parameters: Mapping[str, Any]) -> int:
 
 
 def _plain(name: str, text: str) -> Any:
-    if name == "policy":
+    if name in ("policy", "reply"):
         return text
     try:
         return int(text) if name == "top" else float(text)
     except ValueError as error:
         raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
+
+
+def _law(parameters: Mapping[str, Any]) -> Law | None:
+    text = parameters.get("reply")
+    if text is None:
+        return None
+    try:
+        return Law.parse(text if isinstance(text, str) else "")
+    except UsageError as error:
+        raise ProtocolError(f"reply: {error}") from error
 
 
 def _whole(value: Any) -> int:

@@ -16,6 +16,7 @@ _ASK: dict[str, tuple[Schema, str]] = {
     "timeout": ({"type": "number", "minimum": 1, "maximum": LONGEST_MS * 1e3}, "the deadline in µs, as Triton has it"),
     "upload_ms": (_MS, "what the upload takes; measured if not given"),
     "return_ms": (_MS, "what the reply takes; the upload's time if not given"),
+    "reply": ({"type": "string"}, "the reply's time given the upload's: slope, upload in ms, 21 rising times in ms"),
     "policy": ({"type": "string"}, "the rule to choose by"),
     "top": ({"type": "integer", "minimum": 1, "maximum": 1000}, "how many classes to give"),
     "device_top1": ({"type": "number", "minimum": 0, "maximum": 1}, "the accuracy that the client has without us"),

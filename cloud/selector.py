@@ -27,6 +27,7 @@ _KEPT = 256
 _REFRESH, _FORGET = 4, 10
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
+_SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -77,7 +78,7 @@ class Problem(NamedTuple):
     """A choice to be made: the backend and row of each model, their times, the request, and wait_ms [m] around each.
 
     crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
-    expected lately, equally likely points.
+    expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
     """
 
     places: _Places
@@ -86,13 +87,18 @@ class Problem(NamedTuple):
     wait_ms: _Vector
     crowded: bool
     slip_ms: _Vector
+    reply_ms: _Vector
 
     @property
     def requests(self) -> Requests:
         """The request as policies take it."""
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
-        reply_ms = (self.network.return_ms + self.slip_ms)[None]
-        return Requests(sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, reply_ms)
+        return Requests(sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None])
+
+    @property
+    def served(self) -> Problem:
+        """The same as far as the server can help it: the reply takes return_ms for certain."""
+        return self._replace(reply_ms=self.network.return_ms + self.slip_ms)
 
 
 class _Gathered:
@@ -179,7 +185,7 @@ class Choice(NamedTuple):
 
         It would if it is in time for certain even so, and no more accurate model has come within reach.
         """
-        _, models, network, wait_ms, _, slip_ms = self.problem
+        _, models, network, wait_ms, _, slip_ms, _ = self.problem
         spare_ms = network.budget_ms - wait_ms[self.chosen] - models.quantiles_ms[self.chosen, -1] - slip_ms[-1]
         if longer_ms > spare_ms:
             return False
@@ -246,7 +252,7 @@ class Selector:
         return Choice(problem, "named", 0)
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
-        places, models, network, wait_ms, crowded, slip_ms = problem
+        places, models, network, wait_ms, crowded, slip_ms, _ = problem
         if not self.rules.refuse or not crowded:
             return
         surest, worst_ms = self._gathered(places).surest
@@ -256,7 +262,7 @@ class Selector:
         # One model that is likely enough in time will do, and this is a tenth of the work for all of them.
         if float(np.interp(spare_ms - slip_ms, models.quantiles_ms[surest], LEVELS).mean()) >= least:
             return
-        if spare_ms <= 0 or float(on_time(models, problem.requests).max()) < least:
+        if spare_ms <= 0 or float(on_time(models, problem.served.requests).max()) < least:
             soonest_ms = float(wait_ms.min())
             self._slips[crowded].refused()
             raise RefusedError(
@@ -282,7 +288,10 @@ class Selector:
         wait_ms = waits[0] if len(waits) == 1 else np.concatenate(waits)
         wait_ms = wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3)
         crowded = all(backend.crowded for backend, _ in gathered.groups)
-        return Problem(places, gathered.models(), network, wait_ms, crowded, self._slips[crowded].points_ms)
+        slip_ms = self._slips[crowded].points_ms
+        # What the network and the server add are independent: each point of the one goes with some point of the other.
+        law_ms = ask.reply.given(upload_ms) if ask.reply else network.return_ms
+        return Problem(places, gathered.models(), network, wait_ms, crowded, slip_ms, law_ms + slip_ms[_SHUFFLED])
 
     def _gathered(self, places: _Places) -> _Gathered:
         known = self._models.get(places)

@@ -30,6 +30,8 @@ _SLOPE, _SLOPE_WEIGHT = 0.5, 0.5
 # Shorter times are taken for this long: a logarithm is needed, and a network has no shorter ones.
 _SHORTEST_MS = 0.1
 _LONGEST_MS = 3.6e6
+# A law's text is shorter.
+_MOST_TEXT = 400
 
 
 class Law(NamedTuple):
@@ -48,6 +50,24 @@ class Law(NamedTuple):
         uploads = np.minimum(np.maximum(np.asarray(upload_ms, float), _SHORTEST_MS), _LONGEST_MS)
         scaled: Array = (uploads / self.upload_ms)[..., None] ** self.slope * self.points_ms
         return scaled
+
+    @property
+    def text(self) -> str:
+        """As it is told in a request: slope, upload_ms and the points, with commas between."""
+        return ",".join(f"{value:.4g}" for value in (self.slope, self.upload_ms, *self.points_ms))
+
+    @classmethod
+    def parse(cls, text: str) -> Law:
+        """From `text`. Raises UsageError for what is none."""
+        try:
+            slope, upload_ms, *points = [float(part) for part in text[:_MOST_TEXT].split(",")]
+        except ValueError:
+            slope, upload_ms, points = -1.0, -1.0, []
+        points_ms = np.array([0.0, *points, _LONGEST_MS])
+        rising = len(points) == POINTS and bool((np.diff(points_ms) >= 0).all())  # which NaN is not
+        if not rising or not 0 <= slope <= 1 or not _SHORTEST_MS <= upload_ms <= _LONGEST_MS:
+            raise UsageError(f"a slope from 0 to 1, an upload in ms and {POINTS} rising times in ms are wanted")
+        return cls(points_ms[1:-1], slope, upload_ms)
 
 
 class Replies:

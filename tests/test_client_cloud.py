@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from rude import (
+    Asked,
     Behaviour,
     Rude,
     Visit,
+    answer,
     answering,
     cutting,
     endpoint,
@@ -31,6 +34,7 @@ from ondevice.client.picture import Picture
 from ondevice.client.published import Published
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.models import zoo
+from ondevice.selection.replies import Law
 
 PICTURE = min(zoo.samples_dir().glob("7/*.png"))
 
@@ -86,6 +90,19 @@ def test_what_a_request_says(asking: Any) -> None:
     assert asked.headers["content-type"] == "image/png"
     assert asked.headers["authorization"] == "Bearer secret-and-long-enough"
     assert asked.body == PICTURE.read_bytes()
+
+
+def test_what_was_learned_of_replies_goes_with_the_next(asking: Any) -> None:
+    def telling(asked: Asked) -> bytes:
+        said = "upload;dur=2, total;dur=0.5"
+        return http(json.dumps(answer()).encode(), headers={"Server-Timing": said})
+
+    server, asker = asking(answering(telling))
+    assert isinstance(asker.ask(), Answer)
+    assert isinstance(asker.ask(), Answer)
+    first, second = (dict(parse_qsl(asked.path.partition("?")[2])) for asked in server.asked)
+    assert "reply" not in first
+    assert len(Law.parse(second["reply"]).points_ms) == 21
 
 
 def test_one_connection_serves_many_requests(asking: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from ondevice.cloud import ask
 from ondevice.cloud.ask import Ask
 from ondevice.errors import ProtocolError
+from ondevice.selection.replies import Replies
 
 
 def test_nothing_said_is_none() -> None:
@@ -78,3 +79,14 @@ def test_the_size_of_a_picture_that_is_not_sent_yet() -> None:
     for bad in (-1, 1.5, True, "x", 1 << 50):
         with pytest.raises(ProtocolError, match="bytes"):
             ask.size_bytes({"bytes": bad})
+
+
+def test_what_was_learned_of_replies() -> None:
+    law = Replies().law
+    told = ask.from_query({"reply": law.text}).reply
+    assert told
+    assert told.given(10.0) == pytest.approx(law.given(10.0), rel=1e-3)
+    assert ask.from_parameters({}).reply is None
+    for wrong in ("1,2,3", "", 5, ["0.5"]):
+        with pytest.raises(ProtocolError, match="reply: a slope from 0 to 1"):
+            ask.from_parameters({"reply": wrong})

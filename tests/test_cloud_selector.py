@@ -18,6 +18,7 @@ from ondevice.cloud.table import Table
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import Profile
 from ondevice.recent import Recent
+from ondevice.selection.replies import Law
 from ondevice.served import Served, TensorFace, Work
 
 FACE = TensorFace("in", (1, 4, 4, 1), np.dtype(np.int8))
@@ -283,3 +284,11 @@ def test_models_with_other_labels_are_refused() -> None:
     with pytest.raises(UsageError, match="no model to serve"):
         common_labels([])
     assert common_labels([replace(pets, name="a"), replace(pets, name="b")]) == ("cat", "dog")
+
+
+def test_what_the_client_knows_of_replies_counts() -> None:
+    """Half of the replies take longer than the large model leaves time for, though their median does not."""
+    wide = Law(np.linspace(1.0, 99.0, 21), 0.0, 10.0)
+    one = selector()
+    assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10) == "large"
+    assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10, reply=wide) != "large"

@@ -169,3 +169,29 @@ def test_what_is_no_time_is_refused_and_changes_nothing(wrong: float) -> None:
             replies.add(*pair)
     assert replies.count == 20
     assert (replies.points_ms(50) == before).all()
+
+
+# Told to another
+
+
+def test_a_law_survives_being_told() -> None:
+    replies = Replies()
+    for upload_ms, reply_ms in ((20.0, 30.0), (40.0, 45.0), (10.0, 22.0)):
+        replies.add(upload_ms, reply_ms)
+    told = Law.parse(replies.law.text)
+    assert len(replies.law.text) < 250
+    assert told.given(33.0) == pytest.approx(replies.law.given(33.0), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "1", "0.5,10", "words", "0.5,10," + ",".join(["5"] * 20), "0.5,10," + ",".join(["5"] * 22),
+        "2,10," + ",".join(["5"] * 21), "-1,10," + ",".join(["5"] * 21), "0.5,0," + ",".join(["5"] * 21),
+        "0.5,10," + ",".join(["nan"] * 21), "0.5,nan," + ",".join(["5"] * 21), "0.5,10," + ",".join(["-5"] * 21),
+        "0.5,10," + ",".join(["1e99"] * 21), "0.5,10," + ",".join(map(str, range(21, 0, -1))), "5," * 10_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_law(text: str) -> None:
+    with pytest.raises(UsageError, match="a slope from 0 to 1"):
+        Law.parse(text)
