@@ -135,6 +135,8 @@ class OffloadClient:
             raise UsageError("mode device needs a local model")
         if self.options.top < 1:
             raise UsageError(f"top must be 1 or more, not {self.options.top}")
+        if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= _LONGEST_MS:
+            raise UsageError(f"patience must be from 0 ms to an hour, not {self.options.patience_ms:g}")
         if self.options.confident <= 0:
             raise UsageError(f"confident must be over 0, not {self.options.confident:g}")
 
@@ -180,10 +182,11 @@ class OffloadClient:
 
     def _start(self, plan: Plan, model: int) -> Start:
         device, cloud = self.device, self.cloud
-        keep_s = _TELLING_S if plan.explore else self._patience_ms(self.sla_ms) / 1e3 if device is None else 0.0
 
         def there(task: Task) -> CloudAttempt:
             assert cloud
+            patience_s = self._patience_ms(task.sla_ms) / 1e3 if device is None else 0.0
+            keep_s = _TELLING_S if plan.explore else patience_s
             top1 = device.top1(model) if device and math.isfinite(plan.device_at_ms) else 0.0
             return cloud.begin(task, way=Way(top1, self._guard_ms(task), keep_s))
 

@@ -271,6 +271,8 @@ def test_certificates(tmp_path: Path, runner: Runner) -> None:
         ({"mode": "device"}, "needs a local model"),
         ({}, "needs an endpoint"),
         ({"endpoint": NOWHERE, "options": Options(top=0)}, "top must be 1 or more"),
+        ({"endpoint": NOWHERE, "options": Options(patience_ms=1e300)}, "patience must be from 0 ms to an hour"),
+        ({"endpoint": NOWHERE, "options": Options(patience_ms=-1)}, "patience must be from 0 ms to an hour"),
         ({"endpoint": NOWHERE, "options": Options(confident=0)}, "confident must be over 0"),
         ({"endpoint": "https://localhost", "options": Options(verify="/no/such/file")}, "no file of certificates"),
     ],
