@@ -51,7 +51,8 @@ class Side(asyncio.BufferedProtocol):
         # Else it would hold small packets back until the peer has acknowledged those before, which takes up to 40 ms.
         # asyncio sets this too, but not for sockets that come from one made without naming TCP.
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.pause_reading()
+        # Not at once: asyncio of Python 3.11.2 forgets a pause that comes before it has begun to read.
+        asyncio.get_running_loop().call_soon(self.sends.regulate)
         self._connection.made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:

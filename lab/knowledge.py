@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from ondevice.lab.legs import Legs, Network, Sizes
 from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Requests
+from ondevice.selection.replies import POINTS, Replies
 
 # So many requests are looked back on. A network that changes is learned anew within as many.
 WINDOW = 16
@@ -19,11 +20,14 @@ class Knows(enum.StrEnum):
     """What is known of the reply and of the link.
 
     seen: the last WINDOW requests' replies, each as likely, and the mean of their ways, learned from the stream itself.
+    given: the reply given the upload, as the client learns it and tells the endpoint (`ondevice.selection.replies`),
+    from the stream itself; the link as `seen`.
     true: the network's own distribution, given the upload, and its mean. upload: as published, the reply takes as long
     as the upload, and both are the link.
     """
 
     SEEN = "seen"
+    GIVEN = "given"
     TRUE = "true"
     UPLOAD = "upload"
 
@@ -35,6 +39,7 @@ class Knowledge:
         self._knows, self._network, self._sizes = knows, network, sizes
         # Of the last WINDOW requests: replies, and both legs together.
         self._seen: Array | None = None
+        self._replies = Replies()
 
     def requests(self, legs: Legs, sla_ms: float, device_top1: float, first: int = 0) -> Requests:
         """The n requests with these legs, the first of them number `first`, as policies take them.
@@ -53,8 +58,18 @@ class Knowledge:
             return None, None
         if self._knows is Knows.SEEN:
             return self._looking_back(legs)
+        if self._knows is Knows.GIVEN:
+            return self._learning(legs), self._looking_back(legs)[1]
         n, points = len(legs.upload_ms), self._network.reply_points(legs, self._sizes, first)
         return np.broadcast_to(points, (n, points.shape[1])), self._network.link_ms(n, self._sizes, first)
+
+    def _learning(self, legs: Legs) -> Array:
+        """One after the other: what is known before each request, which then tells its own."""
+        points_ms = np.empty((len(legs.upload_ms), POINTS))
+        for row, upload_ms, reply_ms in zip(points_ms, legs.upload_ms.tolist(), legs.reply_ms.tolist(), strict=True):
+            row[:] = self._replies.points_ms(upload_ms)
+            self._replies.add(upload_ms, reply_ms)
+        return points_ms
 
     def _looking_back(self, legs: Legs) -> tuple[Array, Array]:
         """A reply is known when the next request comes: as it would have been without the inference before it."""

@@ -7,6 +7,7 @@ import pytest
 
 from ondevice.lab.knowledge import WINDOW, Knowledge, Knows
 from ondevice.lab.legs import USUAL, Legs, find
+from ondevice.selection.replies import Replies
 
 NETWORK = find("lognormal:mean=46,std=24")
 
@@ -29,6 +30,18 @@ def test_only_the_past_is_seen_whole_or_in_parts() -> None:
     # Before, it is taken to be as the first upload.
     assert reply_ms[0] == pytest.approx(np.full(WINDOW, whole.upload_ms[0]))
     assert reply_ms[1, -1] == whole.reply_ms[0]
+
+
+def test_the_reply_given_the_upload_is_learned_from_the_past_in_parts_or_whole() -> None:
+    whole = legs(0, 60)
+    parts = [Legs(whole.through_ms[s], whole.upload_ms[s], lambda leaves_ms, part, s=s: whole.reply_ms[s][part])  # type: ignore[misc]
+             for s in (slice(0, 1), slice(1, 60))]  # fmt: skip
+    knowledge = Knowledge(Knows.GIVEN, NETWORK, USUAL)
+    told = np.concatenate([knowledge.requests(part, 200, 0.4).reply_ms for part in parts])  # type: ignore[misc]
+    replies = Replies()
+    for i in range(60):
+        assert told[i] == pytest.approx(replies.points_ms(whole.upload_ms[i]))
+        replies.add(float(whole.upload_ms[i]), float(whole.reply_ms[i]))
 
 
 def test_published_knowledge_is_the_upload_alone() -> None:

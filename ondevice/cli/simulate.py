@@ -103,8 +103,9 @@ def simulate(
         str,
         typer.Option(
             "--knows",
-            help="What is known of the reply: seen (the last ones, learned from the stream itself), true (the "
-            "network's own distribution), upload (as published: it takes as long as the upload).",
+            help="What is known of the reply: seen (the last ones, learned from the stream itself), given (learned "
+            "too, given the upload, as the client does; slower), true (the network's own distribution), upload (as "
+            "published: it takes as long as the upload).",
         ),
     ] = "seen",
     picture: Annotated[str, typer.Option("--bytes", help="The picture's size, for traces.")] = "100kB",
