@@ -289,7 +289,7 @@ def _raise(error: Exception, address: Address) -> NoReturn:
         raise UpstreamError(message, "untrusted") from error
     if isinstance(error, ConnectionRefusedError):
         raise UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", "refused") from error
-    if isinstance(error, ConnectionError | http.client.IncompleteRead | ssl.SSLEOFError):
+    if isinstance(error, ConnectionError | http.client.IncompleteRead | ssl.SSLEOFError | ssl.SSLZeroReturnError):
         raise UpstreamError(f"{where}: the connection was lost before the answer was whole", "cut") from error
     if isinstance(error, ssl.SSLError):
         raise UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", "wrong") from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,24 +92,25 @@ class _Told:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._readers == 0, _PARTING_S)
 
-    def read(self, write: Callable[[bytes], object]) -> None:
-        """Write all as server-sent events, from the first to the last."""
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[bool]:
+        """One reader more, unless there are too many: False then."""
         with self._changed:
-            self._readers += 1
+            comes = self._readers < _MOST
+            self._readers += comes
         try:
-            count = 0
-            while lines := self._next(count):
-                write("".join(f"data: {line}\n\n" for line in lines).encode())
-                count += len(lines)
+            yield comes
         finally:
             with self._changed:
-                self._readers -= 1
+                self._readers -= comes
                 self._changed.notify_all()
 
-    @property
-    def full(self) -> bool:
-        """Whether there are too many readers."""
-        return self._readers >= _MOST
+    def read(self, write: Callable[[bytes], object]) -> None:
+        """Write all as server-sent events, from the first to the last."""
+        count = 0
+        while lines := self._next(count):
+            write("".join(f"data: {line}\n\n" for line in lines).encode())
+            count += len(lines)
 
     def _next(self, begin: int) -> list[str]:
         with self._changed:
@@ -154,11 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(HTTPStatus.NOT_FOUND, "text/plain")
 
     def _events(self) -> None:
-        if self._told.full:
-            self._head(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain")
-            return
-        self._head(HTTPStatus.OK, "text/event-stream")
-        self._told.read(self.wfile.write)
+        with self._told.reader() as comes:
+            if not comes:
+                self._head(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain")
+                return
+            self._head(HTTPStatus.OK, "text/event-stream")
+            self._told.read(self.wfile.write)
 
     def _head(self, status: HTTPStatus, kind: str) -> None:
         self.send_response(status)

@@ -421,7 +421,7 @@ MANNERS: dict[str, tuple[Behaviour, str]] = {
     "stalls in a chunk": (stalling(_CHUNKED + b"ff\r\nhalf", 1 << 20), "late"),
     "reads nothing": (deaf, "late"),
     "drips": (dripping(_GOOD), "late"),
-    "more to come, always": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "late"),
+    "more to come, always": (endless(b"", b"HTTP/1.1 100 Continue\r\nX: " + b"y" * 1000 + b"\r\n\r\n"), "wrong"),
     "a header without end": (endless(b"HTTP/1.1 200 OK\r\n", b"X: yes\r\n"), "wrong"),
     "a line without end": (endless(b"HTTP/1.1 200 OK\r\nX: ", b"yes"), "wrong"),
     "a body without end": (endless(http(length=-1), b"more"), "wrong"),
