@@ -28,7 +28,7 @@ from ondevice.runner import Runner
 Local = Runner | str | Path
 # Waking up to hand an answer over takes so long until it is known better, then this more than the longest of late; of a
 # deadline at most this share is given up for it.
-_WAKING_MS, _MORE_MS, _GUARD_SHARE = 2.0, 1.0, 0.05
+_WAKING_MS, _MORE_MS, _GUARD_SHARE = 3.0, 2.0, 0.05
 # `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long.
 _EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
 # A reply that is late but wanted for what it tells is waited for so long.
