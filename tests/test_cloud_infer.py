@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint, image_input, sentence
 

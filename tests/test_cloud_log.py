@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint
 

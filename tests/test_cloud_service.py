@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint, image_input, post, read_all, sentence, status, until
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint, children, post, read_all, status, until
 
