@@ -2,6 +2,7 @@
 
     python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …]
     python benchmarks/offload.py confident --models MODELS --photos PHOTOS
+    python benchmarks/offload.py cascade --models MODELS --photos PHOTOS
     python benchmarks/offload.py cost
 
     python benchmarks/offload.py faults
@@ -9,7 +10,9 @@
 `cost`: what the client itself takes, over a bare `requests` POST of the same bytes to the same endpoint, in turn; and
 its memory over 10,000 requests. `faults`: a stream of 1,000 requests during which the endpoint is killed, stalled,
 slowed, restarted and replaced by a rude one, and the link lost. `confident`: what ending requests with a confident
-answer of the device saves, and costs in accuracy. `modes`: the modes, over each trace and deadline.
+answer of the device saves, and costs in accuracy. `cascade`: what asking the cloud only of unsure pictures saves and
+costs, beside `hedge`, with each other model on the emulated phone; all ways take turns picture by picture. `modes`: the
+modes but that one, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
 fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
@@ -20,6 +23,7 @@ request. The measure is effective accuracy: the share of pictures whose answer i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import multiprocessing
 import signal
@@ -45,13 +49,16 @@ from ondevice.lab import networks
 from ondevice.lab.channel import Way
 from ondevice.lab.link import Link, Links, LinkSpec, State
 from ondevice.models import zoo
-from ondevice.sources import labelled
+from ondevice.sources import Labelled, labelled
 
 DEVICE = "pieslicer-phone"
 DEADLINES_MS = (150, 250, 500)
 ROUND_TRIP_MS = 40.0
 # What waits for a link that is full; a phone's modem holds about so much.
 BUFFER_BYTES = 64 << 10
+# Those of `modes`, and the scores from which `cascade` takes the device's answer.
+MODES = (Mode.DEVICE, Mode.CLOUD, Mode.HEDGE, Mode.AUTO)
+SCORES = (0.5, 0.7, 0.9)
 # Pictures a cell, and how far apart they are asked.
 COUNT, EVERY_S = 100, 0.3
 BUNDLED = [entry.path for entry in zoo.entries() if entry.origin == "bundled" and entry.card.precision == "int8"]
@@ -90,7 +97,7 @@ def modes(models: Sequence[Path], photos: Path, traces: Sequence[str]) -> Iterat
     with serving(models) as port:
         for trace in traces:
             for sla_ms in DEADLINES_MS:
-                cells = [Cell(mode, trace, sla_ms, port, fastest, paths, truth) for mode in Mode]
+                cells = [Cell(mode, trace, sla_ms, port, fastest, paths, truth) for mode in MODES]
                 with multiprocessing.get_context("spawn").Pool(len(cells)) as pool:
                     for cell, seen in zip(cells, pool.map(run, cells, chunksize=1), strict=True):
                         yield row(cell, seen)
@@ -113,6 +120,41 @@ def confident(models: Sequence[Path], photos: Path) -> Iterator[Row]:
                 "top1": right / len(answers),
                 "device": client.totals.device / len(answers),
                 "p50_ms": statistics.median(answer.total_ms for answer in answers),
+            }
+
+
+def cascade(models: Sequence[Path], photos: Path) -> Iterator[Row]:
+    """All photos, with time enough: each model but the largest on the device, hedged, and in cascade by each score."""
+    by_size = sorted(models, key=lambda path: path.stat().st_size)
+    found = labelled(photos, Runner(by_size[0]).labels)
+    with serving(models) as port, console.quiet_runtime():
+        for model in by_size[:-1]:
+            yield from cascades(model, f"http://127.0.0.1:{port}", found)
+
+
+def cascades(model: Path, url: str, found: Labelled) -> Iterator[Row]:
+    """One model on the device."""
+    ways: list[tuple[Mode, float | None]] = [(Mode.HEDGE, None), *((Mode.CASCADE, score) for score in SCORES)]
+    runner = Runner(model, device=DEVICE)
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(OffloadClient(url, runner, 2000, mode, Options(confident=score)))
+            for mode, score in ways
+        ]
+        assert all(client.cloud and client.cloud.ready(5) for client in clients)
+        answers = [[client.classify(path) for client in clients] for path in found.paths]
+        for number, ((mode, score), client) in enumerate(zip(ways, clients, strict=True)):
+            mine = [each[number] for each in answers]
+            right = sum(a.index == truth for a, truth in zip(mine, found.truth, strict=True))
+            yield {
+                "device": model.stem,
+                "mode": mode,
+                "score": score,
+                "top1": right / len(mine),
+                "sent": sum(answer.sent_bytes > 0 for answer in mine) / len(mine),
+                "kB each": client.totals.sent_bytes / len(mine) / 1e3,
+                "p50_ms": statistics.median(answer.total_ms for answer in mine),
+                "p95_ms": statistics.quantiles((answer.total_ms for answer in mine), n=20)[-1],
             }
 
 
@@ -165,8 +207,8 @@ def row(cell: Cell, seen: Seen) -> Row:
 
 def compared(rows: Sequence[Row]) -> Iterator[Row]:
     """For each cell, by how much `hedge` and `auto` are above the better of the device and the cloud alone."""
-    for first in range(0, len(rows), len(Mode)):
-        by_mode = {row["mode"]: row["effective top1"] for row in rows[first : first + len(Mode)]}
+    for first in range(0, len(rows), len(MODES)):
+        by_mode = {row["mode"]: row["effective top1"] for row in rows[first : first + len(MODES)]}
         better = max(by_mode["device"], by_mode["cloud"])
         yield {
             **{key: rows[first][key] for key in ("trace", "deadline_ms")},
@@ -340,14 +382,19 @@ def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
 def main() -> None:
     """Print the table of the modes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("part", choices=["modes", "confident", "cost", "faults"])
+    parser.add_argument("part", choices=["modes", "confident", "cascade", "cost", "faults"])
     parser.add_argument("--models", type=Path, default=Path())
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
     arguments = parser.parse_args()
     print(f"{host.current().cpu_model()}, {host.current().cores()} cores")
     models = sorted(arguments.models.glob("*.tflite"))
-    parts = {"confident": lambda: confident(models, arguments.photos), "cost": cost, "faults": faults}
+    parts = {
+        "confident": lambda: confident(models, arguments.photos),
+        "cascade": lambda: cascade(models, arguments.photos),
+        "cost": cost,
+        "faults": faults,
+    }
     if arguments.part in parts:
         print(console.table(list(parts[arguments.part]()), ".2f"))
         return

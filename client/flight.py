@@ -28,10 +28,14 @@ class Event(NamedTuple):
 
 
 class Start(NamedTuple):
-    """How a request is begun at the two places; None where it never is."""
+    """How a request is begun at the two places; None where it never is.
 
-    cloud: Callable[[Task], CloudAttempt] | None
+    then: what is done once the device has come to something; None: the plan stands.
+    """
+
+    cloud: Callable[[Task, Plan], CloudAttempt] | None
     device: Callable[[Task], Attempt] | None
+    then: Callable[[Attempt], Plan] | None = None
 
 
 class Terms(NamedTuple):
@@ -65,10 +69,7 @@ class Flight:
 
     def run(self) -> Answer:
         """The answer. Raises ImageError, OffloadError, and what the device's model raises."""
-        if self._plan.send and self._start.cloud:
-            self.cloud = self._start.cloud(self._task)
-            self._pending.add(self.cloud)
-            self._tell("sent")
+        self._send()
         while not self._done():
             try:
                 self._took(self._task.done.get(timeout=self._wait_s()))
@@ -115,6 +116,12 @@ class Flight:
                 at_ms = self._task.sla_ms + self._terms.patience_ms
         return max(at_ms - self._task.elapsed_ms, 0.0) / 1e3
 
+    def _send(self) -> None:
+        if self._plan.send and self._start.cloud:
+            self.cloud = self._start.cloud(self._task, self._plan)
+            self._pending.add(self.cloud)
+            self._tell("sent")
+
     def _turn(self) -> None:
         """The time has come for something."""
         elapsed_ms = self._task.elapsed_ms
@@ -136,6 +143,9 @@ class Flight:
         else:
             self._error = attempt.result
             self._instead()
+        if attempt is self.device and self.cloud is None and self._start.then:
+            self._plan = self._start.then(attempt)
+            self._send()
 
     def _failed(self, error: UpstreamError) -> None:
         self.failure = error

@@ -31,6 +31,8 @@ Local = Runner | str | Path
 _WAKING_MS, _MORE_MS, _GUARD_SHARE = 3.0, 2.0, 0.05
 # `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long.
 _EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
+# From this score on `cascade` takes the device's answer; measured, see docs/offload.md.
+CONFIDENT = 0.9
 # A reply that is late but wanted for what it tells is waited for so long.
 _TELLING_S = 3.0
 # As at the endpoint.
@@ -42,13 +44,14 @@ _SIZE_BYTES = 100_000
 @dataclass(frozen=True)
 class Options:
     """What seldom needs setting. top: how many classes. confident: the score from which an answer of the device ends a
-    request at once; above 1: never. token: the endpoint's bearer token. verify: whether its certificate is checked, or
-    a file with the authorities for it. patience_ms: how long after the deadline the cloud is waited for where there is
-    nothing else; None: as long again. observe: called with each `Event`, on the caller's thread; must be quick.
+    request at once; above 1: never; None: CONFIDENT in `cascade`, else never. token: the endpoint's bearer token.
+    verify: whether its certificate is checked, or a file with the authorities for it. patience_ms: how long after the
+    deadline the cloud is waited for where there is nothing else; None: as long again. observe: called with each
+    `Event`, on the caller's thread; must be quick.
     """
 
     top: int = 5
-    confident: float = math.inf
+    confident: float | None = None
     token: str | None = None
     verify: bool | str | Path = True
     patience_ms: float | None = None
@@ -76,6 +79,7 @@ class OffloadClient:
         options: Options = Options(),
     ) -> None:
         self.sla_ms, self.mode, self.options = _deadline(sla_ms), _mode(mode), options
+        self._confident = _confident(options.confident, self.mode)
         self.totals = Totals()
         self.cloud = Cloud(endpoint, options.token, options.verify) if endpoint is not None else None
         runners = [_runner(one) for one in _listed(local)]
@@ -99,7 +103,7 @@ class OffloadClient:
         task = Task(Picture(image), self.sla_ms if sla_ms is None else _deadline(sla_ms), self.options.top)
         model = self.device.best(task.sla_ms - self._guard_ms(task)) if self.device else 0
         plan = self._plan(task, model)
-        flight = Flight(task, plan, self._start(plan, model), self._terms(task))
+        flight = Flight(task, plan, self._start(plan, model), self._terms(task, plan))
         try:
             answer = flight.run()
         except Exception:
@@ -137,8 +141,8 @@ class OffloadClient:
             raise UsageError(f"top must be 1 or more, not {self.options.top}")
         if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= _LONGEST_MS:
             raise UsageError(f"patience must be from 0 ms to an hour, not {self.options.patience_ms:g}")
-        if self.options.confident <= 0:
-            raise UsageError(f"confident must be over 0, not {self.options.confident:g}")
+        if self._confident <= 0:
+            raise UsageError(f"confident must be over 0, not {self._confident:g}")
 
     # Deciding
 
@@ -149,9 +153,26 @@ class OffloadClient:
         self.cloud.tend()
         if here and not self.cloud.breaker.closed:
             return Plan(False, 0.0, f"the cloud fails: {self.cloud.problem}")
-        if here is None or self.mode is not Mode.AUTO:
+        if here is None or self.mode in (Mode.CLOUD, Mode.HEDGE):
             return plans.fixed(self.mode, here)
-        return self._exploring(plans.auto(here, self._there(self.cloud, task), perf_counter() >= self._explore_at))
+        if self.mode is Mode.CASCADE and here.chance == 1:
+            return Plan(False, 0.0, "device first")
+        there = self._there(self.cloud, task, task.sla_ms - self._guard_ms(task))
+        return self._exploring(plans.auto(here, there, perf_counter() >= self._explore_at))
+
+    def _then(self, cloud: Cloud, attempt: Attempt) -> Plan:
+        """For `cascade`: what follows what the device came to."""
+        task, result = attempt.task, attempt.result
+        if isinstance(result, Answer) and result.score >= self._confident:
+            return Plan(False, 0.0, f"the device was confident: {result.score:.3f}")
+        if not cloud.breaker.closed:
+            return Plan(False, 0.0, f"the cloud fails: {cloud.problem}")
+        if not isinstance(result, Answer):
+            return Plan(True, 0.0, f"the device failed: {result}")
+        left_ms = task.sla_ms - self._guard_ms(task) - task.elapsed_ms
+        here, there = Here(attempt.top1, 1.0, 0.0), self._there(cloud, task, left_ms)
+        exploring = perf_counter() >= self._explore_at
+        return self._exploring(plans.cascade(result.score, left_ms, here, there, exploring))
 
     def _exploring(self, plan: Plan) -> Plan:
         """Set when the cloud is tried next."""
@@ -171,11 +192,10 @@ class OffloadClient:
         # Where it cannot be in time, it is only for when nothing else has been.
         return Here(self.device.top1(model), chance, latest_ms if chance else within_ms)
 
-    def _there(self, cloud: Cloud, task: Task) -> There | None:
+    def _there(self, cloud: Cloud, task: Task, within_ms: float) -> There | None:
         if cloud.face is None or not cloud.network.known:
             return None
         around_ms = cloud.around_ms(_size_bytes(task.picture))
-        within_ms = task.sla_ms - self._guard_ms(task)
         return There(cloud.face, within_ms, around_ms, cloud.network.fixed_ms())
 
     # Doing
@@ -183,7 +203,7 @@ class OffloadClient:
     def _start(self, plan: Plan, model: int) -> Start:
         device, cloud = self.device, self.cloud
 
-        def there(task: Task) -> CloudAttempt:
+        def there(task: Task, plan: Plan) -> CloudAttempt:
             assert cloud
             patience_s = self._patience_ms(task.sla_ms) / 1e3 if device is None else 0.0
             keep_s = _TELLING_S if plan.explore else patience_s
@@ -194,16 +214,23 @@ class OffloadClient:
             assert device
             return device.begin(task, model=model)
 
-        return Start(there if cloud else None, here if device else None)
+        def then(attempt: Attempt) -> Plan:
+            assert cloud
+            return self._then(cloud, attempt)
 
-    def _terms(self, task: Task) -> Terms:
+        # What is sent at once, for the device may be late, is as in `auto`.
+        later = self.mode is Mode.CASCADE and cloud and not plan.send
+        return Start(there if cloud else None, here if device else None, then if later else None)
+
+    def _terms(self, task: Task, plan: Plan) -> Terms:
         number, observe = next(self._numbers), self.options.observe
 
         def tell(at_ms: float, what: str, detail: str) -> None:
             if observe:
                 observe(Event(number, at_ms, what, detail))
 
-        return Terms(self._guard_ms(task), self._patience_ms(task.sla_ms), self.options.confident, tell)
+        confident = math.inf if self.mode is Mode.CASCADE and plan.send else self._confident
+        return Terms(self._guard_ms(task), self._patience_ms(task.sla_ms), confident, tell)
 
     def _count(self, answer: Answer | None, flight: Flight) -> None:
         with self._lock:
@@ -236,6 +263,12 @@ def _mode(mode: Mode | str) -> Mode:
         return Mode(mode)
     except ValueError as error:
         raise UsageError(f"no mode '{mode}': there are {', '.join(Mode)}") from error
+
+
+def _confident(asked: float | None, mode: Mode) -> float:
+    if asked is None:
+        return CONFIDENT if mode is Mode.CASCADE else math.inf
+    return asked
 
 
 def _deadline(sla_ms: Any) -> float:

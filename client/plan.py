@@ -19,13 +19,15 @@ WORTH_TOP1 = 0.01
 class Mode(enum.StrEnum):
     """Where requests may go. device: here, always. cloud: there, always. hedge: there, with the device in reserve.
 
-    auto: here alone, or hedged, whichever is expected to have more answers that are right and on time.
+    auto: here alone, or hedged, whichever is expected to have more answers that are right and on time. cascade: here
+    first, and there only if that answer is unsure and asking is expected to gain in the time that is left.
     """
 
     DEVICE = "device"
     CLOUD = "cloud"
     HEDGE = "hedge"
     AUTO = "auto"
+    CASCADE = "cascade"
 
 
 class Plan(NamedTuple):
@@ -80,6 +82,15 @@ def auto(here: Here, there: There | None, exploring: bool) -> Plan:
         return Plan(True, here.latest_ms, f"cloud expected: {worth:.3f} against {here.worth:.3f}")
     why = f"device expected: {here.worth:.3f}, cloud {worth:.3f}"
     return Plan(True, 0.0, f"{why}, tried all the same", explore=True) if exploring else Plan(False, 0.0, why)
+
+
+def cascade(score: float, left_ms: float, here: Here, there: There | None, exploring: bool) -> Plan:
+    """For a device's answer that is there and unsure: whether the cloud is asked in the time that is left.
+
+    here: of that answer. there: for the time left; None while nothing is known. exploring: as in `auto`.
+    """
+    plan = auto(here, there, exploring) if left_ms > 0 else Plan(False, 0.0, "no time is left")
+    return plan._replace(why=f"the device was unsure: {score:.3f}; {plan.why}")
 
 
 def fixed(mode: Mode, here: Here | None) -> Plan:

@@ -16,7 +16,7 @@ from typing import Any
 from ondevice.client.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.lab.link import HOST
-from ondevice.lab.stream import RATE_MS, Record, Scene
+from ondevice.lab.stream import MODES, RATE_MS, Record, Scene
 
 # A browser that takes nothing for so long is let go; so long those that read are waited for at the end.
 _STUCK_S, _PARTING_S = 5.0, 2.0
@@ -197,7 +197,7 @@ _HEADERS = {
 def _scene(scene: Scene) -> _Message:
     return {
         "kind": "scene",
-        "modes": list(Mode),
+        "modes": list(MODES),
         "device": scene.device,
         "sla_ms": scene.sla_ms,
         "every_ms": scene.every_ms,

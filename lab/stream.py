@@ -124,6 +124,8 @@ class Course(NamedTuple):
     busy_ms: float
 
 
+# Those that are played.
+MODES = (Mode.DEVICE, Mode.CLOUD, Mode.HEDGE, Mode.AUTO)
 Tell = Callable[[Record], None]
 
 
@@ -134,8 +136,8 @@ def play(scene: Scene, cast: Cast, tell: Tell) -> list[Course]:
     of each request when it is done, on its mode's thread. Raises what a client does, of a picture for example.
     """
     stop = threading.Event()
-    with _brisk(), Links() as links, ThreadPoolExecutor(len(Mode), "demo") as pool:
-        lanes = [_Lane(scene, mode, links, stop, tell) for mode in Mode]
+    with _brisk(), Links() as links, ThreadPoolExecutor(len(MODES), "demo") as pool:
+        lanes = [_Lane(scene, mode, links, stop, tell) for mode in MODES]
         futures = [pool.submit(lane.run, cast, turn) for turn, lane in enumerate(lanes)]
         try:
             return [future.result() for future in futures]
@@ -164,7 +166,7 @@ class _Lane:
     def run(self, cast: Cast, turn: int) -> Course:
         """Over the pictures, again from the first where there are too few; ends early when it is stopped."""
         scene = self._scene
-        self._stop.wait(turn * scene.every_ms / len(Mode) / 1e3)
+        self._stop.wait(turn * scene.every_ms / len(MODES) / 1e3)
         link = self._links.open(self._spec(cast.port))
         options = Options(patience_ms=scene.patience_ms, observe=self._events.append)
         url, records = f"http://{HOST}:{link.port}", []

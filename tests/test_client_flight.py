@@ -35,7 +35,7 @@ class Place:
         self.begun: list[float] = []
         self.attempts: list[Any] = []
 
-    def __call__(self, task: Task) -> Any:
+    def __call__(self, task: Task, plan: Plan | None = None) -> Any:
         kind: Callable[..., Attempt] = CloudAttempt if self.where == "cloud" else Attempt
         usual = CLOUD_TOP1 if self.where == "cloud" else DEVICE_TOP1
         attempt = kind(task, self.where, self.more.get("top1", usual))
@@ -170,4 +170,77 @@ def test_exploring_does_not_give_the_reply_up() -> None:
     cloud, device = Place("cloud", NEVER), Place("device", 5)
     found, _, _ = fly(cloud, device, sla_ms=60, explore=True)
     assert (found.where, found.why) == ("device", "as planned")
+    assert not cloud.attempts[0].cancelled.is_set()
+
+
+# The cloud only after the device
+
+
+UNSURE = Plan(True, 0.0, "unsure")
+
+
+def first(cloud: Place, device: Place, then: Plan, sla_ms: float = 300.0) -> tuple[Answer, Flight, list[str]]:
+    """A request that begins on the device alone, and goes on by `then` once that has come to something."""
+    told: list[str] = []
+    terms = Terms(3.0, 0.0, 0.9, lambda ms, what, detail: told.append(what))
+    start = Start(cloud, device, lambda attempt: then)
+    flight = Flight(Task(Picture(b""), sla_ms, 5), Plan(False, 0.0, "device first"), start, terms)
+    return flight.run(), flight, told
+
+
+def test_what_the_device_is_sure_of_is_not_sent() -> None:
+    cloud = Place("cloud", 5)
+    found, flight, told = first(cloud, Place("device", 5, score=0.95), Plan(False, 0.0, "sure"), sla_ms=5000)
+    assert (found.where, found.why, found.sent_bytes) == ("device", "sure", 0)
+    assert (cloud.begun, flight.cloud) == ([], None)
+    assert told == ["device", "device answer", "answered"]
+
+
+def test_the_cloud_is_asked_after_the_device_and_wins() -> None:
+    cloud, device = Place("cloud", 5), Place("device", 50)
+    found, _, told = first(cloud, device, UNSURE, sla_ms=5000)
+    assert (found.where, found.why, found.sent_bytes) == ("cloud", "unsure", 1000)
+    assert cloud.begun[0] >= 50
+    assert told == ["device", "device answer", "sent", "cloud answer", "answered"]
+
+
+def test_the_devices_answer_stands_in_for_a_cloud_that_is_late() -> None:
+    cloud = Place("cloud", NEVER)
+    found, _, _ = first(cloud, Place("device", 5), UNSURE)
+    assert (found.where, found.why) == ("device", "the cloud was late")
+    assert found.total_ms >= 297  # the cloud is waited for until then
+    assert cloud.attempts[0].cancelled.is_set()
+
+
+def test_the_devices_answer_is_not_held_when_the_cloud_fails() -> None:
+    device = Place("device", 5)
+    found, flight, told = first(Place("cloud", 5, WRONG), device, UNSURE, sla_ms=5000)
+    assert (found.where, found.why) == ("device", "the cloud failed: it answers 500")
+    assert found.total_ms < 3000
+    assert flight.failure is WRONG
+    assert (len(device.begun), told[-2:]) == (1, ["failed", "answered"])
+
+
+def test_a_worse_answer_of_the_cloud_is_not_taken() -> None:
+    found, _, _ = first(Place("cloud", 5, said=0.3), Place("device", 5), UNSURE, sla_ms=5000)
+    assert (found.where, found.why) == ("device", "the device's answer is worth more")
+
+
+def test_the_cloud_is_asked_where_the_device_fails() -> None:
+    found, _, told = first(Place("cloud", 5), Place("device", 5, ModelError("broken", "m")), UNSURE, sla_ms=5000)
+    assert found.where == "cloud"
+    assert told == ["device", "sent", "cloud answer", "answered"]
+
+
+def test_the_devices_error_is_told_where_the_cloud_fails_too() -> None:
+    cloud = Place("cloud", 5, WRONG)
+    with pytest.raises(ModelError, match="broken"):
+        first(cloud, Place("device", 5, ModelError("broken", "m")), UNSURE, sla_ms=5000)
+    assert len(cloud.begun) == 1
+
+
+def test_trying_after_the_device_does_not_give_the_reply_up() -> None:
+    cloud = Place("cloud", NEVER)
+    found, _, _ = first(cloud, Place("device", 5), UNSURE._replace(explore=True), sla_ms=60)
+    assert (found.where, found.why) == ("device", "unsure")
     assert not cloud.attempts[0].cancelled.is_set()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +18,9 @@ from serving import Endpoint, until
 
 from ondevice import Answer, OffloadClient, Runner
 from ondevice.client.flight import Event
-from ondevice.client.offload import Options
-from ondevice.errors import ImageError, OffloadError, UnknownModelError, UsageError
-from ondevice.image import pixels
+from ondevice.client.offload import CONFIDENT, Options
+from ondevice.errors import ImageError, ModelError, OffloadError, UnknownModelError, UsageError
+from ondevice.image import ImageSource, pixels
 from ondevice.lab.link import Links, LinkSpec, Way
 from ondevice.models import zoo
 from ondevice.models.card import Input
@@ -78,11 +80,13 @@ def test_a_deadline_that_only_the_device_can_meet(served: Endpoint, runner: Runn
     assert sum("tried all the same" in answer.why for answer in answers) in (1, 2)
 
 
-@pytest.mark.parametrize("mode", ["cloud", "hedge", "auto"])
+@pytest.mark.parametrize("mode", ["cloud", "hedge", "auto", "cascade"])
 def test_every_kind_of_picture_gets_the_same_answer(served: Endpoint, runner: Runner, mode: str) -> None:
     path = PATHS[40]
     array = pixels(path, Input(128, 128, 1, crop=1.0))
-    with OffloadClient(served.url, runner, LONG_MS, mode) as client:
+    with OffloadClient(
+        served.url, runner, LONG_MS, mode, Options(confident=2 if mode == "cascade" else None)
+    ) as client:
         ready(client)
         found = {client.classify(source).index for source in (path, str(path), path.read_bytes(), array)}
     assert found == {Runner(BEST).classify(path).index}
@@ -149,6 +153,131 @@ def test_nothing_is_left_behind(served: Endpoint, runner: Runner) -> None:
     until(lambda: threading.active_count() <= before)
 
 
+# The device first, and the cloud if that is unsure
+
+
+def scores(runner: Runner) -> list[float]:
+    return [runner.classify(path).score for path in PATHS[::10]]
+
+
+def test_cascade_sends_what_the_device_is_unsure_of_alone(served: Endpoint, runner: Runner) -> None:
+    sure = [score >= CONFIDENT for score in scores(runner)]
+    assert {True, False} == set(sure)
+    with OffloadClient(served.url, runner, LONG_MS, "cascade") as client:
+        ready(client)
+        answers = [client.classify(path) for path in PATHS[::10]]
+    for answer, is_sure, path in zip(answers, sure, PATHS[::10], strict=True):
+        if is_sure:
+            assert (answer.where, answer.sent_bytes) == ("device", 0)
+            assert answer.why == f"the device was confident: {answer.score:.3f}"
+        else:
+            assert (answer.where, answer.model, answer.sent_bytes) == ("cloud", BEST, path.stat().st_size)
+            assert answer.why.startswith("the device was unsure: 0.")
+    assert client.totals.sent_bytes == sum(answer.sent_bytes for answer in answers)
+    assert client.totals.both == sure.count(False)
+
+
+@pytest.mark.parametrize(("confident", "asked"), [(1e-6, 0), (2.0, 1)])
+def test_how_sure_is_sure_enough_can_be_said(served: Endpoint, runner: Runner, confident: float, asked: int) -> None:
+    with OffloadClient(served.url, runner, LONG_MS, "cascade", Options(confident=confident)) as client:
+        ready(client)
+        answers = [client.classify(path) for path in PATHS[::25]]
+    assert {answer.where for answer in answers} == {("device", "cloud")[asked]}
+    assert client.totals.both == asked * len(answers)
+
+
+def test_confident_is_as_it_was_in_the_other_modes(served: Endpoint, runner: Runner) -> None:
+    sure = max(PATHS[::10], key=lambda path: runner.classify(path).score)
+    assert runner.classify(sure).score >= CONFIDENT
+    with OffloadClient(served.url, runner, LONG_MS, "hedge") as client:
+        assert ready(client).classify(sure).where == "cloud"
+
+
+def test_cascade_without_a_model_here_is_as_cloud(served: Endpoint) -> None:
+    with OffloadClient(served.url, (), LONG_MS, "cascade") as client:
+        answer = ready(client).classify(PICTURE)
+    assert (answer.where, answer.why) == ("cloud", "cloud only")
+
+
+def test_cascade_holds_the_deadline_when_the_cloud_does_not_answer(runner: Runner) -> None:
+    with Rude(deaf) as server, OffloadClient(server.url, runner, 300, "cascade", Options(confident=2)) as client:
+        answers = [client.classify(path) for path in PATHS[:3]]
+    assert [answer.index for answer in answers] == [runner.classify(path).index for path in PATHS[:3]]
+    assert {answer.where for answer in answers} == {"device"}
+    assert client.totals.both >= 1
+    assert answers[0].why == "the cloud was late"
+
+
+def test_cascade_in_airplane_mode(runner: Runner) -> None:
+    with OffloadClient(NOWHERE, runner, LONG_MS, "cascade", Options(confident=2)) as client:
+        answers = [client.classify(path) for path in PATHS[:20]]
+    assert {answer.where for answer in answers} == {"device"}
+    assert all("refuses connections" in answer.why for answer in answers)
+    assert client.totals.sent_bytes == 0
+
+
+def test_cascade_sends_nothing_when_too_little_time_is_left(served: Endpoint, runner: Runner) -> None:
+    way = Way(latency_ms=150)
+    with Links() as links:
+        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), way, way)).port}"
+        with OffloadClient(url, runner, LONG_MS, "cascade", Options(confident=2)) as client:
+            ready(client)
+            assert client.classify(PICTURE).where == "cloud"  # which tells how far it is
+            answers = [client.classify(path, sla_ms=200) for path in PATHS[:10]]
+    assert {answer.where for answer in answers} == {"device"}
+    quiet = [answer for answer in answers if "tried all the same" not in answer.why]
+    assert len(quiet) >= 8
+    for answer in quiet:
+        assert "device expected" in answer.why
+        assert answer.sent_bytes == 0
+
+
+class Slow(Runner):
+    """Takes so much longer, each time."""
+
+    longer_s = 0.0
+
+    def classify(self, image: ImageSource, top: int = 5) -> Answer:
+        time.sleep(self.longer_s)
+        answer = super().classify(image, top)
+        return dataclasses.replace(answer, total_ms=answer.total_ms + self.longer_s * 1e3)
+
+
+def test_cascade_asks_at_once_where_the_device_cannot_be_in_time(served: Endpoint) -> None:
+    slow = Slow(SMALL)
+    slow.longer_s = 1.5
+    with OffloadClient(served.url, slow, LONG_MS, "cascade") as client:
+        answer = ready(client).classify(PICTURE, sla_ms=1000)
+    assert (answer.where, answer.model) == ("cloud", BEST)
+    assert "the cloud is not known yet" in answer.why or "cloud expected" in answer.why
+    assert client.totals.both == 0  # the device would only have been late
+
+
+def test_cascade_sends_nothing_after_the_deadline(served: Endpoint) -> None:
+    slow = Slow(SMALL)
+    with OffloadClient(served.url, slow, LONG_MS, "cascade", Options(confident=2)) as client:
+        slow.longer_s = 0.6  # slower than it was when it was measured
+        answer = ready(client).classify(PICTURE, sla_ms=500)
+    assert (answer.where, answer.on_time, answer.sent_bytes) == ("device", False, 0)
+    assert answer.why.endswith("; no time is left")
+
+
+def test_cascade_asks_the_cloud_where_the_device_fails(served: Endpoint) -> None:
+    class Broken(Runner):
+        broken = False
+
+        def classify(self, image: ImageSource, top: int = 5) -> Answer:
+            if self.broken:
+                raise ModelError("the model is broken", "m")
+            return super().classify(image, top)
+
+    broken = Broken(SMALL)
+    with OffloadClient(served.url, broken, LONG_MS, "cascade") as client:
+        broken.broken = True
+        answer = ready(client).classify(PICTURE)
+    assert (answer.where, answer.why) == ("cloud", "the device failed: the model is broken")
+
+
 # Without one
 
 
@@ -171,7 +300,7 @@ def test_neither_place() -> None:
 def test_a_picture_that_is_none(served: Endpoint, runner: Runner, tmp_path: Path) -> None:
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    for mode in ("device", "hedge", "auto"):
+    for mode in ("device", "hedge", "auto", "cascade"):
         with OffloadClient(served.url, runner, LONG_MS, mode) as client:
             for bad in (text, b"no picture", tmp_path / "missing.png", tmp_path):
                 with pytest.raises(ImageError):
@@ -267,13 +396,15 @@ def test_certificates(tmp_path: Path, runner: Runner) -> None:
         ({"endpoint": "ftp://localhost"}, "no address of a server"),
         ({"endpoint": NOWHERE, "sla_ms": 0}, "the deadline must be over 0 ms, not 0"),
         ({"endpoint": NOWHERE, "sla_ms": float("nan")}, "the deadline must be over 0"),
-        ({"endpoint": NOWHERE, "mode": "sometimes"}, "there are device, cloud, hedge, auto"),
+        ({"endpoint": NOWHERE, "mode": "sometimes"}, "there are device, cloud, hedge, auto, cascade"),
         ({"mode": "device"}, "needs a local model"),
         ({}, "needs an endpoint"),
         ({"endpoint": NOWHERE, "options": Options(top=0)}, "top must be 1 or more"),
         ({"endpoint": NOWHERE, "options": Options(patience_ms=1e300)}, "patience must be from 0 ms to an hour"),
         ({"endpoint": NOWHERE, "options": Options(patience_ms=-1)}, "patience must be from 0 ms to an hour"),
         ({"endpoint": NOWHERE, "options": Options(confident=0)}, "confident must be over 0"),
+        ({"endpoint": NOWHERE, "mode": "cascade", "options": Options(confident=-1)}, "confident must be over 0"),
+        ({"mode": "cascade"}, "mode cascade needs an endpoint"),
         ({"endpoint": "https://localhost", "options": Options(verify="/no/such/file")}, "no file of certificates"),
     ],
 )

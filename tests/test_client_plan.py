@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rude import metadata
 
-from ondevice.client.plan import WORTH_TOP1, Here, Mode, Plan, There, auto, fixed
+from ondevice.client.plan import WORTH_TOP1, Here, Mode, Plan, There, auto, cascade, fixed
 from ondevice.client.published import Published
 
 DEVICE = Here(top1=0.5, chance=1.0, latest_ms=120.0)
@@ -76,6 +76,48 @@ def test_exploring_changes_nothing_where_the_cloud_is_asked_anyway() -> None:
     assert not auto(DEVICE, there(50), exploring=True).explore
 
 
+# After the device's answer
+
+
+ANSWERED = Here(top1=0.5, chance=1.0, latest_ms=0.0)
+
+
+def test_an_unsure_answer_is_worth_asking_where_the_time_left_suffices() -> None:
+    plan = cascade(0.412, 100.0, ANSWERED, there(30, within_ms=100), exploring=False)
+    assert plan == Plan(True, 0.0, "the device was unsure: 0.412; cloud expected: 0.900 against 0.500")
+
+
+def test_what_counts_is_the_time_left_and_not_the_deadline() -> None:
+    plan = cascade(0.412, 100.0, ANSWERED, there(120, within_ms=100), exploring=False)
+    assert plan == Plan(False, 0.0, "the device was unsure: 0.412; device expected: 0.500, cloud 0.500")
+
+
+def test_an_unsure_answer_as_good_as_the_clouds_stands() -> None:
+    assert not cascade(0.4, 100.0, Here(0.9, 1.0, 0.0), there(30, within_ms=100), exploring=False).send
+
+
+def test_a_cloud_that_is_not_known_is_asked_of_an_unsure_answer() -> None:
+    plan = cascade(0.4, 100.0, ANSWERED, None, exploring=False)
+    assert plan == Plan(True, 0.0, "the device was unsure: 0.400; the cloud is not known yet")
+
+
+@pytest.mark.parametrize("left_ms", [0.0, -5.0])
+@pytest.mark.parametrize("exploring", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_without_time_left_nothing_is_sent_nor_tried(left_ms: float, exploring: bool, known: bool) -> None:
+    plan = cascade(0.4, left_ms, ANSWERED, there(30, within_ms=left_ms) if known else None, exploring)
+    assert plan == Plan(False, 0.0, "the device was unsure: 0.400; no time is left")
+
+
+def test_exploring_tries_a_cloud_that_is_not_worth_it() -> None:
+    plan = cascade(0.4, 100.0, ANSWERED, there(250, within_ms=100), exploring=True)
+    assert (plan.send, plan.explore) == (True, True)
+    assert plan.why.endswith("cloud 0.500, tried all the same")
+
+
+# Modes
+
+
 @pytest.mark.parametrize("here", [DEVICE, None])
 def test_modes_that_decide_nothing(here: Here | None) -> None:
     assert fixed(Mode.DEVICE, here) == Plan(False, 0.0, "device only")
@@ -86,11 +128,11 @@ def test_hedging_holds_the_device_back_as_long_as_can_be() -> None:
     assert fixed(Mode.HEDGE, DEVICE) == Plan(True, 120.0, "hedged")
 
 
-@pytest.mark.parametrize("mode", [Mode.HEDGE, Mode.AUTO])
+@pytest.mark.parametrize("mode", [Mode.HEDGE, Mode.AUTO, Mode.CASCADE])
 def test_without_a_model_on_the_device_there_is_only_the_cloud(mode: Mode) -> None:
     assert fixed(mode, None) == Plan(True, math.inf, "cloud only")
 
 
 def test_modes_by_name() -> None:
-    assert [str(mode) for mode in Mode] == ["device", "cloud", "hedge", "auto"]
+    assert [str(mode) for mode in Mode] == ["device", "cloud", "hedge", "auto", "cascade"]
     assert Mode("auto") is Mode.AUTO

@@ -20,9 +20,8 @@ from serving import Endpoint, children
 
 from ondevice import extras
 from ondevice.cli import demo
-from ondevice.client.plan import Mode
 from ondevice.errors import MissingError, UsageError
-from ondevice.lab.stream import Scene
+from ondevice.lab.stream import MODES, Scene
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 PATIENCE_S = 120.0
@@ -79,9 +78,9 @@ def test_it_ends_well(done: Done) -> None:
 
 
 def test_the_table_has_a_line_for_each_mode(done: Done) -> None:
-    heads, _, *rows = done.out.splitlines()[: 2 + len(Mode)]
+    heads, _, *rows = done.out.splitlines()[: 2 + len(MODES)]
     assert heads.split("  ")[0] == "mode"
-    assert [row.split()[0] for row in rows] == list(Mode)
+    assert [row.split()[0] for row in rows] == list(MODES)
     share = {row.split()[0]: float(row.split()[1]) for row in rows}
     assert all(0 <= each <= 1 for each in share.values())
     # There is no signal for ten of the pictures.
@@ -104,7 +103,7 @@ def test_the_page_was_told_everything(done: Done) -> None:
     scene, *records, end = done.told
     assert (scene["kind"], end["kind"]) == ("scene", "end")
     assert end["meaning"] in " ".join(done.out.split())
-    for mode in Mode:
+    for mode in MODES:
         numbers = [record["number"] for record in records if record["mode"] == mode]
         assert numbers == list(range(Scene().requests))
 

@@ -15,10 +15,10 @@ import browser
 import pytest
 from playing import SCENE, courses
 
-from ondevice.client.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.lab.link import HOST
 from ondevice.lab.live import Live
+from ondevice.lab.stream import MODES
 
 PATIENCE_S = 30.0
 
@@ -123,7 +123,7 @@ def test_the_events_are_all_told_in_order_to_whoever_comes_late() -> None:
     assert told[0] == told[1]
     scene, *records, end = told[0]
     assert (scene["kind"], scene["requests"], scene["sla_ms"]) == ("scene", SCENE.requests, SCENE.sla_ms)
-    assert scene["modes"] == [str(mode) for mode in Mode]
+    assert scene["modes"] == [str(mode) for mode in MODES]
     assert len(scene["mbps"]) * scene["rate_ms"] >= SCENE.lasts_ms
     assert end == {"kind": "end", "meaning": "what it all means"}
     expected = [(record.mode, record.number) for course in courses() for record in course.records]

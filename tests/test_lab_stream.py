@@ -17,7 +17,7 @@ from ondevice.client.plan import Mode
 from ondevice.errors import ImageError
 from ondevice.lab import stream
 from ondevice.lab.demo import SERVED, photos
-from ondevice.lab.stream import Cast, Course, Photo, Record, Scene
+from ondevice.lab.stream import MODES, Cast, Course, Photo, Record, Scene
 from ondevice.models import zoo
 
 SCENE = Scene(requests=8, no_signal=range(4, 6))
@@ -31,7 +31,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 @pytest.fixture(scope="module")
 def runners() -> list[Runner]:
-    return [Runner(SCENE.model) for _ in Mode]
+    return [Runner(SCENE.model) for _ in MODES]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def of(played: tuple[list[Course], list[Record]], mode: Mode) -> Course:
 
 def test_every_mode_is_asked_every_picture(played: tuple[list[Course], list[Record]]) -> None:
     courses, told = played
-    assert [course.mode for course in courses] == list(Mode)
+    assert [course.mode for course in courses] == list(MODES)
     for course in courses:
         assert [record.number for record in course.records] == list(range(SCENE.requests))
         assert [record for record in told if record.mode is course.mode] == list(course.records)

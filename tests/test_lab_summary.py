@@ -6,12 +6,12 @@ import pytest
 from playing import OUTCOMES, SCENE, SENT_BYTES, course, courses
 
 from ondevice.client.plan import Mode
-from ondevice.lab.stream import Course
+from ondevice.lab.stream import MODES, Course
 from ondevice.lab.summary import begun_late, meaning, row
 
 
 def with_auto(outcomes: list[tuple[str, bool, float]]) -> list[Course]:
-    return [course(mode, outcomes if mode is Mode.AUTO else OUTCOMES[mode]) for mode in Mode]
+    return [course(mode, outcomes if mode is Mode.AUTO else OUTCOMES[mode]) for mode in MODES]
 
 
 def test_the_cloud_alone() -> None:

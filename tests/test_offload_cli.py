@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint
 
@@ -286,6 +286,18 @@ def test_a_confident_device_ends_a_request_early(cli: Cli, far: str, sample: Pat
     assert (row["where"], row["why"]) == ("device", "the device was confident")
 
 
+@pytest.mark.parametrize(("confident", "where"), [(0.1, "device"), (1.5, "cloud")])
+def test_cascade_sends_only_what_the_device_is_not_sure_of(
+    cli: Cli, endpoint: Endpoint, sample: Path, confident: float, where: str
+) -> None:
+    flags = ("--mode", "cascade", "--confident", confident)
+    done = cli("offload", sample, "-e", endpoint.url, *LOCAL, *LONG, *flags, "-f", "json")
+    (row,), summary = json.loads(done.stdout)["requests"], json.loads(done.stdout)["summary"]
+    assert row["where"] == where
+    assert row["sent_bytes"] == summary["sent_bytes"] == (sample.stat().st_size if where == "cloud" else 0)
+    assert ("the device was confident: " if where == "device" else "the device was unsure: ") in row["why"]
+
+
 # Tokens and certificates
 
 
@@ -345,7 +357,7 @@ def test_ctrl_c_prints_what_there_is(folder: Path, form: str) -> None:
         ({"endpoint": NOWHERE, "sla": 0.0}, "the deadline must be over 0 ms"),
         ({"endpoint": NOWHERE, "sla": math.nan}, "the deadline must be over 0 ms"),
         ({"endpoint": NOWHERE, "sla": 1e300}, "the deadline must be at most an hour"),
-        ({"endpoint": NOWHERE, "mode": "both"}, "no mode 'both': there are device, cloud, hedge, auto"),
+        ({"endpoint": NOWHERE, "mode": "both"}, "no mode 'both': there are device, cloud, hedge, auto, cascade"),
         ({"endpoint": NOWHERE, "mode": "device"}, "mode device needs a local model"),
         ({"local": ["digits_xs_int8"]}, "mode auto needs an endpoint"),
         ({"endpoint": NOWHERE, "threads": 2}, "--device and --threads are for the local model"),

@@ -38,7 +38,7 @@ def demo(
     """See the client choose, picture by picture: on the phone, in the cloud, or both; nothing is downloaded.
 
     The phone and its mobile network are emulated, the rest is real: the CNNs, the endpoint's process and the client, in
-    its four modes side by side on the same pictures. It takes about 45 s and ends with a table and a report.
+    four of its modes side by side on the same pictures. It takes about 45 s and ends with a table and a report.
     """
     from ondevice import extras
     from ondevice.lab.stream import Scene
@@ -72,10 +72,9 @@ def _check(report: Path | None, live: bool, port: int | None) -> None:
 def _play(scene: Scene, live: bool, port: int) -> list[Course]:
     import logging
 
-    from ondevice.client.plan import Mode
     from ondevice.lab import demo as staging
     from ondevice.lab import stream
-    from ondevice.lab.stream import Cast, Record
+    from ondevice.lab.stream import MODES, Cast, Record
     from ondevice.runner import Runner
 
     # Faults are what is shown; they need no warning.
@@ -83,8 +82,8 @@ def _play(scene: Scene, live: bool, port: int) -> list[Course]:
     photos = staging.photos(scene.requests)
     with _terminated(), _page(scene, live, port) as page, staging.endpoint() as at:
         with console.quiet_runtime():
-            runners = [Runner(scene.model, device=scene.device) for _ in Mode]
-        with console.progress(scene.requests * len(Mode), "asking") as step:
+            runners = [Runner(scene.model, device=scene.device) for _ in MODES]
+        with console.progress(scene.requests * len(MODES), "asking") as step:
 
             def tell(record: Record) -> None:
                 step(1)

@@ -61,9 +61,10 @@ def offload(
         str,
         typer.Option(
             "--mode",
-            metavar="auto|device|cloud|hedge",
+            metavar="auto|device|cloud|hedge|cascade",
             help="device: here. cloud: at the endpoint. hedge: there, with the local model in reserve. auto: here "
-            "alone or hedged, whichever is expected to be right and on time more often.",
+            "alone or hedged, whichever is expected to be right and on time more often. cascade: here first, and there "
+            "only if that answer is unsure and asking is worth the time that is left.",
         ),
     ] = "auto",
     local: Annotated[
@@ -85,8 +86,9 @@ def offload(
         typer.Option(
             "--confident",
             metavar="SCORE",
-            help="Run the local model at once, and take its answer if its score is at least this, such as 0.9.",
-            show_default="wait for the better answer",
+            help="Run the local model at once, and take its answer if its score is at least this, such as 0.9; in "
+            "cascade, pictures below it are sent.",
+            show_default="0.9 in cascade, else wait for the better answer",
         ),
     ] = None,
     every: Annotated[
@@ -141,8 +143,7 @@ def offload(
     from ondevice.client.offload import OffloadClient, Options
 
     _check(endpoint, local, (device, threads), (every, patience))
-    confidence = math.inf if confident is None else confident
-    options = Options(top, confidence, _token(token_file), _verify(ca, insecure), patience)
+    options = Options(top, confident, _token(token_file), _verify(ca, insecure), patience)
     pictures = _pictures(images)
     with _notes() as notes:
         with console.quiet_runtime():
