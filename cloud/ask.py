@@ -11,7 +11,9 @@ from ondevice.selection.replies import Law
 # Deadlines over an hour, or under a microsecond, are mistakes of unit.
 LONGEST_MS, SHORTEST_MS = 3_600_000.0, 0.001
 _MOST_BYTES = 1 << 40
-NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply")
+# Classes and answers that one request may ask for.
+MOST_CLASSES, MOST_ANSWERS = 1000, 8
+NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime")
 
 
 class Ask(NamedTuple):
@@ -19,7 +21,8 @@ class Ask(NamedTuple):
 
     sla_ms: the deadline, from the client's first byte sent. upload_ms, return_ms: what the network takes each way.
     device_top1: the accuracy that the client has without us, so that a reply that is late is worth that. reply: what
-    the client has learned of the reply's time given the upload's; policies that know of chances use it.
+    the client has learned of the reply's time given the upload's; policies that know of chances use it. anytime: how
+    many answers it takes, each sent as soon as it is there.
     """
 
     sla_ms: float | None = None
@@ -29,6 +32,7 @@ class Ask(NamedTuple):
     top: int = 5
     device_top1: float = 0.0
     reply: Law | None = None
+    anytime: int = 1
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> Ask:
@@ -40,17 +44,15 @@ def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     policy = parameters.get("policy", "")
     if not isinstance(policy, str):
         raise ProtocolError("policy must be a name")
-    top = _whole(parameters.get("top", 5))
-    if not 1 <= top <= 1000:
-        raise ProtocolError("top must be a whole number from 1 to 1000")
     return Ask(
         sla_ms,
         _number(parameters, "upload_ms", 0, LONGEST_MS),
         _number(parameters, "return_ms", 0, LONGEST_MS),
         policy or None,
-        top,
+        _count(parameters, "top", 5, MOST_CLASSES),
         _number(parameters, "device_top1", 0, 1) or 0.0,
         _law(parameters),
+        _count(parameters, "anytime", 1, MOST_ANSWERS),
     )
 
 
@@ -74,7 +76,7 @@ def _plain(name: str, text: str) -> Any:
     if name in ("policy", "reply"):
         return text
     try:
-        return int(text) if name == "top" else float(text)
+        return int(text) if name in ("top", "anytime") else float(text)
     except ValueError as error:
         raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
 
@@ -87,6 +89,13 @@ def _law(parameters: Mapping[str, Any]) -> Law | None:
         return Law.parse(text if isinstance(text, str) else "")
     except UsageError as error:
         raise ProtocolError(f"reply: {error}") from error
+
+
+def _count(parameters: Mapping[str, Any], name: str, usual: int, most: int) -> int:
+    count = _whole(parameters.get(name, usual))
+    if not 1 <= count <= most:
+        raise ProtocolError(f"{name} must be a whole number from 1 to {most}")
+    return count
 
 
 def _whole(value: Any) -> int:

@@ -98,6 +98,11 @@ class Backend(ABC):
     def crowded(self) -> bool:
         """Whether new work would have to wait, or make other work wait."""
 
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many inferences could begin at once now; 0 where that is not known."""
+
     @abstractmethod
     def profile(self, model: str) -> Profile:
         """The model's times here, as learned so far."""

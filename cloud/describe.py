@@ -48,6 +48,7 @@ def virtual(selector: Selector) -> dict[str, Any]:
     parameters = {
         "policy": selector.rules.policy,
         "sla_ms": selector.rules.sla_ms,
+        "anytime": selector.rules.anytime,
         "picture_side": max(max(served.input.shape[1:]) for _, served in chosen) if chosen else 0,
         "top1": {served.name: served.top1 for _, served in chosen},
         "profiles": [profile(backend, served) for backend, served in chosen],

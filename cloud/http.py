@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
@@ -55,11 +56,13 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """A reply. headers: names and values, without Content-Length and Connection."""
+    """A reply. headers: names and values, without Content-Length and Connection. body: or its pieces, each sent as soon
+    as it comes; making them raises nothing.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes
+    body: bytes | AsyncGenerator[bytes, None]
 
 
 class Head(NamedTuple):
@@ -70,6 +73,14 @@ class Head(NamedTuple):
     headers: dict[str, str]
     length: int | None
     peer: str
+
+
+class _Turn(NamedTuple):
+    """A request that is whole. keep: whether the connection is to stay; chunks: whether its client knows them."""
+
+    request: Request
+    keep: bool
+    chunks: bool
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -122,7 +133,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Connections) -> None:
         self._server, self._limits = server, server.limits
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[tuple[Request, bool]] = deque()
+        self._queue: deque[_Turn] = deque()
         self._task: asyncio.Task[None] | None = None
         self._transport: Any = None
         self._discarding = self._paused = False
@@ -244,7 +255,8 @@ class Connection(asyncio.Protocol):
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method, now = self._parser.get_method().decode("latin-1"), perf_counter()
         request = Request(method, self._path, self._query, self._headers, body, self._since, now, self._peer)
-        self._queue.append((request, self._parser.should_keep_alive()))
+        chunks = self._parser.get_http_version() == "1.1"
+        self._queue.append(_Turn(request, self._parser.should_keep_alive(), chunks))
         self._body = []
         self._since = now
         if self._task is None:
@@ -257,10 +269,14 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self) -> None:
         while self._queue and not self._transport.is_closing():
-            request, keep = self._queue.popleft()
+            request, keep, chunks = self._queue.popleft()
             response = await self._server.handler(request)
             keep = keep and not self._server.draining
-            self._write(response, keep, head_only=request.method == "HEAD")
+            if isinstance(response.body, bytes):
+                self._write(response, response.body, keep, head_only=request.method == "HEAD")
+            else:
+                keep = keep and chunks
+                await self._stream(response, response.body, keep, chunks)
             if not self._receiving:
                 self._since = perf_counter()
             if not keep:
@@ -275,15 +291,20 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         self._task = None
 
-    def _write(self, response: Response, keep: bool, head_only: bool = False) -> None:
-        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in response.headers]
-        lines.append(f"content-length: {len(response.body)}")
-        if not keep:
-            lines.append("connection: close")
-        self._transport.write(
-            ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (b"" if head_only else response.body)
-        )
+    def _write(self, response: Response, body: bytes, keep: bool, head_only: bool = False) -> None:
+        head = _head(response, f"content-length: {len(body)}", keep)
+        self._transport.write(head + (b"" if head_only else body))
+
+    async def _stream(self, response: Response, pieces: AsyncGenerator[bytes, None], keep: bool, chunks: bool) -> None:
+        """Send the pieces as they come; where the client knows no chunks, the connection's end is that of the body."""
+        self._transport.write(_head(response, "transfer-encoding: chunked" if chunks else "", keep))
+        async with aclosing(pieces):
+            async for piece in pieces:
+                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunks else piece)
+                if self._unread:
+                    await self._unread
+        if chunks:
+            self._transport.write(b"0\r\n\r\n")
 
     def _refuse(self, status: int, message: str) -> None:
         self._end(self._server.refusal(status, message))
@@ -295,7 +316,8 @@ class Connection(asyncio.Protocol):
         self._discarding = True
         self._since = perf_counter()
         if self._task is None:
-            self._write(response, keep=False)
+            assert isinstance(response.body, bytes)
+            self._write(response, response.body, keep=False)
             if self._transport.can_write_eof():
                 self._transport.write_eof()
 
@@ -338,3 +360,12 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+
+def _head(response: Response, length: str, keep: bool) -> bytes:
+    """Status and headers. length: the header that tells where the body ends; empty: there is none."""
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.headers]
+    lines += [length] if length else []
+    lines += [] if keep else ["connection: close"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

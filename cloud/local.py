@@ -163,6 +163,11 @@ class Local(Backend):
         return self.pool.waiting > 0 or self.pool.busy >= len(self.pool.workers)
 
     @property
+    def room(self) -> int:
+        """The workers that have nothing to do, and for which nothing waits."""
+        return 0 if self.pool.waiting else len(self.pool.workers) - self.pool.busy
+
+    @property
     def counts_wants(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
         """Whether there is a memory budget."""
         return self._budget is not None
@@ -189,7 +194,11 @@ class Local(Backend):
 
         job = Job(message, work.payload, planned, plan, future)
         self.pool.submit(job)
-        reply, raw = await future
+        try:
+            reply, raw = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            self._abandoned(chosen, work, job)
+            raise
         return self._account(chosen, work, job, reply, raw)
 
     async def load(self, model: str) -> None:
@@ -319,7 +328,27 @@ class Local(Backend):
         alone: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
         return alone
 
+    def _abandoned(self, model: str, work: Work, job: Job) -> None:
+        """Its client is gone: what has not begun does not begin; what has is learned from, for it may be why."""
+
+        def ended(future: asyncio.Future[Reply]) -> None:
+            if not future.cancelled() and not future.exception():
+                self._timed(model, work, future.result()[0])
+
+        if job.begun:
+            job.future.add_done_callback(ended)
+        else:
+            job.future.cancel()
+
     def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:
+        load_ms = self._timed(model, work, reply)
+        parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
+        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+        top = [(index, score) for index, score in reply["top"]]
+        return Result(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+
+    def _timed(self, model: str, work: Work, reply: Message) -> float:
+        """Learn how long it took; gives the part that was loading, ms."""
         row = self._rows[model]
         known = self.learned[row]
         known.invoke.add(reply["invoke_ms"])
@@ -327,16 +356,13 @@ class Local(Backend):
         if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
             self.table.write(row, known.invoke)
         if work.is_picture:
-            self.learned[row].decode.add(len(work.payload), reply["decode_ms"])
+            known.decode.add(len(work.payload), reply["decode_ms"])
         load_ms = reply.get("load_ms", 0.0)
         if load_ms:
             known.loaded(load_ms)
             self._tell("loaded", model=model, load_ms=load_ms)
-        parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
-        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
         self._store.changed(known.used_at)
-        top = [(index, score) for index, score in reply["top"]]
-        return Result(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+        return float(load_ms)
 
     def _remeasure(self) -> None:
         """Time a model that has not run for long: an old bad figure must not exile it."""

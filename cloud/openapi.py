@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ondevice._version import __version__
-from ondevice.cloud.ask import LONGEST_MS, SHORTEST_MS
+from ondevice.cloud.ask import LONGEST_MS, MOST_ANSWERS, MOST_CLASSES, SHORTEST_MS
 from ondevice.cloud.selector import NAME
 
 Schema = dict[str, Any]
@@ -18,8 +18,12 @@ _ASK: dict[str, tuple[Schema, str]] = {
     "return_ms": (_MS, "what the reply takes; the upload's time if not given"),
     "reply": ({"type": "string"}, "the reply's time given the upload's: slope, upload in ms, 21 rising times in ms"),
     "policy": ({"type": "string"}, "the rule to choose by"),
-    "top": ({"type": "integer", "minimum": 1, "maximum": 1000}, "how many classes to give"),
+    "top": ({"type": "integer", "minimum": 1, "maximum": MOST_CLASSES}, "how many classes to give"),
     "device_top1": ({"type": "number", "minimum": 0, "maximum": 1}, "the accuracy that the client has without us"),
+    "anytime": (
+        {"type": "integer", "minimum": 1, "maximum": MOST_ANSWERS},
+        "how many answers to send at most, each better than the last, a line of JSON as soon as it is there",
+    ),
 }
 _ERROR: Schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _REFUSED = {
@@ -31,6 +35,8 @@ _REFUSED = {
     "503": "not now",
 }
 _BINARY = "application/octet-stream"
+# Responses to one request, one a line.
+LINES = "application/x-ndjson"
 _JSON_AND_TENSORS: Schema = {"schema": {"type": "string", "format": "binary"}}
 _LENGTH: Schema = {
     "name": "Inference-Header-Content-Length",
@@ -110,7 +116,7 @@ def _infer() -> Schema:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}}
     content[_BINARY] = _JSON_AND_TENSORS
     content |= {f"image/{kind}": picture for kind in ("jpeg", "png", "webp")}
-    operation["responses"]["200"]["content"][_BINARY] = _JSON_AND_TENSORS
+    operation["responses"]["200"]["content"] |= {_BINARY: _JSON_AND_TENSORS, LINES: {"schema": {"type": "string"}}}
     return {**operation, "parameters": [*query, _LENGTH], "requestBody": {"required": True, "content": content}}
 
 

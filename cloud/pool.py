@@ -35,7 +35,7 @@ class Job:
     """One inference.
 
     plan: asked when its turn comes, with the wait that is still before it and by how much the whole is longer than
-    foreseen, ms; it may raise. foreseen_ms: the wait to expect when it was queued.
+    foreseen, ms; it may raise. foreseen_ms: the wait to expect when it was queued. begun: whether a worker has it.
     """
 
     message: Message
@@ -46,6 +46,7 @@ class Job:
     queued: float = field(default_factory=perf_counter)
     foreseen_ms: float = 0.0
     started: float = 0.0
+    begun: bool = False
     died: bool = False
 
     @property
@@ -192,7 +193,7 @@ class Pool:
         return sorted(soon, key=lambda w: _left_ms(self._held[w], now))[:1]
 
     def _begin(self, job: Job, free: list[WorkerProcess], now: float) -> None:
-        model = job.planned.model
+        model, job.begun = job.planned.model, True
         # A worker that has the model, if there is a choice.
         worker = next((w for w in free if model in w.loaded), free[0])
         self._occupy(worker, now, job.planned.expected_ms)

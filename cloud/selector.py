@@ -15,12 +15,14 @@ from ondevice.cloud.backend import Backend
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
 from ondevice.recent import Recent
-from ondevice.selection import policies
+from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
 from ondevice.served import Served
 
 NAME = "cnnselect"
+# Several answers are chosen by what they add to expected effective accuracy, as this rule chooses one.
+_ANYTIME = "effective"
 # Of what strangers may name, or what changes, so much is remembered.
 _KEPT = 256
 # Slips are worked out anew with every fourth, and every tenth refusal counts as one of 0.
@@ -38,6 +40,7 @@ class Rules:
 
     refuse: whether work that cannot be done in time is refused when others wait, or done all the same.
     admit: the least chance to be on time with which work is accepted then; keep: the least with which it is begun.
+    anytime: how many models may answer one request that asks for it.
     """
 
     policy: str = "effective"
@@ -45,6 +48,7 @@ class Rules:
     refuse: bool = True
     admit: float = 0.99
     keep: float = 0.8
+    anytime: int = 2
 
 
 class Arrival(NamedTuple):
@@ -110,8 +114,16 @@ class _Gathered:
         backends = dict.fromkeys(backend for backend, _ in places)
         self.groups = [(b, np.array([row for c, row in places if c is b])) for b in backends]
         self._versions: tuple[int, ...] = ()
+        self._chains: dict[int, anytime.Chains] = {}
         # The model with the shortest longest time, and that time, ms.
         self.surest: tuple[int, float]
+
+    def chains(self, most: int) -> anytime.Chains:
+        """The sets of up to `most` models that may answer one request; smaller ones where they would be too many."""
+        most = anytime.largest(len(self._names), most)
+        if most not in self._chains:
+            self._chains[most] = anytime.Chains.of(self.models(), most)
+        return self._chains[most]
 
     def models(self) -> Models:
         """With the times of this moment; made anew only when one of them has changed."""
@@ -228,9 +240,7 @@ class Selector:
     def _chosen(self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None = None) -> Choice:
         policy = arrival.ask.policy or self.rules.policy
         rule = self._policy(policy)
-        places = tuple((backend, row) for backend in backends for row in _rows(backend))
-        if not places:
-            raise RefusedError("no model with a known accuracy is available now", 1)
+        places = self._places(backends)
         problem = self._problem(places, arrival, still_ms)
         self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         chosen = 0
@@ -239,6 +249,21 @@ class Selector:
         if any(b.counts_wants for b in backends):
             _count_want(problem, self._gathered(places), rule, chosen)
         return Choice(problem, policy, chosen)
+
+    def choose_several(self, arrival: Arrival) -> Sequence[Choice]:
+        """Models that are to answer this request side by side, the better ones later: see `selection.anytime`.
+
+        Only one where the client asks for no more, the operator does not allow it, another rule than `effective` is
+        used, memory is short, or others could need the workers. Raises as `choose` does.
+        """
+        most = min(arrival.ask.anytime, self.rules.anytime, *(backend.room for backend in self.backends))
+        policy = arrival.ask.policy or self.rules.policy
+        if most < 2 or policy != _ANYTIME or any(backend.counts_wants for backend in self.backends):
+            return [self.choose(arrival)]
+        places = self._places(self.backends)
+        problem, chains = self._problem(places, arrival), self._gathered(places).chains(most)
+        row = int(anytime.choose(problem.models, problem.requests, chains)[0])
+        return [Choice(problem, policy, chosen) for chosen in chains[row]]
 
     def settle(self, choice: Choice, around_ms: float) -> None:
         """Learn from what all but the inference took in the end, from the request's last byte to its reply."""
@@ -269,6 +294,14 @@ class Selector:
                 f"no model can answer within {network.sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
                 math.ceil(soonest_ms / 1e3),
             )
+
+    @staticmethod
+    def _places(backends: Sequence[Backend]) -> _Places:
+        """All that can be chosen now. Raises RefusedError where that is nothing."""
+        places = tuple((backend, row) for backend in backends for row in _rows(backend))
+        if not places:
+            raise RefusedError("no model with a known accuracy is available now", 1)
+        return places
 
     def _problem(self, places: _Places, arrival: Arrival, still_ms: float | None = None) -> Problem:
         ask = arrival.ask

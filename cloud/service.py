@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl
 from ondevice import oip
 from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
+from ondevice.cloud.answers import Answered, answers
 from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.http import Head, Request, Response
 from ondevice.cloud.infer import Asked, as_json
@@ -20,7 +22,15 @@ from ondevice.cloud.metrics import Metrics
 from ondevice.cloud.routes import NoRouteError, Route
 from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
 from ondevice.cloud.tokens import Tokens
-from ondevice.errors import ImageError, ModelError, ProtocolError, RefusedError, ServeError, UpstreamError
+from ondevice.errors import (
+    ImageError,
+    ModelError,
+    OnDeviceError,
+    ProtocolError,
+    RefusedError,
+    ServeError,
+    UpstreamError,
+)
 from ondevice.served import Served, Work
 
 _JSON = ("content-type", "application/json")
@@ -111,17 +121,18 @@ class Service:
         except Exception:
             self._log.event("internal error", path=request.path, traceback=traceback.format_exc())
             response = _error(500, "internal error")
-        self._account(request, response, fields)
+        if isinstance(response.body, bytes):
+            self._account(request, response.status, fields)
         return response
 
-    def _account(self, request: Request, response: Response, fields: dict[str, Any]) -> None:
+    def _account(self, request: Request, status: int, fields: dict[str, Any]) -> None:
         total_ms = (perf_counter() - request.first_byte) * 1e3
-        self._metrics.request(response.status, total_ms)
+        self._metrics.request(status, total_ms)
         self._log.request({
             "peer": request.peer,
             "method": request.method,
             "path": request.path[:200],
-            "status": response.status,
+            "status": status,
             "bytes": len(request.body),
             **fields,
             "total_ms": total_ms,
@@ -202,8 +213,12 @@ class Service:
         size = len(asked.payload) if asked.is_picture else 0
         arrival = Arrival(asked.ask, call.request.upload_ms, size, call.request.last_byte)
         work = asked.work(named[1] if named else None, call.request.last_byte)
-        choice, result = await (self._named(*named, arrival, work) if named else self._chosen(arrival, work))
-        return self._answered(call, asked, choice, result)
+        if named:
+            return self._answered(call, asked, *await self._named(*named, arrival, work))
+        choices = self._selector.choose_several(arrival) if asked.plain else [self._selector.choose(arrival)]
+        if len(choices) > 1:
+            return await self._streamed(call, asked, choices, work)
+        return self._answered(call, asked, *await self._chosen(choices[0], arrival, work))
 
     async def _named(self, backend: Backend, served: Served, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
         if not backend.ready():
@@ -213,8 +228,7 @@ class Service:
         choice = self._selector.judge(served, backend, arrival)
         return choice, await backend.run(served.name, work, None)
 
-    async def _chosen(self, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
-        choice = self._selector.choose(arrival)
+    async def _chosen(self, choice: Choice, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
         try:
             return choice, await self._run(choice, arrival, work)
         except UpstreamError as error:
@@ -231,21 +245,60 @@ class Service:
         return await choice.backend.run(choice.served.name, work, rechoose)
 
     def _answered(self, call: Call, asked: Asked, choice: Choice, result: Result) -> Response:
+        body, length = self._encoded(call, asked, choice, result)
+        server_ms = self._settled(call, choice, result)
+        parts = {"upload": call.request.upload_ms, "queue": result.queue_ms, "decode": result.decode_ms}
+        timing = _timing({**parts, "infer": result.infer_ms, "total": server_ms})
+        if length is None:
+            return Response(200, (_JSON, timing), body)
+        binary = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(length)))
+        return Response(200, (*binary, timing), body)
+
+    async def _streamed(self, call: Call, asked: Asked, choices: Sequence[Choice], work: Work) -> Response:
+        """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
+        several = answers(choices, work, self._lost)
+        first = await anext(several)
+        headers = (("content-type", openapi.LINES), _timing({"upload": call.request.upload_ms}))
+        return Response(200, headers, self._lines(call, asked, first, several))
+
+    async def _lines(
+        self, call: Call, asked: Asked, first: Answered, others: AsyncGenerator[Answered, None]
+    ) -> AsyncGenerator[bytes, None]:
+        try:
+            async with aclosing(others):
+                yield self._line(call, asked, first)
+                async for answer in others:
+                    yield self._line(call, asked, answer)
+        except Exception:
+            self._log.event("internal error", path=call.request.path, traceback=traceback.format_exc())
+        finally:  # also when the client has left, which is its right
+            self._account(call.request, 200, call.fields)
+
+    def _line(self, call: Call, asked: Asked, answer: Answered) -> bytes:
+        server_ms = self._settled(call, *answer)
+        call.fields["answers"] = call.fields.get("answers", 0) + 1
+        body, _ = self._encoded(call, asked, *answer, server_ms=round(server_ms, 3))
+        return body + b"\n"
+
+    def _lost(self, choice: Choice, error: OnDeviceError) -> None:
+        self._log.event("answer lost", model=choice.served.name, reason=str(error))
+
+    def _encoded(
+        self, call: Call, asked: Asked, choice: Choice, result: Result, **more: float
+    ) -> tuple[bytes, int | None]:
         served = next(s for backend, s in self._places[result.model] if backend is choice.backend)
-        parameters = describe.result(choice, served, result)
-        body, length = infer.encode(call.model, asked, served, result, parameters)
+        parameters = {**describe.result(choice, served, result), **more}
+        call.fields.update(parameters)
+        return infer.encode(call.model, asked, served, result, parameters)
+
+    def _settled(self, call: Call, choice: Choice, result: Result) -> float:
+        """Learn from an answer; gives the time since its request was whole, ms."""
         server_ms = (perf_counter() - call.request.last_byte) * 1e3
         late = server_ms > choice.budget_ms
         self._selector.settle(choice, server_ms - result.infer_ms)
         self._metrics.inference(result, late)
-        call.fields.update(parameters, on_time=not late)
-        parts = {"upload": call.request.upload_ms, "queue": result.queue_ms, "decode": result.decode_ms}
-        parts |= {"infer": result.infer_ms, "total": server_ms}
-        headers = (("server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())),)
-        if length is None:
-            return Response(200, (_JSON, *headers), body)
-        binary = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(length)))
-        return Response(200, (*binary, *headers), body)
+        call.fields["on_time"] = not late
+        return server_ms
 
     def _asked(self, request: Request, served: Served | None) -> Asked:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -269,6 +322,11 @@ class Service:
         if model not in self._places:
             raise NoRouteError(f"no model '{model[:100]}': there are {', '.join([NAME, *self._places])}", 404)
         return self._places[model]
+
+
+def _timing(parts: dict[str, float]) -> tuple[str, str]:
+    """A server's own breakdown (W3C Server-Timing), ms."""
+    return "server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())
 
 
 def _query(text: str) -> dict[str, str]:

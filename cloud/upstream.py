@@ -160,6 +160,11 @@ class Upstream(Backend):
         """Whether new requests would wait to be sent."""
         return self._in_flight >= MAX_INFERENCES
 
+    @property
+    def room(self) -> int:
+        """What else its server has to do is not known."""
+        return 0
+
     def profile(self, model: str) -> Profile:
         """The model's times: its server is their host; the threads are as it tells, else 0."""
         known = self._known[model]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -119,6 +120,12 @@ class Chains:
             shorter = np.array([rows[self[row][:-1]] for row in of_size.tolist()], np.intp)
             found.append((slice(int(of_size[0]), int(of_size[-1]) + 1), shorter))
         return found
+
+
+def largest(models: int, most: int) -> int:
+    """The size, at most `most`, of the largest sets of so many models that `Chains` takes."""
+    within = (size for size in range(most, 1, -1) if sum(comb(models, k) for k in range(1, size + 1)) <= _MOST_CHAINS)
+    return next(within, 1)
 
 
 def choose(models: Models, requests: Requests, chains: Chains, price_top1: float = PRICE_TOP1) -> Index:

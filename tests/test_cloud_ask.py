@@ -90,3 +90,12 @@ def test_what_was_learned_of_replies() -> None:
     for wrong in ("1,2,3", "", 5, ["0.5"]):
         with pytest.raises(ProtocolError, match="reply: a slope from 0 to 1"):
             ask.from_parameters({"reply": wrong})
+
+
+def test_how_many_answers_it_takes() -> None:
+    assert ask.from_parameters({}).anytime == 1
+    assert ask.from_parameters({"anytime": 2.0}).anytime == 2
+    assert ask.from_query({"anytime": "8"}).anytime == 8
+    for wrong in (0, 9, 1.5, True, "2", None):
+        with pytest.raises(ProtocolError, match="anytime must be a whole number from 1 to 8"):
+            ask.from_parameters({"anytime": wrong})

@@ -6,13 +6,15 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from serving import until
 
 from ondevice.cloud.http import Connections, Head, Limits, Request, Response
 
@@ -28,6 +30,7 @@ class Running:
     connections: Connections
     seen: list[Request] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=5)
@@ -46,17 +49,34 @@ def read_all(client: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+async def pieces(path: str, ended: list[str]) -> AsyncGenerator[bytes, None]:
+    try:
+        for piece in (b"one\n", b"two\n", b"x" * 20 + b"\n"):
+            yield piece
+            await asyncio.sleep(0.2 if "slow" in path else 0)
+        while "ever" in path:
+            yield b"more" * 10_000
+    finally:
+        ended.append(path)
+
+
+async def answer(server: Running, request: Request) -> Response:
+    server.seen.append(request)
+    if request.path == "/slow":
+        try:
+            await asyncio.sleep(0.5)
+        except asyncio.CancelledError:
+            server.cancelled.append(request.path)
+            raise
+    if request.path.startswith("/pieces"):
+        return Response(200, (), pieces(request.path, server.ended))
+    return Response(200, (("x-path", request.path),), request.body)
+
+
 @contextmanager
 def running(limits: Limits = SMALL) -> Iterator[Running]:
     async def handler(request: Request) -> Response:
-        server.seen.append(request)
-        if request.path == "/slow":
-            try:
-                await asyncio.sleep(0.5)
-            except asyncio.CancelledError:
-                server.cancelled.append(request.path)
-                raise
-        return Response(200, (("x-path", request.path),), request.body)
+        return await answer(server, request)
 
     def gate(head: Head) -> Response | None:
         return Response(404, (), b"gone") if head.path == "/nowhere" else None
@@ -316,3 +336,52 @@ def test_a_drain_ends_in_time() -> None:
         begun = time.monotonic()
         asyncio.run_coroutine_threadsafe(server.connections.drain(0.1), server.loop).result(timeout=5)
         assert time.monotonic() - begun < 0.45
+
+
+# Bodies in pieces
+
+
+CHUNKED = b"4\r\none\n\r\n4\r\ntwo\n\r\n15\r\n" + b"x" * 20 + b"\n\r\n0\r\n\r\n"
+
+
+def test_a_body_in_pieces_and_the_connection_stays() -> None:
+    with running() as server:
+        said = server.say("GET /pieces HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\nConnection: close\r\n\r\n")
+        first, body, second = said.partition(CHUNKED)
+        assert first == b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        assert body
+        assert b"x-path: /next" in second
+        assert server.ended == ["/pieces"]
+
+
+def test_each_piece_comes_when_it_is_there() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"GET /pieces/slow HTTP/1.1\r\n\r\n")
+        got = b""
+        while b"one" not in got:
+            got += client.recv(1000)
+        assert b"two" not in got
+        while not got.endswith(b"0\r\n\r\n"):
+            got += client.recv(1000)
+        assert got.endswith(CHUNKED)
+
+
+def test_a_client_that_knows_no_chunks_reads_to_the_end() -> None:
+    with running() as server:
+        said = server.say("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        assert said == b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\none\ntwo\n" + b"x" * 20 + b"\n"
+
+
+def test_pieces_end_when_their_client_leaves() -> None:
+    with running() as server:
+        with server.connect() as client:
+            client.sendall(b"GET /pieces/slow HTTP/1.1\r\n\r\n")
+            assert client.recv(1000)
+        until(lambda: server.ended == ["/pieces/slow"])
+
+
+def test_pieces_wait_for_a_client_that_does_not_read_and_end_when_that_takes_too_long() -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(b"GET /pieces/for/ever HTTP/1.1\r\n\r\n")
+        until(lambda: server.ended == ["/pieces/for/ever"])
+        assert not server.connections.open

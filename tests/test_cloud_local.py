@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint, sentence, until
 
@@ -110,6 +110,35 @@ def test_a_choice_is_made_again_when_its_turn_comes() -> None:
         assert second.queue_ms > 0
 
     with_local(body)
+
+
+def test_what_a_client_has_left_is_learned_from_once_it_has_begun() -> None:
+    async def body(local: Local, events: Events) -> None:
+        begun, queued = (asyncio.ensure_future(run(local, LARGE)) for _ in range(2))
+        queued_too = asyncio.ensure_future(run(local, MIDDLE))
+        await asyncio.sleep(0)
+        before = {model: local.profile(model).n for model in (LARGE, MIDDLE)}
+        for task in (begun, queued, queued_too):
+            task.cancel()
+        await ticked(local, lambda: local.profile(LARGE).n > before[LARGE] and not local.crowded)
+        assert local.profile(MIDDLE).n == before[MIDDLE]
+        assert all(task.cancelled() for task in (begun, queued, queued_too))
+
+    with_local(body)
+
+
+def test_room_is_the_workers_that_nobody_needs() -> None:
+    async def body(local: Local, events: Events) -> None:
+        assert local.room == 2
+        tasks = []
+        for room in (1, 0, 0, 0, 0, 0):
+            tasks.append(asyncio.ensure_future(run(local, LARGE)))
+            await asyncio.sleep(0)
+            assert local.room == room
+        await asyncio.gather(*tasks)
+        assert local.room == 2
+
+    with_local(body, workers=2)
 
 
 def test_two_models_of_one_name_are_refused() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvloop", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint
 
@@ -75,7 +75,7 @@ def test_the_limits_that_it_states_hold(endpoint: Endpoint) -> None:
         "schema"
     ]["properties"]
     bounded = {name: schema for name, schema in properties.items() if "minimum" in schema}
-    assert len(bounded) == 7
+    assert len(bounded) == 8
     for name, schema in bounded.items():
         wholly = schema["type"] == "integer"
         for bound, beyond in (("minimum", -1 if wholly else -1e-6), ("maximum", 1 if wholly else 1.0)):

@@ -41,7 +41,7 @@ class Given(Backend):
         for row, known in enumerate(self.learned):
             self.table.write(row, known.invoke)
         self.queue_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
-        self.is_ready, self.is_crowded, self.counts_wants = True, False, False
+        self.is_ready, self.is_crowded, self.counts_wants, self.idle = True, False, False, 2
         self.off: set[str] = set()
         self.wanted: list[str] = []
 
@@ -82,6 +82,10 @@ class Given(Backend):
     @property
     def crowded(self) -> bool:
         return self.is_crowded
+
+    @property
+    def room(self) -> int:
+        return self.idle
 
     def profile(self, model: str) -> Profile:
         known = next(known for known in self.learned if known.model == model)
@@ -292,3 +296,57 @@ def test_what_the_client_knows_of_replies_counts() -> None:
     one = selector()
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10) == "large"
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10, reply=wide) != "large"
+
+
+# Several answers to one request
+
+
+# A reply that takes 0 to 200 ms, each as likely.
+UNSURE = Law(np.linspace(0, 200, 21), 0.0, 1.0)
+
+
+def several(of: Selector, **asked: Any) -> list[str]:
+    choices = of.choose_several(arrival(**{"sla_ms": 150, "reply": UNSURE, "anytime": 2} | asked))
+    return [choice.served.name for choice in choices]
+
+
+def test_a_fast_model_stands_in_for_a_better_one_that_may_be_late() -> None:
+    assert several(selector()) == ["middle", "large"]
+    assert several(selector(), sla_ms=60) == ["small", "middle"]
+    assert several(selector(), sla_ms=1000) == ["large"]
+    assert several(selector(), sla_ms=1) == ["small"]
+
+
+def test_as_many_as_client_operator_and_idle_workers_allow() -> None:
+    given = Given()
+    one, generous = selector(given), selector(given, anytime=3)
+    assert len(several(one, anytime=1)) == len(several(selector(given, anytime=1))) == 1
+    assert len(several(one, anytime=3)) == 2
+    given.idle = 3
+    assert several(generous, anytime=3) == ["small", "middle", "large"]
+    for given.idle in (1, 0):
+        assert len(several(generous, anytime=3)) == 1
+
+
+def test_one_where_another_rule_is_used_or_memory_is_short() -> None:
+    assert len(several(selector(), policy="mdinference")) == 1
+    assert len(several(selector(policy="greedy"))) == 1
+    short = Given()
+    short.counts_wants = True
+    assert len(several(selector(short))) == 1
+
+
+def test_several_of_what_is_available() -> None:
+    given = Given()
+    given.off = {"middle"}
+    one = selector(given)
+    assert several(one) == ["small", "large"]
+    given.off.clear()
+    assert several(one) == ["middle", "large"]
+    given.off = set(TOP1)
+    with pytest.raises(RefusedError, match="no model"):
+        several(one)
+
+
+def test_of_very_many_models_only_one_answers() -> None:
+    assert len(several(selector(Given(models=[model(f"m{i}") for i in range(120)])))) == 1

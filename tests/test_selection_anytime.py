@@ -13,7 +13,7 @@ import pytest
 
 from ondevice.errors import UsageError
 from ondevice.profile import LEVELS
-from ondevice.selection.anytime import Chains, choose
+from ondevice.selection.anytime import Chains, choose, largest
 from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
 from ondevice.selection.policies import effective, mdinference, oracle
@@ -241,3 +241,9 @@ def test_two_side_by_side_close_most_of_the_gap_at_less_than_twice_the_server_ti
     assert both.mean() - published > 0.8 * (upper - published)
     single_ms = models.mean_ms[mdinference(models, requests).argmax(axis=1)].mean()
     assert chains.cost_ms(models)[chosen].mean() < 2 * single_ms
+
+
+def test_how_large_sets_may_be() -> None:
+    assert [largest(models, 2) for models in (1, 25, 99, 100, 1000)] == [2, 2, 2, 1, 1]
+    assert [largest(11, most) for most in (1, 3, 8)] == [1, 3, 8]
+    assert largest(25, 8) == 3

@@ -64,6 +64,16 @@ def serve(
             help="When others wait, what cannot be in time is refused at once (503), or served all the same.",
         ),
     ] = Overload.REFUSE,
+    anytime: Annotated[
+        int,
+        typer.Option(
+            "--anytime",
+            min=1,
+            max=8,
+            help="So many models may answer one request that asks for it, each answer sent when it is there, while as "
+            "many workers are idle; 1: never more than one.",
+        ),
+    ] = 2,
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", min=1, max=256, help="Processes.", show_default="one a core")
     ] = None,
@@ -139,7 +149,7 @@ def serve(
             sources or ([] if upstream else bundled()),
             Workers(workers or _cores(threads), threads, runtime),
             Address(host, port, tls(tls_cert, tls_key) if tls_cert and tls_key else None),
-            Rules(policy, sla, overload is Overload.REFUSE),
+            Rules(policy, sla, overload is Overload.REFUSE, anytime=anytime),
             Limits(_bytes("--max-body", max_body), connections=max_connections, send_s=send_timeout),
             Tokens(tokens) if tokens else None,
             _bytes("--memory-budget", memory_budget) if memory_budget else None,
