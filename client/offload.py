@@ -168,7 +168,7 @@ class OffloadClient:
         if not cloud.breaker.closed:
             return Plan(False, 0.0, f"the cloud fails: {cloud.problem}")
         if not isinstance(result, Answer):
-            return Plan(True, 0.0, f"the device failed: {result}")
+            return Plan(True, math.inf, f"the device failed: {result}")
         left_ms = task.sla_ms - self._guard_ms(task) - task.elapsed_ms
         here, there = Here(attempt.top1, 1.0, 0.0), self._there(cloud, task, left_ms)
         exploring = perf_counter() >= self._explore_at

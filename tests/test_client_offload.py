@@ -262,6 +262,17 @@ def test_cascade_sends_nothing_after_the_deadline(served: Endpoint) -> None:
     assert answer.why.endswith("; no time is left")
 
 
+def test_cascade_trusts_a_device_again_that_was_slow_once(served: Endpoint) -> None:
+    slow = Slow(SMALL)
+    with OffloadClient(served.url, slow, LONG_MS, "cascade", Options(confident=1e-6)) as client:
+        ready(client)
+        slow.longer_s = 0.6
+        assert client.classify(PICTURE, sla_ms=500).where == "device"
+        slow.longer_s = 0.0
+        assert not client.classify(PICTURE, sla_ms=500).why.startswith("the device was confident")
+        until(lambda: client.classify(PICTURE, sla_ms=500).why.startswith("the device was confident"))
+
+
 def test_cascade_asks_the_cloud_where_the_device_fails(served: Endpoint) -> None:
     class Broken(Runner):
         broken = False
