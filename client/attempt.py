@@ -1,4 +1,4 @@
-"""One face for here and there: a picture is begun at a place, and comes back to the queue of its task."""
+"""One face for here and there: a picture is begun at a place, and what comes of it goes to the queue of its task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ondevice.answer import Answer
 from ondevice.client.picture import Picture
@@ -23,7 +23,7 @@ class Task:
     sla_ms: float
     top: int
     started: float = field(default_factory=perf_counter)
-    done: SimpleQueue[Attempt] = field(default_factory=SimpleQueue)
+    done: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
 
     @property
     def elapsed_ms(self) -> float:
@@ -36,8 +36,17 @@ class Task:
         return self.started + self.sla_ms / 1e3
 
 
+class Outcome(NamedTuple):
+    """What has come of an attempt. top1: the accuracy to expect of it. last: whether nothing more comes."""
+
+    attempt: Attempt
+    result: Answer | OnDeviceError
+    top1: float
+    last: bool
+
+
 class Attempt:
-    """A task at one place. When it has ended, `result` is set and the attempt stands in the task's queue.
+    """A task at one place. Each answer, or why there is none, is its `result` then and stands in the task's queue.
 
     top1: the accuracy to expect of it at best.
     """
@@ -48,10 +57,10 @@ class Attempt:
         self.result: Answer | OnDeviceError | None = None
         self.cancelled = threading.Event()
 
-    def end(self, result: Answer | OnDeviceError) -> None:
-        """Hand in what came of it."""
+    def end(self, result: Answer | OnDeviceError, top1: float | None = None, last: bool = True) -> None:
+        """Hand in what came of it. top1: the accuracy to expect of that, if it is not the best."""
         self.result = result
-        self.task.done.put(self)
+        self.task.done.put(Outcome(self, result, self.top1 if top1 is None else top1, last))
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""

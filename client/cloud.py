@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -46,19 +47,23 @@ _WORTH_MS = 2.0
 
 class Way(NamedTuple):
     """How a request is sent. device_top1: what the endpoint's answer must be better than. keep_s: how long after the
-    deadline its reply is still of interest.
+    deadline its reply is still of interest. anytime: how many answers it may give, one after the other.
     """
 
     device_top1: float = 0.0
     guard_ms: float = 0.0
     keep_s: float = 0.0
+    anytime: int = 1
 
 
 class CloudAttempt(Attempt):
-    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names."""
+    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names.
+
+    heard: its last answer, and that model's accuracy.
+    """
 
     sent_bytes = 0
-    top1_said: float | None = None
+    heard: tuple[Answer, float | None] | None = None
     model = ""
     connection: Connection | None = None
 
@@ -69,12 +74,15 @@ class CloudAttempt(Attempt):
             self.connection.cancel()
 
 
-class Asked(NamedTuple):
-    """A question, when it was sent, by perf_counter, its reply, and what connecting had taken, ms."""
+_Made = tuple[Face | None, Question]
 
+
+class Asked(NamedTuple):
+    """A question, whose it is, when it was sent, by perf_counter, and what connecting had taken, ms."""
+
+    face: Face | None
     question: Question
     started: float
-    reply: Reply
     connected_ms: float
 
 
@@ -162,7 +170,7 @@ class Cloud:
         if attempt.cancelled.is_set():
             return
         try:
-            attempt.end(self._answer(attempt, way))
+            self._answer(attempt, way)
         except OnDeviceError as error:
             if not attempt.cancelled.is_set():
                 attempt.end(error)
@@ -170,24 +178,33 @@ class Cloud:
             _log.exception("a request to the endpoint failed")
             attempt.end(UpstreamError(f"{type(error).__name__}: {error}", "wrong"))
 
-    def _answer(self, attempt: CloudAttempt, way: Way) -> Answer:
-        until = attempt.task.until + way.keep_s
+    def _answer(self, attempt: CloudAttempt, way: Way) -> None:
+        """Send the picture, and hand in each answer. Raises ImageError, UpstreamError."""
         try:
-            face, sent = self.face, self._sent(attempt.task)
-            asked = self._exchange(attempt, lambda: self._question(attempt, sent, way), until)
-            took_ms = (perf_counter() - asked.started) * 1e3
-            said = face.read(asked.question, asked.reply) if face else replies.read(asked.reply)
-            self._compare(said)
+            sent = self._sent(attempt.task)
+            self._exchange(attempt, lambda: self._question(attempt, sent, way), attempt.task.until + way.keep_s)
+            if attempt.heard is None:
+                raise UpstreamError("its answer is empty", "wrong")
         except UpstreamError as error:
             self._failed(attempt, error)
             raise
-        self._learn(len(asked.question.request.body), took_ms, said)
-        attempt.top1_said = said.top1
+        # Only now: the next request finds the connection free.
+        attempt.end(*attempt.heard)
+
+    def _hear(self, attempt: CloudAttempt, asked: Asked, reply: Reply) -> None:
+        """Take an answer. Raises UpstreamError."""
+        took_ms = (perf_counter() - asked.started) * 1e3
+        said = asked.face.read(asked.question, reply) if asked.face else replies.read(reply)
+        self._compare(said)
+        self._learn(len(asked.question.request.body), took_ms, said, first=attempt.heard is None)
         network_ms = asked.connected_ms + took_ms - (said.server_ms or 0.0)
-        return Answer(
+        answer = Answer(
             said.top, said.model, "", 0, said.decode_ms, said.infer_ms, attempt.task.elapsed_ms,
             where="cloud", queue_ms=said.queue_ms, network_ms=max(network_ms, 0.0),
         )  # fmt: skip
+        attempt.heard = answer, said.top1
+        if not said.last:
+            attempt.end(*attempt.heard, last=False)
 
     def _compare(self, said: replies.Said) -> None:
         """See that its classes are ours. Raises UpstreamError."""
@@ -210,17 +227,18 @@ class Cloud:
                 pass
         return Sent(picture.file, picture.kind, scaled=False)
 
-    def _question(self, attempt: CloudAttempt, sent: Sent, way: Way) -> Question:
-        task = attempt.task
+    def _question(self, attempt: CloudAttempt, sent: Sent, way: Way) -> _Made:
+        task, face = attempt.task, self.face
         left_ms = max(task.sla_ms - task.elapsed_ms - way.guard_ms, 0.001)
         around_ms, return_ms = self.network.points_ms(len(sent.body)), self.network.fixed_ms()
         asking = Asking(left_ms, around_ms, return_ms, way.device_top1, task.top, self.network.law())
-        question = self.face.question(sent, asking) if self.face else choosing(sent, asking)
+        asking = asking._replace(anytime=way.anytime if face else 1)  # older ones know of no more
+        question = face.question(sent, asking) if face else choosing(sent, asking)
         attempt.sent_bytes, attempt.model = len(question.request.body), question.model
-        return question
+        return face, question
 
-    def _exchange(self, attempt: CloudAttempt, question: Callable[[], Question], until: float) -> Asked:
-        """Ask, on a connection that was kept, or else a new one.
+    def _exchange(self, attempt: CloudAttempt, question: Callable[[], _Made], until: float) -> None:
+        """Ask, on a connection that was kept, or else a new one, and hear what comes.
 
         One that was kept may have been closed by the server just then: then again, on a new one.
         """
@@ -234,9 +252,9 @@ class Cloud:
             if attempt.cancelled.is_set():
                 connection.close()
                 raise UpstreamError("given up", "late")
-            asked, started = question(), perf_counter()
+            asked = Asked(*question(), perf_counter(), connected_ms)
             try:
-                reply = connection.ask(asked.request, until)
+                connection.ask(asked.question.request, until, partial(self._hear, attempt, asked))
             except UpstreamError as error:
                 if not kept or connection.heard or error.failure != "cut" or attempt.cancelled.is_set():
                     attempt.connection = None
@@ -246,12 +264,13 @@ class Cloud:
             else:
                 attempt.connection = None
                 self._keep(connection)
-                return Asked(asked, started, reply, connected_ms)
+                return
         raise AssertionError("a new connection is not tried twice")
 
     def _failed(self, attempt: CloudAttempt, error: UpstreamError) -> None:
         if attempt.cancelled.is_set() or error.failure == "late":
-            self._late(attempt, (perf_counter() - attempt.begun) * 1e3)
+            if attempt.heard is None:
+                self._late(attempt, (perf_counter() - attempt.begun) * 1e3)
             if self.breaker.closed:
                 self._spawn(self._spare)
         elif error.failure not in _NO_FAULT:
@@ -278,8 +297,16 @@ class Cloud:
         if self.breaker.succeeded():
             self._described_at = -_ASK_AGAIN_S  # it may be another one
 
-    def _learn(self, size_bytes: int, took_ms: float, said: replies.Said) -> None:
+    def _learn(self, size_bytes: int, took_ms: float, said: replies.Said, first: bool) -> None:
+        """first: whether it is the request's first answer, which alone tells of the network."""
         infer_ms = took_ms if said.server_ms is None else min(said.infer_ms, took_ms)
+        if first:
+            self._learn_network(size_bytes, took_ms, infer_ms, said)
+        if self.face:
+            self.face.ran(said.model, infer_ms)
+        self._well()
+
+    def _learn_network(self, size_bytes: int, took_ms: float, infer_ms: float, said: replies.Said) -> None:
         if said.server_ms is None:  # then all of it is the model's
             self.network.add(Sample(0.0, 0.0, 0.0))
         else:
@@ -290,9 +317,6 @@ class Cloud:
                 self.network.replied(upload_ms, network_ms - upload_ms)
             split = self.network.split(size_bytes, network_ms, said.upload_ms)
             self.network.add(Sample(*split, max(server_ms - infer_ms, 0.0)))
-        if self.face:
-            self.face.ran(said.model, infer_ms)
-        self._well()
 
     def _spare(self) -> None:
         """Have a connection for the next request, in place of one that was given up."""

@@ -17,7 +17,7 @@ Vector = np.ndarray[Any, np.dtype[np.float64]]
 class Asking(NamedTuple):
     """What goes with a picture. left_ms: until the deadline. around_ms [k]: equally likely times of all but the
     inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
-    law: the reply's time given the upload's.
+    law: the reply's time given the upload's. anytime: how many answers it may give, one after the other.
     """
 
     left_ms: float
@@ -26,6 +26,7 @@ class Asking(NamedTuple):
     device_top1: float
     top: int
     law: Law | None = None
+    anytime: int = 1
 
 
 class Question(NamedTuple):

@@ -9,7 +9,7 @@ from queue import Empty
 from typing import NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.client.attempt import Attempt, Task
+from ondevice.client.attempt import Attempt, Outcome, Task
 from ondevice.client.cloud import CloudAttempt
 from ondevice.client.plan import Plan
 from ondevice.errors import ImageError, OffloadError, OnDeviceError, UpstreamError
@@ -62,7 +62,7 @@ class Flight:
         self.failure: UpstreamError | None = None
         self.woke_ms: float | None = None
         self._device_at_ms = 0.0 if plan.send and terms.confident <= 1 else plan.device_at_ms
-        self._kept: Attempt | None = None
+        self._kept: Outcome | None = None
         self._held_over = False
         self._pending: set[Attempt] = set()
         self._error: OnDeviceError | None = None
@@ -85,7 +85,7 @@ class Flight:
             return not self._pending and not self._may_begin()
         if self._hurry or self._confident:
             return True
-        return not any(attempt.top1 > self._worth(self._kept) for attempt in self._pending)
+        return not any(attempt.top1 > self._kept.top1 for attempt in self._pending)
 
     @property
     def _hurry(self) -> bool:
@@ -94,14 +94,8 @@ class Flight:
 
     @property
     def _confident(self) -> bool:
-        kept = self._kept
-        answered = kept is not None and kept.where == "device" and isinstance(kept.result, Answer)
-        return answered and kept.result.score >= self._terms.confident  # type: ignore[union-attr]
-
-    @staticmethod
-    def _worth(attempt: Attempt) -> float:
-        said = attempt.top1_said if isinstance(attempt, CloudAttempt) else None
-        return attempt.top1 if said is None else said
+        result = self._kept.result if self._kept and self._kept.attempt is self.device else None
+        return isinstance(result, Answer) and result.score >= self._terms.confident
 
     # What happens
 
@@ -132,16 +126,18 @@ class Flight:
             self.cloud.cancel()
             self._failed(UpstreamError("no answer in time", "late"))
 
-    def _took(self, attempt: Attempt) -> None:
-        self._pending.discard(attempt)
-        if isinstance(attempt.result, Answer):
-            self._tell(f"{attempt.where} answer", attempt.result.label)
-            if self._kept is None or self._worth(attempt) > self._worth(self._kept):
-                self._kept = attempt
-        elif attempt is self.cloud and isinstance(attempt.result, UpstreamError):
-            self._failed(attempt.result)
+    def _took(self, outcome: Outcome) -> None:
+        attempt, result = outcome.attempt, outcome.result
+        if outcome.last:
+            self._pending.discard(attempt)
+        if isinstance(result, Answer):
+            self._tell(f"{attempt.where} answer", result.label)
+            if self._kept is None or outcome.top1 > self._kept.top1:
+                self._kept = outcome
+        elif attempt is self.cloud and isinstance(result, UpstreamError):
+            self._failed(result)
         else:
-            self._error = attempt.result
+            self._error = result
             self._instead()
         if attempt is self.device and self.cloud is None and self._start.then:
             self._plan = self._start.then(attempt)
@@ -158,7 +154,7 @@ class Flight:
             self._begin_device()
 
     def _may_begin(self) -> bool:
-        return self.device is None and self._start.device is not None
+        return self.device is None and self._kept is None and self._start.device is not None
 
     def _begin_device(self) -> None:
         assert self._start.device
@@ -194,7 +190,7 @@ class Flight:
     def _why(self) -> str:
         """The plan's reason, and what became of it."""
         assert self._kept
-        if self._kept.where == "cloud" or not self._plan.send or self._plan.explore:
+        if self._kept.attempt.where == "cloud" or not self._plan.send or self._plan.explore:
             return self._plan.why
         if self.failure:
             return f"the cloud failed: {self.failure}"

@@ -46,6 +46,7 @@ class Published:
             self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
             self.side = _side(parameters.get("picture_side", 0))
             self._rule = _rule(str(parameters.get("policy", "")))
+            self._anytime = _anytime(parameters.get("anytime", 1))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             said = " ".join(str(error)[:200].split())
             raise UpstreamError(f"what it says of its models is not understood: {said}", "wrong") from error
@@ -64,7 +65,7 @@ class Published:
 
     def question(self, sent: Sent, asking: Asking) -> Question:
         """The picture itself, with what else there is to say in the query."""
-        return question(sent, asking)
+        return question(sent, asking._replace(anytime=min(asking.anytime, self._anytime)))
 
     def read(self, question: Question, reply: Reply) -> Said:
         """The model that it chose, and its answer. Raises UpstreamError."""
@@ -88,6 +89,8 @@ def question(sent: Sent, asking: Asking) -> Question:
     query = f"sla_ms={asking.left_ms:.3f}&return_ms={asking.return_ms:.3f}&top={asking.top}"
     if asking.device_top1:
         query += f"&device_top1={asking.device_top1:.4f}"
+    if asking.anytime > 1:
+        query += f"&anytime={asking.anytime}"
     if asking.law:
         query += f"&reply={asking.law.text}"
     return Question(
@@ -98,6 +101,12 @@ def question(sent: Sent, asking: Asking) -> Question:
 def _side(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value <= _LARGEST:
         raise ValueError("picture_side is no number of pixels")
+    return value
+
+
+def _anytime(value: Any) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError("anytime is no number of answers")
     return value
 
 

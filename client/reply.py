@@ -25,8 +25,8 @@ _TIMING = re.compile(r"([A-Za-z_-]+);dur=([0-9.]{1,20})")
 class Said(NamedTuple):
     """An endpoint's answer to a picture: the classes, best first, the model, and its own times, ms.
 
-    top1: that model's accuracy, or None where it does not say. server_ms: from the request's last byte to the reply;
-    upload_ms: from its first byte to its last; both None where it does not say.
+    last: whether no better one follows. top1: that model's accuracy, or None where it does not say. server_ms: from the
+    request's last byte to the reply; upload_ms: from its first byte to its last; both None where it does not say.
     """
 
     top: tuple[Prediction, ...]
@@ -37,6 +37,7 @@ class Said(NamedTuple):
     infer_ms: float
     server_ms: float | None
     upload_ms: float | None
+    last: bool = True
 
 
 def read(reply: Reply) -> Said:
@@ -52,8 +53,9 @@ def read(reply: Reply) -> Said:
         model if isinstance(model, str) else response.model_name,
         top1 if 0 < top1 <= 1 else None,
         queue_ms, decode_ms, infer_ms,
-        parts.get("total", queue_ms + decode_ms + infer_ms or None),
+        parts.get("total", _number(response.parameters, "server_ms") or queue_ms + decode_ms + infer_ms or None),
         parts.get("upload"),
+        response.parameters.get("final") is not False,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +19,8 @@ from urllib.parse import quote, urlsplit
 from ondevice.errors import UpstreamError, UsageError
 
 MAX_REPLY_BYTES = 4 << 20
+# The kind of a reply that is several, a line each.
+LINES = "application/x-ndjson"
 # The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
 _FAILURES = {401: "denied", 403: "denied", 404: "missing", 503: "busy", 429: "busy"}
 _FAILURES |= dict.fromkeys((400, 413, 415, 422), "rejected")
@@ -110,9 +112,10 @@ class Connection:
             opened.close()
             raise
 
-    def ask(self, request: Request, until: float) -> Reply:
+    def ask(self, request: Request, until: float, each: Callable[[Reply], object] = lambda reply: None) -> Reply:
         """The reply, if its status is 200 and it is there by `until`, on perf_counter's clock.
 
+        It is given to `each` as well; where it is several, a line each, every one is, when it is there.
         Another status leaves the connection open.
         """
         self.heard = False
@@ -120,7 +123,7 @@ class Connection:
             with _translated(self._address, until):
                 with contextlib.suppress(ConnectionError):  # it may have refused before it had read all
                     self._send(request, until)
-                status, reply = self._receive(request, until)
+                status, reply = self._receive(request, until, each)
         except UpstreamError:
             self.close()
             raise
@@ -175,19 +178,31 @@ class Connection:
         self._socket.settimeout(_left_s(until))
         self._socket.sendall(f"{start}{self._common}{lines}{length}\r\n".encode() + request.body)
 
-    def _receive(self, request: Request, until: float) -> tuple[int, Reply]:
+    def _receive(self, request: Request, until: float, each: Callable[[Reply], object]) -> tuple[int, Reply]:
         self._until, self._received, self._ended = until, 0, False
         response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
         try:
             self._begin(response)
-            body = response.read(MAX_REPLY_BYTES)
-            if response.length:
-                raise http.client.IncompleteRead(body, response.length)
+            reply = Reply(response.headers, b"")
+            for reply in self._replies(response):
+                if response.status == 200:
+                    each(reply)
         finally:
             response.close()
         if response.will_close:
             self.close()
-        return response.status, Reply(response.headers, body)
+        return response.status, reply
+
+    def _replies(self, response: http.client.HTTPResponse) -> Iterator[Reply]:
+        """The one that it is, once it is whole, or each of its lines as it comes."""
+        if response.headers.get_content_type() == LINES:
+            for line in iter(lambda: response.readline(MAX_REPLY_BYTES), b""):
+                yield Reply(response.headers, line)
+            _check_whole(response)
+        else:
+            body = response.read(MAX_REPLY_BYTES)
+            _check_whole(response)
+            yield Reply(response.headers, body)
 
     def _begin(self, response: http.client.HTTPResponse) -> None:
         """Read status and headers. To http.client they are whole where the stream ends."""
@@ -213,6 +228,11 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """The next bytes."""
         return self._connection.receive_into(buffer)
+
+
+def _check_whole(response: http.client.HTTPResponse) -> None:
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
 
 
 def bearer(token: str | None) -> str | None:

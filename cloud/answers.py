@@ -15,10 +15,11 @@ _Runs = dict[asyncio.Task[Result], Choice]
 
 
 class Answered(NamedTuple):
-    """What one of the models has said."""
+    """What one of the models has said. last: whether no other is waited for."""
 
     choice: Choice
     result: Result
+    last: bool
 
 
 async def answers(
@@ -35,14 +36,14 @@ async def answers(
             task = await _next(runs)
             choice = runs.pop(task)
             try:
-                answer = Answered(choice, task.result())
+                result = task.result()
             except OnDeviceError as raised:
                 failed(choice, raised)
                 error = raised
             else:
                 found = True
                 _forget(runs, _top1(choice))
-                yield answer
+                yield Answered(choice, result, last=not runs)
     finally:
         _forget(runs, 1.0)
     if error and not found:

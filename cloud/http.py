@@ -21,6 +21,7 @@ import httptools
 _PIPELINED = 8
 # How long what a refused client still sends is thrown away, so that it gets to read why; then the connection is closed.
 _LINGER_S = 2.0
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Request(NamedTuple):
         return (self.last_byte - self.first_byte) * 1e3
 
 
+class Piece(NamedTuple):
+    """Of a body that is sent as it comes. last: whether it is known to be the last."""
+
+    data: bytes
+    last: bool
+
+
 class Response(NamedTuple):
     """A reply. headers: names and values, without Content-Length and Connection. body: or its pieces, each sent as soon
     as it comes; making them raises nothing.
@@ -62,7 +70,7 @@ class Response(NamedTuple):
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes | AsyncGenerator[bytes, None]
+    body: bytes | AsyncGenerator[Piece, None]
 
 
 class Head(NamedTuple):
@@ -295,16 +303,18 @@ class Connection(asyncio.Protocol):
         head = _head(response, f"content-length: {len(body)}", keep)
         self._transport.write(head + (b"" if head_only else body))
 
-    async def _stream(self, response: Response, pieces: AsyncGenerator[bytes, None], keep: bool, chunks: bool) -> None:
+    async def _stream(self, response: Response, pieces: AsyncGenerator[Piece, None], keep: bool, chunks: bool) -> None:
         """Send the pieces as they come; where the client knows no chunks, the connection's end is that of the body."""
         self._transport.write(_head(response, "transfer-encoding: chunked" if chunks else "", keep))
+        end, last = _LAST_CHUNK if chunks else b"", False
         async with aclosing(pieces):
-            async for piece in pieces:
-                self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunks else piece)
+            async for data, last in pieces:
+                chunk = b"%x\r\n%b\r\n" % (len(data), data) if chunks else data
+                self._transport.write(chunk + end if last else chunk)
                 if self._unread:
                     await self._unread
-        if chunks:
-            self._transport.write(b"0\r\n\r\n")
+        if not last:
+            self._transport.write(end)
 
     def _refuse(self, status: int, message: str) -> None:
         self._end(self._server.refusal(status, message))

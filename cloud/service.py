@@ -15,7 +15,7 @@ from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
 from ondevice.cloud.answers import Answered, answers
 from ondevice.cloud.backend import Backend, Result
-from ondevice.cloud.http import Head, Request, Response
+from ondevice.cloud.http import Head, Piece, Request, Response
 from ondevice.cloud.infer import Asked, as_json
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
@@ -263,7 +263,7 @@ class Service:
 
     async def _lines(
         self, call: Call, asked: Asked, first: Answered, others: AsyncGenerator[Answered, None]
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Piece, None]:
         try:
             async with aclosing(others):
                 yield self._line(call, asked, first)
@@ -274,11 +274,12 @@ class Service:
         finally:  # also when the client has left, which is its right
             self._account(call.request, 200, call.fields)
 
-    def _line(self, call: Call, asked: Asked, answer: Answered) -> bytes:
-        server_ms = self._settled(call, *answer)
+    def _line(self, call: Call, asked: Asked, answer: Answered) -> Piece:
+        choice, result, last = answer
+        server_ms = self._settled(call, choice, result)
         call.fields["answers"] = call.fields.get("answers", 0) + 1
-        body, _ = self._encoded(call, asked, *answer, server_ms=round(server_ms, 3))
-        return body + b"\n"
+        body, _ = self._encoded(call, asked, choice, result, server_ms=round(server_ms, 3), final=last)
+        return Piece(body + b"\n", last)
 
     def _lost(self, choice: Choice, error: OnDeviceError) -> None:
         self._log.event("answer lost", model=choice.served.name, reason=str(error))

@@ -50,7 +50,7 @@ class Asker:
 
     def ask(self, sla_ms: float = 10_000.0) -> Any:
         attempt = self.begin(sla_ms)
-        assert attempt.task.done.get(timeout=10) is attempt
+        assert attempt.task.done.get(timeout=10).attempt is attempt
         return attempt.result
 
 
@@ -190,7 +190,7 @@ def test_late_replies_are_learned_from(asking: Any) -> None:
 def test_a_reply_that_is_still_of_interest_is_waited_for(asking: Any) -> None:
     _, asker = asking(slow(endpoint, 0.3))
     attempt = asker.begin(sla_ms=50, keep_s=10)
-    assert attempt.task.done.get(timeout=10) is attempt
+    assert attempt.task.done.get(timeout=10).attempt is attempt
     assert isinstance(attempt.result, Answer)
 
 

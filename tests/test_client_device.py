@@ -42,7 +42,7 @@ def task(picture: Any = PICTURE, top: int = 5) -> Task:
 
 
 def ended(task: Task) -> Attempt:
-    return task.done.get(timeout=10)
+    return task.done.get(timeout=10).attempt
 
 
 def timed(device: Device, *rows_ms: Sequence[float]) -> Device:

@@ -40,11 +40,11 @@ class Place:
         usual = CLOUD_TOP1 if self.where == "cloud" else DEVICE_TOP1
         attempt = kind(task, self.where, self.more.get("top1", usual))
         if isinstance(attempt, CloudAttempt):
-            attempt.sent_bytes, attempt.top1_said = 1000, self.more.get("said")
+            attempt.sent_bytes = 1000
         self.begun.append(task.elapsed_ms)
         self.attempts.append(attempt)
         if math.isfinite(self.after_ms):
-            threading.Timer(self.after_ms / 1e3, attempt.end, [self.result]).start()
+            threading.Timer(self.after_ms / 1e3, attempt.end, [self.result, self.more.get("said")]).start()
         return attempt
 
 

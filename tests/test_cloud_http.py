@@ -16,7 +16,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from serving import until
 
-from ondevice.cloud.http import Connections, Head, Limits, Request, Response
+from ondevice.cloud.http import Connections, Head, Limits, Piece, Request, Response
 
 SMALL = Limits(body_bytes=1000, header_bytes=2000, connections=4, send_s=0.4, idle_s=0.6)
 
@@ -49,13 +49,13 @@ def read_all(client: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
-async def pieces(path: str, ended: list[str]) -> AsyncGenerator[bytes, None]:
+async def pieces(path: str, ended: list[str]) -> AsyncGenerator[Piece, None]:
     try:
         for piece in (b"one\n", b"two\n", b"x" * 20 + b"\n"):
-            yield piece
+            yield Piece(piece, last="known" in path and len(piece) == 21)
             await asyncio.sleep(0.2 if "slow" in path else 0)
         while "ever" in path:
-            yield b"more" * 10_000
+            yield Piece(b"more" * 10_000, last=False)
     finally:
         ended.append(path)
 
@@ -344,14 +344,15 @@ def test_a_drain_ends_in_time() -> None:
 CHUNKED = b"4\r\none\n\r\n4\r\ntwo\n\r\n15\r\n" + b"x" * 20 + b"\n\r\n0\r\n\r\n"
 
 
-def test_a_body_in_pieces_and_the_connection_stays() -> None:
+@pytest.mark.parametrize("path", ["/pieces", "/pieces/known"])
+def test_a_body_in_pieces_and_the_connection_stays(path: str) -> None:
     with running() as server:
-        said = server.say("GET /pieces HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\nConnection: close\r\n\r\n")
+        said = server.say(f"GET {path} HTTP/1.1\r\n\r\nGET /next HTTP/1.1\r\nConnection: close\r\n\r\n")
         first, body, second = said.partition(CHUNKED)
         assert first == b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
         assert body
         assert b"x-path: /next" in second
-        assert server.ended == ["/pieces"]
+        assert server.ended == [path]
 
 
 def test_each_piece_comes_when_it_is_there() -> None:
