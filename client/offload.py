@@ -36,7 +36,7 @@ CONFIDENT = 0.9
 # A reply that is late but wanted for what it tells is waited for so long.
 _TELLING_S = 3.0
 # As at the endpoint.
-_LONGEST_MS = 3.6e6
+_LONGEST_MS, _MOST_ANSWERS = 3.6e6, 8
 # In an unknown file; a photo.
 _SIZE_BYTES = 100_000
 
@@ -46,7 +46,8 @@ class Options:
     """What seldom needs setting. top: how many classes. confident: the score from which an answer of the device ends a
     request at once; above 1: never; None: CONFIDENT in `cascade`, else never. token: the endpoint's bearer token.
     verify: whether its certificate is checked, or a file with the authorities for it. patience_ms: how long after the
-    deadline the cloud is waited for where there is nothing else; None: as long again. observe: called with each
+    deadline the cloud is waited for where there is nothing else; None: as long again. anytime: how many models of the
+    endpoint may answer a request side by side; the best answer by the deadline counts. observe: called with each
     `Event`, on the caller's thread; must be quick.
     """
 
@@ -55,6 +56,7 @@ class Options:
     token: str | None = None
     verify: bool | str | Path = True
     patience_ms: float | None = None
+    anytime: int = 1
     observe: Callable[[Event], None] | None = None
 
 
@@ -139,6 +141,8 @@ class OffloadClient:
             raise UsageError("mode device needs a local model")
         if self.options.top < 1:
             raise UsageError(f"top must be 1 or more, not {self.options.top}")
+        if not 1 <= self.options.anytime <= _MOST_ANSWERS:
+            raise UsageError(f"anytime must be from 1 to {_MOST_ANSWERS} answers, not {self.options.anytime}")
         if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= _LONGEST_MS:
             raise UsageError(f"patience must be from 0 ms to an hour, not {self.options.patience_ms:g}")
         if self._confident <= 0:
@@ -208,7 +212,7 @@ class OffloadClient:
             patience_s = self._patience_ms(task.sla_ms) / 1e3 if device is None else 0.0
             keep_s = _TELLING_S if plan.explore else patience_s
             top1 = device.top1(model) if device and math.isfinite(plan.device_at_ms) else 0.0
-            return cloud.begin(task, way=Way(top1, self._guard_ms(task), keep_s))
+            return cloud.begin(task, way=Way(top1, self._guard_ms(task), keep_s, self.options.anytime))
 
         def here(task: Task) -> Attempt:
             assert device

@@ -198,11 +198,16 @@ class Connection:
         if response.headers.get_content_type() == LINES:
             for line in iter(lambda: response.readline(MAX_REPLY_BYTES), b""):
                 yield Reply(response.headers, line)
-            _check_whole(response)
+            self._check_whole(response)
         else:
             body = response.read(MAX_REPLY_BYTES)
-            _check_whole(response)
+            self._check_whole(response)
             yield Reply(response.headers, body)
+
+    def _check_whole(self, response: http.client.HTTPResponse) -> None:
+        """To http.client the lines of chunks are whole where the stream ends."""
+        if response.length or (response.chunked and self._ended):
+            raise http.client.IncompleteRead(b"", response.length)
 
     def _begin(self, response: http.client.HTTPResponse) -> None:
         """Read status and headers. To http.client they are whole where the stream ends."""
@@ -228,11 +233,6 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """The next bytes."""
         return self._connection.receive_into(buffer)
-
-
-def _check_whole(response: http.client.HTTPResponse) -> None:
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
 
 
 def bearer(token: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -28,7 +29,7 @@ from rude import (
 from serving import until
 
 from ondevice.answer import Answer
-from ondevice.client.attempt import Task
+from ondevice.client.attempt import Outcome, Task
 from ondevice.client.cloud import Cloud, CloudAttempt, Way
 from ondevice.client.picture import Picture
 from ondevice.client.published import Published
@@ -243,3 +244,113 @@ def test_a_closed_cloud_answers_nothing(asking: Any) -> None:
 def test_what_is_no_url() -> None:
     with pytest.raises(UsageError, match="did you mean http://laptop:8000"):
         Cloud("laptop:8000")
+
+
+# Several answers to one request
+
+
+LINES = http(headers={"Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}, length=-1)
+END = b"0\r\n\r\n"
+
+
+def line(top1: float, *, final: bool = False, server_ms: float = 1.0) -> bytes:
+    said = answer(expected_top1=top1, selected_model=f"m{top1:g}", final=final, server_ms=server_ms)
+    data = json.dumps(said).encode() + b"\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def telling(*pieces: bytes, pause_s: float = 0.05) -> Behaviour:
+    """Send the head, and then these pieces, with a pause before each but the first."""
+
+    def behave(visit: Visit) -> None:
+        while visit.next():
+            visit.send(LINES)
+            for number, piece in enumerate(pieces):
+                if number:
+                    visit.pause(pause_s)
+                visit.send(piece)
+            if not pieces[-1].endswith(END):
+                return
+
+    return behave
+
+
+def outcomes(attempt: CloudAttempt) -> list[Outcome]:
+    """All that comes of it."""
+    found = [attempt.task.done.get(timeout=10)]
+    while not found[-1].last:
+        found.append(attempt.task.done.get(timeout=10))
+    return found
+
+
+def test_each_answer_is_handed_in_when_it_is_there(asking: Any) -> None:
+    server, asker = asking(telling(line(0.4), line(0.6), line(0.8, final=True) + END))
+    for _ in range(2):
+        found = outcomes(asker.begin())
+        assert [outcome.result.model for outcome in found] == ["m0.4", "m0.6", "m0.8"]
+        assert [(outcome.top1, outcome.last) for outcome in found] == [(0.4, False), (0.6, False), (0.8, True)]
+        times_ms = [outcome.result.total_ms for outcome in found]
+        assert times_ms[2] - times_ms[0] > 80
+    assert len(server.visits) == 1
+
+
+def test_only_the_first_answer_tells_of_the_network(asking: Any) -> None:
+    late = line(0.8, final=True, server_ms=1.0)
+    _, asker = asking(telling(line(0.4, server_ms=1.0), late + END, pause_s=0.2))
+    outcomes(asker.begin())
+    assert asker.cloud.network.points_ms(100)[-1] < 150
+
+
+def test_where_none_is_said_to_be_the_last_it_is_the_one_before_the_end(asking: Any) -> None:
+    _, asker = asking(telling(line(0.4), line(0.6) + END))
+    found = outcomes(asker.begin())
+    assert [(outcome.top1, outcome.last) for outcome in found] == [(0.4, False), (0.6, False), (0.6, True)]
+
+
+def test_a_reply_that_is_cut_leaves_the_answers_that_were_there(asking: Any) -> None:
+    _, asker = asking(telling(line(0.4), line(0.6)[:50]))
+    found = outcomes(asker.begin())
+    assert found[0].result.model == "m0.4"
+    assert failure(found[1].result) == "cut"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind"),
+    [
+        ((END,), "wrong"),
+        ((b"5\r\nhello\r\n" + END,), "wrong"),
+        ((b"zz\r\n",), "wrong"),
+        ((line(0.4),), "cut"),
+        ((line(0.4), b"2\r\n{}\r\n" + END), "wrong"),
+    ],
+    ids=["nothing", "no JSON", "no chunk", "no end", "no answer after one"],
+)
+def test_lines_that_are_none_are_a_failure(asking: Any, pieces: tuple[bytes, ...], kind: str) -> None:
+    _, asker = asking(telling(*pieces))
+    assert failure(outcomes(asker.begin())[-1].result) == kind
+
+
+def test_giving_up_after_the_first_answer_says_nothing_of_the_network(asking: Any) -> None:
+    _, asker = asking(telling(line(0.4), line(0.8, final=True) + END, pause_s=2.0))
+    attempt = asker.begin()
+    assert not attempt.task.done.get(timeout=10).last
+    before = asker.cloud.network.points_ms(100)
+    time.sleep(0.2)
+    attempt.cancel()
+    time.sleep(0.2)
+    assert asker.cloud.network.points_ms(100).tolist() == before.tolist()
+    assert attempt.task.done.empty()
+    assert asker.cloud.breaker.closed
+
+
+@pytest.mark.parametrize(("published", "asked", "told"), [(2, 3, "2"), (4, 3, "3"), (1, 3, None), (2, 1, None)])
+def test_as_many_as_the_endpoint_allows_are_asked_for(
+    asking: Any, published: int, asked: int, told: str | None
+) -> None:
+    server, asker = asking(answering(endpoint))
+    for face in (None, Published(metadata() | {"parameters": metadata()["parameters"] | {"anytime": published}})):
+        asker.cloud.face = face
+        attempt = asker.cloud.begin(Task(Picture(PICTURE), 10_000.0, 3), way=Way(anytime=asked))
+        outcomes(attempt)
+        query = dict(parse_qsl(server.asked[-1].path.partition("?")[2]))
+        assert query.get("anytime") == (told if face else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import itertools
@@ -90,6 +91,26 @@ def test_every_kind_of_picture_gets_the_same_answer(served: Endpoint, runner: Ru
         ready(client)
         found = {client.classify(source).index for source in (path, str(path), path.read_bytes(), array)}
     assert found == {Runner(BEST).classify(path).index}
+
+
+def test_a_fast_model_answers_before_the_best_one_where_the_reply_may_be_late(served: Endpoint) -> None:
+    told: list[Event] = []
+    way = Way(latency_ms=25, jitter_ms=20)
+    with Links() as links:
+        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), way, way)).port}"
+        with OffloadClient(url, (), 70, "cloud", Options(anytime=2, observe=told.append)) as client:
+            ready(client)
+
+            def two_answers() -> bool:
+                """Of one request; the late ones are of no matter here."""
+                told.clear()
+                with contextlib.suppress(OffloadError):
+                    client.classify(PICTURE)
+                return [event.what for event in told].count("cloud answer") == 2
+
+            until(two_answers)
+            answer = client.classify(PICTURE, sla_ms=LONG_MS)
+    assert (answer.where, answer.model, answer.index) == ("cloud", BEST, Runner(BEST).classify(PICTURE).index)
 
 
 def test_device_mode_sends_nothing(served: Endpoint, runner: Runner) -> None:
@@ -411,6 +432,7 @@ def test_certificates(tmp_path: Path, runner: Runner) -> None:
         ({"mode": "device"}, "needs a local model"),
         ({}, "needs an endpoint"),
         ({"endpoint": NOWHERE, "options": Options(top=0)}, "top must be 1 or more"),
+        ({"endpoint": NOWHERE, "options": Options(anytime=0)}, "anytime must be from 1 to 8 answers, not 0"),
         ({"endpoint": NOWHERE, "options": Options(patience_ms=1e300)}, "patience must be from 0 ms to an hour"),
         ({"endpoint": NOWHERE, "options": Options(patience_ms=-1)}, "patience must be from 0 ms to an hour"),
         ({"endpoint": NOWHERE, "options": Options(confident=0)}, "confident must be over 0"),

@@ -91,6 +91,16 @@ def offload(
             show_default="0.9 in cascade, else wait for the better answer",
         ),
     ] = None,
+    anytime: Annotated[
+        int,
+        typer.Option(
+            "--anytime",
+            min=1,
+            max=8,
+            help="So many models of the endpoint may answer a request side by side, if it allows that; the best answer "
+            "by the deadline counts.",
+        ),
+    ] = 1,
     every: Annotated[
         float | None,
         typer.Option(
@@ -143,7 +153,7 @@ def offload(
     from ondevice.client.offload import OffloadClient, Options
 
     _check(endpoint, local, (device, threads), (every, patience))
-    options = Options(top, confident, _token(token_file), _verify(ca, insecure), patience)
+    options = Options(top, confident, _token(token_file), _verify(ca, insecure), patience, anytime)
     pictures = _pictures(images)
     with _notes() as notes:
         with console.quiet_runtime():
