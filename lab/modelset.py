@@ -138,6 +138,8 @@ def _read(path: Path) -> str:
 def _profiled(name: str, content: str, path: Path, choice: Choice) -> ModelSet:
     try:
         profiles = profile.loads(content)
+        if not profiles:
+            raise ValueError("it has no profiles")
     except ValueError as error:
         raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
     names = choice([each.model for each in profiles], str(path))
