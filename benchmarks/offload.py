@@ -1,6 +1,6 @@
 """The client's modes side by side: the same pictures, at the same times, over the same network.
 
-    python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …]
+    python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …] [--mode MODE …]
     python benchmarks/offload.py confident --models MODELS --photos PHOTOS
     python benchmarks/offload.py cascade --models MODELS --photos PHOTOS
     python benchmarks/offload.py cost
@@ -12,7 +12,7 @@ its memory over 10,000 requests. `faults`: a stream of 1,000 requests during whi
 slowed, restarted and replaced by a rude one, and the link lost. `confident`: what ending requests with a confident
 answer of the device saves, and costs in accuracy. `cascade`: what asking the cloud only of unsure pictures saves and
 costs, beside `hedge`, with each other model on the emulated phone; all ways take turns picture by picture. `modes`: the
-modes but that one, over each trace and deadline.
+modes, without --mode all but that one, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
 fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
@@ -88,7 +88,7 @@ class Seen(NamedTuple):
     device_ms: float
 
 
-def modes(models: Sequence[Path], photos: Path, traces: Sequence[str]) -> Iterator[Row]:
+def modes(models: Sequence[Path], photos: Path, traces: Sequence[str], chosen: Sequence[Mode]) -> Iterator[Row]:
     """Each trace, deadline and mode: attainment, effective accuracy, where, bytes."""
     fastest = min(models, key=lambda path: path.stat().st_size)
     found = labelled(photos, Runner(fastest).labels)
@@ -97,7 +97,7 @@ def modes(models: Sequence[Path], photos: Path, traces: Sequence[str]) -> Iterat
     with serving(models) as port:
         for trace in traces:
             for sla_ms in DEADLINES_MS:
-                cells = [Cell(mode, trace, sla_ms, port, fastest, paths, truth) for mode in MODES]
+                cells = [Cell(mode, trace, sla_ms, port, fastest, paths, truth) for mode in chosen]
                 with multiprocessing.get_context("spawn").Pool(len(cells)) as pool:
                     for cell, seen in zip(cells, pool.map(run, cells, chunksize=1), strict=True):
                         yield row(cell, seen)
@@ -386,6 +386,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path())
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
+    parser.add_argument("--mode", action="append", type=Mode)
     arguments = parser.parse_args()
     print(f"{host.current().cpu_model()}, {host.current().cores()} cores")
     models = sorted(arguments.models.glob("*.tflite"))
@@ -400,11 +401,12 @@ def main() -> None:
         return
     print(f"{DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
     rows = []
-    for line in modes(models, arguments.photos, arguments.trace):
+    for line in modes(models, arguments.photos, arguments.trace, arguments.mode or MODES):
         print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), file=sys.stderr)
         rows.append(line)
-    print(console.table(rows) + "\n")
-    print(console.table(list(compared(rows))))
+    print(console.table(rows))
+    if not arguments.mode:
+        print("\n" + console.table(list(compared(rows))))
 
 
 if __name__ == "__main__":
