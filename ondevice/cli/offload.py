@@ -87,7 +87,7 @@ def offload(
             "--confident",
             metavar="SCORE",
             help="Run the local model at once, and take its answer if its score is at least this, such as 0.9; in "
-            "cascade, pictures below it are sent.",
+            "cascade, only pictures below it may be sent.",
             show_default="0.9 in cascade, else wait for the better answer",
         ),
     ] = None,
