@@ -174,7 +174,8 @@ def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(a
     attempt.cancel()
     assert server.visits[0].gone.wait(10)
     assert attempt.task.done.empty()
-    until(lambda: len(server.visits) == 2)
+    until(lambda: len(asker.cloud._idle) == 1)
+    assert len(server.visits) == 2
     assert isinstance(asker.ask(), Answer)
     assert len(server.visits) == 2
 
