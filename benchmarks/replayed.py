@@ -1,0 +1,243 @@
+"""Real processes for `replay.py`: a client, an emulated link, an endpoint."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from offload import BUFFER_BYTES, DEVICE, EVERY_S, ROUND_TRIP_MS
+
+from ondevice import Runner
+from ondevice.answer import Answer
+from ondevice.cli import console
+from ondevice.client.face import Asking, Face, Question
+from ondevice.client.network import Network, Sample
+from ondevice.client.offload import OffloadClient, Options
+from ondevice.client.picture import Sent, side_for
+from ondevice.client.plan import Mode
+from ondevice.client.reply import Said
+from ondevice.client.wire import Reply, Request
+from ondevice.errors import OffloadError
+from ondevice.lab import networks
+from ondevice.lab.channel import Way
+from ondevice.lab.link import Link, Links, LinkSpec
+from ondevice.lab.reserve import Reserve
+from ondevice.profile import Profile, loads
+from ondevice.selection.cdf import Array
+
+# From the link's opening to the first request: until the device is measured and the endpoint known.
+BEGIN_S = 5.0
+_STATUS = b"HTTP/1.1 200 OK\r\n"
+
+
+class Photos(NamedTuple):
+    """The pictures and their classes."""
+
+    paths: Sequence[str]
+    truth: Sequence[int]
+
+
+class Stage(NamedTuple):
+    """What all runs have in common. port: the endpoint's. model: the device's. trace: as `ondevice link` takes it."""
+
+    port: int
+    model: Path
+    photos: Photos
+    trace: str
+
+
+class Asked(NamedTuple):
+    """A request. at_ms: since the trace began. sent_bytes: of the picture; head_bytes: of what goes before it. asking:
+    what the endpoint was told; None: it was not asked.
+
+    other_ms, client_ms: what the server and the client took beside inference and network; of an answer from the cloud.
+    """
+
+    at_ms: float
+    sent_bytes: int
+    head_bytes: int
+    asking: Asking | None
+    answer: Answer | None
+    right: bool
+    other_ms: float = 0.0
+    client_ms: float = 0.0
+
+    @property
+    def on_time(self) -> bool:
+        """Whether its deadline held."""
+        return bool(self.answer and self.answer.on_time)
+
+    @property
+    def cloud(self) -> bool:
+        """Whether the cloud's answer is the one."""
+        return bool(self.answer and self.answer.where == "cloud")
+
+
+@dataclass(frozen=True)
+class Real:
+    """What came of one mode and deadline. limit_ms: when a request at the cloud was given up, after its call.
+
+    down_bytes: of a reply. device: the device's model, as the client knows it.
+    profiles, top1: the endpoint's, afterwards. side: of scaled pictures.
+    """
+
+    mode: Mode
+    sla_ms: float
+    asked: list[Asked] = field(default_factory=list)
+    limit_ms: float = 0.0
+    down_bytes: int = 0
+    device: Reserve | None = None
+    profiles: tuple[Profile, ...] = ()
+    top1: dict[str, float] = field(default_factory=dict)
+    side: int = 0
+
+    def of_cloud(self, value: Callable[[Asked], float]) -> float:
+        """The median over the answers from the cloud."""
+        return statistics.median([value(one) for one in self.asked if one.cloud] or [0.0])
+
+    def each(self, value: Callable[[Asked], float]) -> Array:
+        """[n]: of each request, the median in place of those without the cloud's answer."""
+        usual = self.of_cloud(value)
+        return np.array([value(one) if one.cloud else usual for one in self.asked])
+
+    @property
+    def device_top1(self) -> float:
+        """The accuracy of the device's answer; 0: there is none."""
+        return self.device.top1 if self.device else 0.0
+
+    @property
+    def up_bytes(self) -> Array:
+        """[n]: what each request sent."""
+        return np.array([one.sent_bytes + one.head_bytes for one in self.asked])
+
+    @property
+    def at_ms(self) -> Array:
+        """[n]: when each began."""
+        return np.array([one.at_ms for one in self.asked])
+
+
+class Watched(Network):
+    """What the client learns of the network, the last of it kept aside."""
+
+    last = Sample(0.0, 0.0, 0.0)
+
+    def add(self, sample: Sample) -> None:
+        """See Network."""
+        self.last = sample
+        super().add(sample)
+
+
+class Overheard:
+    """An endpoint's face, the last question that was put to it, and the bytes of its head and of each reply."""
+
+    def __init__(self, face: Face, port: int) -> None:
+        self._face, self._port = face, port
+        self.replies_bytes: list[int] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Until the next question."""
+        self.asking: Asking | None = None
+        self.head_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._face, name)
+
+    def question(self, sent: Sent, asking: Asking) -> Question:
+        """See Face."""
+        question = self._face.question(sent, asking)
+        self.asking, self.head_bytes = asking, _head_bytes(question.request, self._port)
+        return question
+
+    def read(self, question: Question, reply: Reply) -> Said:
+        """See Face."""
+        self.replies_bytes.append(len(_STATUS) + len(reply.headers.as_bytes()) + len(reply.body))
+        return self._face.read(question, reply)
+
+
+class Session:
+    """One client and its link."""
+
+    def __init__(self, stage: Stage, client: OffloadClient, link: Link) -> None:
+        assert client.cloud
+        assert client.cloud.ready(BEGIN_S)
+        assert client.cloud.face
+        client.cloud.network = self._watched = Watched()
+        client.cloud.face = self._overheard = Overheard(client.cloud.face, link.port)
+        self._stage, self._client, self._link = stage, client, link
+
+    def run(self) -> Real:
+        """Ask all pictures."""
+        asked = []
+        for number, (path, truth) in enumerate(zip(*self._stage.photos, strict=True)):
+            self._sleep_until(BEGIN_S + number * EVERY_S)
+            asked.append(self._ask(path, truth))
+        time.sleep(EVERY_S)  # a connection may still be made, in place of one given up
+        client, down = self._client, round(statistics.median(self._overheard.replies_bytes or [0]))
+        return Real(client.mode, client.sla_ms, asked, down_bytes=down, side=side_for(self._overheard.side))
+
+    def _sleep_until(self, after_s: float) -> None:
+        """After the link's opening."""
+        time.sleep(max(self._link.opened_s + after_s - time.monotonic(), 0))
+
+    def _ask(self, path: str, truth: int) -> Asked:
+        """One picture."""
+        at_ms, before = (time.monotonic() - self._link.opened_s) * 1e3, self._client.totals.sent_bytes
+        heard = self._overheard
+        heard.forget()
+        try:
+            answer = self._client.classify(path)
+        except OffloadError:
+            answer = None
+        sent_bytes = self._client.totals.sent_bytes - before
+        right = bool(answer and answer.index == truth)
+        one = Asked(at_ms, sent_bytes, heard.head_bytes, heard.asking, answer, right)
+        if not answer or not one.cloud:
+            return one
+        other_ms = self._watched.last.other_ms
+        client_ms = answer.total_ms - answer.network_ms - answer.invoke_ms - other_ms
+        return one._replace(other_ms=other_ms, client_ms=client_ms)
+
+
+def _head_bytes(request: Request, port: int) -> int:
+    """As `ondevice.client.wire` sends it."""
+    headers = {"Host": f"127.0.0.1:{port}", "Accept-Encoding": "identity", **request.headers}
+    headers["Content-Length"] = str(len(request.body))
+    lines = (f"{name}: {value}\r\n" for name, value in headers.items())
+    return len(f"{request.method} {request.path} HTTP/1.1\r\n\r\n") + sum(map(len, lines))
+
+
+def real(stage: Stage, mode: Mode, sla_ms: float) -> Real:
+    """Ask all pictures through a link of its own, whose trace begins with it."""
+    with Links() as links, console.quiet_runtime():
+        up, down = (Way(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(stage.trace))
+        link = links.open(LinkSpec(("127.0.0.1", stage.port), up, down))
+        local = [Runner(stage.model, device=DEVICE)] if mode is Mode.HEDGE else []
+        with OffloadClient(f"http://127.0.0.1:{link.port}", local, sla_ms, mode, Options(patience_ms=0)) as client:
+            return _told(_with_device(Session(stage, client, link).run(), client), stage.port)
+
+
+def _with_device(found: Real, client: OffloadClient) -> Real:
+    """When requests were given up, and the device's part, which begins as late as it may."""
+    if client.device is None:
+        return replace(found, limit_ms=found.sla_ms)
+    held = [one.answer.total_ms for one in found.asked if one.answer and one.answer.why == "the cloud was late"]
+    limit_ms = min(statistics.median(held or [found.sla_ms]), found.sla_ms)
+    begins_ms = max(limit_ms - client.device.worst_ms(0), 0.0)
+    runner, quantiles_ms = client.device.runners[0], client.device.times[0].quantiles_ms
+    reserve = Reserve(runner.name, client.device.top1(0), quantiles_ms, begins_ms)
+    return replace(found, limit_ms=limit_ms, device=reserve)
+
+
+def _told(found: Real, port: int) -> Real:
+    """What the endpoint says of its models."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/cnnselect") as reply:
+        parameters = json.load(reply)["parameters"]
+    return replace(found, profiles=tuple(loads(json.dumps(parameters["profiles"]))), top1=parameters["top1"])
