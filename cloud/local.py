@@ -192,13 +192,10 @@ class Local(Backend):
             self._admit(chosen)
             return planned
 
-        job = Job(message, work.payload, planned, plan, future)
+        # What a client no longer waits for is learned from too, once it has begun: it may be why.
+        job = Job(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
         self.pool.submit(job)
-        try:
-            reply, raw = await asyncio.shield(future)
-        except asyncio.CancelledError:
-            self._abandoned(chosen, work, job)
-            raise
+        reply, raw = await future
         return self._account(chosen, work, job, reply, raw)
 
     async def load(self, model: str) -> None:
@@ -327,18 +324,6 @@ class Local(Backend):
         decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
         alone: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
         return alone
-
-    def _abandoned(self, model: str, work: Work, job: Job) -> None:
-        """Its client is gone: what has not begun does not begin; what has is learned from, for it may be why."""
-
-        def ended(future: asyncio.Future[Reply]) -> None:
-            if not future.cancelled() and not future.exception():
-                self._timed(model, work, future.result()[0])
-
-        if job.begun:
-            job.future.add_done_callback(ended)
-        else:
-            job.future.cancel()
 
     def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:
         load_ms = self._timed(model, work, reply)

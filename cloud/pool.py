@@ -35,7 +35,8 @@ class Job:
     """One inference.
 
     plan: asked when its turn comes, with the wait that is still before it and by how much the whole is longer than
-    foreseen, ms; it may raise. foreseen_ms: the wait to expect when it was queued. begun: whether a worker has it.
+    foreseen, ms; it may raise. left: called with the reply where nobody waits for it any more. foreseen_ms: the wait to
+    expect when it was queued.
     """
 
     message: Message
@@ -43,10 +44,10 @@ class Job:
     planned: Plan
     plan: Callable[[float, float], Plan]
     future: asyncio.Future[Reply]
+    left: Callable[[Reply], object] = lambda reply: None
     queued: float = field(default_factory=perf_counter)
     foreseen_ms: float = 0.0
     started: float = 0.0
-    begun: bool = False
     died: bool = False
 
     @property
@@ -193,17 +194,15 @@ class Pool:
         return sorted(soon, key=lambda w: _left_ms(self._held[w], now))[:1]
 
     def _begin(self, job: Job, free: list[WorkerProcess], now: float) -> None:
-        model, job.begun = job.planned.model, True
+        model = job.planned.model
         # A worker that has the model, if there is a choice.
         worker = next((w for w in free if model in w.loaded), free[0])
         self._occupy(worker, now, job.planned.expected_ms)
         worker.loaded.add(model)  # when it is told, as in `unload`: it does what it is told in that order
-        reply = worker.ask({**job.message, "model": model}, job.payload)
-        reply.add_done_callback(partial(self._done, worker, job))
+        worker.tell({**job.message, "model": model}, job.payload, partial(self._done, worker, job))
 
-    def _done(self, worker: WorkerProcess, job: Job, reply: asyncio.Future[Reply]) -> None:
-        error = reply.exception()
-        if not isinstance(error, WorkerDiedError):
+    def _done(self, worker: WorkerProcess, job: Job, reply: Reply | OnDeviceError) -> None:
+        if not isinstance(reply, WorkerDiedError):
             job.started = self._release(worker)
         elif not job.died and not job.future.done() and not self._closing:
             # It may have been chance: once more, and first. Twice, and the picture is to blame.
@@ -211,8 +210,13 @@ class Pool:
             self._queue.appendleft(job)
             self._dispatch()
             return
-        if not job.future.done():
-            job.future.set_exception(error) if error else job.future.set_result(reply.result())
+        if isinstance(reply, OnDeviceError):
+            if not job.future.done():
+                job.future.set_exception(reply)
+        elif job.future.cancelled():
+            job.left(reply)
+        else:
+            job.future.set_result(reply)
 
     def _control(self, worker: WorkerProcess, message: Message, expected_ms: float) -> asyncio.Future[Reply]:
         self._occupy(worker, perf_counter(), expected_ms)

@@ -9,23 +9,28 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ondevice.cloud.frames import Message, Reader, frame
-from ondevice.errors import ImageError, ModelError, WorkerDiedError
+from ondevice.errors import ImageError, ModelError, OnDeviceError, WorkerDiedError
 
 Reply = tuple[Message, bytes]
+# Called with the reply to a frame, or with what the worker could not do, or its death.
+Done = Callable[[Reply | OnDeviceError], None]
 # A picture fits whole: the loop need not come back to write its rest.
 _SOCKET_BUFFER = 1 << 20
 
 
 class WorkerProcess(asyncio.Protocol):
-    """A running worker. `ask` gives the future of its reply; `dead` is a future that is done when it has ended."""
+    """A running worker. `dead` is a future that is done when it has ended."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Any) -> None:
         self._process, self._log = process, log
         self._reader = Reader()
-        self._waiting: list[asyncio.Future[Reply]] = []
+        self._waiting: deque[Done] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
 
@@ -59,12 +64,16 @@ class WorkerProcess(asyncio.Protocol):
     def ask(self, message: Message, payload: bytes | memoryview = b"") -> asyncio.Future[Reply]:
         """Send a frame. Its future gives the reply, or raises what the worker could not do, or its death."""
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        if self.dead.done():
-            future.set_exception(WorkerDiedError(self.dead.result()))
-            return future
-        self._waiting.append(future)
-        self._transport.writelines(frame(message, payload))
+        self.tell(message, payload, partial(_settle, future))
         return future
+
+    def tell(self, message: Message, payload: bytes | memoryview, done: Done) -> None:
+        """Send a frame; `done` is called as soon as the reply is here, which saves turns of the loop."""
+        if self.dead.done():
+            asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
+            return
+        self._waiting.append(done)
+        self._transport.writelines(frame(message, payload))
 
     def connection_made(self, transport: Any) -> None:
         """The socket is ours."""
@@ -73,16 +82,13 @@ class WorkerProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A piece of a reply."""
         for message, payload in self._reader.feed(data):
-            future = self._waiting.pop(0)
-            if not future.done():  # or nobody waits for it any more
-                reply_to(future, message, payload)
+            self._waiting.popleft()(_replied(message, payload))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended, or is no longer wanted."""
         self.dead.set_result(self._reason())
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(WorkerDiedError(self.dead.result()))
+        for done in self._waiting:  # after those who wait for `dead` alone
+            asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
         self._waiting.clear()
         self._log.close()
 
@@ -108,10 +114,15 @@ class WorkerProcess(asyncio.Protocol):
         return f"a worker process ended ({how}){': ' + said[-1] if said else ''}"
 
 
-def reply_to(future: asyncio.Future[Reply], message: Message, payload: bytes) -> None:
-    """Hand on what a worker answered, or raise what it could not do."""
+def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
+    """What a worker answered: its reply, or what it could not do."""
     if "error" not in message:
-        future.set_result((message, payload))
-        return
+        return message, payload
     text = str(message["error"])
-    future.set_exception(ImageError(text, None) if message["kind"] == "image" else ModelError(text, ""))
+    return ImageError(text, None) if message["kind"] == "image" else ModelError(text, "")
+
+
+def _settle(future: asyncio.Future[Reply], reply: Reply | OnDeviceError) -> None:
+    if future.done():  # nobody waits for it any more
+        return
+    future.set_exception(reply) if isinstance(reply, OnDeviceError) else future.set_result(reply)
