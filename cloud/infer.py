@@ -14,6 +14,9 @@ from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
 from ondevice.served import ANSWER, IMAGE, Served, Work
 
+# Made once: json.dumps makes one at every call.
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 class Asked(NamedTuple):
     """A decoded request for an inference. picture: the compressed picture, or None where a native tensor came."""
@@ -142,4 +145,4 @@ def _ranking(result: Result, served: Served, classes: int) -> oip.Tensor:
 
 def as_json(value: Any) -> bytes:
     """Compact JSON."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _COMPACT.encode(value).encode()

@@ -36,8 +36,8 @@ _STALE_S, _SHARE = 2.0, 0.01
 _SETTLE_S = 5.0
 # Of a new overhead in the average.
 _LEARN = 0.05
-# Working out a model's figures costs as much as choosing by them: with every fourth sample, once there are some.
-_REFRESH, _FEW = 4, 48
+# Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
+_REFRESH, _FEW = 8, 48
 
 
 @dataclass(frozen=True)

@@ -308,7 +308,12 @@ class Pool:
 
 def _left_ms(held: Iterable[_Held], now: float) -> float:
     """How long until all of this is done."""
-    return sum(max((h.sent - now) * 1e3 + h.expected_ms, 0.0) for h in held)
+    total_ms = 0.0
+    for sent, expected_ms in held:
+        left_ms = (sent - now) * 1e3 + expected_ms
+        if left_ms > 0:
+            total_ms += left_ms
+    return total_ms
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

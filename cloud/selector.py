@@ -25,8 +25,8 @@ NAME = "cnnselect"
 _ANYTIME = "effective"
 # Of what strangers may name, or what changes, so much is remembered.
 _KEPT = 256
-# Slips are worked out anew with every fourth, and every tenth refusal counts as one of 0.
-_REFRESH, _FORGET = 4, 10
+# Slips are worked out anew with every eighth, and every tenth refusal counts as one of 0.
+_REFRESH, _FORGET = 8, 10
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
 _SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)

@@ -180,8 +180,10 @@ def _run(setup: Setup) -> None:
     import asyncio
 
     from ondevice.cloud.endpoint import serve as endpoint
+    from ondevice.cloud.server import event_loop
 
-    asyncio.run(endpoint(setup, sys.stderr, _say))
+    with asyncio.Runner(loop_factory=event_loop) as runner:
+        runner.run(endpoint(setup, sys.stderr, _say))
 
 
 def _say(address: Address, selector: Selector) -> None:
