@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -78,37 +78,11 @@ class Network(NamedTuple):
         return self.sla_ms - self.upload_ms - self.return_ms
 
 
-class Problem(NamedTuple):
-    """A choice to be made: the backend and row of each model, their times, the request, and wait_ms [m] around each.
-
-    crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
-    expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
-    """
-
-    places: _Places
-    models: Models
-    network: Network
-    wait_ms: _Vector
-    crowded: bool
-    slip_ms: _Vector
-    reply_ms: _Vector
-
-    @property
-    def requests(self) -> Requests:
-        """The request as policies take it."""
-        sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
-        return Requests(sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None])
-
-    @property
-    def served(self) -> Problem:
-        """The same as far as the server can help it: the reply takes return_ms for certain."""
-        return self._replace(reply_ms=self.network.return_ms + self.slip_ms)
-
-
-class _Gathered:
-    """The models at these places, which can stand together as what a policy takes."""
+class Gathered:
+    """The models at these places, each a backend and a row of it, which stand together as what a policy takes."""
 
     def __init__(self, places: _Places) -> None:
+        self.places = places
         self._names = tuple(backend.models[row].name for backend, row in places)
         self._top1 = np.array([backend.models[row].top1 or 0.0 for backend, row in places])
         backends = dict.fromkeys(backend for backend, _ in places)
@@ -139,18 +113,49 @@ class _Gathered:
         return self._made
 
 
+class Problem(NamedTuple):
+    """A choice to be made: among which models, their times, the request, and wait_ms [m] around each.
+
+    crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
+    expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
+    """
+
+    gathered: Gathered
+    models: Models
+    network: Network
+    wait_ms: _Vector
+    crowded: bool
+    slip_ms: _Vector
+    reply_ms: _Vector
+
+    @property
+    def requests(self) -> Requests:
+        """The request as policies take it."""
+        sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
+        return Requests(sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None])
+
+    @property
+    def served(self) -> Problem:
+        """The same as far as the server can help it: the reply takes return_ms for certain."""
+        return self._replace(reply_ms=self.network.return_ms + self.slip_ms)
+
+
 class _Slip:
-    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones."""
+    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones.
+
+    shuffled_ms: the same, not by size.
+    """
 
     def __init__(self) -> None:
         self._recent, self._refusals = Recent([0.0]), 0
-        self.points_ms = np.zeros(len(LEVELS))
+        self.points_ms = self.shuffled_ms = np.zeros(len(LEVELS))
 
     def add(self, ms: float) -> None:
         """Take one more; what was sooner than expected counts as in time."""
         self._recent.add(max(ms, 0.0))
         if self._recent.count % _REFRESH == 0:
             self.points_ms = self._recent.quantiles_ms
+            self.shuffled_ms = self.points_ms[_SHUFFLED]
 
     def refused(self) -> None:
         """Something was refused: from time to time expect less, or nothing would ever be tried again."""
@@ -169,12 +174,12 @@ class Choice(NamedTuple):
     @property
     def backend(self) -> Backend:
         """Where it runs."""
-        return self.problem.places[self.chosen][0]
+        return self.problem.gathered.places[self.chosen][0]
 
     @property
     def served(self) -> Served:
         """The model."""
-        backend, row = self.problem.places[self.chosen]
+        backend, row = self.problem.gathered.places[self.chosen]
         return backend.models[row]
 
     @property
@@ -221,7 +226,10 @@ class Selector:
         self.backends, self.rules, self._rng = tuple(backends), rules, rng
         self._policies: dict[str, _Rule] = {}
         self._policy(rules.policy)
-        self._models: dict[_Places, _Gathered] = {}
+        # The rows of those that can be chosen at all, and their names.
+        self._rows = {backend: _rows(backend) for backend in backends}
+        # By which of them are available, and by name.
+        self._models: dict[Hashable, Gathered] = {}
         # Apart for when there is room and when there is none: they have little in common.
         self._slips = {False: _Slip(), True: _Slip()}
         common_labels([served for backend in backends for served in backend.models])
@@ -240,14 +248,13 @@ class Selector:
     def _chosen(self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None = None) -> Choice:
         policy = arrival.ask.policy or self.rules.policy
         rule = self._policy(policy)
-        places = self._places(backends)
-        problem = self._problem(places, arrival, still_ms)
+        problem = self._problem(self._available(backends), arrival, still_ms)
         self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         chosen = 0
-        if len(places) > 1:
+        if len(problem.models) > 1:
             chosen = int(policies.draw(rule(problem.models, problem.requests), self._rng)[0])
         if any(b.counts_wants for b in backends):
-            _count_want(problem, self._gathered(places), rule, chosen)
+            _count_want(problem, rule, chosen)
         return Choice(problem, policy, chosen)
 
     def choose_several(self, arrival: Arrival) -> Sequence[Choice]:
@@ -260,8 +267,8 @@ class Selector:
         policy = arrival.ask.policy or self.rules.policy
         if most < 2 or policy != _ANYTIME or any(backend.counts_wants for backend in self.backends):
             return [self.choose(arrival)]
-        places = self._places(self.backends)
-        problem, chains = self._problem(places, arrival), self._gathered(places).chains(most)
+        problem = self._problem(self._available(self.backends), arrival)
+        chains = problem.gathered.chains(most)
         row = int(anytime.choose(problem.models, problem.requests, chains)[0])
         return [Choice(problem, policy, chosen) for chosen in chains[row]]
 
@@ -272,15 +279,16 @@ class Selector:
 
     def judge(self, served: Served, backend: Backend, arrival: Arrival) -> Choice:
         """The same for a model that the client named. Raises RefusedError."""
-        problem = self._problem(((backend, backend.models.index(served)),), arrival)
+        places = ((backend, backend.models.index(served)),)
+        problem = self._problem(self._gathered((backend, served.name), lambda: places), arrival)
         self._refuse_hopeless(problem, self.rules.admit)
         return Choice(problem, "named", 0)
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
-        places, models, network, wait_ms, crowded, slip_ms, _ = problem
+        gathered, models, network, wait_ms, crowded, slip_ms, _ = problem
         if not self.rules.refuse or not crowded:
             return
-        surest, worst_ms = self._gathered(places).surest
+        surest, worst_ms = gathered.surest
         spare_ms = network.budget_ms - wait_ms[surest]
         if spare_ms - slip_ms[-1] > worst_ms:  # certain: no chances to work out
             return
@@ -295,15 +303,21 @@ class Selector:
                 math.ceil(soonest_ms / 1e3),
             )
 
-    @staticmethod
-    def _places(backends: Sequence[Backend]) -> _Places:
+    def _available(self, backends: Sequence[Backend]) -> Gathered:
         """All that can be chosen now. Raises RefusedError where that is nothing."""
-        places = tuple((backend, row) for backend in backends for row in _rows(backend))
-        if not places:
+        on = tuple(tuple(map(backend.available, self._rows[backend].values())) for backend in backends)
+        gathered = self._gathered((tuple(backends), on), lambda: self._places(backends, on))
+        if not gathered.places:
             raise RefusedError("no model with a known accuracy is available now", 1)
-        return places
+        return gathered
 
-    def _problem(self, places: _Places, arrival: Arrival, still_ms: float | None = None) -> Problem:
+    def _places(self, backends: Sequence[Backend], on: Sequence[Sequence[bool]]) -> _Places:
+        rows = (
+            (backend, zip(self._rows[backend], flags, strict=True)) for backend, flags in zip(backends, on, strict=True)
+        )
+        return tuple((backend, row) for backend, of_it in rows for row, is_on in of_it if is_on)
+
+    def _problem(self, gathered: Gathered, arrival: Arrival, still_ms: float | None = None) -> Problem:
         ask = arrival.ask
         upload_ms = arrival.upload_ms if ask.upload_ms is None else ask.upload_ms
         network = Network(
@@ -312,7 +326,6 @@ class Selector:
             upload_ms if ask.return_ms is None else ask.return_ms,
             ask.device_top1,
         )
-        gathered = self._gathered(places)
         # The wait until the turn comes is the backend's to tell, unless it has come.
         waits = [
             (b.ahead_ms if still_ms is None else b.after_wait_ms)(arrival.size_bytes)[rows]
@@ -321,17 +334,19 @@ class Selector:
         wait_ms = waits[0] if len(waits) == 1 else np.concatenate(waits)
         wait_ms = wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3)
         crowded = all(backend.crowded for backend, _ in gathered.groups)
-        slip_ms = self._slips[crowded].points_ms
+        slip = self._slips[crowded]
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         law_ms = ask.reply.given(upload_ms) if ask.reply else network.return_ms
-        return Problem(places, gathered.models(), network, wait_ms, crowded, slip_ms, law_ms + slip_ms[_SHUFFLED])
+        return Problem(
+            gathered, gathered.models(), network, wait_ms, crowded, slip.points_ms, law_ms + slip.shuffled_ms
+        )
 
-    def _gathered(self, places: _Places) -> _Gathered:
-        known = self._models.get(places)
+    def _gathered(self, key: Hashable, places: Callable[[], _Places]) -> Gathered:
+        known = self._models.get(key)
         if known is None:
             if len(self._models) >= _KEPT:  # as models come and go
                 self._models.clear()
-            known = self._models[places] = _Gathered(places)
+            known = self._models[key] = Gathered(places())
         return known
 
     def _policy(self, text: str) -> _Rule:
@@ -360,17 +375,16 @@ def common_labels(models: Sequence[Served]) -> tuple[str, ...]:
     return first.labels
 
 
-def _count_want(problem: Problem, gathered: _Gathered, rule: _Rule, chosen: int) -> None:
+def _count_want(problem: Problem, rule: _Rule, chosen: int) -> None:
     """Tell a backend that cannot hold all its models which one would be best, were all of them loaded."""
+    gathered = problem.gathered
     cold = np.concatenate([backend.loading_ms()[rows] for backend, rows in gathered.groups])
     if cold.any():
         warm = problem._replace(wait_ms=problem.wait_ms - cold)
         chosen = int(np.argmax(rule(problem.models, warm.requests)[0]))
-    backend, row = problem.places[chosen]
+    backend, row = gathered.places[chosen]
     backend.want(backend.models[row].name)
 
 
-def _rows(backend: Backend) -> list[int]:
-    return [
-        row for row, served in enumerate(backend.models) if served.top1 is not None and backend.available(served.name)
-    ]
+def _rows(backend: Backend) -> dict[int, str]:
+    return {row: served.name for row, served in enumerate(backend.models) if served.top1 is not None}

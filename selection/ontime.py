@@ -21,6 +21,9 @@ def on_time(models: Models, requests: Requests) -> Array:
     reply_ms = requests.return_ms[:, None] if requests.reply_ms is None else requests.reply_ms
     points = reply_ms.shape[1]
     size = max(1, _AT_ONCE // (points * len(models)))
+    if len(requests) <= size:  # as when serving
+        few: Array = np.add.reduce(models.cdfs(spare_ms[:, None] - reply_ms[:, :, None]), axis=1) / points
+        return few
     chances = np.empty((len(requests), len(models)))
     for start in range(0, len(requests), size):
         part = slice(start, start + size)
