@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,16 @@ def children(pid: int) -> list[int]:
             state, parent, *_ = path.read_text().rpartition(")")[2].split()
             if int(parent) == pid and state != "Z":
                 found.append(int(path.parent.name))
+    return found
+
+
+def living(pids: Iterable[int]) -> list[int]:
+    """Those that run; one that has ended stands in /proc until its parent, or the system's first process, looks."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                found.append(pid)
     return found
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from serving import Endpoint, children
+from serving import Endpoint, children, living
 
 from ondevice import extras
 from ondevice.cli import demo
@@ -140,7 +140,7 @@ def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, s
             process.kill()
     assert (process.returncode, out) == (status, "")
     assert err == ("ondevice: error: interrupted\n" if number == signal.SIGINT else "")
-    assert not any(Path(f"/proc/{pid}").exists() for pid in below)
+    assert living(below) == []
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
 

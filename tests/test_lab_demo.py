@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from serving import children
+from serving import children, living
 
 from ondevice import Runner
 from ondevice.client.picture import Picture, side_for
@@ -57,7 +57,7 @@ def test_the_endpoint_serves_the_family_and_is_gone_afterwards() -> None:
         workers = children(server)
     assert workers
     assert servers() == []
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert living(workers) == []
 
 
 def test_an_endpoint_that_does_not_start() -> None:
