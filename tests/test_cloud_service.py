@@ -88,11 +88,11 @@ def test_the_deadline_and_the_policy_decide(endpoint: Endpoint) -> None:
     assert hurried["budget_ms"] < 0
     # Which is the fastest then, is a matter of microseconds.
     chosen = {
-        gamma: endpoint.classify(policy=f"mdinference:gamma={gamma}", sla_ms=5000).json()["parameters"]
-        for gamma in ("0", "1000000000")
+        gamma: endpoint.classify(policy=f"mdinference:gamma={gamma}", sla_ms=500).json()["parameters"]
+        for gamma in ("0", "1000000")
     }
     assert chosen["0"]["selected_model"] == FAMILY[3]
-    assert chosen["1000000000"]["selected_model"] != FAMILY[3]
+    assert chosen["1000000"]["selected_model"] != FAMILY[3]
     assert chosen["0"]["policy"] == "mdinference:gamma=0"
 
 
