@@ -84,15 +84,15 @@ def test_a_plain_picture_is_classified_by_the_model_that_is_chosen(endpoint: End
 def test_the_deadline_and_the_policy_decide(endpoint: Endpoint) -> None:
     assert endpoint.classify(policy="static-accuracy").json()["parameters"]["selected_model"] == FAMILY[3]
     hurried = endpoint.classify(sla_ms=0.001).json()["parameters"]
-    assert hurried["selected_model"] == FAMILY[0]
+    # Which of the two small ones is the fastest, is a matter of microseconds.
+    assert hurried["selected_model"] in FAMILY[:2]
     assert hurried["budget_ms"] < 0
-    # Which is the fastest then, is a matter of microseconds.
     chosen = {
         gamma: endpoint.classify(policy=f"mdinference:gamma={gamma}", sla_ms=500).json()["parameters"]
         for gamma in ("0", "1000000")
     }
     assert chosen["0"]["selected_model"] == FAMILY[3]
-    assert chosen["1000000"]["selected_model"] != FAMILY[3]
+    assert chosen["1000000"]["selected_model"] in FAMILY[:2]
     assert chosen["0"]["policy"] == "mdinference:gamma=0"
 
 
@@ -124,7 +124,8 @@ def test_the_decision_alone(endpoint: Endpoint) -> None:
     assert choice["expected_top1"] == endpoint.get("/v2/models/cnnselect")["parameters"]["top1"][FAMILY[3]]
     assert endpoint.ask("POST", SELECT).status_code == 200  # nothing need be said
     hopeless = endpoint.ask("POST", SELECT, json={"sla_ms": 10, "upload_ms": 100, "device_top1": 0.5}).json()
-    assert (hopeless["probability_on_time"], hopeless["selected_model"]) == (0, FAMILY[0])
+    assert hopeless["probability_on_time"] == 0
+    assert hopeless["selected_model"] in FAMILY[:2]
 
 
 # What is wrong with a request
