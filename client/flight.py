@@ -74,7 +74,6 @@ class Flight:
             try:
                 self._took(self._task.done.get(timeout=self._wait_s()))
             except Empty:
-                self._held_over = self._kept is not None
                 self._turn()
         return self._finish()
 
@@ -117,9 +116,11 @@ class Flight:
             self._tell("sent")
 
     def _turn(self) -> None:
-        """The time has come for something."""
+        """The time has come for something. An answer that was held is handed over, however late this woke."""
         elapsed_ms = self._task.elapsed_ms
-        if self._may_begin() and elapsed_ms >= self._device_at_ms:
+        if self._kept:
+            self._held_over = True
+        elif self._may_begin() and elapsed_ms >= self._device_at_ms:
             self._begin_device()
         elif self.cloud in self._pending and elapsed_ms >= self._task.sla_ms + self._terms.patience_ms:
             self._pending.discard(self.cloud)

@@ -184,10 +184,12 @@ def test_exploring_does_not_give_the_reply_up() -> None:
 UNSURE = Plan(True, 0.0, "unsure")
 
 
-def first(cloud: Place, device: Place, then: Plan, sla_ms: float = 300.0) -> tuple[Answer, Flight, list[str]]:
+def first(
+    cloud: Place, device: Place, then: Plan, sla_ms: float = 300.0, guard_ms: float = 3.0
+) -> tuple[Answer, Flight, list[str]]:
     """A request that begins on the device alone, and goes on by `then` once that has come to something."""
     told: list[str] = []
-    terms = Terms(3.0, 0.0, 0.9, lambda ms, what, detail: told.append(what))
+    terms = Terms(guard_ms, 0.0, 0.9, lambda ms, what, detail: told.append(what))
     start = Start(cloud, device, lambda attempt: then)
     flight = Flight(Task(Picture(b""), sla_ms, 5), Plan(False, 0.0, "device first"), start, terms)
     return flight.run(), flight, told
@@ -244,10 +246,11 @@ def test_the_devices_error_is_told_where_the_cloud_fails_too() -> None:
     assert len(cloud.begun) == 1
 
 
-def test_trying_after_the_device_does_not_give_the_reply_up() -> None:
+@pytest.mark.parametrize("guard_ms", [3.0, -20.0], ids=["in time", "overslept"])
+def test_trying_after_the_device_does_not_give_the_reply_up(guard_ms: float) -> None:
     cloud = Place("cloud", NEVER)
-    found, _, _ = first(cloud, Place("device", 5), UNSURE._replace(explore=True), sla_ms=60)
-    assert (found.where, found.why) == ("device", "unsure")
+    found, flight, _ = first(cloud, Place("device", 5), UNSURE._replace(explore=True), sla_ms=60, guard_ms=guard_ms)
+    assert (found.where, found.why, flight.failure) == ("device", "unsure", None)
     assert not cloud.attempts[0].cancelled.is_set()
 
 
