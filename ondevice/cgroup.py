@@ -220,9 +220,14 @@ def _discard(place: Hierarchy, path: Path) -> None:
 
 
 def _empty(path: Path) -> None:
-    """Kill what is in a group of ours and remove it, as soon as the last process is no longer dying."""
+    """Kill what is in a group of ours and remove it, as soon as the last process is no longer dying.
+
+    What was in it may have made groups of its own there, and have been killed before it could remove them.
+    """
     end = time.monotonic() + _REMOVAL_S
     while path.exists():
+        for inner in filter(Path.is_dir, path.iterdir()):
+            _empty(inner)
         # In a threaded group cgroup.procs cannot be read; v1 has no cgroup.threads.
         for member in (_read(path / "cgroup.threads") or _read(path / "cgroup.procs")).split():
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -38,10 +38,11 @@ class Child:
             self._process.stdin.flush()
 
     def messages(self) -> Iterator[Message]:
-        """What it sends, until its end."""
+        """What it sends, until its end; a line that its death cut short is none."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            yield json.loads(line)
+            if line.endswith(b"\n"):
+                yield json.loads(line)
 
     def kill(self) -> None:
         """End it, whatever it does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,11 @@ ROOT = Path(__file__).parents[1]
 
 # For serving.py, which several modules share: the import mode leaves this folder out of the path.
 sys.path.append(str(Path(__file__).parent))
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and that is inherited: tests that
+# interrupt a process would wait for it for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

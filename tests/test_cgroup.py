@@ -70,6 +70,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def entries(place: Hierarchy) -> list[str]:
+    """What lies in our own group, without the groups of other processes, whose tests run beside these."""
+    names = [path.name for path in place.own.iterdir()]
+    return sorted(n for n in names if not n.startswith("ondevice-") or n.startswith(f"ondevice-{os.getpid()}-"))
+
+
 @pytest.fixture
 def place() -> Hierarchy:
     """The real hierarchy, where this process may make a group."""
@@ -236,7 +242,7 @@ def test_our_own_group_is_left_as_it_was(place: Hierarchy) -> None:
     def settings() -> list[str]:
         names = ("cgroup.type", "cgroup.subtree_control", "cpu.max", "cpu.cfs_quota_us", "cgroup.procs")
         texts = [path.read_text() for path in map(place.own.joinpath, names[:-1]) if path.exists()]
-        return [*texts, str(sorted(path.name for path in place.own.iterdir()))]
+        return [*texts, *entries(place)]
 
     before = settings()
     with cpu_group(0.5), cpu_group(0.25):
@@ -281,6 +287,22 @@ def test_a_process_under_a_quota_makes_a_group_inside_it(place: Hierarchy) -> No
                 else:
                     assert "has a quota of 0.5 CPUs; give no more" in parent.stderr.read().splitlines()[-1]
     assert not outer.path.exists()
+
+
+def test_a_group_goes_with_those_that_the_killed_left_in_it(place: Hierarchy) -> None:
+    with cpu_group(0.5) as outer:
+        with spinning([sys.executable, "-c", f"import sys; sys.stdin.readline()\n{HOLDER}"]) as parent:
+            assert parent.stdin is not None
+            assert parent.stdout is not None
+            outer.add(parent.pid)
+            parent.stdin.write("\n")
+            parent.stdin.flush()
+            inner, pid = parent.stdout.readline().split()
+            parent.kill()
+        assert Path(inner).parent == outer.path
+        assert runs(int(pid))
+    assert not outer.path.exists()
+    assert not runs(int(pid))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
@@ -356,10 +378,10 @@ def test_what_cannot_be_added_is_one_line(place: Hierarchy) -> None:
 
 @pytest.mark.parametrize("quota", [-1e-5, -1.0, 0.0, 0.001])
 def test_a_quota_that_the_kernel_does_not_take_as_it_is_leaves_no_group(place: Hierarchy, quota: float) -> None:
-    before = sorted(place.own.iterdir())
+    before = entries(place)
     with pytest.raises(OnDeviceError, match="cannot be enforced"), cpu_group(quota):
         pytest.fail("it cannot be in force")
-    assert sorted(place.own.iterdir()) == before
+    assert entries(place) == before
 
 
 def test_one_who_may_not_make_groups_is_told_what_to_do(place: Hierarchy) -> None:

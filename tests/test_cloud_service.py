@@ -81,19 +81,27 @@ def test_a_plain_picture_is_classified_by_the_model_that_is_chosen(endpoint: End
     assert reply.headers["server-timing"].startswith("upload;dur=")
 
 
-def test_the_deadline_and_the_policy_decide(endpoint: Endpoint) -> None:
-    assert endpoint.classify(policy="static-accuracy").json()["parameters"]["selected_model"] == FAMILY[3]
-    hurried = endpoint.classify(sla_ms=0.001).json()["parameters"]
-    # Which of the two small ones is the fastest, is a matter of microseconds.
-    assert hurried["selected_model"] in FAMILY[:2]
-    assert hurried["budget_ms"] < 0
-    chosen = {
-        gamma: endpoint.classify(policy=f"mdinference:gamma={gamma}", sla_ms=500).json()["parameters"]
-        for gamma in ("0", "1000000")
-    }
-    assert chosen["0"]["selected_model"] == FAMILY[3]
-    assert chosen["1000000"]["selected_model"] in FAMILY[:2]
-    assert chosen["0"]["policy"] == "mdinference:gamma=0"
+def test_the_deadline_and_the_policy_decide(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.json"
+    with Endpoint(tmp_path, "--profiles", file):
+        pass
+    # As measured, the small ones differ by microseconds, and any of them may have been held up.
+    known = json.loads(file.read_text())
+    for row in known["profiles"]:
+        ms = 1.0 + FAMILY.index(row["model"])
+        row.update(mean_ms=ms, std_ms=0.0, quantiles_ms=[ms] * 21)
+    file.write_text(json.dumps(known))
+    with Endpoint(tmp_path, "--profiles", file) as running:
+
+        def chosen(**query: Any) -> Any:
+            return running.classify(**query).json()["parameters"]
+
+        hurried = chosen(sla_ms=0.001)
+        assert hurried["selected_model"] == FAMILY[0]
+        assert hurried["budget_ms"] < 0
+        eager = chosen(sla_ms=500, policy="mdinference:gamma=0")
+        assert (eager["selected_model"], eager["policy"]) == (FAMILY[3], "mdinference:gamma=0")
+        assert chosen(sla_ms=500, policy="static-latency")["selected_model"] == FAMILY[0]
 
 
 @pytest.mark.parametrize("suffix", ["", "/versions/1"])
@@ -390,13 +398,20 @@ def rush(endpoint: Endpoint, clients: int, each: int, **query: Any) -> list[requ
     return replies
 
 
+def soon_ms(endpoint: Endpoint) -> float:
+    """A deadline that the largest model meets alone, and not with six before it: three times what it takes here."""
+    took = [endpoint.classify(FAMILY[3]).json()["parameters"] for _ in range(5)]
+    return round(3 * min(parts["decode_ms"] + parts["infer_ms"] for parts in took), 1)
+
+
 def test_what_cannot_be_in_time_is_refused(tmp_path: Path) -> None:
     with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "refuse") as running:
-        replies = rush(running, 12, 6, sla_ms=50)
+        sla_ms = soon_ms(running)
+        replies = rush(running, 12, 6, sla_ms=sla_ms)
         assert {reply.status_code for reply in replies} == {200, 503}
         for reply in replies:
             if reply.status_code == 503:
-                assert "no model can answer within 50 ms now" in sentence(reply)
+                assert f"no model can answer within {sla_ms:g} ms now" in sentence(reply)
                 assert int(reply.headers["retry-after"]) >= 1
         assert running.classify(sla_ms=5000).status_code == 200
         metrics = running.ask("GET", "/metrics").text
@@ -406,16 +421,17 @@ def test_what_cannot_be_in_time_is_refused(tmp_path: Path) -> None:
 
 def test_or_served_all_the_same(tmp_path: Path) -> None:
     with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "best-effort") as running:
-        replies = rush(running, 12, 4, sla_ms=50)
+        replies = rush(running, 12, 4, sla_ms=soon_ms(running))
         assert [reply.status_code for reply in replies] == [200] * 48
     assert not all(line["on_time"] for line in running.log("request"))
 
 
 def test_under_load_the_choice_moves_to_cheaper_models(tmp_path: Path) -> None:
     with Endpoint(tmp_path, "--overload", "best-effort") as running:
-        alone = [running.classify(sla_ms=60).json()["parameters"]["selected_model"] for _ in range(5)]
-        crowd = [reply.json()["parameters"]["selected_model"] for reply in rush(running, 12, 10, sla_ms=60)]
-    assert FAMILY[3] in alone
+        sla_ms = soon_ms(running)
+        while running.classify(sla_ms=sla_ms).json()["parameters"]["selected_model"] != FAMILY[3]:
+            sla_ms *= 1.2  # enough for one alone, and little more
+        crowd = [reply.json()["parameters"]["selected_model"] for reply in rush(running, 12, 10, sla_ms=sla_ms)]
     assert len(crowd) - crowd.count(FAMILY[3]) > 10
 
 
