@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Any
+
+import orjson
 
 Message = dict[str, Any]
 _HEAD = struct.Struct("<II")
@@ -14,7 +15,7 @@ _HEAD = struct.Struct("<II")
 
 def frame(message: Message, payload: bytes | memoryview = b"") -> tuple[bytes, bytes | memoryview]:
     """The two parts to write, the second as it is given: a picture is not copied."""
-    text = json.dumps(message).encode()
+    text = orjson.dumps(message)
     return _HEAD.pack(len(text), len(payload)) + text, payload
 
 
@@ -30,7 +31,7 @@ class Reader:
             text, payload = _HEAD.unpack_from(data)
             if len(data) == _HEAD.size + text + payload:  # one frame in one piece, as nearly always
                 end = _HEAD.size + text
-                yield json.loads(data[_HEAD.size : end]), data[end:]
+                yield orjson.loads(data[_HEAD.size : end]), data[end:]
                 return
         self._buffer += data
         while len(self._buffer) >= _HEAD.size:
@@ -38,7 +39,7 @@ class Reader:
             start, end = _HEAD.size + text, _HEAD.size + text + payload
             if len(self._buffer) < end:
                 return
-            message = json.loads(self._buffer[_HEAD.size : start])
+            message = orjson.loads(self._buffer[_HEAD.size : start])
             body = bytes(self._buffer[start:end])
             del self._buffer[:end]
             yield message, body
@@ -54,7 +55,7 @@ class Channel:
     def receive(self) -> tuple[Message, bytes]:
         """The next frame. Raises EOFError when the other end is gone."""
         text, payload = _HEAD.unpack(self._exactly(_HEAD.size))
-        message: Message = json.loads(bytes(self._exactly(text)))
+        message: Message = orjson.loads(self._exactly(text))
         return message, bytes(self._exactly(payload))
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:

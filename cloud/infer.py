@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from ondevice import oip
 from ondevice.cloud.ask import Ask, from_parameters
 from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
 from ondevice.served import ANSWER, IMAGE, Served, Work
-
-# Made once: json.dumps makes one at every call.
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 class Asked(NamedTuple):
@@ -94,7 +91,8 @@ def encode(
     if asked.plain:
         # What most ask for, without the way through tensors, which costs as much as a choice of model.
         outputs = _plain(result.top[: asked.ask.top], served)
-        return as_json({"model_name": name, "model_version": "1", "parameters": parameters, "outputs": outputs}), None
+        body = {"model_name": name, "model_version": "1", "parameters": parameters, "outputs": outputs}
+        return orjson.dumps(body), None
     tensors = _tensors(asked, served, result)
     asked_for = {output.name: output.binary for output in asked.outputs}
     binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
@@ -141,8 +139,3 @@ def _ranking(result: Result, served: Served, classes: int) -> oip.Tensor:
     """Triton's classification extension: elements `score:index:label`."""
     rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
     return oip.Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})
-
-
-def as_json(value: Any) -> bytes:
-    """Compact JSON."""
-    return _COMPACT.encode(value).encode()

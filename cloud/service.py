@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
+
+import orjson
 
 from ondevice import oip
 from ondevice._version import __version__
@@ -16,7 +18,7 @@ from ondevice.cloud import ask, describe, infer, openapi, routes
 from ondevice.cloud.answers import Answered, answers
 from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.http import Head, Piece, Request, Response
-from ondevice.cloud.infer import Asked, as_json
+from ondevice.cloud.infer import Asked
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
 from ondevice.cloud.routes import NoRouteError, Route
@@ -38,7 +40,7 @@ _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", 
 _LENGTH = "inference-header-content-length"
 # Load balancers ask these without a token.
 _OPEN = ("live", "ready")
-_ROUTES_KEPT = 512
+_KEPT = 512
 _MOST_FIELDS = 20
 
 
@@ -142,7 +144,7 @@ class Service:
         key = method, path
         if key not in self._routes:
             route = routes.find(method, path)
-            if len(self._routes) >= _ROUTES_KEPT:  # strangers name them
+            if len(self._routes) >= _KEPT:  # strangers name them
                 self._routes.clear()
             self._routes[key] = route
         return self._routes[key]
@@ -308,7 +310,7 @@ class Service:
                 raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
             if not request.body:
                 raise ProtocolError("the body is empty: send a picture")
-            return Asked(ask.from_query(_query(request.query)), request.body, is_picture=True)
+            return Asked(_queried(request.query), request.body, is_picture=True)
         length = request.headers.get(_LENGTH)
         return infer.decode(request.body, None if length is None else oip.parse_header_length(length), served)
 
@@ -327,20 +329,22 @@ class Service:
 
 def _timing(parts: dict[str, float]) -> tuple[str, str]:
     """A server's own breakdown (W3C Server-Timing), ms."""
-    return "server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())
+    return "server-timing", ", ".join([f"{name};dur={ms:.3f}" for name, ms in parts.items()])
 
 
-def _query(text: str) -> dict[str, str]:
+@lru_cache(_KEPT)  # a client's requests often ask for the same
+def _queried(text: str) -> ask.Ask:
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+        query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError as error:
         raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
+    return ask.from_query(query)
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        value = orjson.loads(body or b"{}")
+    except ValueError as error:
         raise ProtocolError("the body must be a JSON object of parameters") from error
     if not isinstance(value, dict):
         raise ProtocolError("the body must be a JSON object of parameters")
@@ -348,8 +352,8 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _reply(value: dict[str, Any] | Sequence[Any]) -> Response:
-    return Response(200, (_JSON,), as_json(value))
+    return Response(200, (_JSON,), orjson.dumps(value))
 
 
 def _error(status: int, message: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, (_JSON, *headers), as_json({"error": message}))
+    return Response(status, (_JSON, *headers), orjson.dumps({"error": message}))

@@ -172,6 +172,13 @@ def test_absurd_parameters_are_refused_in_all_three_places(
         assert said in sentence(reply)
 
 
+@pytest.mark.parametrize("body", [b"[]", b"{", b'{"policy": "\\ud800"}', b"[" * 5000, b'{"sla_ms": ' + b"1" * 5000])
+def test_what_is_no_object_of_parameters_is_refused(endpoint: Endpoint, body: bytes) -> None:
+    reply = endpoint.ask("POST", SELECT, data=body, headers=JSON)
+    assert reply.status_code == 400
+    assert sentence(reply) == "the body must be a JSON object of parameters"
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
