@@ -74,12 +74,12 @@ class Backend(ABC):
         """What is done between requests; called a few times a second."""
 
     @abstractmethod
-    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """For each model, what comes before and after its inference: queue, decoding, loading, replying; ms, [m]."""
+    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """For each model, how long new work waits for its turn; ms, [m]."""
 
     @abstractmethod
-    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The same for work whose turn has come: without the queue."""
+    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
 
     def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """For each model, how much of that is loading."""

@@ -125,17 +125,20 @@ class Local(Backend):
         """Whether any worker is alive."""
         return bool(self.pool.workers)
 
-    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The queue, decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
+    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The wait for a worker, the same for all, [m]."""
         wait_ms = self.pool.wait_ms()
         if self.crowded:
             # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
             wait_ms += self._overhead_ms
-        return self._alone_ms(size_bytes) + wait_ms
+        return self._nothing + wait_ms
 
-    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The same for work whose turn has come."""
-        return self._alone_ms(size_bytes)
+    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
+        expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
+        decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
+        around: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
+        return around
 
     def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """What loading adds for the models that are cold, [m]."""
@@ -318,12 +321,6 @@ class Local(Backend):
         cold_ms = 0.0 if self._source[model] in self.pool.warm() else self.learned[row].load_ms or 0.0
         decode_ms = self.learned[row].decode.expect(size) if size else 0.0
         return Plan(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
-
-    def _alone_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
-        decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
-        alone: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
-        return alone
 
     def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:
         load_ms = self._timed(model, work, reply)

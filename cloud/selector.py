@@ -12,9 +12,9 @@ import numpy as np
 
 from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend
+from ondevice.cloud.slip import Slip
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
-from ondevice.recent import Recent
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
@@ -25,11 +25,10 @@ NAME = "cnnselect"
 _ANYTIME = "effective"
 # Of what strangers may name, or what changes, so much is remembered.
 _KEPT = 256
-# Slips are worked out anew with every eighth, and every tenth refusal counts as one of 0.
-_REFRESH, _FORGET = 8, 10
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
-_SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)
+# No time is shorter.
+_SAME_MS = 1e-3
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -46,7 +45,7 @@ class Rules:
     policy: str = "effective"
     sla_ms: float = 1000.0
     refuse: bool = True
-    admit: float = 0.99
+    admit: float = 0.95
     keep: float = 0.8
     anytime: int = 2
 
@@ -92,6 +91,11 @@ class Gathered:
         # The model with the shortest longest time, and that time, ms.
         self.surest: tuple[int, float]
 
+    def across(self, times_ms: Callable[[Backend], _Vector]) -> _Vector:
+        """What each backend tells of all its models, [m] of these."""
+        told = [times_ms(backend)[rows] for backend, rows in self.groups]
+        return told[0] if len(told) == 1 else np.concatenate(told)
+
     def chains(self, most: int) -> anytime.Chains:
         """The sets of up to `most` models that may answer one request; smaller ones where they would be too many."""
         most = anytime.largest(len(self._names), most)
@@ -114,7 +118,9 @@ class Gathered:
 
 
 class Problem(NamedTuple):
-    """A choice to be made: among which models, their times, the request, and wait_ms [m] around each.
+    """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
+
+    work_ms [m]: the part of it that is work. fill [m]: the queue, as a share of the longest that it can bear.
 
     crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
     expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
@@ -124,6 +130,8 @@ class Problem(NamedTuple):
     models: Models
     network: Network
     wait_ms: _Vector
+    work_ms: _Vector
+    fill: _Vector
     crowded: bool
     slip_ms: _Vector
     reply_ms: _Vector
@@ -132,36 +140,15 @@ class Problem(NamedTuple):
     def requests(self) -> Requests:
         """The request as policies take it."""
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
-        return Requests(sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None])
+        return Requests(
+            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None],
+            fill=self.fill[None], work_ms=self.work_ms[None],
+        )  # fmt: skip
 
     @property
     def served(self) -> Problem:
         """The same as far as the server can help it: the reply takes return_ms for certain."""
         return self._replace(reply_ms=self.network.return_ms + self.slip_ms)
-
-
-class _Slip:
-    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones.
-
-    shuffled_ms: the same, not by size.
-    """
-
-    def __init__(self) -> None:
-        self._recent, self._refusals = Recent([0.0]), 0
-        self.points_ms = self.shuffled_ms = np.zeros(len(LEVELS))
-
-    def add(self, ms: float) -> None:
-        """Take one more; what was sooner than expected counts as in time."""
-        self._recent.add(max(ms, 0.0))
-        if self._recent.count % _REFRESH == 0:
-            self.points_ms = self._recent.quantiles_ms
-            self.shuffled_ms = self.points_ms[_SHUFFLED]
-
-    def refused(self) -> None:
-        """Something was refused: from time to time expect less, or nothing would ever be tried again."""
-        self._refusals += 1
-        if self._refusals % _FORGET == 0:
-            self.add(0.0)
 
 
 class Choice(NamedTuple):
@@ -202,8 +189,9 @@ class Choice(NamedTuple):
 
         It would if it is in time for certain even so, and no more accurate model has come within reach.
         """
-        _, models, network, wait_ms, _, slip_ms, _ = self.problem
-        spare_ms = network.budget_ms - wait_ms[self.chosen] - models.quantiles_ms[self.chosen, -1] - slip_ms[-1]
+        models, network, wait_ms = self.problem.models, self.problem.network, self.problem.wait_ms
+        worst_ms = models.quantiles_ms[self.chosen, -1] + self.problem.slip_ms[-1]
+        spare_ms = network.budget_ms - wait_ms[self.chosen] - worst_ms
         if longer_ms > spare_ms:
             return False
         return longer_ms > -_SURPRISE_MS or bool(models.top1[self.chosen] >= models.top1.max())
@@ -231,7 +219,7 @@ class Selector:
         # By which of them are available, and by name.
         self._models: dict[Hashable, Gathered] = {}
         # Apart for when there is room and when there is none: they have little in common.
-        self._slips = {False: _Slip(), True: _Slip()}
+        self._slips = {crowded: Slip(doubled=crowded) for crowded in (False, True)}
         common_labels([served for backend in backends for served in backend.models])
 
     def choose(self, arrival: Arrival, without: Backend | None = None) -> Choice:
@@ -285,8 +273,10 @@ class Selector:
         return Choice(problem, "named", 0)
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
-        gathered, models, network, wait_ms, crowded, slip_ms, _ = problem
-        if not self.rules.refuse or not crowded:
+        gathered, models, network, wait_ms, slip_ms = (
+            problem.gathered, problem.models, problem.network, problem.wait_ms, problem.slip_ms,
+        )  # fmt: skip
+        if not self.rules.refuse or not problem.crowded:
             return
         surest, worst_ms = gathered.surest
         spare_ms = network.budget_ms - wait_ms[surest]
@@ -297,7 +287,7 @@ class Selector:
             return
         if spare_ms <= 0 or float(on_time(models, problem.served.requests).max()) < least:
             soonest_ms = float(wait_ms.min())
-            self._slips[crowded].refused()
+            self._slips[problem.crowded].refused()
             raise RefusedError(
                 f"no model can answer within {network.sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
                 math.ceil(soonest_ms / 1e3),
@@ -318,27 +308,30 @@ class Selector:
         return tuple((backend, row) for backend, of_it in rows for row, is_on in of_it if is_on)
 
     def _problem(self, gathered: Gathered, arrival: Arrival, still_ms: float | None = None) -> Problem:
+        models, network = gathered.models(), self._network(arrival)
+        queue_ms = gathered.across(lambda backend: backend.queue_ms(arrival.size_bytes))
+        work_ms = gathered.across(lambda backend: backend.around_ms(arrival.size_bytes))
+        # The queue is what it waits for, unless its turn has come.
+        turn_ms = queue_ms if still_ms is None else still_ms
+        wait_ms = work_ms + turn_ms + (perf_counter() - arrival.received) * 1e3
+        crowded = all(backend.crowded for backend, _ in gathered.groups)
+        slip = self._slips[crowded]
+        surest, worst_ms = gathered.surest
+        longest_ms = network.budget_ms - slip.points_ms[-1] - worst_ms - work_ms[surest]
+        fill = np.clip(queue_ms / max(longest_ms, _SAME_MS), 0.0, 1.0)
+        # What the network and the server add are independent: each point of the one goes with some point of the other.
+        law_ms = arrival.ask.reply.given(network.upload_ms) if arrival.ask.reply else network.return_ms
+        reply_ms = law_ms + slip.shuffled_ms
+        return Problem(gathered, models, network, wait_ms, work_ms, fill, crowded, slip.points_ms, reply_ms)
+
+    def _network(self, arrival: Arrival) -> Network:
         ask = arrival.ask
         upload_ms = arrival.upload_ms if ask.upload_ms is None else ask.upload_ms
-        network = Network(
+        return Network(
             self.rules.sla_ms if ask.sla_ms is None else ask.sla_ms,
             upload_ms,
             upload_ms if ask.return_ms is None else ask.return_ms,
             ask.device_top1,
-        )
-        # The wait until the turn comes is the backend's to tell, unless it has come.
-        waits = [
-            (b.ahead_ms if still_ms is None else b.after_wait_ms)(arrival.size_bytes)[rows]
-            for b, rows in gathered.groups
-        ]
-        wait_ms = waits[0] if len(waits) == 1 else np.concatenate(waits)
-        wait_ms = wait_ms + ((still_ms or 0.0) + (perf_counter() - arrival.received) * 1e3)
-        crowded = all(backend.crowded for backend, _ in gathered.groups)
-        slip = self._slips[crowded]
-        # What the network and the server add are independent: each point of the one goes with some point of the other.
-        law_ms = ask.reply.given(upload_ms) if ask.reply else network.return_ms
-        return Problem(
-            gathered, gathered.models(), network, wait_ms, crowded, slip.points_ms, law_ms + slip.shuffled_ms
         )
 
     def _gathered(self, key: Hashable, places: Callable[[], _Places]) -> Gathered:
@@ -378,9 +371,9 @@ def common_labels(models: Sequence[Served]) -> tuple[str, ...]:
 def _count_want(problem: Problem, rule: _Rule, chosen: int) -> None:
     """Tell a backend that cannot hold all its models which one would be best, were all of them loaded."""
     gathered = problem.gathered
-    cold = np.concatenate([backend.loading_ms()[rows] for backend, rows in gathered.groups])
+    cold = gathered.across(lambda backend: backend.loading_ms())
     if cold.any():
-        warm = problem._replace(wait_ms=problem.wait_ms - cold)
+        warm = problem._replace(wait_ms=problem.wait_ms - cold, work_ms=problem.work_ms - cold)
         chosen = int(np.argmax(rule(problem.models, warm.requests)[0]))
     backend, row = gathered.places[chosen]
     backend.want(backend.models[row].name)

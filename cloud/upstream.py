@@ -142,13 +142,18 @@ class Upstream(Backend):
                     self._spawn(self._try(known))
             self._remeasure(now)
 
-    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The way through this server and, for models that take only tensors, the workers' queue and decoding, [m]."""
-        return self._around_ms(size_bytes, self._pool.wait_ms() if self._pool else 0.0)
+    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The wait for a worker here that decodes a picture, for models that take only tensors, [m]."""
+        wait_ms = self._pool.wait_ms() if self._pool else 0.0
+        return np.array([wait_ms if known.remote.feed and size_bytes else 0.0 for known in self._known.values()])
 
-    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The same without that queue."""
-        return self._around_ms(size_bytes, 0.0)
+    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The way through this server and, for models that take only tensors, decoding, [m]."""
+        decode = [
+            known.learned.decode.expect(size_bytes) if known.remote.feed and size_bytes else 0.0
+            for known in self._known.values()
+        ]
+        return np.array(decode) + self._overhead_ms
 
     @property
     def waiting(self) -> int:
@@ -288,13 +293,6 @@ class Upstream(Backend):
             known.learned.decode.add(len(work.payload), result.decode_ms)
         parts = result.queue_ms + result.decode_ms + result.infer_ms
         self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
-
-    def _around_ms(self, size_bytes: int, wait_ms: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        decode = [
-            known.learned.decode.expect(size_bytes) + wait_ms if known.remote.feed and size_bytes else 0.0
-            for known in self._known.values()
-        ]
-        return np.array(decode) + self._overhead_ms
 
     # Health
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from ondevice.lab import simulation
 from ondevice.lab.knowledge import Knowledge
 from ondevice.lab.outcomes import Index, Outcomes
 from ondevice.lab.simulation import DEVICE, Case, Queue, Rngs, Rule, Settings, Truth, came_of, outcomes, policy, truths
-from ondevice.selection.problem import Requests
+from ondevice.selection.cdf import Array
+from ondevice.selection.problem import Models, Requests
 
 if TYPE_CHECKING:
     import simpy
@@ -121,11 +123,20 @@ class Server:
     def _choose(self, request: int, wait_ms: Callable[[int], float]) -> None:
         """Choose for one request now. wait_ms: its wait, in each view."""
         models, one = self._case.models, slice(request, request + 1)
-        asked = _one(self._requests, one, wait_ms(EXPECTED))
+        waits_ms = wait_ms(EXPECTED)
+        asked = _one(self._requests, one, waits_ms)
+        if self._case.queue is Queue.KNOWN:
+            asked = replace(asked, fill=_fill(waits_ms, asked, models.models))
         chosen = self._rule(models.models, asked, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
         true_ms = self._truth.times_ms(models, chosen, np.array([request]))
         self.model[request] = chosen[0]
         self._takes_ms[request] = float(models.models.mean_ms[chosen[0]]), float(true_ms[0])
+
+
+def _fill(wait_ms: float, asked: Requests, models: Models) -> Array:
+    """[1, 1]: the queue that newcomers find, as a share of the longest with which the fastest model is in time."""
+    longest_ms = float(asked.budget_ms[0] - models.quantiles_ms[:, -1].min())
+    return np.array([[min(max(wait_ms, 0.0) / max(longest_ms, 1e-3), 1.0)]])
 
 
 def _one(requests: Requests, one: slice, wait_ms: float) -> Requests:

@@ -143,8 +143,10 @@ def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_
     return _certain(models, requests, _most_accurate(models, fits, _soon_ms(models, requests)))
 
 
-def effective(models: Models, requests: Requests) -> Array:
+def effective(models: Models, requests: Requests, *, price: float = 1.0) -> Array:
     """The model with the greatest expected effective accuracy: A P + A_device (1 - P), P its chance to be on time.
+
+    Where others wait, less what its work costs them: `price` times what a worker's time is worth (`_cost`).
 
     The measure is MDInference's (a late answer is replaced by the device's); choosing by its expectation is this
     project's, with P from the learned times of models and reply (`on_time`). A model less accurate than the device
@@ -152,7 +154,10 @@ def effective(models: Models, requests: Requests) -> Array:
     likeliest on time is taken, and of those the fastest.
     """
     chance = on_time(models, requests)
-    gain = np.maximum(models.top1 - requests.device_top1[:, None], 0.0) * chance
+    worth = np.maximum(models.top1 - requests.device_top1[:, None], 0.0)
+    gain = worth * chance
+    if price and requests.fill is not None:
+        gain -= price * _cost(models, requests, requests.fill, worth)
     return _certain(models, requests, _first(gain, chance, -_soon_ms(models, requests)))
 
 
@@ -189,6 +194,22 @@ def draw(p: Array, rng: np.random.Generator) -> Index:
     # Times the last, which rounding may leave beside 1; the product is always below it.
     chosen: Index = (cumulated > rng.random((len(p), 1)) * cumulated[:, -1:]).argmax(axis=1)
     return chosen
+
+
+def _cost(models: Models, requests: Requests, fill: Array, worth: Array) -> Array:
+    """[n, m]: the accuracy that others lose while a worker is busy with this request. worth [n, m]: A - A_device.
+
+    In a queue a worker's time has a price. With q the queue's fill it is q^2 times what can be made of a millisecond,
+    from what the most accurate model makes of it (q = 0) to what the best one does (q = 1), along a geometric line.
+    Without a queue all is free; with a full one the thriftiest model alone pays, before anything has to be refused.
+    That the price follows the queue, and the choice then nears what is best for all, is drift-plus-penalty (Neely,
+    Stochastic Network Optimization, 2010); the curve is ours, from simulations.
+    """
+    takes_ms = models.mean_ms + (0.0 if requests.work_ms is None else requests.work_ms)
+    per_ms = worth / np.maximum(takes_ms, _SAME_MS)
+    dearest = np.take_along_axis(per_ms, worth.argmax(axis=1, keepdims=True), axis=1)
+    cost: Array = dearest ** (1 - fill) * per_ms.max(axis=1, keepdims=True) ** fill * takes_ms
+    return fill * fill * cost
 
 
 def _soon_ms(models: Models, requests: Requests) -> Array:

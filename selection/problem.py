@@ -83,6 +83,9 @@ class Requests:
     return_ms [n]: what the reply is expected to take. The papers know only the upload, and take the same for the reply.
     wait_ms [n, m], or what broadcasts to it: between the upload's end and the reply's start, all but the inference:
     queue, loading, decoding.
+    fill [n, m], or what broadcasts to it: the queue that newcomers find, as a share of the longest with which anything
+    would be in time, from 0 to 1; for a rule that weighs what others lose. None: nobody waits.
+    work_ms [n, m]: likewise, the part of wait_ms that keeps a worker busy: loading and decoding. None: nothing.
     device_top1 [n] or [1]: the accuracy of the answer that the device has in any case; 0 where it has none.
     reply_ms [n, k]: k equally likely times of the reply, for `on_time`; None: it takes return_ms for certain.
     link_ms [n, 1] or [n, m]: an estimate of the whole network time (round trip plus bytes over bandwidth), for
@@ -96,6 +99,8 @@ class Requests:
     device_top1: Array = field(default_factory=lambda: np.zeros(1))
     reply_ms: Array | None = None
     link_ms: Array | None = None
+    fill: Array | None = None
+    work_ms: Array | None = None
 
     @classmethod
     def one(
@@ -106,7 +111,7 @@ class Requests:
         device_top1: float = 0.0,
         **rows: Array | Sequence[float] | float,
     ) -> Requests:
-        """A single request. return_ms: None for the same as upload_ms. rows: wait_ms [m], reply_ms [k], link_ms [m]."""
+        """A single request. return_ms: None for the same as upload_ms. rows: reply_ms [k], the others [m]."""
         return cls(
             np.array([sla_ms], float),
             np.array([upload_ms], float),

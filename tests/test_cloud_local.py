@@ -213,7 +213,7 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
         assert local.residency.resident == {SMALL, LARGE}
         cold_ms = local.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.ahead_ms(1000)[1] >= cold_ms[1]
+        assert local.around_ms(1000)[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
         assert local.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0

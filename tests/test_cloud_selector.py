@@ -40,7 +40,7 @@ class Given(Backend):
         self.table = Table(len(self.models))
         for row, known in enumerate(self.learned):
             self.table.write(row, known.invoke)
-        self.queue_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
+        self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
         self.is_ready, self.is_crowded, self.counts_wants, self.idle = True, False, False, 2
         self.off: set[str] = set()
         self.wanted: list[str] = []
@@ -63,10 +63,10 @@ class Given(Backend):
 
     def tick(self) -> None: ...
 
-    def ahead_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return self.after_wait_ms(size_bytes) + self.queue_ms
+    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.full(len(self.models), self.waits_ms)
 
-    def after_wait_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
         return self.cold_ms + size_bytes / 1000
 
     def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -120,9 +120,9 @@ def test_upload_reply_queue_size_and_loading_are_taken_off() -> None:
     assert chosen(one, sla_ms=150, upload_ms=40, return_ms=5) == "large"
     assert one.choose(arrival(upload_ms=40, sla_ms=150)).served.name == "middle"  # as measured, if not said
     assert one.choose(arrival(size_bytes=60_000, sla_ms=150)).served.name == "middle"
-    given.queue_ms = 60
+    given.waits_ms = 60
     assert chosen(one, sla_ms=150) == "middle"
-    given.queue_ms, given.cold_ms = 0, np.array([0.0, 0.0, 60.0])
+    given.waits_ms, given.cold_ms = 0, np.array([0.0, 0.0, 60.0])
     assert chosen(one, sla_ms=150) == "middle"
 
 
@@ -199,14 +199,15 @@ def test_nothing_is_refused_while_nobody_waits() -> None:
 
 def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
     given = Given()
-    given.is_crowded, given.queue_ms = True, 2500.0
+    given.is_crowded, given.waits_ms = True, 2500.0
     one = selector(given)
     with pytest.raises(
         RefusedError, match=r"no model can answer within 1000 ms now: the queue takes 2500 ms"
     ) as caught:
         one.choose(arrival())
     assert caught.value.retry_after_s == 3
-    assert chosen(one, sla_ms=2600) == "middle"
+    assert chosen(one, sla_ms=2600) == "small"  # as so many wait
+    assert chosen(one, sla_ms=2600, policy="effective:price=0") == "middle"
 
 
 def test_a_named_model_is_refused_by_its_own_time() -> None:
@@ -224,7 +225,7 @@ def test_a_named_model_is_refused_by_its_own_time() -> None:
 
 def test_or_served_as_well_as_can_be() -> None:
     given = Given()
-    given.is_crowded, given.queue_ms = True, 2500.0
+    given.is_crowded, given.waits_ms = True, 2500.0
     assert chosen(selector(given, refuse=False), sla_ms=50) == "small"
 
 
@@ -246,7 +247,7 @@ def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
 def test_of_two_backends_the_better_place_is_taken() -> None:
     near, far = Given("near"), Given("far")
     one = selector(near, far)
-    near.queue_ms = 80
+    near.waits_ms = 60
     choice = one.choose(arrival(sla_ms=150))
     assert (choice.backend.name, choice.served.name) == ("far", "large")
     far.is_ready = False
@@ -257,7 +258,7 @@ def test_of_two_backends_the_better_place_is_taken() -> None:
 
 def test_it_refuses_only_when_every_backend_is_crowded() -> None:
     near, far = Given("near"), Given("far")
-    near.is_crowded, near.queue_ms = True, 5000.0
+    near.is_crowded, near.waits_ms = True, 5000.0
     one = selector(near, far)
     assert one.choose(arrival(sla_ms=0.01)).backend is far
 
@@ -273,11 +274,20 @@ def test_what_failed_at_one_backend_goes_to_another() -> None:
 
 def test_when_its_turn_comes_only_what_is_left_counts() -> None:
     near, far = Given("near"), Given("far")
-    near.queue_ms = 5000.0
-    one = selector(near, far)
+    near.waits_ms = 5000.0
+    one = selector(near, far, policy="effective:price=0")
     again = one.choose_again(arrival(sla_ms=150), near, still_ms=0.0)
     assert (again.backend.name, again.served.name) == ("near", "large")
     assert one.choose_again(arrival(sla_ms=150), near, still_ms=70.0).served.name == "middle"
+
+
+def test_when_its_turn_comes_those_behind_it_count_too() -> None:
+    given = Given()
+    one = selector(given)
+    taken = []
+    for given.waits_ms in (0.0, 75.0, 150.0):
+        taken.append(one.choose_again(arrival(sla_ms=150), given, still_ms=0.0).served.name)
+    assert taken == ["large", "middle", "small"]
 
 
 def test_models_with_other_labels_are_refused() -> None:

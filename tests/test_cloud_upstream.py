@@ -109,7 +109,7 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         profile = backend.profile(INT8)
         assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
         assert profile.n >= 2
-        assert backend.ahead_ms(1000).shape == (2,)
+        assert backend.around_ms(1000).shape == backend.queue_ms(1000).shape == (2,)
         assert not events
 
     behind(Server(INT8, FP32), use)
@@ -306,7 +306,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
                 with pytest.raises(ImageError):
                     await backend.run(INT8, work(b"no picture"), None)
                 assert backend.available(INT8)
-                assert (backend.ahead_ms(100_000) > backend.ahead_ms(0)).all()
+                assert (backend.around_ms(100_000) > backend.around_ms(0)).all()
                 assert pool.waiting == pool.busy == 0
         finally:
             pool.close()

@@ -191,6 +191,27 @@ def test_effective_has_the_greatest_expected_effective_accuracy(seed: int) -> No
     assert taken[better] == pytest.approx(worth.max(axis=1)[better])
 
 
+def test_effective_gives_way_to_others_as_the_queue_fills() -> None:
+    models = normal((0.4, 2, 0.1), (0.7, 5, 0.1), (0.9, 10, 0.1))
+
+    def taken(fill: float, text: str = "effective", **more: Any) -> int:
+        return chosen(text, Requests.one(1000, fill=fill, **more), models)
+
+    assert [taken(fill) for fill in (0, 0.2, 0.6, 0.85)] == [2, 2, 1, 0]
+    # By hand, at 0.6: 0.9 - 0.36 * 0.09**0.4 * 0.2**0.6 * 10 = 0.377, and 0.438 and 0.295 for the others.
+    assert [taken(fill, "effective:price=0") for fill in (0, 0.2, 0.6, 1)] == [2, 2, 2, 2]
+    # What it has to decode counts as work; a device that is as good as the middle one leaves only the large one.
+    assert taken(0.4, work_ms=[0.0, 0.0, 0.0]) == 2
+    assert taken(0.4, work_ms=[0.0, 0.0, 30.0]) == 1
+    assert taken(0.85, device_top1=0.7) == 2
+
+
+def test_the_price_does_not_choose_for_those_who_gain_nothing() -> None:
+    models = normal((0.4, 2, 0.1), (0.7, 5, 0.1))
+    assert chosen("effective", Requests.one(60, device_top1=0.9, fill=0.5), models) == 0
+    assert chosen("effective", Requests.one(1, fill=0.5), models) == 0
+
+
 def test_the_oracle_knows_the_times() -> None:
     requests = Requests(np.array([30.0, 30.0, 30.0]), *np.zeros((2, 3)))
     times_ms = np.array([[10.0, 20, 30, 31], [50, 20, 40, 29], [50, 60, 70, 40]])
@@ -201,6 +222,7 @@ def test_the_oracle_knows_the_times() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_are_probabilities_and_each_depends_on_its_request_alone(text: str, seed: int) -> None:
     models, requests = problem(seed)
+    requests = replace(requests, fill=requests.wait_ms / requests.wait_ms.max(), work_ms=requests.wait_ms / 2)
     p = find(text)(models, requests)
     assert p.shape == (50, 7)
     assert p.min() >= 0
@@ -210,7 +232,7 @@ def test_rows_are_probabilities_and_each_depends_on_its_request_alone(text: str,
 
 
 def at(requests: Requests, rows: list[int]) -> Requests:
-    return replace(requests, **{name: value[rows] for name, value in vars(requests).items()})
+    return replace(requests, **{name: value[rows] for name, value in vars(requests).items() if value is not None})
 
 
 @pytest.mark.parametrize("text", ALL)
@@ -222,8 +244,9 @@ def test_the_order_of_the_models_does_not_matter(text: str, seed: int) -> None:
         tuple(models.names[i] for i in order), models.top1[order], models.mean_ms[order], models.std_ms[order],
         models.quantiles_ms[order],
     )  # fmt: skip
-    assert requests.link_ms is not None
-    requests_moved = replace(requests, wait_ms=requests.wait_ms[:, order], link_ms=requests.link_ms[:, order])
+    requests = replace(requests, fill=requests.wait_ms / requests.wait_ms.max(), work_ms=requests.wait_ms / 2)
+    names = ("wait_ms", "link_ms", "fill", "work_ms")
+    requests_moved = replace(requests, **{name: getattr(requests, name)[:, order] for name in names})
     assert find(text)(moved, requests_moved) == pytest.approx(find(text)(models, requests)[:, order])
 
 
@@ -233,7 +256,9 @@ def test_absurd_times_give_probabilities_all_the_same(text: str) -> None:
     sla_ms, upload_ms, return_ms, wait_ms = np.array(list(itertools.product(absurd, repeat=4))).T
     requests = Requests(sla_ms, upload_ms, return_ms, wait_ms[:, None], np.array([0.5]))
     models = normal((0.0, 5, 0), (1.0, 0, 0), (0.5, 1e-3, 1e-3), (0.7, 1e6, 1e5))
-    for given in (requests, replace(requests, reply_ms=np.c_[return_ms, -return_ms], link_ms=return_ms[:, None])):
+    spread = replace(requests, reply_ms=np.c_[return_ms, -return_ms], link_ms=return_ms[:, None])
+    queued = replace(requests, fill=np.linspace(0, 1, len(wait_ms))[:, None], work_ms=abs(return_ms)[:, None])
+    for given in (requests, spread, queued):
         p = find(text)(models, given)
         assert np.isfinite(p).all()
         assert p.min() >= 0

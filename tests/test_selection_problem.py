@@ -83,5 +83,5 @@ def test_the_reply_takes_as_long_as_the_upload_unless_said() -> None:
 
 
 def test_a_row_of_another_name_is_refused() -> None:
-    with pytest.raises(TypeError, match="queue_ms"):
-        Requests.one(100, queue_ms=3)
+    with pytest.raises(TypeError, match="wait_s"):
+        Requests.one(100, wait_s=3)

@@ -1,0 +1,44 @@
+"""By how much a server takes longer than it expected: what it learns of its own delays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ondevice.profile import LEVELS
+from ondevice.recent import Recent
+
+# Slips are worked out anew with every eighth. After so many refusals in a row each further one counts as a slip of 0.
+_REFRESH, _PATIENCE = 8, 10
+_SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)
+# All sums of two points, by size, in as many groups as there are levels: the middle of each.
+_MIDDLES = np.arange(len(LEVELS) // 2, len(LEVELS) ** 2, len(LEVELS))
+
+
+class Slip:
+    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones.
+
+    shuffled_ms: the same, not by size. doubled: twice over, as by two that are independent, since of a busy machine the
+    server sees half: not how long requests lie unread, nor how long replies do.
+    """
+
+    def __init__(self, doubled: bool) -> None:
+        self._recent, self._refusals, self._doubled = Recent([0.0]), 0, doubled
+        self.points_ms = self.shuffled_ms = np.zeros(len(LEVELS))
+
+    def add(self, ms: float) -> None:
+        """Take one more; what was sooner than expected counts as in time."""
+        self._refusals = 0
+        self._take(max(ms, 0.0))
+
+    def refused(self) -> None:
+        """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""
+        self._refusals += 1
+        if self._refusals > _PATIENCE:
+            self._take(0.0)
+
+    def _take(self, ms: float) -> None:
+        self._recent.add(ms)
+        if self._recent.count % _REFRESH == 0:
+            seen_ms = self._recent.quantiles_ms
+            self.points_ms = np.sort(np.add.outer(seen_ms, seen_ms), axis=None)[_MIDDLES] if self._doubled else seen_ms
+            self.shuffled_ms = self.points_ms[_SHUFFLED]
