@@ -1,6 +1,6 @@
 """The endpoint's own figures: the decision's cost, deadlines, a competing load, overload, a memory budget.
 
-    python benchmarks/endpoint.py MODELS PHOTOS [--only decision,overhead,deadlines,hog,overload,budget]
+    python benchmarks/endpoint.py MODELS PHOTOS [--only decision,overhead,deadlines,hog,price,overload,budget]
 
 MODELS: a folder of .tflite files of one label list that are in the zoo. PHOTOS: a folder for `ondevice evaluate`.
 The server is `ondevice serve` as its users start it; the load comes from this process, and takes part of the machine.
@@ -40,7 +40,7 @@ DEADLINES_MS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
 POLICIES = ("greedy", "mdinference", "cnnselect", "effective")
 # A deadline that leaves the whole set of ImageNet models a choice on a machine of 2020.
 SLA_MS = 40
-OVERLOAD_S, RECOVERY_S = 60, 10
+OVERLOAD_S, RECOVERY_S, PRICE_S = 60, 10, 20
 
 Row = dict[str, Any]
 
@@ -152,12 +152,35 @@ def hog(data: Data) -> Iterator[Row]:
             yield {"requests": f"{row * 50}-{row * 50 + 49}", "hogs": 4 if 4 <= row < 12 else 0, **shares(sent, SLA_MS)}
 
 
+def price(data: Data) -> Iterator[Row]:
+    """Poisson arrivals at multiples of what the most accurate model can do; a worker's time free, and priced.
+
+    effective: the share of all requests that were answered right and in time. late: of the answered.
+    """
+    with serving(data.models, "--no-log-requests") as server:
+        capacity = asyncio.run(closed(server.url, data.pictures, "sla_ms=1000&policy=static-accuracy"))
+        for factor in (0.5, 1.0, 2.0, 4.0):
+            for policy in ("effective:price=0", "effective"):
+                query = f"sla_ms={SLA_MS}&policy={policy}"
+                sent, _ = asyncio.run(open_loop(server, data.pictures, query, capacity * factor, PRICE_S))
+                good = [s for s in sent if s.status == 200]
+                right = sum(s.index == data.classes[s.picture] and s.latency_ms <= SLA_MS for s in good)
+                yield {
+                    "load": f"{factor:g} x {capacity:.0f}/s",
+                    "policy": policy,
+                    "effective": right / len(sent),
+                    "refused": 1 - len(good) / len(sent),
+                    "late": sum(s.latency_ms > SLA_MS for s in good) / len(good),
+                    "p99_ms": percentile([s.latency_ms for s in good], 99),
+                }
+
+
 def overload(data: Data) -> Iterator[Row]:
     """Poisson arrivals at half, at three times and again at half of what 8 connections reached; 5 s a row."""
     with serving(data.models, "--no-log-requests") as server:
         capacity = asyncio.run(closed(server.url, data.pictures, f"sla_ms={SLA_MS}"))
         for factor, seconds in ((0.5, RECOVERY_S), (3.0, OVERLOAD_S), (0.5, RECOVERY_S)):
-            sent, memory = asyncio.run(open_loop(server, data.pictures, capacity * factor, seconds))
+            sent, memory = asyncio.run(open_loop(server, data.pictures, f"sla_ms={SLA_MS}", capacity * factor, seconds))
             begun = sent[0].due
             for start in range(0, seconds, 5):
                 window = [s for s in sent if start <= s.due - begun < start + 5]
@@ -189,7 +212,7 @@ def budget(data: Data) -> Iterator[Row]:
 
 
 PARTS: dict[str, Callable[[Data], Iterator[Row]]] = {
-    part.__name__: part for part in (decision, overhead, deadlines, hog, overload, budget)
+    part.__name__: part for part in (decision, overhead, deadlines, hog, price, overload, budget)
 }
 
 
@@ -246,7 +269,7 @@ async def closed(url: str, pictures: Sequence[bytes], query: str, seconds: float
 
 
 async def open_loop(
-    server: Running, pictures: Sequence[bytes], rate: float, seconds: int
+    server: Running, pictures: Sequence[bytes], query: str, rate: float, seconds: int
 ) -> tuple[list[Sent], dict[int, float]]:
     """Poisson arrivals; and every five seconds the memory of the server with its workers, bytes."""
     memory: dict[int, float] = {}
@@ -258,7 +281,7 @@ async def open_loop(
 
     gaps = np.random.default_rng(1).exponential(1 / rate, int(rate * seconds))
     watching = asyncio.ensure_future(watch())
-    sent = await Load(server.url, pictures, f"sla_ms={SLA_MS}", connections=256).at(np.cumsum(gaps).tolist())
+    sent = await Load(server.url, pictures, query, connections=256).at(np.cumsum(gaps).tolist())
     watching.cancel()
     return sent, memory
 

@@ -318,7 +318,7 @@ class Selector:
         slip = self._slips[crowded]
         surest, worst_ms = gathered.surest
         longest_ms = network.budget_ms - slip.points_ms[-1] - worst_ms - work_ms[surest]
-        fill = np.clip(queue_ms / max(longest_ms, _SAME_MS), 0.0, 1.0)
+        fill = np.minimum(queue_ms / max(longest_ms, _SAME_MS), 1.0)
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         law_ms = arrival.ask.reply.given(network.upload_ms) if arrival.ask.reply else network.return_ms
         reply_ms = law_ms + slip.shuffled_ms
