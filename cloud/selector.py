@@ -120,8 +120,7 @@ class Gathered:
 class Problem(NamedTuple):
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
-    work_ms [m]: the part of it that is work. fill [m]: the queue, as a share of the longest that it can bear.
-
+    work_ms [m]: the part of it that is work. fill [m]: the queue, as a share of the longest that the request can bear.
     crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
     expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
     """
