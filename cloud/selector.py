@@ -17,7 +17,7 @@ from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.profile import LEVELS
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
-from ondevice.selection.problem import Models, Requests
+from ondevice.selection.problem import Models, Requests, filled
 from ondevice.served import Served
 
 NAME = "cnnselect"
@@ -27,8 +27,6 @@ _ANYTIME = "effective"
 _KEPT = 256
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
-# No time is shorter.
-_SAME_MS = 1e-3
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -120,7 +118,8 @@ class Gathered:
 class Problem(NamedTuple):
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
-    work_ms [m]: the part of it that is work. fill [m]: the queue, as a share of the longest that the request can bear.
+    work_ms [m]: the part of it that is the server's work. fill [m]: the queue, as a share of the longest that the
+    request can bear.
     crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
     expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
     """
@@ -317,7 +316,7 @@ class Selector:
         slip = self._slips[crowded]
         surest, worst_ms = gathered.surest
         longest_ms = network.budget_ms - slip.points_ms[-1] - worst_ms - work_ms[surest]
-        fill = np.minimum(queue_ms / max(longest_ms, _SAME_MS), 1.0)
+        fill = filled(queue_ms, longest_ms)
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         law_ms = arrival.ask.reply.given(network.upload_ms) if arrival.ask.reply else network.return_ms
         reply_ms = law_ms + slip.shuffled_ms

@@ -17,8 +17,7 @@ from ondevice.lab import simulation
 from ondevice.lab.knowledge import Knowledge
 from ondevice.lab.outcomes import Index, Outcomes
 from ondevice.lab.simulation import DEVICE, Case, Queue, Rngs, Rule, Settings, Truth, came_of, outcomes, policy, truths
-from ondevice.selection.cdf import Array
-from ondevice.selection.problem import Models, Requests
+from ondevice.selection.problem import Requests, filled
 
 if TYPE_CHECKING:
     import simpy
@@ -123,20 +122,14 @@ class Server:
     def _choose(self, request: int, wait_ms: Callable[[int], float]) -> None:
         """Choose for one request now. wait_ms: its wait, in each view."""
         models, one = self._case.models, slice(request, request + 1)
-        waits_ms = wait_ms(EXPECTED)
-        asked = _one(self._requests, one, waits_ms)
+        asked = _one(self._requests, one, wait_ms(EXPECTED))
         if self._case.queue is Queue.KNOWN:
-            asked = replace(asked, fill=_fill(waits_ms, asked, models.models))
+            longest_ms = float(asked.budget_ms[0] - models.models.quantiles_ms[:, -1].min())
+            asked = replace(asked, fill=filled(asked.wait_ms, longest_ms))
         chosen = self._rule(models.models, asked, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
         true_ms = self._truth.times_ms(models, chosen, np.array([request]))
         self.model[request] = chosen[0]
         self._takes_ms[request] = float(models.models.mean_ms[chosen[0]]), float(true_ms[0])
-
-
-def _fill(wait_ms: float, asked: Requests, models: Models) -> Array:
-    """[1, 1]: the queue that newcomers find, as a share of the longest with which the fastest model is in time."""
-    longest_ms = float(asked.budget_ms[0] - models.quantiles_ms[:, -1].min())
-    return np.array([[min(max(wait_ms, 0.0) / max(longest_ms, 1e-3), 1.0)]])
 
 
 def _one(requests: Requests, one: slice, wait_ms: float) -> Requests:

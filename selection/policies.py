@@ -27,7 +27,7 @@ from ondevice.errors import UsageError
 from ondevice.profile import LEVELS
 from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
-from ondevice.selection.problem import Models, Requests
+from ondevice.selection.problem import SAME_MS, Models, Requests
 
 Policy = Callable[[Models, Requests], Array]
 Reading = Literal["distance", "sigma"]
@@ -36,8 +36,6 @@ _READINGS = get_args(Reading)
 Index = np.ndarray[Any, np.dtype[np.intp]]
 
 _P90 = int(np.argmin(abs(LEVELS - 0.9)))
-# Below a microsecond two times are the same: it keeps CNNSelect's division finite.
-_SAME_MS = 1e-3
 # Settings above this are slips of the pen, and could overflow.
 _MOST = 1e6
 
@@ -127,7 +125,7 @@ def cnnselect(models: Models, requests: Requests, *, threshold_ms: float = 0.0, 
     else:
         like_base = abs(gap_ms - gap_ms[base][:, None]) <= models.std_ms[base[1]][:, None]
     eligible = like_base & fits & may_be_base[base][:, None]
-    utility = models.top1 * slack_ms / np.maximum(distance_ms, _SAME_MS)
+    utility = models.top1 * slack_ms / np.maximum(distance_ms, SAME_MS)
     return _in_proportion(utility * eligible, _certain(models, requests, base[1]))
 
 
@@ -150,8 +148,8 @@ def effective(models: Models, requests: Requests, *, price: float = 1.0) -> Arra
 
     The measure is MDInference's (a late answer is replaced by the device's); choosing by its expectation is this
     project's, with P from the learned times of models and reply (`on_time`). A model less accurate than the device
-    counts as no gain at all, for the client has the device's answer. Of equals, and so where nothing is gained, the
-    likeliest on time is taken, and of those the fastest.
+    counts as no gain at all, for the client has the device's answer. Of equals, and so where there is nothing to gain,
+    the likeliest on time is taken, and of those the fastest.
     """
     chance = on_time(models, requests)
     worth = np.maximum(models.top1 - requests.device_top1[:, None], 0.0)
@@ -206,7 +204,7 @@ def _cost(models: Models, requests: Requests, fill: Array, worth: Array) -> Arra
     Stochastic Network Optimization, 2010); the curve is ours, from simulations.
     """
     takes_ms = models.mean_ms + (0.0 if requests.work_ms is None else requests.work_ms)
-    per_ms = worth / np.maximum(takes_ms, _SAME_MS)
+    per_ms = worth / np.maximum(takes_ms, SAME_MS)
     dearest = np.take_along_axis(per_ms, worth.argmax(axis=1, keepdims=True), axis=1)
     cost: Array = dearest ** (1 - fill) * per_ms.max(axis=1, keepdims=True) ** fill * takes_ms
     return fill * fill * cost

@@ -14,6 +14,9 @@ from ondevice.errors import UsageError
 from ondevice.profile import LEVELS, Profile
 from ondevice.selection.cdf import Array, Cdfs
 
+# Below a microsecond two times are the same: it keeps divisions finite.
+SAME_MS = 1e-3
+
 
 @dataclass(frozen=True, eq=False)
 class Models:
@@ -75,6 +78,12 @@ def _check(profile: Profile, top1: float | None) -> None:
         )
 
 
+def filled(queue_ms: Array, longest_ms: float) -> Array:
+    """`Requests.fill` of a queue. longest_ms: that with which the surest model is just in time; negative: with none."""
+    fill: Array = np.minimum(queue_ms / max(longest_ms, SAME_MS), 1.0)
+    return fill
+
+
 @dataclass(frozen=True, eq=False)
 class Requests:
     """n requests, each with its deadline and what is known of its way. Nothing is checked; all values must be finite.
@@ -85,7 +94,8 @@ class Requests:
     queue, loading, decoding.
     fill [n, m], or what broadcasts to it: the queue that newcomers find, as a share of the longest with which anything
     would be in time, from 0 to 1; for a rule that weighs what others lose. None: nobody waits.
-    work_ms [n, m]: likewise, the part of wait_ms that keeps a worker busy: loading and decoding. None: nothing.
+    work_ms [n, m]: likewise, the part of wait_ms that is the server's own work: loading, decoding, the way through it.
+    None: it has none.
     device_top1 [n] or [1]: the accuracy of the answer that the device has in any case; 0 where it has none.
     reply_ms [n, k]: k equally likely times of the reply, for `on_time`; None: it takes return_ms for certain.
     link_ms [n, 1] or [n, m]: an estimate of the whole network time (round trip plus bytes over bandwidth), for
