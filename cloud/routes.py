@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from ondevice.errors import OnDeviceError
@@ -41,6 +42,7 @@ _MODEL = {
 _REPOSITORY = {"load": ("POST", "load"), "unload": ("POST", "unload")}
 
 
+@lru_cache(512)  # strangers name them
 def find(method: str, path: str) -> Route:
     """The route of a request. Raises NoRouteError."""
     path = path.rstrip("/") or "/"

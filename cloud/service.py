@@ -21,7 +21,7 @@ from ondevice.cloud.http import Head, Piece, Request, Response
 from ondevice.cloud.infer import Asked
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
-from ondevice.cloud.routes import NoRouteError, Route
+from ondevice.cloud.routes import NoRouteError
 from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
 from ondevice.cloud.tokens import Tokens
 from ondevice.errors import (
@@ -40,7 +40,6 @@ _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", 
 _LENGTH = "inference-header-content-length"
 # Load balancers ask these without a token.
 _OPEN = ("live", "ready")
-_KEPT = 512
 _MOST_FIELDS = 20
 
 
@@ -61,7 +60,6 @@ class Service:
         for backend in selector.backends:
             for served in backend.models:
                 self._places.setdefault(served.name, []).append((backend, served))
-        self._routes: dict[tuple[str, str], Route] = {}
         self.stopping = False
 
     def flush(self) -> None:
@@ -77,7 +75,7 @@ class Service:
     def gate(self, head: Head) -> Response | None:
         """Refuse before the body is read: no such path, no token, no body where there must be one."""
         try:
-            route = self._route(head.method, head.path)
+            route = routes.find(head.method, head.path)
         except NoRouteError as error:
             allow = (("allow", error.allowed),) if error.allowed else ()
             return self._refused(head, error.status, str(error), *allow)
@@ -103,7 +101,7 @@ class Service:
         """The reply to a request that `gate` let through."""
         fields: dict[str, Any] = {}
         try:
-            route = self._route(request.method, request.path)
+            route = routes.find(request.method, request.path)
             call = Call(route.model, request, fields)
             response: Response = await getattr(self, f"_on_{route.operation}")(call)
         except RefusedError as error:
@@ -139,15 +137,6 @@ class Service:
             **fields,
             "total_ms": total_ms,
         })  # fmt: skip
-
-    def _route(self, method: str, path: str) -> Route:
-        key = method, path
-        if key not in self._routes:
-            route = routes.find(method, path)
-            if len(self._routes) >= _KEPT:  # strangers name them
-                self._routes.clear()
-            self._routes[key] = route
-        return self._routes[key]
 
     # Operations
 
@@ -329,10 +318,10 @@ class Service:
 
 def _timing(parts: dict[str, float]) -> tuple[str, str]:
     """A server's own breakdown (W3C Server-Timing), ms."""
-    return "server-timing", ", ".join([f"{name};dur={ms:.3f}" for name, ms in parts.items()])
+    return "server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())
 
 
-@lru_cache(_KEPT)  # a client's requests often ask for the same
+@lru_cache(512)  # a client's requests often ask for the same
 def _queried(text: str) -> ask.Ask:
     try:
         query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
