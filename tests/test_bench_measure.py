@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import subprocess
@@ -20,7 +19,6 @@ from ondevice import cgroup, host
 from ondevice import runtime as runtimes
 from ondevice.bench.measure import Interrupted, measure
 from ondevice.bench.spec import Spec
-from ondevice.child import Child
 from ondevice.errors import BenchError, ModelError, OnDeviceError, UsageError
 from ondevice.host.raspberry_pi import RaspberryPi
 from ondevice.limits import Limits
@@ -229,12 +227,6 @@ def test_a_child_that_is_killed_in_the_middle_is_one_line() -> None:
         measure(quick(runs=100_000), on_progress=kill)
     one_line(caught)
     assert children() == []
-
-
-def test_a_line_that_is_cut_short_is_no_message() -> None:
-    program = 'print(\'{"kind": "note"}\'); print(\'{"kind": "sam\', end=\'\')'
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
-        assert [*Child(process, io.BytesIO()).messages()] == [{"kind": "note"}]
 
 
 # Ctrl-C
