@@ -124,7 +124,7 @@ class Cloud:
         now = perf_counter()
         if self.breaker.probe(now):
             self._spawn(self._describe, _PROBE_S)
-        elif self.breaker.closed and now - self._described_at > _ASK_AGAIN_S:
+        elif self.breaker.closed and now - self._described_at > (_ASK_AGAIN_S if self.face else _QUESTION_S):
             self._described_at = now
             self._spawn(self._describe_once)
 
@@ -154,8 +154,11 @@ class Cloud:
 
     @property
     def _side(self) -> int:
-        """Of scaled pictures; 0: not known."""
-        return side_for(self.face.side) if self.face and self.face.side else 0
+        """Of scaled pictures; 0: its models do not tell.
+
+        Before they are asked, what most want: over a bad link whole pictures may leave the question itself no room.
+        """
+        return side_for(self.face.side) if self.face else _ANY_SIDE
 
     def begin(self, task: Task, *, way: Way) -> CloudAttempt:
         """Send the task's picture."""
@@ -407,5 +410,5 @@ class Cloud:
         return True
 
 
-# Of pixels, when nothing is known of the endpoint's models: those of ImageNet mostly want 224.
+# When nothing is known of the endpoint's models: those of ImageNet mostly want 224.
 _ANY_SIDE = side_for(224)

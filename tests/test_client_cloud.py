@@ -236,6 +236,24 @@ def test_a_large_picture_is_scaled_when_that_is_sooner(asking: Any) -> None:
     assert len(asker.cloud.around_ms(5_000_000)) == 21
 
 
+def test_before_its_models_are_known_a_large_picture_is_scaled_too(asking: Any) -> None:
+    _, asker = asking(answering(endpoint))
+    assert asker.cloud.face is None
+    assert asker.cloud.sending(5_000_000)[1]
+    assert not asker.cloud.sending(10_000)[1]
+
+
+def test_as_long_as_its_models_are_not_known_they_are_asked_for_often(asking: Any) -> None:
+    server, asker = asking(answering(http(json.dumps(metadata(picture_side=224)).encode())))
+    assert asker.cloud.ready(10)
+    for known, questions in ((asker.cloud.face, 1), (None, 2)):
+        asker.cloud.face, asker.cloud._described_at = known, time.perf_counter() - 10
+        asker.cloud.tend()
+        until(lambda: len(server.asked) >= questions)  # noqa: B023  # called at once
+        time.sleep(0.1)
+        assert len(server.asked) == questions
+
+
 def test_a_closed_cloud_answers_nothing(asking: Any) -> None:
     _, asker = asking(answering(endpoint))
     asker.cloud.close()
