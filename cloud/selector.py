@@ -43,7 +43,7 @@ class Rules:
     policy: str = "effective"
     sla_ms: float = 1000.0
     refuse: bool = True
-    admit: float = 0.95
+    admit: float = 0.99
     keep: float = 0.8
     anytime: int = 2
 
