@@ -46,17 +46,16 @@ class Reader:
 
 
 class Channel:
-    """The worker's end of the connection: blocking, into a buffer that is kept."""
+    """The worker's end of the connection: blocking."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._buffer = bytearray(1 << 20)
 
     def receive(self) -> tuple[Message, bytes]:
         """The next frame. Raises EOFError when the other end is gone."""
         text, payload = _HEAD.unpack(self._exactly(_HEAD.size))
         message: Message = orjson.loads(self._exactly(text))
-        return message, bytes(self._exactly(payload))
+        return message, self._exactly(payload)
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
         """Write one frame."""
@@ -64,13 +63,12 @@ class Channel:
             if part:
                 self._socket.sendall(part)
 
-    def _exactly(self, size: int) -> memoryview:
-        if size > len(self._buffer):
-            self._buffer = bytearray(size)
-        view, got = memoryview(self._buffer)[:size], 0
-        while got < size:
-            received = self._socket.recv_into(view[got:])
-            if not received:
+    def _exactly(self, size: int) -> bytes:
+        """So many bytes, which the system nearly always gives at once."""
+        data = self._socket.recv(size, socket.MSG_WAITALL) if size else b""
+        while len(data) < size:  # a signal came between
+            more = self._socket.recv(size - len(data))
+            if not more:
                 raise EOFError
-            got += received
-        return view
+            data += more
+        return data
