@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -227,12 +228,10 @@ class Connection(asyncio.Protocol):
             self._refuse(431, self._too_long())
             return
         try:
-            url = httptools.parse_url(self._url)
+            self._path, self._query = _target(self._url)
         except httptools.HttpParserInvalidURLError:
             self._refuse(400, "the request's target is no URL")
             return
-        self._path = unquote((url.path or b"/").decode("latin-1"))
-        self._query = (url.query or b"").decode("latin-1")
         announced = self._headers.get("content-length", "")
         length = int(announced) if announced.isdigit() else None
         if (length or 0) > self._limits.body_bytes:
@@ -370,6 +369,13 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+
+@lru_cache(256)  # a client's requests often go to the same
+def _target(url: bytes) -> tuple[str, str]:
+    """Path and query. Raises HttpParserInvalidURLError."""
+    parts = httptools.parse_url(url)
+    return unquote((parts.path or b"/").decode("latin-1")), (parts.query or b"").decode("latin-1")
 
 
 def _head(response: Response, length: str, keep: bool) -> bytes:

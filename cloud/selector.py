@@ -18,6 +18,7 @@ from ondevice.profile import LEVELS
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
+from ondevice.selection.replies import Law
 from ondevice.served import Served
 
 NAME = "cnnselect"
@@ -118,35 +119,42 @@ class Gathered:
 class Problem(NamedTuple):
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
-    work_ms [m]: the part of it that is the server's work. fill [m]: the queue, as a share of the longest that the
-    request can bear.
+    queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
     crowded: whether all backends have something to do. slip_ms: by how much all but the inference took longer than
-    expected lately, equally likely points. reply_ms: likewise of the reply, with the slips.
+    expected lately, equally likely points; shuffled_ms: the same, not by size. law: of the reply, where it is known.
     """
 
     gathered: Gathered
     models: Models
     network: Network
     wait_ms: _Vector
+    queue_ms: _Vector
     work_ms: _Vector
-    fill: _Vector
     crowded: bool
     slip_ms: _Vector
-    reply_ms: _Vector
+    shuffled_ms: _Vector
+    law: Law | None
 
     @property
     def requests(self) -> Requests:
         """The request as policies take it."""
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
+        # What the network and the server add are independent: each point of the one goes with some point of the other.
+        law_ms = self.law.given(self.network.upload_ms) if self.law else self.network.return_ms
         return Requests(
-            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, self.reply_ms[None],
-            fill=self.fill[None], work_ms=self.work_ms[None],
+            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, (law_ms + self.shuffled_ms)[None],
+            fill=self._fill[None], work_ms=self.work_ms[None],
         )  # fmt: skip
 
     @property
     def served(self) -> Problem:
         """The same as far as the server can help it: the reply takes return_ms for certain."""
-        return self._replace(reply_ms=self.network.return_ms + self.slip_ms)
+        return self._replace(law=None)
+
+    @property
+    def _fill(self) -> _Vector:
+        surest, worst_ms = self.gathered.surest
+        return filled(self.queue_ms, self.network.budget_ms - self.slip_ms[-1] - worst_ms - self.work_ms[surest])
 
 
 class Choice(NamedTuple):
@@ -249,6 +257,8 @@ class Selector:
         Only one where the client asks for no more, the operator does not allow it, another rule than `effective` is
         used, memory is short, or others could need the workers. Raises as `choose` does.
         """
+        if arrival.ask.anytime < 2:
+            return [self.choose(arrival)]
         most = min(arrival.ask.anytime, self.rules.anytime, *(backend.room for backend in self.backends))
         policy = arrival.ask.policy or self.rules.policy
         if most < 2 or policy != _ANYTIME or any(backend.counts_wants for backend in self.backends):
@@ -314,13 +324,10 @@ class Selector:
         wait_ms = work_ms + turn_ms + (perf_counter() - arrival.received) * 1e3
         crowded = all(backend.crowded for backend, _ in gathered.groups)
         slip = self._slips[crowded]
-        surest, worst_ms = gathered.surest
-        longest_ms = network.budget_ms - slip.points_ms[-1] - worst_ms - work_ms[surest]
-        fill = filled(queue_ms, longest_ms)
-        # What the network and the server add are independent: each point of the one goes with some point of the other.
-        law_ms = arrival.ask.reply.given(network.upload_ms) if arrival.ask.reply else network.return_ms
-        reply_ms = law_ms + slip.shuffled_ms
-        return Problem(gathered, models, network, wait_ms, work_ms, fill, crowded, slip.points_ms, reply_ms)
+        law = arrival.ask.reply
+        return Problem(
+            gathered, models, network, wait_ms, queue_ms, work_ms, crowded, slip.points_ms, slip.shuffled_ms, law
+        )
 
     def _network(self, arrival: Arrival) -> Network:
         ask = arrival.ask

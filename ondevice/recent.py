@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -38,8 +39,8 @@ class Recent:
     """
 
     def __init__(self, samples_ms: Iterable[float] = ()) -> None:
-        # Every sample is written twice, SIZE apart: so the last ones always lie in one piece.
-        self._ring, self._written, self.count = np.zeros(2 * SIZE), 0, 0
+        self._samples: deque[float] = deque(maxlen=SIZE)
+        self.count = 0
         self._known: _Figures | None = None
         for ms in samples_ms:
             self.add(ms)
@@ -61,8 +62,9 @@ class Recent:
 
     def add(self, ms: float) -> None:
         """Take one more sample. Raises ValueError for what is no time."""
-        self._write(time_ms(ms))
+        self._samples.append(time_ms(ms))
         self.count += 1
+        self._known = None
 
     def renew(self, samples_ms: Sequence[float]) -> None:
         """Take a new measurement of what has not run for long: it weighs at least as two half-lives of samples.
@@ -73,9 +75,9 @@ class Recent:
         samples = [time_ms(ms) for ms in samples_ms]
         if not samples:
             raise ValueError("no samples to renew from")
-        for ms in samples * math.ceil(2 * HALF_LIFE / len(samples)):
-            self._write(ms)
+        self._samples.extend(samples * math.ceil(2 * HALF_LIFE / len(samples)))
         self.count += len(samples)
+        self._known = None
 
     @property
     def mean_ms(self) -> float:
@@ -97,23 +99,12 @@ class Recent:
         quantiles_ms = tuple(self.quantiles_ms.tolist())
         return Profile(model, self.mean_ms, self.std_ms, quantiles_ms, self.count, host, runtime, threads)
 
-    def _write(self, ms: float) -> None:
-        at = self._written % SIZE
-        self._ring[at] = self._ring[at + SIZE] = ms
-        self._written += 1
-        self._known = None
-
     def _figures(self) -> _Figures:
         if self._known is None:
-            self._known = _figures(self._window())
+            if not self._samples:
+                raise ValueError("no time is known: add a sample first")
+            self._known = _figures(np.array(self._samples))
         return self._known
-
-    def _window(self) -> _Vector:
-        """The samples kept, the oldest first."""
-        if not self._written:
-            raise ValueError("no time is known: add a sample first")
-        end = (self._written - 1) % SIZE + SIZE + 1
-        return self._ring[end - min(self._written, SIZE) : end]
 
 
 def _figures(samples: _Vector) -> _Figures:
