@@ -103,7 +103,7 @@ class Recent:
         if self._known is None:
             if not self._samples:
                 raise ValueError("no time is known: add a sample first")
-            self._known = _figures(np.array(self._samples))
+            self._known = _figures(np.array(self._samples, float))
         return self._known
 
 
