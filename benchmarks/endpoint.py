@@ -37,7 +37,7 @@ from ondevice.selection import policies
 from ondevice.served import Served, TensorFace
 from ondevice.sources import labelled
 
-DEADLINES_MS = (2, 4, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)
+DEADLINES_MS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60)
 POLICIES = ("greedy", "mdinference", "cnnselect", "effective")
 OVERLOAD_S, RECOVERY_S, PRICE_S = 60, 10, 20
 
