@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -25,6 +26,10 @@ class Web(BaseHTTPRequestHandler):
     """Answers a GET with as many bytes as its path says, a POST with the size of its body."""
 
     protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a link was cut
+            super().handle()
 
     def do_GET(self) -> None:
         self._answer(bytes(int(self.path[1:])))
