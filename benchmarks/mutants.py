@@ -77,8 +77,9 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, default=zoo.find("digits_l_int8").path)
     parser.add_argument("--count", type=int, default=500)
     arguments = parser.parse_args()
-    os.environ["ONDEVICE_HOME"] = tempfile.mkdtemp()
-    counts = tally(arguments.file, arguments.count)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["ONDEVICE_HOME"] = home
+        counts = tally(arguments.file, arguments.count)
     results = sorted({result for _, result in counts})
     print(f"{arguments.count} mutants of {arguments.file.name}; this process survived them all")
     for result in results:

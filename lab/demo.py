@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +26,7 @@ SERVED = ("digits_xs_int8", "digits_s_int8", "digits_m_int8", "digits_l_int8")
 # A photo's side, pixels, its sensor's noise, grey levels, and the JPEG's quality: files of 70 to 80 kB.
 _SIDE, _NOISE, _QUALITY = 1024, 3.0, 85
 _PATIENCE_S = 5.0
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def photos(count: int) -> list[Photo]:
@@ -59,13 +62,31 @@ def endpoint(models: Sequence[str] = SERVED) -> Iterator[int]:
         # -P: a folder `ondevice` where the user stands is not this package.
         command = [sys.executable, "-P", "-m", "ondevice", "serve", "--models", ",".join(models), "--port", "0"]
         command += ["--workers", "2", "--drain", "0", "--no-log-requests", "--profiles", f"{folder}/profiles.json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server:
-            try:
-                yield _port(server, log)
-                if server.poll() is not None:
-                    raise ServeError(f"the endpoint ended before its time: {_said(log)}")
-            finally:
-                _end(server)
+        with contextlib.ExitStack() as stack:
+            with _signals_held():  # in the middle of starting one, nobody would know that it runs
+                server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+                stack.enter_context(server)
+                stack.callback(_end, server)
+            yield _port(server, log)
+            if server.poll() is not None:
+                raise ServeError(f"the endpoint ended before its time: {_said(log)}")
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect after this block. Only the main thread gets them at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for held in came:
+            signal.raise_signal(held)
 
 
 def _port(server: subprocess.Popen[str], log: IO[bytes]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +30,10 @@ def look(url: str, size: tuple[int, int], ready: str, wanted: str, profile: Path
     profile: a folder for the browser.
     """
     command = [str(CHROMIUM), *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as browser:
+    with (
+        tempfile.TemporaryDirectory() as sockets,  # which it leaves behind, and whose path must be short
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": sockets}) as browser,
+    ):
         try:
             return asyncio.run(_look(_debugging_port(browser), (url, ready, wanted), size))
         finally:

@@ -6,9 +6,12 @@ import io
 import json
 import os
 import signal
+import subprocess
+import tempfile
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -74,6 +77,22 @@ def test_an_error_meanwhile_is_passed_on() -> None:
     with pytest.raises(ValueError, match="mine"), endpoint(["digits_xs_int8"]):
         raise ValueError("mine")
     assert servers() == []
+
+
+def test_ctrl_c_in_the_middle_of_the_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(subprocess.Popen[str]):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), endpoint(["digits_xs_int8"]):
+        raise AssertionError("it was not interrupted")
+    assert servers() == []
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def servers() -> list[int]:
