@@ -31,9 +31,9 @@ from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab import networks
-from ondevice.lab.channel import Way
-from ondevice.lab.link import Links, LinkSpec
+from ondevice.lab.link import networks
+from ondevice.lab.link.channel import Way
+from ondevice.lab.link.link import Links, LinkSpec
 from ondevice.sources import labelled
 
 ARMS = tuple((mode, answers) for mode in (Mode.CLOUD, Mode.HEDGE) for answers in (1, 2))

@@ -32,10 +32,10 @@ from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend
 from ondevice.cloud.selector import Arrival, Rules, Selector
 from ondevice.cloud.table import Table
-from ondevice.recent import Recent
+from ondevice.protocol.served import Served, TensorFace
 from ondevice.selection import policies
-from ondevice.served import Served, TensorFace
 from ondevice.sources import labelled
+from ondevice.timing.recent import Recent
 
 DEADLINES_MS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60)
 POLICIES = ("greedy", "mdinference", "cnnselect", "effective")

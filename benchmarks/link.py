@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.cli import console
-from ondevice.lab.link import HOST, Links, LinkSpec, Way
-from ondevice.lab.networks import NETWORKS, find
-from ondevice.lab.trace import PACKET_BYTES, Trace
+from ondevice.lab.link.link import HOST, Links, LinkSpec, Way
+from ondevice.lab.link.networks import NETWORKS, find
+from ondevice.lab.link.trace import PACKET_BYTES, Trace
 
 RATES_MBPS = (1, 5, 20, 50)
 ROUND_TRIPS_MS = (0, 10, 40, 100, 300)

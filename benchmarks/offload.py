@@ -45,9 +45,9 @@ from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab import networks
-from ondevice.lab.channel import Way
-from ondevice.lab.link import Link, Links, LinkSpec, State
+from ondevice.lab.link import networks
+from ondevice.lab.link.channel import Way
+from ondevice.lab.link.link import Link, Links, LinkSpec, State
 from ondevice.models import zoo
 from ondevice.sources import Labelled, labelled
 

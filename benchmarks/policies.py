@@ -28,14 +28,14 @@ import numpy as np
 from streams import CORRELATIONS, DEVICE_TOP1, Stream, drawn, learned, lognormal, normal_quantiles, streams, zoo
 
 from ondevice.cli import console
-from ondevice.profile import LEVELS, Profile
-from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.selection.anytime import Chains, choose
 from ondevice.selection.cdf import Array
 from ondevice.selection.policies import Index, effective
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import Replies
+from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.recent import Recent
 
 DEADLINES_MS = (100.0, 150.0, 200.0, 250.0, 300.0, 400.0)
 PUBLISHED = (

@@ -42,14 +42,15 @@ from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.picture import Picture
 from ondevice.client.plan import Mode
-from ondevice.lab import legs, networks, simulation
-from ondevice.lab.arrivals import Arrivals
-from ondevice.lab.knowledge import Knowledge, Knows
-from ondevice.lab.legs import Legs, Network, Sizes
-from ondevice.lab.modelset import ModelSet, drawn_ms
-from ondevice.lab.outcomes import LATE, ON_TIME, Batch
-from ondevice.lab.simulation import Case, Rngs, Settings
-from ondevice.lab.trace import PACKET_BYTES, Cursor, Trace
+from ondevice.lab.link import networks
+from ondevice.lab.link.trace import PACKET_BYTES, Cursor, Trace
+from ondevice.lab.simulate import legs, simulation
+from ondevice.lab.simulate.arrivals import Arrivals
+from ondevice.lab.simulate.estimates import Knowledge, Knows
+from ondevice.lab.simulate.legs import Legs, Network, Sizes
+from ondevice.lab.simulate.modelset import ModelSet, drawn_ms
+from ondevice.lab.simulate.outcomes import LATE, ON_TIME, Batch
+from ondevice.lab.simulate.simulation import Case, Rngs, Settings
 from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import POINTS

@@ -25,12 +25,12 @@ from ondevice.client.plan import Mode
 from ondevice.client.reply import Said
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import OffloadError
-from ondevice.lab import networks
-from ondevice.lab.channel import Way
-from ondevice.lab.link import Link, Links, LinkSpec
-from ondevice.lab.reserve import Reserve
-from ondevice.profile import Profile, loads
+from ondevice.lab.link import networks
+from ondevice.lab.link.channel import Way
+from ondevice.lab.link.link import Link, Links, LinkSpec
+from ondevice.lab.simulate.reserve import Reserve
 from ondevice.selection.cdf import Array
+from ondevice.timing.profile import Profile, loads
 
 # From the link's opening to the first request: until the device is measured and the endpoint known.
 BEGIN_S = 5.0

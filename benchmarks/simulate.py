@@ -19,11 +19,11 @@ from time import perf_counter
 from typing import Any
 
 from ondevice.cli import console
-from ondevice.lab import arrivals, legs, modelset, reserve
-from ondevice.lab.knowledge import Knows
-from ondevice.lab.modelset import ModelSet
-from ondevice.lab.queueing import simulate
-from ondevice.lab.simulation import DEVICE, ORACLE, Case, Queue, Settings
+from ondevice.lab.simulate import arrivals, legs, modelset, reserve
+from ondevice.lab.simulate.estimates import Knows
+from ondevice.lab.simulate.modelset import ModelSet
+from ondevice.lab.simulate.queueing import simulate
+from ondevice.lab.simulate.simulation import DEVICE, ORACLE, Case, Queue, Settings
 from ondevice.selection.policies import POLICIES
 
 NETWORK, SLA_MS = "normal:mean=50,std=25", 200.0

@@ -11,12 +11,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ondevice.lab.trace import Trace
-from ondevice.profile import LEVELS
+from ondevice.lab.link.trace import Trace
 from ondevice.selection.cdf import Array
 from ondevice.selection.policies import effective
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import POINTS, Replies
+from ondevice.timing.profile import LEVELS
 
 DEVICE_TOP1 = 0.414
 TRACES = ("ATT-LTE-driving-2016", "TMobile-UMTS-driving", "Verizon-LTE-short")

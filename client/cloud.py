@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.breaker import Breaker
 from ondevice.client import reply as replies
 from ondevice.client import wire
 from ondevice.client.attempt import Attempt, Task
@@ -26,6 +25,7 @@ from ondevice.client.published import NAME, Published
 from ondevice.client.published import question as choosing
 from ondevice.client.wire import Address, Connection, Reply, Request
 from ondevice.errors import ImageError, OnDeviceError, UpstreamError
+from ondevice.resilience.breaker import Breaker
 
 _log = logging.getLogger("ondevice.client")
 

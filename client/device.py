@@ -14,8 +14,8 @@ from ondevice.answer import Answer
 from ondevice.client.attempt import Attempt, Task
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
-from ondevice.recent import Recent
 from ondevice.runner import Runner
+from ondevice.timing.recent import Recent
 
 # Each model runs so often before the first request: the first is the slowest, and not measured.
 _RUNS = 4

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice.profile import LEVELS
-from ondevice.recent import quantiles
 from ondevice.selection.replies import Law, Replies
+from ondevice.timing.profile import LEVELS
+from ondevice.timing.recent import quantiles
 
 _Vector = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -22,8 +22,8 @@ from ondevice.client.plan import Here, Mode, Plan, There
 from ondevice.client.totals import Totals
 from ondevice.errors import UsageError
 from ondevice.image import ImageSource
-from ondevice.recent import Recent
 from ondevice.runner import Runner
+from ondevice.timing.recent import Recent
 
 Local = Runner | str | Path
 # Waking up to hand an answer over takes so long until it is known better, then this more than the longest of late; of a

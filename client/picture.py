@@ -13,7 +13,7 @@ from PIL import Image
 from ondevice.errors import ImageError
 from ondevice.image import MAX_BYTES, ImageSource, describe, pixels
 from ondevice.models.card import Input
-from ondevice.recent import Recent
+from ondevice.timing.recent import Recent
 
 # Of files that endpoints read as they are: how they begin, and their type.
 _KINDS = {

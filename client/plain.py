@@ -20,10 +20,10 @@ from ondevice.client.reply import Said, decoded, timing
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
-from ondevice.recent import Recent
+from ondevice.protocol.served import Work
 from ondevice.remote import Remote
 from ondevice.selection.cdf import Cdfs
-from ondevice.served import Work
+from ondevice.timing.recent import Recent
 
 _log = logging.getLogger("ondevice.client")
 

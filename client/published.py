@@ -14,10 +14,10 @@ from ondevice.client.picture import Sent
 from ondevice.client.reply import Said, read
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import UpstreamError, UsageError
-from ondevice.profile import loads
-from ondevice.recent import Recent
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.profile import loads
+from ondevice.timing.recent import Recent
 
 NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice import oip
 from ondevice.answer import Prediction
 from ondevice.client.wire import Reply
 from ondevice.errors import ProtocolError, UpstreamError
+from ondevice.protocol import oip
 
 _ANSWER = ("label", "score", "index")
 _LENGTH = "Inference-Header-Content-Length"

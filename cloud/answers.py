@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ondevice.cloud.backend import Result
 from ondevice.cloud.selector import Choice
 from ondevice.errors import OnDeviceError
-from ondevice.served import Work
+from ondevice.protocol.served import Work
 
 _Runs = dict[asyncio.Task[Result], Choice]
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ondevice.cloud.table import Table
-from ondevice.profile import Profile
-from ondevice.served import Served, Work
+from ondevice.protocol.served import Served, Work
+from ondevice.timing.profile import Profile
 
 
 @dataclass

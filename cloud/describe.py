@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ondevice import oip
 from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.routes import VERSION
 from ondevice.cloud.selector import NAME, Choice, Selector
-from ondevice.served import Served, TensorFace
+from ondevice.protocol import oip
+from ondevice.protocol.served import Served, TensorFace
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "cnnselect")
 _IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1]}
@@ -100,7 +100,7 @@ def result(made: Choice, served: Served, got: Result) -> dict[str, Any]:
 
 
 def profile(backend: Backend, served: Served) -> dict[str, Any]:
-    """A model's times here, as `ondevice.profile` has them."""
+    """A model's times here, as `ondevice.timing.profile` has them."""
     record = asdict(backend.profile(served.name))
     return {key: _rounded(value) for key, value in record.items()}
 

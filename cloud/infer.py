@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from ondevice import oip
 from ondevice.cloud.ask import Ask, from_parameters
 from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
-from ondevice.served import ANSWER, IMAGE, Served, Work
+from ondevice.protocol import oip
+from ondevice.protocol.served import ANSWER, IMAGE, Served, Work
 
 
 class Asked(NamedTuple):

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ondevice.profile import Profile
-from ondevice.recent import KEEP, Recent, time_ms
+from ondevice.timing.profile import Profile
+from ondevice.timing.recent import KEEP, Recent, time_ms
 
 # Two pictures, in bytes, and what decoding them takes, in ms: digits and photos on a 2-core x86 server.
 Line = tuple[tuple[float, float], tuple[float, float]]

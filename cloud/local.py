@@ -23,9 +23,9 @@ from ondevice.cloud.residency import Residency
 from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
-from ondevice.profile import LEVELS, Profile
-from ondevice.recent import Recent
-from ondevice.served import Served, TensorFace, Work
+from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.recent import Recent
 
 # Loaded before all others: the first model's memory has the runtime's own in it.
 _SMALLEST = "digits_xs_int8"

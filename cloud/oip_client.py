@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from ondevice import oip
 from ondevice.errors import ProtocolError, UpstreamError
+from ondevice.protocol import oip
 
 if TYPE_CHECKING:
     import aiohttp

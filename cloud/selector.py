@@ -14,12 +14,12 @@ from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend
 from ondevice.cloud.slip import Slip
 from ondevice.errors import ProtocolError, RefusedError, UsageError
-from ondevice.profile import LEVELS
+from ondevice.protocol.served import Served
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import Law
-from ondevice.served import Served
+from ondevice.timing.profile import LEVELS
 
 NAME = "cnnselect"
 # Several answers are chosen by what they add to expected effective accuracy, as this rule chooses one.

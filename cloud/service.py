@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from ondevice import oip
 from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
 from ondevice.cloud.answers import Answered, answers
@@ -33,7 +32,8 @@ from ondevice.errors import (
     ServeError,
     UpstreamError,
 )
-from ondevice.served import Served, Work
+from ondevice.protocol import oip
+from ondevice.protocol.served import Served, Work
 
 _JSON = ("content-type", "application/json")
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")

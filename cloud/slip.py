@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ondevice.profile import LEVELS
-from ondevice.recent import Recent
+from ondevice.timing.profile import LEVELS
+from ondevice.timing.recent import Recent
 
 # Slips are worked out anew with every eighth. After so many refusals in a row each further one counts as a slip of 0.
 _REFRESH, _PATIENCE = 8, 10

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ondevice.cloud.learning import Learned, Line
 from ondevice.models import files
-from ondevice.profile import LEVELS, Profile, dumps, loads
+from ondevice.timing.profile import LEVELS, Profile, dumps, loads
 
 VERSION = 1
 # A change is written so long after it: the rest of a second is for who asks only now and then, and for the disk.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ondevice.profile import LEVELS
-from ondevice.recent import Recent
+from ondevice.timing.profile import LEVELS
+from ondevice.timing.recent import Recent
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

@@ -21,7 +21,6 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from ondevice import remote
-from ondevice.breaker import Breaker
 from ondevice.cloud.backend import Backend, Rechoose, Result
 from ondevice.cloud.learning import Learned
 from ondevice.cloud.oip_client import MAX_INFERENCES, OipClient
@@ -30,10 +29,11 @@ from ondevice.cloud.process import Reply
 from ondevice.cloud.selector import NAME
 from ondevice.cloud.table import Table
 from ondevice.errors import ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
-from ondevice.profile import Profile
-from ondevice.recent import Recent
+from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.remote import Ranking, Remote
-from ondevice.served import Served, TensorFace, Work
+from ondevice.resilience.breaker import Breaker
+from ondevice.timing.profile import Profile
+from ondevice.timing.recent import Recent
 
 TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
 _ONE_MODEL = re.compile(r"/v2/models/([^/]+)")

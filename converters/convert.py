@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from ondevice import child
 from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
 from ondevice.converters.job import Job, Result
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files
+from ondevice.process import child
 
 OnText = Callable[[str], None]
 

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import child, host
-from ondevice.child import Send
+from ondevice import host
 from ondevice.converters import check, layers, pictures
 from ondevice.converters.export import to_tflite
 from ondevice.converters.job import RANDOM, Job, Result
@@ -26,6 +25,8 @@ from ondevice.converters.source import Outputs, Source, open_source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files, labels
 from ondevice.models.card import Accuracy, Card, Conversion
+from ondevice.process import child
+from ondevice.process.child import Send
 from ondevice.runtime import Model
 from ondevice.sources import labelled
 

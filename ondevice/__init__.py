@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ondevice import _checkout  # noqa: F401  # first: it finds the rooms that are imported below
 from ondevice._version import __version__
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.errors import OnDeviceError

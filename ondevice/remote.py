@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice import oip
 from ondevice.errors import CardError, ModelError, ProtocolError, UnknownModelError, UpstreamError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
-from ondevice.profile import LEVELS, Profile, loads
+from ondevice.protocol import oip
+from ondevice.protocol.served import ANSWER, IMAGE, Served, TensorFace, Work
 from ondevice.runtime import TensorSpec
-from ondevice.served import ANSWER, IMAGE, Served, TensorFace, Work
+from ondevice.timing.profile import LEVELS, Profile, loads
 
 Array = np.ndarray[Any, Any]
 # (index, score), best first.

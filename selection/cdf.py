@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.profile import LEVELS
+from ondevice.timing.profile import LEVELS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 # Between two supports on the common axis, and beyond each end, in ms; any width does.

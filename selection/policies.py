@@ -24,10 +24,10 @@ from typing import Any, Literal, get_args, get_type_hints
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.profile import LEVELS
 from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import SAME_MS, Models, Requests
+from ondevice.timing.profile import LEVELS
 
 Policy = Callable[[Models, Requests], Array]
 Reading = Literal["distance", "sigma"]

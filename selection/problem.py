@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.profile import LEVELS, Profile
 from ondevice.selection.cdf import Array, Cdfs
+from ondevice.timing.profile import LEVELS, Profile
 
 # Below a microsecond two times are the same: it keeps divisions finite.
 SAME_MS = 1e-3

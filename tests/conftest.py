@@ -15,9 +15,6 @@ from ondevice.models import zoo
 
 ROOT = Path(__file__).parents[1]
 
-# For serving.py, which several modules share: the import mode leaves this folder out of the path.
-sys.path.append(str(Path(__file__).parent))
-
 # A shell without job control has what it starts in the background ignore Ctrl-C, and that is inherited: tests that
 # interrupt a process would wait for it for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -80,9 +80,10 @@ def test_the_wheel_has_models_samples_labels_and_types(wheel: zipfile.ZipFile) -
         "models/digits/digits_xs_fp32.tflite",
         "models/labels/imagenet.txt",
         "py.typed",
-        "converters/family.py",
+        "lab/demo/live.html",
     ):
         assert f"ondevice/{needed}" in names
+    assert not [name for name in names if name.startswith("ondevice/training/")]
     assert sum(name.startswith("ondevice/models/digits/samples/") for name in names) >= 100
 
 

@@ -11,14 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ondevice import cgroup, child, host
+from ondevice import host
 from ondevice import runtime as runtimes
 from ondevice._version import __version__
 from ondevice.bench import verdict
 from ondevice.bench.record import Record
 from ondevice.bench.spec import Spec
 from ondevice.errors import BenchError, EmulationError, OnDeviceError, UsageError
-from ondevice.limits import Limits
+from ondevice.limits import cgroup
+from ondevice.limits.limits import Limits
+from ondevice.process import child
 from ondevice.runner import resolve
 
 OnProgress = Callable[[int], None]

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice import child, host, runtime
+from ondevice import host, runtime
 from ondevice.bench.spec import Spec
-from ondevice.child import Send
 from ondevice.errors import ImageError, OnDeviceError, UsageError
-from ondevice.limits import Limits
+from ondevice.limits.limits import Limits
 from ondevice.preprocess import Array
+from ondevice.process import child
+from ondevice.process.child import Send
 from ondevice.runner import Runner
 
 # How often samples are sent: rarely enough to disturb none, often enough for a progress bar and an interrupt.
@@ -158,7 +159,7 @@ def _flush(spans: list[Timed], send: Send) -> None:
 def _scenario(runner: Runner, spec: Spec, once: Once) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from ondevice.bench import mlperf
+    from ondevice.bench.mlperf import mlperf
 
     fields = dict(spec.scenario or {})
     folder = f"{runner.name}-{runner.model.threads}t-{fields['scenario']}"

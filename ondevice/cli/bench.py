@@ -16,7 +16,7 @@ from ondevice.cli.options import DeviceName, OutputFormat, RuntimeName, ScaledDe
 if TYPE_CHECKING:
     from ondevice.bench.record import Record
     from ondevice.bench.spec import Spec
-    from ondevice.limits import Limits
+    from ondevice.limits.limits import Limits
 
 Models = Annotated[
     list[str] | None,
@@ -173,7 +173,7 @@ def _threads(text: str | None) -> list[int | None]:
 
 
 def _limits(cpus: str | None, cpu_quota: str | None, memory: str | None) -> Limits:
-    from ondevice import limits
+    from ondevice.limits import limits
 
     return limits.Limits(
         None if cpus is None else limits.parse_cpus(cpus),
@@ -202,7 +202,7 @@ def _mlperf(
     if scenario is None:
         return None
     from ondevice import extras
-    from ondevice.bench import mlperf
+    from ondevice.bench.mlperf import mlperf
     from ondevice.errors import UsageError
 
     if scenario not in mlperf.SCENARIOS:
@@ -288,8 +288,8 @@ def _report(records: list[Record], form: Format, save: Path | None, plot: Path |
 
 
 def _save(records: list[Record], path: Path) -> None:
-    from ondevice import profile
     from ondevice.models import files
+    from ondevice.timing import profile
 
     profiles = [
         profile.Profile.of(r.model, r.samples_ms, r.device, r.runtime, r.num_threads) for r in records if r.num_runs > 1

@@ -15,8 +15,8 @@ from ondevice.cli import console
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.lab.live import Live
-    from ondevice.lab.stream import Course, Scene
+    from ondevice.lab.demo.live import Live
+    from ondevice.lab.demo.stream import Course, Scene
 
 _REPORT = Path("ondevice-demo.html")
 # What is suggested for photos: the device's, and the better one for the endpoint.
@@ -41,7 +41,7 @@ def demo(
     four of its modes side by side on the same pictures. It takes about 45 s and ends with a table and a report.
     """
     from ondevice import extras
-    from ondevice.lab.stream import Scene
+    from ondevice.lab.demo.stream import Scene
 
     extras.require("serve", "`ondevice demo`")
     _check(report, live, port)
@@ -72,9 +72,9 @@ def _check(report: Path | None, live: bool, port: int | None) -> None:
 def _play(scene: Scene, live: bool, port: int) -> list[Course]:
     import logging
 
-    from ondevice.lab import demo as staging
-    from ondevice.lab import stream
-    from ondevice.lab.stream import MODES, Cast, Record
+    from ondevice.lab.demo import fixtures as staging
+    from ondevice.lab.demo import stream
+    from ondevice.lab.demo.stream import MODES, Cast, Record
     from ondevice.runner import Runner
 
     # Faults are what is shown; they need no warning.
@@ -92,7 +92,7 @@ def _play(scene: Scene, live: bool, port: int) -> list[Course]:
 
             courses = stream.play(scene, Cast(at, runners, photos), tell)
         if page:
-            from ondevice.lab.summary import meaning
+            from ondevice.lab.demo.summary import meaning
 
             page.end(meaning(courses))
         return courses
@@ -117,7 +117,7 @@ def _page(scene: Scene, live: bool, port: int) -> Iterator[Live | None]:
     if not live:
         yield None
         return
-    from ondevice.lab.live import Live
+    from ondevice.lab.demo.live import Live
 
     with Live(scene, port) as page:
         console.note(f"each request as it flies: {page.url}")
@@ -128,7 +128,7 @@ def _print(scene: Scene, courses: list[Course], report: Path | None) -> None:
     import textwrap
 
     from ondevice import extras
-    from ondevice.lab.summary import begun_late, meaning, row
+    from ondevice.lab.demo.summary import begun_late, meaning, row
 
     if count := begun_late(courses, scene):
         console.note(f"this machine was busy: {count} requests began late, and some answers may have been late for it")
@@ -137,8 +137,8 @@ def _print(scene: Scene, courses: list[Course], report: Path | None) -> None:
     if extras.missing("lab"):
         print(f"No report: its figures need more packages: run `{extras.how_to_install('lab')}`")
     else:
-        from ondevice.lab import demo as staging
-        from ondevice.lab import report as reports
+        from ondevice.lab.demo import fixtures as staging
+        from ondevice.lab.demo import report as reports
 
         reports.write(report or _REPORT, scene, courses, staging.SERVED)
         print(f"With figures: {report or _REPORT}")

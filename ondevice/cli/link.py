@@ -13,9 +13,9 @@ from ondevice.cli.options import OutputFormat
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.lab.link import Link, LinkSpec
-    from ondevice.lab.toxic import Toxic
-    from ondevice.lab.trace import Trace
+    from ondevice.lab.link.link import Link, LinkSpec
+    from ondevice.lab.link.toxic import Toxic
+    from ondevice.lab.link.trace import Trace
 
 
 def link(
@@ -90,7 +90,7 @@ def link(
 
     Clients connect to --port instead of the server. Ends on Ctrl-C or SIGTERM, and prints what passed.
     """
-    from ondevice.lab.link import LinkSpec, Way
+    from ondevice.lab.link.link import LinkSpec, Way
 
     ports = _ports(port or [], len(to))
     up, down = _capacities(trace, rate_up, rate_down, seed)
@@ -136,7 +136,7 @@ def _capacities(
         return _bps("--rate-up", rate_up), _bps("--rate-down", rate_down)
     if rate_up is not None or rate_down is not None:
         raise UsageError("--trace says how much passes, so do --rate-up and --rate-down: give one or the other")
-    from ondevice.lab import networks
+    from ondevice.lab.link import networks
 
     return networks.find(name, seed)
 
@@ -161,7 +161,7 @@ def _rates(up: float | None, down: float | None) -> str:
 
 
 def _toxics(texts: list[str]) -> dict[str, tuple[Toxic, ...]]:
-    from ondevice.lab.toxic import STREAMS, parse
+    from ondevice.lab.link.toxic import STREAMS, parse
 
     parsed = [parse(text) for text in texts]
     return {stream: tuple(toxic for at, toxic in parsed if at == stream) for stream in STREAMS}
@@ -176,7 +176,7 @@ def _outage(text: str) -> tuple[float, float]:
 
 
 def _bytes(text: str) -> int:
-    from ondevice.limits import parse_memory
+    from ondevice.limits.limits import parse_memory
 
     try:
         return parse_memory(text)
@@ -188,7 +188,7 @@ def _run(specs: list[LinkSpec], what: str, form: Format) -> None:
     import signal
     import threading
 
-    from ondevice.lab.link import HOST, Links
+    from ondevice.lab.link.link import HOST, Links
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,12 +15,12 @@ from ondevice.cli.options import OutputFormat
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.lab.arrivals import Arrivals
-    from ondevice.lab.curves import Sheet
-    from ondevice.lab.grid import Done, Grid
-    from ondevice.lab.modelset import ModelSet
-    from ondevice.lab.reserve import Reserve
-    from ondevice.lab.simulation import Settings
+    from ondevice.lab.simulate.arrivals import Arrivals
+    from ondevice.lab.simulate.curves import Sheet
+    from ondevice.lab.simulate.grid import Done, Grid
+    from ondevice.lab.simulate.modelset import ModelSet
+    from ondevice.lab.simulate.reserve import Reserve
+    from ondevice.lab.simulate.simulation import Settings
 
 Texts = list[str] | None
 _MOST_REQUESTS = 1_000_000_000
@@ -141,9 +141,9 @@ def simulate(
     A row of the result is a case: its measures with 95 % intervals, and the share of each model. On Ctrl-C the cases
     that are done are kept.
     """
-    from ondevice.lab import arrivals, grid, legs, spec
-    from ondevice.lab.knowledge import Knows
-    from ondevice.lab.simulation import Queue, Settings, check_policy
+    from ondevice.lab.simulate import arrivals, grid, legs, spec
+    from ondevice.lab.simulate.estimates import Knows
+    from ondevice.lab.simulate.simulation import Queue, Settings, check_policy
 
     sheet = _sheet(figure, plot, published)
     _check_out(out)
@@ -194,7 +194,7 @@ class _Outputs:
 def _run(plan: Grid, settings: Settings, jobs: int, outputs: _Outputs) -> None:
     import contextlib
 
-    from ondevice.lab import grid
+    from ondevice.lab.simulate import grid
 
     cases = plan.cases()
     done: list[Done] = []
@@ -243,7 +243,7 @@ def _with_interval(row: dict[str, Any], name: str) -> str:
 
 
 def _sets(models: Sequence[str], only: Texts, without: Texts) -> list[ModelSet]:
-    from ondevice.lab import modelset
+    from ondevice.lab.simulate import modelset
 
     choice = modelset.Choice(modelset.patterns(only or ()), modelset.patterns(without or ()))
     return [modelset.find(text, choice) for text in dict.fromkeys(models)]
@@ -252,7 +252,7 @@ def _sets(models: Sequence[str], only: Texts, without: Texts) -> list[ModelSet]:
 def _reserve(
     device: str | None, top1: float | None, ms: float | None, cold: bool, sets: Sequence[ModelSet]
 ) -> Reserve | None:
-    from ondevice.lab import reserve
+    from ondevice.lab.simulate import reserve
 
     if device is not None:
         if ms is not None:
@@ -269,14 +269,14 @@ def _reserve(
 
 
 def _all_policies(reserve: Reserve | None) -> list[str]:
-    from ondevice.lab.simulation import DEVICE, ORACLE
+    from ondevice.lab.simulate.simulation import DEVICE, ORACLE
     from ondevice.selection.policies import POLICIES
 
     return [*POLICIES, ORACLE, *([DEVICE] if reserve else ())]
 
 
 def _check_device(policies: Sequence[str], reserve: Reserve | None) -> None:
-    from ondevice.lab.simulation import DEVICE
+    from ondevice.lab.simulate.simulation import DEVICE
 
     if DEVICE in policies and reserve is None:
         raise UsageError("--policy device: which? Give --device, or --device-top1 and --device-ms")
@@ -292,13 +292,13 @@ def _check_load(loads: Sequence[Arrivals], queue: str | None) -> None:
 
 
 def _sizes(picture: str, reply: str) -> Any:
-    from ondevice.lab.legs import Sizes
+    from ondevice.lab.simulate.legs import Sizes
 
     return Sizes(_bytes("--bytes", picture), _bytes("--reply-bytes", reply))
 
 
 def _bytes(flag: str, text: str) -> int:
-    from ondevice.limits import parse_memory
+    from ondevice.limits.limits import parse_memory
 
     try:
         return parse_memory(text)
@@ -315,7 +315,7 @@ def _sheet(path: Path | None, plot: str, published: Path | None) -> Sheet | None
     import shlex
 
     from ondevice import extras
-    from ondevice.lab import curves
+    from ondevice.lab.simulate import curves
 
     extras.require("lab", "--figure")
     return curves.Sheet(path, plot, shlex.join(["ondevice", *sys.argv[1:]]), published)

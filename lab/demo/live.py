@@ -1,0 +1,215 @@
+"""The demo's page: each request as it flies, in a browser on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from typing import Any
+
+from ondevice.client.plan import Mode
+from ondevice.errors import UsageError
+from ondevice.lab.demo.stream import MODES, RATE_MS, Record, Scene
+from ondevice.lab.link.link import HOST
+
+# A browser that takes nothing for so long is let go; so long those that read are waited for at the end.
+_STUCK_S, _PARTING_S = 5.0, 2.0
+# Pages open at once.
+_MOST = 16
+_Message = dict[str, Any]
+
+
+class Live:
+    """Serves the page on `url` from entering the context on; leaving it ends the streams of events.
+
+    port: 0 for any that is free. Raises UsageError where it is taken. Whoever opens the page late is told all from the
+    beginning.
+    """
+
+    def __init__(self, scene: Scene, port: int = 0) -> None:
+        self._told = _Told()
+        self._told.add(_scene(scene))
+        page = _Page()
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, page, self._told))
+        except OSError as error:
+            raise UsageError(f"port {port} cannot be used: {(error.strerror or str(error)).lower()}") from error
+        self._server.daemon_threads = True
+        page.hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on this machine alone."""
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """What to open in the browser."""
+        return f"http://{HOST}:{self.port}/"
+
+    def tell(self, record: Record) -> None:
+        """Show a request."""
+        self._told.add(_record(record))
+
+    def end(self, meaning: str) -> None:
+        """Tell that there are no more, and what it all means; the page keeps that."""
+        self._told.add({"kind": "end", "meaning": meaning})
+
+    def __enter__(self) -> Live:
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="live", daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._told.close()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Told:
+    """All that is told, for as many readers as come, each at its own pace."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        self._closed = False
+        self._readers = 0
+
+    def add(self, message: _Message) -> None:
+        with self._changed:
+            self._lines.append(json.dumps(message))
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more comes; returns when all readers have what there is, or have had time enough."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._readers == 0, _PARTING_S)
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[bool]:
+        """One reader more, unless there are too many: False then."""
+        with self._changed:
+            comes = self._readers < _MOST
+            self._readers += comes
+        try:
+            yield comes
+        finally:
+            with self._changed:
+                self._readers -= comes
+                self._changed.notify_all()
+
+    def read(self, write: Callable[[bytes], object]) -> None:
+        """Write all as server-sent events, from the first to the last."""
+        count = 0
+        while lines := self._next(count):
+            write("".join(f"data: {line}\n\n" for line in lines).encode())
+            count += len(lines)
+
+    def _next(self, begin: int) -> list[str]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._lines) > begin)
+            return self._lines[begin:]
+
+
+class _Page:
+    """The page, and whom it is for."""
+
+    def __init__(self) -> None:
+        self.hosts: set[str] = set()
+        nonce = secrets.token_urlsafe(16)
+        text = resources.files(__package__).joinpath("live.html").read_text(encoding="utf-8")
+        self.body = text.replace("NONCE", nonce).encode()
+        self.policy = (
+            f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """GET of the page and of its events, by this machine's browsers; nothing else."""
+
+    timeout = _STUCK_S
+    server_version, sys_version = "ondevice", ""
+
+    def __init__(self, page: _Page, told: _Told, *rest: Any) -> None:
+        self._page, self._told = page, told
+        super().__init__(*rest)
+
+    def do_GET(self) -> None:
+        """The page, or its events."""
+        # Another site's name that leads here (DNS rebinding) is not ours.
+        if self.headers.get("Host", "") not in self._page.hosts:
+            self._head(HTTPStatus.MISDIRECTED_REQUEST, "text/plain")
+        elif self.path == "/":
+            self._head(HTTPStatus.OK, "text/html; charset=utf-8")
+            self.wfile.write(self._page.body)
+        elif self.path == "/events":
+            self._events()
+        else:
+            self._head(HTTPStatus.NOT_FOUND, "text/plain")
+
+    def _events(self) -> None:
+        with self._told.reader() as comes:
+            if not comes:
+                self._head(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain")
+                return
+            self._head(HTTPStatus.OK, "text/event-stream")
+            self._told.read(self.wfile.write)
+
+    def _head(self, status: HTTPStatus, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Security-Policy", self._page.policy)
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def handle(self) -> None:
+        """Browsers leave when they like."""
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Of what is no request, or no GET, without the usual page."""
+        self._head(HTTPStatus(code), "text/plain")
+
+    def log_message(self, *_: object) -> None:
+        """The terminal is the demo's."""
+
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def _scene(scene: Scene) -> _Message:
+    return {
+        "kind": "scene",
+        "modes": list(MODES),
+        "device": scene.device,
+        "sla_ms": scene.sla_ms,
+        "every_ms": scene.every_ms,
+        "requests": scene.requests,
+        "lasts_ms": scene.lasts_ms,
+        "rate_ms": RATE_MS,
+        "mbps": [round(float(mbps), 3) for mbps in scene.uplink_mbps()],
+    }
+
+
+def _record(record: Record) -> _Message:
+    """What the page wants of a request; what happened to it only of auto's, whose flights it draws."""
+    told = record._asdict()
+    told["events"] = [[event.at_ms, event.what] for event in record.events] if record.mode is Mode.AUTO else []
+    return {"kind": "record", **told}

@@ -1,0 +1,189 @@
+"""Many cases: every combination, run one after the other or in several processes, and their results as rows."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice, product
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, NamedTuple
+
+from ondevice.errors import OnDeviceError, UsageError
+from ondevice.lab.simulate.arrivals import Arrivals
+from ondevice.lab.simulate.legs import Network
+from ondevice.lab.simulate.modelset import ModelSet
+from ondevice.lab.simulate.outcomes import Estimate, Outcomes
+from ondevice.lab.simulate.queueing import simulate
+from ondevice.lab.simulate.simulation import DEVICE, Case, Queue, Settings
+
+Row = dict[str, Any]
+# The measures that have an interval.
+MEASURES = ("top1", "attainment", "effective_top1", "device_share")
+SHARE = "share_"
+_MOST_DEADLINES = 10_000
+
+
+class Grid(NamedTuple):
+    """What is combined: each with each."""
+
+    models: Sequence[ModelSet]
+    networks: Sequence[Network]
+    loads: Sequence[Arrivals]
+    slas_ms: Sequence[float]
+    policies: Sequence[str]
+    queues: Sequence[Queue] = (Queue.BLIND,)
+    workers: int = 1
+
+    def cases(self) -> list[Case]:
+        """All combinations. What is known of the queue makes cases only where there is one."""
+        return [
+            Case(models, network, sla_ms, policy, load, self.workers, queue)
+            for models, network, load in product(self.models, self.networks, self.loads)
+            for queue in (self.queues if load.queued else self.queues[:1])
+            for policy, sla_ms in product(self.policies, self.slas_ms)
+        ]
+
+
+class Done(NamedTuple):
+    """A case that was simulated. number: of the case in its list."""
+
+    number: int
+    case: Case
+    outcomes: Outcomes
+
+    def row(self, settings: Settings) -> Row:
+        """It as one flat record; `share_MODEL`: how often that model was chosen."""
+        case, found = self.case, self.outcomes
+        queued = case.arrivals.queued
+        estimates = (found.top1_chosen, found.attainment, found.effective_top1, found.device_share)
+        return {
+            "models": case.models.name,
+            "network": case.network.text,
+            "load": case.arrivals.text,
+            "workers": case.workers if queued else None,
+            "queue": str(case.queue) if queued else None,
+            "device": settings.reserve.name if settings.reserve else None,
+            "duplication": settings.reserve is not None and settings.duplication,
+            "knows": str(settings.knows),
+            "sla_ms": float(case.sla_ms),
+            "policy": case.policy,
+            "requests": settings.requests,
+            "seed": settings.seed,
+            **{key: value for name, each in zip(MEASURES, estimates, strict=True) for key, value in _cells(name, each)},
+            "mean_ms": found.mean_ms,
+            **{f"p{level:g}_ms": found.quantile_ms(level / 100) for level in (50, 90, 95, 99)},
+            "server_ms": found.server_ms,
+            "wait_ms": found.wait_ms,
+            **self._shares(),
+        }
+
+    def _shares(self) -> Row:
+        """How often each model was chosen, the least accurate first, and last the device alone."""
+        models, shares = self.case.models.models, self.outcomes.shares.tolist()
+        return {SHARE + models.names[i]: shares[i] for i in models.top1.argsort(kind="stable")} | {
+            SHARE + DEVICE: shares[-1]
+        }
+
+
+def _cells(name: str, estimate: Estimate) -> Iterator[tuple[str, float]]:
+    yield name, estimate.value
+    yield f"{name}_low", estimate.low
+    yield f"{name}_high", estimate.high
+
+
+def run(cases: Sequence[Case], settings: Settings, jobs: int = 1) -> Generator[Done, None, None]:
+    """Simulate the cases, in this process or in `jobs` of their own, and give each as it is done.
+
+    Whatever the jobs, a case's outcome is the same. Closed before its end, it ends the processes. Processes are begun
+    from the main thread. Raises OnDeviceError where one of them dies.
+    """
+    if jobs == 1 or len(cases) == 1:
+        for number, case in enumerate(cases):
+            yield Done(number, case, simulate(case, settings))
+        return
+    workers: dict[Connection, SpawnProcess] = {}
+    try:
+        workers |= _started(min(jobs, len(cases)), cases, settings)
+        for number, outcomes in _shared_out(list(workers), len(cases)):
+            yield Done(number, cases[number], outcomes)
+    except (EOFError, ConnectionError) as error:
+        raise OnDeviceError(
+            "a process of --jobs ended before its time, perhaps for want of memory: try fewer"
+        ) from error
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+            worker.join()
+
+
+def _started(jobs: int, cases: Sequence[Case], settings: Settings) -> dict[Connection, SpawnProcess]:
+    """Processes, each at the end of its pipe. Ctrl-C, which reaches all, does not stop them: the parent does."""
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Connection, SpawnProcess] = {}
+    # They inherit what is ignored, and so are safe from their first moment on; what is blocked, spawning unblocks.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in range(jobs):
+            here, there = context.Pipe()
+            workers[here] = context.Process(target=_work, args=(there, cases, settings), daemon=True)
+            workers[here].start()
+            there.close()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return workers
+
+
+def _shared_out(pipes: Sequence[Connection], cases: int) -> Iterator[tuple[int, Outcomes]]:
+    """Give each process a case, and the next when it has done that. Raises EOFError or ConnectionError if one dies."""
+    todo = iter(range(cases))
+    for pipe, number in zip(pipes, todo, strict=False):
+        pipe.send(number)
+    for _ in range(cases):
+        ready = wait(pipes)[0]
+        assert isinstance(ready, Connection)
+        result = ready.recv()
+        if isinstance(result, Exception):
+            raise result
+        yield result
+        for number in islice(todo, 1):
+            ready.send(number)
+
+
+def _work(pipe: Connection, cases: Sequence[Case], settings: Settings) -> None:
+    """Simulate the cases whose numbers come, until the parent is gone."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            number = pipe.recv()
+            try:
+                pipe.send((number, simulate(cases[number], settings)))
+            except OnDeviceError as error:
+                pipe.send(error)
+
+
+def deadlines(texts: Sequence[str]) -> list[float]:
+    """Deadlines, ms, ascending, from `150,200` and `100-300:10` (from, to, step). Raises UsageError."""
+    found: set[float] = set()
+    for text in texts:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            found |= set(_deadlines(part))
+    if not found:
+        raise UsageError("no deadline: give --sla MS,MS or --sla FROM-TO:STEP")
+    return sorted(found)
+
+
+def _deadlines(text: str) -> list[float]:
+    span, colon, step = text.partition(":")
+    low, dash, high = span.partition("-")
+    try:
+        first, last, by = float(low), float(high) if dash else float(low), float(step) if colon else 1.0
+        if not (0 < first <= last < 1e9 and by > 0 and bool(dash) == bool(colon)):
+            raise ValueError
+    except ValueError as error:
+        raise UsageError(f"--sla takes ms above 0, such as 150,200 or 100-300:10, not '{text[:40]}'") from error
+    count = int((last - first) / by + 1e-9) + 1
+    if count > _MOST_DEADLINES:
+        raise UsageError(f"--sla {text[:40]}: that is {count} deadlines; take a larger step")
+    return [first + i * by for i in range(count)]

@@ -1,0 +1,263 @@
+"""The models that a simulated cloud serves: how accurate each is, and how long it takes.
+
+A set is a file: a CSV of published figures (`model`, `top1` or `top1_percent`, and columns `…_mean_ms` and `…_std_ms`,
+of which `FILE:COLUMN` names the one that is meant), or the profiles that `ondevice bench --save` wrote, whose models'
+accuracies the zoo knows.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from ondevice.errors import OnDeviceError, UsageError
+from ondevice.lab.simulate import spec
+from ondevice.models import zoo
+from ondevice.selection.cdf import Array
+from ondevice.selection.problem import Models
+from ondevice.timing import profile
+from ondevice.timing.profile import LEVELS, Profile
+
+# Where a normal distribution is written as quantiles: its ends, in deviations.
+_NORMAL_QUANTILES = np.array([NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)])
+_PROFILE_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSet:
+    """Models under a name.
+
+    top1: the accuracies of all models in the file, those left out of the set, too. drawn_ms [m, 21]: quantiles, at
+    LEVELS, that their times are drawn from; None: they are normal, with the models' means and deviations.
+    """
+
+    name: str
+    models: Models
+    top1: Mapping[str, float]
+    drawn_ms: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def times_ms(self, noise: Array, model: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> Array:
+        """The inference times, for noise in (0, 1) or, for normal times, standard normal; both broadcast."""
+        if self.drawn_ms is None:
+            return np.maximum(self.models.mean_ms[model] + self.models.std_ms[model] * noise, 0.0)
+        at = noise * (len(LEVELS) - 1)
+        below = np.minimum(at.astype(np.intp), len(LEVELS) - 2)
+        low_ms = self.drawn_ms[model, below]
+        times_ms: Array = low_ms + (at - below) * (self.drawn_ms[model, below + 1] - low_ms)
+        return times_ms
+
+    def noise(self, n: int, rng: np.random.Generator) -> Array:
+        """[n]: what `times_ms` takes."""
+        return rng.standard_normal(n) if self.drawn_ms is None else rng.random(n)
+
+
+class Choice(NamedTuple):
+    """Which models of a file: those that match a pattern of `only` (all, where there is none) and none of `without`."""
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    def __call__(self, names: Sequence[str], where: str) -> list[str]:
+        """Those of names. Raises UsageError where none is left, or a pattern of `only` or `without` matches none."""
+        for pattern in (*self.only, *self.without):
+            if not any(fnmatchcase(name, pattern) for name in names):
+                _refuse(pattern, names, where)
+        kept = [name for name in names if self._keeps(name)]
+        if not kept:
+            raise UsageError(f"{where}: no model is left of {len(names)}; give --only or --without fewer patterns")
+        return kept
+
+    def _keeps(self, name: str) -> bool:
+        wanted = not self.only or any(fnmatchcase(name, pattern) for pattern in self.only)
+        return wanted and not any(fnmatchcase(name, pattern) for pattern in self.without)
+
+
+ALL = Choice()
+
+
+def _refuse(pattern: str, names: Sequence[str], where: str) -> None:
+    """Raise UsageError for a pattern that matches none of names."""
+    if any(entry.card.name == pattern for entry in zoo.entries()):
+        raise UsageError(f"{pattern} has no profile in {where}: {_measure(pattern)}")
+    if set("*?[") & set(pattern):
+        raise UsageError(f"{where}: no model matches '{spec.shown(pattern)}'; it has {', '.join(names)}")
+    spec.known(pattern, names, f"model in {where}")
+
+
+def _measure(model: str) -> str:
+    return f"measure it with `ondevice bench {model} --save FILE.json`, and give that file"
+
+
+def find(text: str, choice: Choice = ALL) -> ModelSet:
+    """The set that `text` names: FILE.csv, FILE.csv:COLUMN or FILE.json, less what `choice` leaves out.
+
+    Raises UsageError for what names none and for a set without models, OnDeviceError for a file that is none, with the
+    line.
+    """
+    path, column = _place(text)
+    content = _read(path)
+    name = path.stem + (f":{column}" if column else "")
+    if path.suffix.lower() == _PROFILE_SUFFIX:
+        return _profiled(name, content, path, choice)
+    return _published(name, content, path, column, choice)
+
+
+def _place(text: str) -> tuple[Path, str]:
+    """The file, and the column or ""."""
+    name, colon, column = text.rpartition(":")
+    if colon and not Path(text).is_file():
+        return Path(name), column
+    if any(entry.card.name == text for entry in zoo.entries()) and not Path(text).is_file():
+        raise UsageError(f"--models {text}: it has no profile here: {_measure(text)}")
+    return Path(text), ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(
+            f"--models {spec.shown(str(path))}: {(error.strerror or str(error)).lower()}; give a CSV of models, or the "
+            "profiles of `ondevice bench --save FILE.json`"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise OnDeviceError(f"{path} is no text: give a CSV of models, or profiles in JSON") from error
+
+
+def _profiled(name: str, content: str, path: Path, choice: Choice) -> ModelSet:
+    try:
+        profiles = profile.loads(content)
+        if not profiles:
+            raise ValueError("it has no profiles")
+    except ValueError as error:
+        raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
+    names = choice([each.model for each in profiles], str(path))
+    top1 = _accuracies(names, path)
+    kept = [each for each in profiles if each.model in names]
+    return ModelSet(name, Models.of(top1, kept), top1, np.array([drawn_ms(each) for each in kept]))
+
+
+def drawn_ms(of: Profile) -> Array:
+    """[21]: the quantiles of a profile as times are drawn from them, uniform between two, so that the mean is the same.
+
+    The largest was one of n runs and not one of 21: where it makes the mean too large it is lowered, to the 95th
+    percentile at most.
+    """
+    quantiles_ms = np.array(of.quantiles_ms, float)
+    excess_ms = ((quantiles_ms[1:] + quantiles_ms[:-1]) / 2).mean() - of.mean_ms
+    # The last weighs half a step.
+    lower_ms = quantiles_ms[-1] - max(excess_ms, 0.0) * 2 * (len(LEVELS) - 1)
+    quantiles_ms[-1] = max(quantiles_ms[-2], lower_ms)
+    return quantiles_ms
+
+
+def _accuracies(names: Iterable[str], path: Path) -> dict[str, float]:
+    """top1 of models of the zoo. Raises UsageError for one that it does not know, or whose accuracy nobody knows."""
+    cards = {entry.card.name: entry.card for entry in zoo.entries()}
+    found = {}
+    for name in names:
+        card = cards.get(name)
+        if card is None or card.accuracy is None:
+            raise UsageError(
+                f"{path}: the accuracy of {name} is not known; add the model to the zoo with its top1 in its card "
+                "(`ondevice models add`), or leave it out with --without"
+            )
+        found[name] = card.accuracy.top1
+    return found
+
+
+class _Row(NamedTuple):
+    line: int
+    cells: dict[str, str]
+
+
+def _published(name: str, content: str, path: Path, place: str, choice: Choice) -> ModelSet:
+    rows, heads = _rows(content, path)
+    prefix = _column(heads, place, path)
+    top1 = {model: _top1(row, heads, path) for model, row in rows.items()}
+    profiles = []
+    for model in choice(list(rows), str(path)):
+        mean_ms, std_ms = (_cell(rows[model], f"{prefix}{end}", path, math.inf) for end in ("mean_ms", "std_ms"))
+        profiles.append(_normal(model, mean_ms, std_ms, place))
+    return ModelSet(name, Models.of(top1, profiles), top1)
+
+
+def _top1(row: _Row, heads: Sequence[str], path: Path) -> float:
+    if "top1" in heads:
+        return _cell(row, "top1", path, 1.0)
+    return _cell(row, "top1_percent", path, 100.0) / 100
+
+
+def _rows(content: str, path: Path) -> tuple[dict[str, _Row], list[str]]:
+    """The rows by model, and the headings."""
+    try:
+        reader = csv.DictReader(content.splitlines(), strict=True)
+        heads = [head.strip() for head in reader.fieldnames or ()]
+        reader.fieldnames = heads
+        rows = [_Row(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        raise OnDeviceError(f"{path}: {error}; give a CSV with a heading") from error
+    if "model" not in heads or not {"top1", "top1_percent"} & set(heads):
+        raise OnDeviceError(f"{path}, line 1: the heading has no `model`, or neither `top1` nor `top1_percent`")
+    if not rows:
+        raise OnDeviceError(f"{path} has no models: write a line for each below its heading")
+    by_name: dict[str, _Row] = {}
+    for row in rows:
+        name = row.cells["model"]
+        if not name:
+            raise OnDeviceError(f"{path}, line {row.line}: a model without a name")
+        if name in by_name:
+            raise OnDeviceError(f"{path}, line {row.line}: {name} stands there again")
+        by_name[name] = row
+    return by_name, heads
+
+
+def _column(heads: Sequence[str], column: str, path: Path) -> str:
+    """What comes before `mean_ms` in the headings."""
+    ends = [head.removesuffix("mean_ms") for head in heads if head.endswith("mean_ms")]
+    prefixes = [prefix for prefix in ends if f"{prefix}std_ms" in heads]
+    if not prefixes:
+        raise OnDeviceError(f"{path}, line 1: the heading has no pair of columns such as mean_ms and std_ms")
+    if not column and len(prefixes) == 1:
+        return prefixes[0]
+    names = [prefix.removesuffix("_") for prefix in prefixes]
+    if not column:
+        raise UsageError(f"{path} has the times of several places: give {' or '.join(f'{path}:{n}' for n in names)}")
+    return prefixes[names.index(spec.known(column, names, f"place in {path}"))]
+
+
+def _cell(row: _Row, head: str, path: Path, most: float) -> float:
+    text = (row.cells[head] or "").strip()
+    where = f"{path}, line {row.line}: {row.cells['model']}"
+    if not text:
+        raise OnDeviceError(f"{where} has no {head}; fill it in, or leave the model out with --without")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= most or math.isinf(value):
+        limit = "" if math.isinf(most) else f" to {most:g}"
+        raise OnDeviceError(f"{where}: {head} is a number from 0{limit}, not '{spec.shown(text)}'")
+    return value
+
+
+def _normal(name: str, mean_ms: float, std_ms: float, host: str) -> Profile:
+    """A profile of times that are taken as normal."""
+    quantiles_ms = np.maximum(mean_ms + std_ms * _NORMAL_QUANTILES, 0.0)
+    return Profile(name, mean_ms, std_ms, tuple(quantiles_ms.tolist()), 0, host, "", 0)
+
+
+def patterns(texts: Iterable[str]) -> tuple[str, ...]:
+    """Patterns as --only and --without take them: commas between them."""
+    return tuple(pattern.strip() for text in texts for pattern in text.split(",") if pattern.strip())

@@ -1,0 +1,154 @@
+"""The same under load: requests that meet at the server wait for one of its workers, first come first served.
+
+Discrete events by simpy; what is drawn for a request is the same as without load. The server begins idle: where it is
+given more than it can do, the queue grows for as long as requests come, and there is no steady state to be measured.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ondevice.lab.simulate import simulation
+from ondevice.lab.simulate.estimates import Knowledge
+from ondevice.lab.simulate.outcomes import Index, Outcomes
+from ondevice.lab.simulate.simulation import (
+    DEVICE,
+    Case,
+    Queue,
+    Rngs,
+    Rule,
+    Settings,
+    Truth,
+    came_of,
+    outcomes,
+    policy,
+    truths,
+)
+from ondevice.selection.problem import Requests, filled
+
+if TYPE_CHECKING:
+    import simpy
+
+# Two views of the same time: as the server expects it, and as it is.
+EXPECTED, TRUE = range(2)
+_Times = tuple[float, float]
+# A queue of more than so many is long.
+_LONG = 100
+
+
+def simulate(case: Case, settings: Settings) -> Outcomes:
+    """All requests of a case, with queues where its load makes them. Raises UsageError."""
+    if not case.arrivals.queued or case.policy == DEVICE:
+        return simulation.simulate(case, settings)
+    rngs, counted = Rngs.of(settings.seed), outcomes(case, settings)
+    truth = truths(case, settings, rngs)(0, settings.requests)
+    knowledge = Knowledge(settings.knows, case.network, settings.sizes)
+    requests = knowledge.requests(truth.legs, case.sla_ms, settings.device_top1)
+    server = Server(case, truth, requests, policy(case.policy, rngs.choice))
+    server.run()
+    counted.add(came_of(case, settings, truth, server.model, server.wait_ms))
+    return counted
+
+
+class Server:
+    """Workers and their queue. After `run`: model [n], the choices; wait_ms [n], the time in the queue."""
+
+    def __init__(self, case: Case, truth: Truth, requests: Requests, rule: Rule) -> None:
+        import simpy
+
+        self._case, self._truth, self._requests, self._rule = case, truth, requests, rule
+        self.model: Index = np.zeros(len(truth), np.intp)
+        self.wait_ms = np.zeros(len(truth))
+        self._env = simpy.Environment()
+        self._workers = simpy.Resource(self._env, case.workers)
+        # By request: what its inference takes; and of those that have begun, when it ends.
+        self._takes_ms: dict[int, _Times] = {}
+        self._waiting: dict[int, None] = {}
+        self._planned_ms = [0.0, 0.0]  # of all that wait
+        self._ends_ms: dict[int, _Times] = {}
+
+    def run(self) -> None:
+        """Until the last request is through."""
+        if self._case.queue is Queue.BLIND:
+            self._choose_all()
+        self._env.process(self._source())
+        self._env.run()
+
+    def _source(self) -> Generator[simpy.Event, None, None]:
+        at_ms = self._truth.legs.through_ms
+        for request in np.argsort(at_ms, kind="stable").tolist():
+            yield self._env.timeout(max(float(at_ms[request]) - self._env.now, 0.0))
+            self._env.process(self._serve(request))
+
+    def _serve(self, request: int) -> Generator[simpy.Event, None, None]:
+        came_ms = self._env.now
+        if self._case.queue is Queue.KNOWN:
+            self._choose(request, self._ahead_ms)
+        with self._workers.request() as turn:
+            self._wait(request)
+            yield turn
+            self._wait(request, ends=True)
+            waited_ms = self._env.now - came_ms
+            self.wait_ms[request] = waited_ms
+            if self._case.queue is Queue.TURN:
+                self._choose(request, lambda view: waited_ms)
+            expected_ms, true_ms = self._takes_ms.pop(request)
+            self._ends_ms[request] = self._env.now + expected_ms, self._env.now + true_ms
+            yield self._env.timeout(true_ms)
+            del self._ends_ms[request]
+
+    def _ahead_ms(self, view: int) -> float:
+        """How long a request that comes now waits: those before it as they are planned, as the endpoint reckons."""
+        free_ms = [max(ends_ms[view] - self._env.now, 0.0) for ends_ms in self._ends_ms.values()]
+        free_ms += [0.0] * (self._case.workers - len(free_ms))
+        if self._case.workers == 1 or len(self._waiting) > _LONG:
+            # In a long queue this is off by an inference at the most.
+            return (sum(free_ms) + self._planned_ms[view]) / self._case.workers
+        heapq.heapify(free_ms)
+        for request in self._waiting:
+            heapq.heapreplace(free_ms, free_ms[0] + self._takes_ms[request][view])
+        return free_ms[0]
+
+    def _wait(self, request: int, ends: bool = False) -> None:
+        """It waits from now on, or no longer. Only where a model is chosen before is known what it will take."""
+        if ends:
+            del self._waiting[request]
+        else:
+            self._waiting[request] = None
+        for view, takes_ms in enumerate(self._takes_ms.get(request, ())):
+            self._planned_ms[view] += -takes_ms if ends else takes_ms
+
+    def _choose_all(self) -> None:
+        """As if there were no queue."""
+        models, request = self._case.models, np.arange(len(self._truth))
+        self.model = self._rule(models.models, self._requests, lambda: self._truth.all_ms(models))
+        expected_ms = models.models.mean_ms[self.model].tolist()
+        true_ms = self._truth.times_ms(models, self.model, request).tolist()
+        self._takes_ms = dict(enumerate(zip(expected_ms, true_ms, strict=True)))
+
+    def _choose(self, request: int, wait_ms: Callable[[int], float]) -> None:
+        """Choose for one request now. wait_ms: its wait, in each view."""
+        models, one = self._case.models, slice(request, request + 1)
+        asked = _one(self._requests, one, wait_ms(EXPECTED))
+        if self._case.queue is Queue.KNOWN:
+            longest_ms = float(asked.budget_ms[0] - models.models.quantiles_ms[:, -1].min())
+            asked = replace(asked, fill=filled(asked.wait_ms, longest_ms))
+        chosen = self._rule(models.models, asked, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
+        true_ms = self._truth.times_ms(models, chosen, np.array([request]))
+        self.model[request] = chosen[0]
+        self._takes_ms[request] = float(models.models.mean_ms[chosen[0]]), float(true_ms[0])
+
+
+def _one(requests: Requests, one: slice, wait_ms: float) -> Requests:
+    """One of the requests, with its wait."""
+    reply_ms, link_ms = requests.reply_ms, requests.link_ms
+    return Requests(
+        requests.sla_ms[one], requests.upload_ms[one], requests.return_ms[one], np.full((1, 1), wait_ms),
+        requests.device_top1, None if reply_ms is None else reply_ms[one],
+        link_ms if link_ms is None or len(link_ms) == 1 else link_ms[one],
+    )  # fmt: skip

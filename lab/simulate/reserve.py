@@ -1,0 +1,125 @@
+"""The device's own answer: how accurate it is, and how long it takes.
+
+::
+
+    pixel-3:mobilenet_v1_0.25_128           a device card and one of its published models (`/quant` for that kernel)
+    nexus-5                                 a card with one model
+    profiles.json:mobilenet_v2_1.0_224      a profile that `ondevice bench MODEL --device CARD --save FILE` wrote
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ondevice.devices import card
+from ondevice.devices.card import Device, Latency
+from ondevice.devices.spread import spread_of
+from ondevice.errors import OnDeviceError, UsageError
+from ondevice.lab.simulate import spec
+from ondevice.lab.simulate.modelset import drawn_ms
+from ondevice.models import zoo
+from ondevice.selection.cdf import Array
+from ondevice.timing import profile
+
+
+@dataclass(frozen=True, eq=False)
+class Reserve:
+    """A model on the device. quantiles_ms [k]: of its inference time, evenly spaced from 0 to 1.
+
+    load_ms: what loading it takes, before each request where it is cold.
+    """
+
+    name: str
+    top1: float
+    quantiles_ms: Array
+    load_ms: float = 0.0
+
+    def sample(self, n: int, rng: np.random.Generator) -> Array:
+        """[n]: what n answers take."""
+        levels = np.linspace(0, 1, len(self.quantiles_ms))
+        return self.load_ms + np.interp(rng.random(n), levels, self.quantiles_ms)
+
+
+def given(top1: float, ms: float) -> Reserve:
+    """A device of which only this is known: it takes ms each time. Raises UsageError for what cannot be."""
+    if not 0 <= top1 <= 1:
+        raise UsageError(f"--device-top1 is a fraction from 0 to 1, not {top1:g}")
+    if not 0 <= ms < np.inf:
+        raise UsageError(f"--device-ms is a number of ms from 0 on, not {ms:g}")
+    return Reserve("device", top1, np.full(2, ms))
+
+
+def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: bool = False) -> Reserve:
+    """The device and model that `text` names. top1: its accuracy; None: as in known_top1, or as the zoo knows it.
+
+    Raises UsageError, for a model without an accuracy too, and OnDeviceError for a file that holds no profiles.
+    """
+    name, _, model = text.partition(":")
+    if Path(name).suffix == ".json":
+        made = _profiled(Path(name), model, cold)
+    else:
+        made = _published(card.find(name), model, cold)
+    accuracy = _top1(made.name, known_top1) if top1 is None else top1
+    return Reserve(text, given(accuracy, 0.0).top1, made.quantiles_ms, made.load_ms)
+
+
+def _published(device: Device, text: str, cold: bool) -> Reserve:
+    latency = _latency(device, text)
+    spread = np.array(spread_of(device).quantiles)
+    # The quantile function is made of straight lines: its mean is that of their middles.
+    ratio = spread / ((spread[1:] + spread[:-1]) / 2).mean()
+    return Reserve(latency.model, 0.0, latency.infer_ms * ratio, _load_ms(device, latency) if cold else 0.0)
+
+
+def _latency(device: Device, text: str) -> Latency:
+    """The published latency of a model, `float` before `quant` where the text does not say."""
+    model, slash, kind = text.partition("/")
+    models = list(dict.fromkeys(latency.model for latency in device.latencies))
+    if not model:
+        if len(models) != 1:
+            raise UsageError(
+                f"--device {device.name}: of which model? Give {device.name}:MODEL, as `ondevice devices show "
+                f"{device.name}` lists them"
+            )
+        model = models[0]
+    spec.known(model, models, f"published time on {device.name} of")
+    found = {latency.kind: latency for latency in device.latencies if latency.model == model}
+    if slash:
+        return found[spec.known(kind, found, f"kernel of {model} on {device.name}")]
+    return found.get("float") or next(iter(found.values()))
+
+
+def _load_ms(device: Device, latency: Latency) -> float:
+    if latency.load_ms is not None:
+        return latency.load_ms
+    if device.load is not None and latency.size_mb is not None:
+        return device.load.overhead_ms + device.load.ms_per_mb * latency.size_mb
+    raise UsageError(f"--cold: nothing is published of loading {latency.model} on {device.name}; leave it out")
+
+
+def _profiled(path: Path, model: str, cold: bool) -> Reserve:
+    if cold:
+        raise UsageError(f"--cold: profiles such as {path} do not say what loading takes; leave it out")
+    try:
+        profiles = {each.model: each for each in profile.loads(path.read_text(encoding="utf-8"))}
+    except OSError as error:
+        raise UsageError(f"--device {path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
+    if not model and len(profiles) == 1:
+        model = next(iter(profiles))
+    found = profiles[spec.known(model, profiles, f"profile in {path} of")]
+    return Reserve(model, 0.0, drawn_ms(found))
+
+
+def _top1(model: str, known_top1: Mapping[str, float]) -> float:
+    if model in known_top1:
+        return known_top1[model]
+    for entry in zoo.entries():
+        if entry.card.name == model and entry.card.accuracy is not None:
+            return entry.card.accuracy.top1
+    raise UsageError(f"--device: the accuracy of {model} is not known; give --device-top1")

@@ -1,0 +1,248 @@
+"""What the endpoint says of its models: what is to be expected of it, against a plain computation, and lies."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rude
+from rude import JUNK, metadata, mutations
+
+from ondevice.client.face import Asking
+from ondevice.client.picture import Sent
+from ondevice.client.published import Published, question
+from ondevice.errors import UpstreamError
+from ondevice.selection import policies
+from ondevice.selection.problem import Models, Requests
+from ondevice.timing.profile import Profile
+from ondevice.timing.recent import Recent
+
+MODELS = {"small": (0.5, 10.0), "middle": (0.7, 40.0), "large": (0.9, 120.0)}
+AROUND_MS = np.linspace(20, 80, 21)
+
+
+def published(policy: str = "effective", **more: Any) -> Published:
+    return Published(metadata(MODELS, policy=policy, **more))
+
+
+# What is expected
+
+
+def chance(quantiles_ms: list[float], within_ms: float) -> float:
+    """P(time <= within_ms), the time uniform between neighbouring quantiles."""
+    total = 0.0
+    for low, high in itertools.pairwise(quantiles_ms):
+        total += float(within_ms >= high) if high == low else min(max((within_ms - low) / (high - low), 0.0), 1.0)
+    return total / (len(quantiles_ms) - 1)
+
+
+def brute(policy: str, within_ms: float, return_ms: float, device_top1: float) -> float:
+    """The expected effective accuracy: for each time of the network what the endpoint chooses, and whether it fits."""
+    rows = [rude.profile(name, mean_ms) for name, (_, mean_ms) in MODELS.items()]
+    top1 = [accuracy for accuracy, _ in MODELS.values()]
+    models = Models(
+        tuple(MODELS), np.array(top1), *(np.array([row[key] for row in rows]) for key in ("mean_ms", "std_ms")),
+        np.array([row["quantiles_ms"] for row in rows]),
+    )  # fmt: skip
+    set_aside_ms, total = min(return_ms, AROUND_MS[0]), 0.0
+    for around_ms in AROUND_MS.tolist():
+        seen = Requests.one(within_ms, around_ms - set_aside_ms, set_aside_ms, device_top1)
+        chosen = policies.find(policy)(models, seen)[0].tolist()
+        for row, accuracy, probability in zip(rows, top1, chosen, strict=True):
+            on_time = chance(row["quantiles_ms"], within_ms - around_ms)
+            better = max(accuracy, device_top1)  # the client keeps the better of two answers
+            total += probability * (on_time * better + (1 - on_time) * device_top1)
+    return total / len(AROUND_MS)
+
+
+@pytest.mark.parametrize("device_top1", [0.0, 0.6, 0.95])
+@pytest.mark.parametrize("return_ms", [0.0, 15.0, 1000.0])
+@pytest.mark.parametrize("policy", [*policies.POLICIES, "cnnselect:threshold_ms=20,reading=sigma"])
+def test_the_effective_accuracy_is_that_of_a_plain_computation(
+    policy: str, return_ms: float, device_top1: float
+) -> None:
+    endpoint = published(policy)
+    for within_ms in (5.0, 50.0, 75.0, 100.0, 160.0, 180.0, 1000.0):
+        found = endpoint.effective_top1(within_ms, AROUND_MS, return_ms, device_top1)
+        assert found == pytest.approx(brute(policy, within_ms, return_ms, device_top1), abs=1e-9)
+
+
+def test_the_effective_accuracy_by_hand() -> None:
+    endpoint = Published(metadata({"one": (0.8, 10.0)}))  # between 9 and 11 ms
+    around_ms = np.array([10.0, 20.0, 30.0, 40.0])
+    assert endpoint.effective_top1(40, around_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
+    assert endpoint.effective_top1(40, around_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
+    assert endpoint.effective_top1(5, around_ms, 5, 0.6) == 0.6
+    assert endpoint.effective_top1(100, around_ms, 5, 0.9) == 0.9, "the device is better in any case"
+
+
+def test_more_time_is_never_worse_with_the_default_policy() -> None:
+    expected = [published().effective_top1(within_ms, AROUND_MS, 10, 0.4) for within_ms in range(0, 300, 5)]
+    assert (np.diff(expected) > -1e-9).all()
+    assert (expected[0], expected[-1]) == (0.4, pytest.approx(0.9))
+
+
+@pytest.mark.parametrize("policy", ["", "clairvoyant", "cnnselect:width=3", "mdinference:gamma=much", "\0" * 1000])
+def test_a_policy_that_is_not_known_here_is_taken_for_the_default(policy: str) -> None:
+    for within_ms in (50.0, 100.0, 160.0):
+        found = published(policy).effective_top1(within_ms, AROUND_MS, 10, 0.4)
+        assert found == published("effective").effective_top1(within_ms, AROUND_MS, 10, 0.4)
+
+
+def test_what_it_says() -> None:
+    found = published(picture_side=160)
+    assert (found.names, found.best_top1, found.side) == (("small", "middle", "large"), 0.9, 160)
+    assert published().side == 0
+
+
+# Learning
+
+
+@pytest.mark.parametrize("policy", ["effective", "mdinference", "layercake:share=1,buffer_ms=0"])
+def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
+    endpoint = Published(metadata({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
+    around_ms = np.zeros(1)
+    before = endpoint.effective_top1(20, around_ms, 0, 0.0)
+    assert before == pytest.approx(0.8)
+    for _ in range(60):
+        endpoint.ran("one", 100.0)
+    assert endpoint.effective_top1(20, around_ms, 0, 0.0) == pytest.approx(0.5), "the other is chosen, and in time"
+    assert endpoint.effective_top1(101, around_ms, 0, 0.0) == pytest.approx(0.8)
+
+
+def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
+    endpoint = Published(metadata({"one": (0.8, 10.0)}))
+    recent = Recent.seeded(Profile(**rude.profile("one", 10.0)))
+    for ms in (12.0, 13.0, 14.0):
+        endpoint.ran("one", ms)
+        recent.add(ms)
+    for within_ms in np.linspace(8, 15, 30).tolist():
+        expected = 0.8 * chance(recent.quantiles_ms.tolist(), within_ms)
+        assert endpoint.effective_top1(within_ms, np.zeros(1), 0, 0.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "ms"), [("unknown", 5.0), ("", 5.0), ("large", math.nan), ("large", math.inf), ("large", -1.0)]
+)
+def test_what_cannot_be_learned_changes_nothing(model: str, ms: float) -> None:
+    endpoint, untouched = published(), published()
+    for _ in range(50):
+        endpoint.ran(model, ms)
+    for within_ms in (50.0, 160.0, 190.0):
+        arguments = within_ms, AROUND_MS, 10.0, 0.4
+        assert endpoint.effective_top1(*arguments) == untouched.effective_top1(*arguments)
+
+
+# Asking
+
+
+def test_a_question() -> None:
+    request, model, top = question(Sent(b"jpeg", "image/jpeg", scaled=False), Asking(123.4567, AROUND_MS, 20, 0.5, 3))
+    assert (request.method, request.body, request.headers) == ("POST", b"jpeg", {"Content-Type": "image/jpeg"})
+    assert request.path == "/v2/models/cnnselect/infer?sla_ms=123.457&return_ms=20.000&top=3&device_top1=0.5000"
+    assert (model, top) == ("", 3)
+
+
+def test_a_question_where_there_is_no_answer_of_the_device() -> None:
+    asked = published().question(Sent(b"", "image/png", scaled=False), Asking(100, AROUND_MS, 0, 0, 1))
+    assert asked.request.path == "/v2/models/cnnselect/infer?sla_ms=100.000&return_ms=0.000&top=1"
+
+
+# What is malformed
+
+
+def _profiles(change: Callable[[list[dict[str, Any]]], Any]) -> dict[str, Any]:
+    made = metadata(MODELS)
+    change(made["parameters"]["profiles"])
+    return made
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"parameters": None},
+        {"parameters": []},
+        {"parameters": "text"},
+        {"parameters": {}},
+        {"parameters": {"profiles": [], "top1": {}}},
+        metadata(MODELS, profiles=None),
+        metadata(MODELS, profiles={}),
+        metadata(MODELS, profiles=["small"]),
+        metadata(MODELS, top1={}),
+        metadata(MODELS, top1=[0.5, 0.7, 0.9]),
+        metadata(MODELS, top1={"small": 0.5, "middle": 0.7, "large": 1.5}),
+        metadata(MODELS, top1={"small": 0.5, "middle": 0.7, "large": "best"}),
+        metadata(MODELS, top1={"small": 0.5, "middle": 0.7, "large": math.nan}),
+        metadata(MODELS, picture_side=-1),
+        metadata(MODELS, picture_side=math.inf),
+        metadata(MODELS, picture_side=10**9),
+        metadata(MODELS, picture_side="wide"),
+        _profiles(lambda rows: rows[0].update(model="middle")),
+        _profiles(lambda rows: rows[0].update(model=["middle"])),
+        _profiles(lambda rows: rows[0].update(quantiles_ms=[1.0] * 20)),
+        _profiles(lambda rows: rows[0].update(quantiles_ms=[2.0] + [1.0] * 20)),
+        _profiles(lambda rows: rows[0].update(quantiles_ms="short")),
+        _profiles(lambda rows: rows[0].update(quantiles_ms=[10**400] * 21)),
+        _profiles(lambda rows: rows[0].update(quantiles_ms=[1e308] * 21)),
+        _profiles(lambda rows: rows[0].update(mean_ms=math.nan)),
+        _profiles(lambda rows: rows[0].update(mean_ms=1e308, std_ms=1e308)),
+        _profiles(lambda rows: rows[0].update(std_ms=-1)),
+        _profiles(lambda rows: rows[0].update(surplus=1)),
+        _profiles(lambda rows: rows[0].update(n="many")),
+        _profiles(lambda rows: rows[0].pop("host")),
+        _profiles(lambda rows: rows[0].update(model="a\nb")),
+    ],
+)  # fmt: skip
+def test_what_is_no_metadata_is_a_failure_in_one_line(said: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamError, match="is not understood") as caught:
+        Published(said)
+    assert caught.value.failure == "wrong"
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_whatever_is_wrong_with_metadata_is_a_failure_or_leaves_what_can_be_reckoned_with() -> None:
+    good = 0
+    failures: list[UpstreamError] = []
+    for changed in mutations(metadata(MODELS, picture_side=224)):
+        try:
+            found = Published(json.loads(json.dumps(changed)))
+        except UpstreamError as error:
+            failures.append(error)
+        else:
+            good += 1
+            found.ran("small", 5.0)
+            assert 0 <= found.effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 1
+            assert 0 <= found.best_top1 <= 1
+            assert 0 <= found.side <= 4096
+    assert good > 100
+    assert len(failures) > 100
+    assert {error.failure for error in failures} == {"wrong"}
+    assert not any("\n" in str(error) for error in failures)
+
+
+def test_nested_as_deep_as_can_be_read() -> None:
+    for depth in (10, 100, 400, 600, 800, 900, 940, 960, 980, 990):
+        try:
+            nested = json.loads("[" * depth + "]" * depth)
+        except RecursionError:
+            break
+        for key in ("profiles", "top1", "policy", "picture_side"):
+            with contextlib.suppress(UpstreamError):
+                assert Published(metadata(MODELS, **{key: nested})).best_top1 == 0.9
+
+
+@pytest.mark.parametrize("value", JUNK, ids=repr)
+def test_any_policy_at_all(value: Any) -> None:
+    try:
+        assert 0.4 <= published(value).effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 0.9
+    except UpstreamError:
+        assert isinstance(value, int)
+        assert abs(value) > 1e300  # too long to be told

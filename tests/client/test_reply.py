@@ -1,0 +1,145 @@
+"""Reading replies: what a good endpoint says, and that anything else is one failure."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import rude
+from rude import JUNK, NONSENSE, answer, mutations
+
+from ondevice.answer import Prediction
+from ondevice.client import reply as replies
+from ondevice.client.wire import Reply
+from ondevice.errors import UpstreamError
+from ondevice.protocol import oip
+
+
+def replied(body: bytes, **headers: str) -> Reply:
+    """headers: their names with _ for -."""
+    message = http.client.HTTPMessage()
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    return Reply(message, body)
+
+
+def said(value: Mapping[str, Any], **headers: str) -> replies.Said:
+    return replies.read(replied(json.dumps(value).encode(), **headers))
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def test_a_good_answer() -> None:
+    found = said(answer(index=3))
+    assert found.top == (Prediction(3, "that", 0.75), Prediction(1, "other", 0.25))
+    assert (found.model, found.top1) == ("one", rude.TOP1)
+    assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0.5, 0.5, rude.INFER_MS)
+    assert (found.server_ms, found.upload_ms) == (rude.INFER_MS + 1, None)
+
+
+def test_a_good_answer_in_binary() -> None:
+    outputs = [
+        oip.Tensor.of("label", ["Ångström".encode(), b"\xff"]),
+        oip.Tensor.of("score", np.array([0.5, 0.25], np.float16)),
+        oip.Tensor.of("index", np.array([2**40, 0], np.uint64)),
+    ]
+    body, length = oip.encode_response("m", None, outputs, binary=("label", "score", "index"))
+    found = replies.read(replied(body, Inference_Header_Content_Length=str(length)))
+    assert found.top == (Prediction(2**40, "Ångström", 0.5), Prediction(0, "\N{REPLACEMENT CHARACTER}", 0.25))
+    assert (found.model, found.top1, found.server_ms) == ("m", None, None)
+
+
+@pytest.mark.parametrize("length", ["", "5", "-1", "1e3", "9" * 30, "100000", "²"])
+def test_a_header_length_that_is_wrong(length: str) -> None:
+    with pytest.raises(UpstreamError, match="no valid OIP"):
+        replies.read(replied(as_json(answer()), Inference_Header_Content_Length=length))
+
+
+def test_the_header_s_times_come_before_the_reply_s() -> None:
+    timing = "queue;dur=1.5, decode;dur=2, infer;dur=30.25, upload;dur=40, total;dur=50"
+    found = said(answer(), Server_Timing=timing)
+    assert (found.queue_ms, found.decode_ms, found.infer_ms) == (1.5, 2, 30.25)
+    assert (found.server_ms, found.upload_ms) == (50, 40)
+    found = said(answer(), Server_Timing="upload;dur=7")
+    assert (found.queue_ms, found.infer_ms, found.server_ms, found.upload_ms) == (0.5, rude.INFER_MS, 6, 7)
+
+
+@pytest.mark.parametrize(
+    ("header", "times"),
+    [
+        ("", {}),
+        ("miss", {}),
+        ('cache;desc="hit", db;dur=3', {"db": 3}),
+        ("a;dur=1,b;dur=0.25", {"a": 1, "b": 0.25}),
+        ("a;dur=1.2.3, b;dur=2", {"b": 2}),
+        ("a;dur=., b;dur=-5, c;dur=nan, d;dur=inf, e;dur=1e9", {"e": 1}),
+        ("a;dur=99999999999999999999", {"a": 1e9}),
+        ("," * 2000 + "a;dur=1", {}),
+    ],
+)
+def test_server_timing(header: str, times: dict[str, float]) -> None:
+    assert replies.timing(replied(b"", Server_Timing=header).headers) == times
+
+
+@pytest.mark.parametrize("body", NONSENSE.values(), ids=list(NONSENSE))
+def test_what_is_no_answer_is_a_failure_in_one_line(body: bytes) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        replies.read(replied(body))
+    assert caught.value.failure == "wrong"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"expected_top1": value, "queue_ms": value, "decode_ms": value, "infer_ms": value, "selected_model": value}
+        for value in (*JUNK, 1e12)
+        if isinstance(value, bool) or (not isinstance(value, str) and value != 0)
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_parameters_that_are_nonsense_are_as_if_left_out(parameters: dict[str, Any]) -> None:
+    found = said(answer(**dict.fromkeys(parameters)) | {"parameters": parameters})
+    assert found.top[0].index == 7
+    assert (found.model, found.top1, found.server_ms) == ("cnnselect", None, None)
+    assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0, 0, 0)
+
+
+def test_whatever_is_wrong_with_an_answer_is_a_failure_or_leaves_an_answer() -> None:
+    good = 0
+    failures: list[UpstreamError] = []
+    for changed in mutations(answer()):
+        try:
+            found = replies.read(replied(as_json(changed)))
+        except UpstreamError as error:
+            failures.append(error)
+        else:
+            good += 1
+            assert found.top
+            assert all(math.isfinite(prediction.score) and prediction.index >= 0 for prediction in found.top)
+            assert all(0 <= ms <= 1e9 for ms in (found.queue_ms, found.decode_ms, found.infer_ms))
+    assert good > 100
+    assert len(failures) > 100
+    assert {error.failure for error in failures} == {"wrong"}
+    assert not any("\n" in str(error) for error in failures)
+
+
+def test_bytes_cut_and_changed() -> None:
+    body, rng = as_json(answer()), np.random.default_rng(0)
+    failures = 0
+    for _ in range(2000):
+        changed = bytearray(body)
+        for at in rng.integers(len(body), size=rng.integers(1, 4)).tolist():
+            changed[at] = rng.integers(256)
+        try:
+            assert replies.read(replied(bytes(changed[: rng.integers(len(body) * 2)]))).top
+        except UpstreamError:
+            failures += 1
+    assert 500 < failures < 2000

@@ -1,0 +1,504 @@
+"""Messages of the protocol: the documentation's examples, there and back, and that nothing but ProtocolError comes of
+messages that are none."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ondevice.errors import ProtocolError
+from ondevice.protocol import oip
+from ondevice.protocol.oip import RequestedOutput, Tensor
+
+# KServe, docs/predict-api/v2/required_api.md, "Inference Request Examples"; its second input has a value too few there.
+KSERVE_REQUEST = b"""{
+  "id" : "42",
+  "inputs" : [
+    {
+      "name" : "input0",
+      "shape" : [ 2, 2 ],
+      "datatype" : "UINT32",
+      "data" : [ 1, 2, 3, 4 ]
+    },
+    {
+      "name" : "input1",
+      "shape" : [ 3 ],
+      "datatype" : "BOOL",
+      "data" : [ true, false, true ]
+    }
+  ],
+  "outputs" : [
+    {
+      "name" : "output0"
+    }
+  ]
+}"""
+KSERVE_RESPONSE = b"""{
+  "model_name" : "mymodel",
+  "id" : "42",
+  "outputs" : [
+    {
+      "name" : "output0",
+      "shape" : [ 3, 2 ],
+      "datatype"  : "FP32",
+      "data" : [ 1.0, 1.1, 2.0, 2.1, 3.0, 3.1 ]
+    }
+  ]
+}"""
+# Triton, docs/protocol/extension_binary_data.md, "Examples".
+TRITON_REQUEST_JSON = b"""{
+  "model_name" : "mymodel",
+  "inputs" : [
+    {
+      "name" : "input0",
+      "shape" : [ 2, 2 ],
+      "datatype" : "UINT32",
+      "parameters" : {
+        "binary_data_size" : 16
+      }
+    },
+    {
+      "name" : "input1",
+      "shape" : [ 3 ],
+      "datatype" : "BOOL",
+      "parameters" : {
+        "binary_data_size" : 3
+      }
+    }
+  ],
+  "outputs" : [
+    {
+      "name" : "output0",
+      "parameters" : {
+        "binary_data" : true
+      }
+    }
+  ]
+}"""
+TRITON_REQUEST = TRITON_REQUEST_JSON + b"\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0" + b"\1\0\1"
+TRITON_RESPONSE_JSON = b"""{
+  "model_name" : "mymodel",
+  "model_version" : "1",
+  "outputs" : [
+    {
+      "name" : "output0",
+      "shape" : [ 3, 2 ],
+      "datatype"  : "FP32",
+      "parameters" : {
+        "binary_data_size" : 24
+      }
+    }
+  ]
+}"""
+TRITON_RESPONSE = TRITON_RESPONSE_JSON + np.arange(6, dtype="<f4").tobytes()
+IMAGE_JSON = (
+    b'{"parameters":{"sla_ms":50.0,"policy":"cnnselect","binary_data_output":true},"inputs":[{"name":"image",'
+    b'"datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":8}}]}'
+)
+IMAGE = IMAGE_JSON + b"\4\0\0\0\xff\xd8\xff\xe0"
+
+Read = Callable[[bytes, int | None], Any]
+
+
+def array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    assert isinstance(tensor.data, np.ndarray)
+    return tensor.data
+
+
+def body(**changes: Any) -> bytes:
+    """A request with one input, its keys changed; None takes a key away."""
+    tensor = {"name": "x", "datatype": "INT8", "shape": [2], "data": [1, 2], **changes.pop("tensor", {})}
+    given = {"inputs": [{k: v for k, v in tensor.items() if v is not None}], **changes}
+    return json.dumps({k: v for k, v in given.items() if v is not None}).encode()
+
+
+def test_kserve_request() -> None:
+    request = oip.decode_request(KSERVE_REQUEST, None)
+    assert (request.id, request.parameters, request.binary_output) == ("42", {}, False)
+    assert request.outputs == [RequestedOutput("output0", binary=False, classification=0)]
+    first, second = request.inputs
+    assert (first.name, first.datatype, first.shape, first.binary) == ("input0", "UINT32", (2, 2), False)
+    assert array(first).tolist() == [[1, 2], [3, 4]]
+    assert (second.name, second.datatype, array(second).tolist()) == ("input1", "BOOL", [True, False, True])
+
+
+def test_triton_binary_request() -> None:
+    request = oip.decode_request(TRITON_REQUEST, len(TRITON_REQUEST_JSON))
+    assert request.outputs == [RequestedOutput("output0", binary=True)]
+    first, second = request.inputs
+    assert (first.parameters, first.binary, second.binary) == ({"binary_data_size": 16}, True, True)
+    assert array(first).tolist() == [[1, 2], [3, 4]]
+    assert array(second).tolist() == [True, False, True]
+    assert array(oip.decode_request(memoryview(TRITON_REQUEST), len(TRITON_REQUEST_JSON)).inputs[1]).dtype == np.bool_
+
+
+def test_kserve_and_triton_responses() -> None:
+    response = oip.decode_response(KSERVE_RESPONSE, None)
+    assert (response.model_name, response.model_version, response.id) == ("mymodel", None, "42")
+    assert array(response.outputs[0]) == pytest.approx(np.array([[1, 1.1], [2, 2.1], [3, 3.1]]))
+    response = oip.decode_response(TRITON_RESPONSE, len(TRITON_RESPONSE_JSON))
+    assert (response.model_name, response.model_version, response.id, response.parameters) == ("mymodel", "1", None, {})
+    assert array(response.outputs[0]).tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
+def test_image_request() -> None:
+    assert oip.image_request(b"\xff\xd8\xff\xe0", {"sla_ms": 50.0, "policy": "cnnselect"}) == (IMAGE, len(IMAGE_JSON))
+    request = oip.decode_request(IMAGE, len(IMAGE_JSON))
+    assert (request.parameters, request.binary_output) == ({"sla_ms": 50.0, "policy": "cnnselect"}, True)
+    (image,) = request.inputs
+    assert (image.name, image.datatype, image.shape, image.data) == ("image", "BYTES", (1,), [b"\xff\xd8\xff\xe0"])
+    assert image.binary
+
+
+def test_an_image_in_json_is_base64() -> None:
+    text = base64.b64encode(b"\xff\xd8").decode()
+    tensor = {
+        "name": "image",
+        "datatype": "BYTES",
+        "shape": [1],
+        "data": [text],
+        "parameters": {"content_type": "base64"},
+    }
+    (image,) = oip.decode_request(body(tensor=tensor), None).inputs
+    assert (image.binary, image.parameters) == (False, {"content_type": "base64"})
+    assert oip.from_base64(image.data[0]) == b"\xff\xd8"
+
+
+def test_the_responses_an_endpoint_writes() -> None:
+    outputs = [
+        Tensor.of("label", ["große Wolke".encode(), b"cat"]),
+        Tensor.of("score", np.float32([0.5, np.nan])),
+        Tensor.of("index", np.int32([7, 2])),
+    ]
+    written, length = oip.encode_response("m", "1", outputs, id="42", parameters={"queue_ms": 0.5})
+    assert length is None
+    assert json.loads(written, parse_constant=pytest.fail) == {
+        "model_name": "m",
+        "model_version": "1",
+        "id": "42",
+        "parameters": {"queue_ms": 0.5},
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [2], "data": ["große Wolke", "cat"]},
+            {"name": "score", "datatype": "FP32", "shape": [2], "data": [0.5, None]},
+            {"name": "index", "datatype": "INT32", "shape": [2], "data": [7, 2]},
+        ],
+    }
+    written, length = oip.encode_response("m", None, outputs[1:], binary={"score"})
+    assert written[:length] == (
+        b'{"model_name":"m","outputs":[{"name":"score","datatype":"FP32","shape":[2],"parameters":{"binary_data_size":8}},'
+        b'{"name":"index","datatype":"INT32","shape":[2],"data":[7,2]}]}'
+    )
+    assert written[length:] == outputs[1].data.tobytes()
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_request_there_and_back(binary: bool) -> None:
+    inputs = [
+        Tensor.of("a", np.arange(6, dtype=np.int16).reshape(2, 3)),
+        Tensor("b", "BYTES", (2,), [b"x", b""], {"content_type": "base64"}),
+        Tensor.of("c", np.zeros((0, 4))),
+    ]
+    wanted = [RequestedOutput("o", binary=True), RequestedOutput("p", binary=False, classification=3)]
+    written = oip.encode_request(inputs, parameters={"top": 5, "s": "ü"}, outputs=wanted, binary=binary, id="ü")
+    assert (written[1] is not None) == binary
+    request = oip.decode_request(*written)
+    assert (request.id, request.parameters, request.outputs) == ("ü", {"top": 5, "s": "ü"}, wanted)
+    assert not request.binary_output
+    assert [(t.name, t.datatype, t.shape) for t in request.inputs] == [(t.name, t.datatype, t.shape) for t in inputs]
+    assert request.inputs[1].parameters["content_type"] == "base64"
+    again = oip.decode_request(*oip.encode_request(request.inputs, binary=not binary))
+    assert [t.binary for t in again.inputs] == [not binary] * 3
+    assert [t.binary for t in request.inputs] == [binary] * 3
+    assert np.array_equal(array(request.inputs[0]), array(inputs[0]))
+    assert request.inputs[1].data == [b"x", b""]
+
+
+@pytest.mark.parametrize("binary", [(), {"a"}, {"b"}, {"a", "b"}])
+def test_a_response_there_and_back(binary: set[str]) -> None:
+    outputs = [Tensor.of("a", np.float64([[0.1, np.pi]])), Tensor("b", "BYTES", (1,), [b"x"], {"k": 1})]
+    parameters = {"profiles": [{"mean_ms": 1.5}], "none": None}
+    response = oip.decode_response(
+        *oip.encode_response("m", "2", outputs, id="7", parameters=parameters, binary=binary)
+    )
+    assert (response.model_name, response.model_version, response.id) == ("m", "2", "7")
+    assert response.parameters == parameters
+    assert np.array_equal(array(response.outputs[0]), array(outputs[0]))
+    assert (response.outputs[1].data, response.outputs[1].parameters["k"]) == ([b"x"], 1)
+    assert {tensor.name for tensor in response.outputs if tensor.binary} == set(binary)
+
+
+def test_which_outputs_are_wanted_in_binary() -> None:
+    outputs = [{"name": "a"}, {"name": "b", "parameters": {"binary_data": False, "classification": 2}}]
+    request = oip.decode_request(body(parameters={"binary_data_output": True, "top": 3}, outputs=outputs), None)
+    assert (request.binary_output, request.parameters) == (True, {"top": 3})
+    assert request.outputs == [RequestedOutput("a", binary=True), RequestedOutput("b", binary=False, classification=2)]
+    assert oip.decode_request(oip.encode_request([], binary=True)[0], None).binary_output
+    assert not oip.decode_request(oip.encode_request([], binary=False)[0], None).binary_output
+
+
+def test_what_is_optional_may_be_null_and_what_is_unknown_is_passed_over() -> None:
+    request = oip.decode_request(b'{"id":null,"parameters":null,"outputs":null,"inputs":[],"model_name":5}', None)
+    assert (request.id, request.parameters, request.inputs, request.outputs) == (None, {}, [], [])
+
+
+def test_other_servers_write_nan_as_a_word() -> None:
+    message = (
+        b'{"model_name":"m","outputs":[{"name":"o","datatype":"FP32","shape":[4],"data":[NaN,-Infinity,null,1]}],'
+        b'"parameters":{"content_type":null,"headers":{"a":[1]}}}'
+    )
+    response = oip.decode_response(message, None)
+    assert np.array_equal(array(response.outputs[0]), np.float32([np.nan, -np.inf, np.nan, 1]), equal_nan=True)
+    assert response.parameters == {"content_type": None, "headers": {"a": [1]}}
+
+
+NO_REQUESTS: list[tuple[bytes, str]] = [
+    (b"", "the JSON is malformed: Expecting value"),
+    (b"{", "the JSON is malformed"),
+    (b"[]", "the JSON is no object"),
+    (b"5", "the JSON is no object"),
+    (b'{"inputs":[]} {}', "the JSON is malformed: Extra data"),
+    (b"\xef\xbb\xbf{}", "the JSON is malformed"),
+    (b'{"id":"\xff"}', "the JSON is not UTF-8 at byte 7"),
+    ('{"inputs":[]}'.encode("utf-16"), "not UTF-8"),
+    (b'{"inputs":[],"id":"\\ud800"}', "a string in the JSON holds half a surrogate pair"),
+    (b'{"inputs":[],"parameters":{"\\uDFFF":1}}', "half a surrogate pair"),
+    (b'{"id":"a\nb"}', "the JSON is malformed: Invalid control character"),
+    (b"[" * 100_000, "the JSON is nested too deeply"),
+    (b'{"a":' * 100_000, "nested too deeply"),
+    (b'{"inputs":[],"parameters":{"x":' + b"9" * 5000 + b"}}", "a number has too many digits"),
+    (b'{"inputs":[],"parameters":{"x":NaN}}', "NaN is no JSON; the binary extension carries it"),
+    (b'{"inputs":[],"parameters":{"x":-Infinity}}', "-Infinity is no JSON"),
+    (b'{"inputs":[],"parameters":{"x":1e999}}', "parameter 'x' is inf, not a string, boolean or number of 64 bits"),
+    (b'{"inputs":[],"parameters":{"x":18446744073709551616}}', "parameter 'x' is 18446744073709551616, not"),
+    (b"{}", "'inputs' is missing"),
+    (body(inputs={}), "'inputs' is no list"),
+    (body(inputs=["x"]), "'inputs' holds 'x', which is no object"),
+    (body(inputs=[{}] * 65), "there are 65 inputs; at most 64 are read"),
+    (body(inputs=[{}]), "an input has no 'name'"),
+    (body(id=5), "'id' is 5, not a string"),
+    (body(id=["a"]), "'id' is ['a'], not a string"),
+    (body(parameters=[]), "'parameters' is no object"),
+    (body(parameters={"x": None}), "parameter 'x' is None, not a string"),
+    (body(parameters={"x": {"a": 1}}), "parameter 'x' is {'a': 1}, not"),
+    (body(parameters={"binary_data_output": 1}), "binary_data_output is 1, not true or false"),
+    (body(outputs={}), "'outputs' is no list"),
+    (body(outputs=[1]), "'outputs' holds 1, which is no object"),
+    (body(outputs=[{"name": str(n)} for n in range(65)]), "there are 65 outputs; at most 64 are read"),
+    (body(outputs=[{"name": "o"}, {"name": "o"}]), "two outputs are named 'o'"),
+    (body(outputs=[{"name": ""}]), "an output has no 'name'"),
+    (body(outputs=[{"name": "o", "parameters": 1}]), "output 'o': 'parameters' is no object"),
+    (body(outputs=[{"name": "o", "parameters": {"binary_data": "yes"}}]), "output 'o': binary_data is 'yes', not true"),
+    (body(outputs=[{"name": "o", "parameters": {"classification": -1}}]), "output 'o': classification is -1, not a"),
+    (body(outputs=[{"name": "o", "parameters": {"classification": True}}]), "classification is True"),
+    (body(outputs=[{"name": "o", "parameters": {"classification": 2**40}}]), "classification is 1099511627776"),
+    (body(outputs=[{"name": "o", "parameters": {"shared_memory_region": "r"}}]), "output 'o': shared memory is not"),
+    (body(tensor={"name": None}), "an input has no 'name'"),
+    (body(tensor={"name": 5}), "'name' is 5, not a string"),
+    (body(tensor={"datatype": None}), "input 'x': 'datatype' is missing; give one of BOOL"),
+    (body(tensor={"datatype": "BF16"}), "input 'x': there is no datatype 'BF16'"),
+    (body(tensor={"shape": None}), "input 'x': 'shape' is missing"),
+    (body(tensor={"shape": [-2]}), "input 'x': 'shape' holds -2, which is no size"),
+    (body(tensor={"data": None}), "input 'x': none of 'data' and 'binary_data_size' given"),
+    (body(tensor={"data": [1]}), "input 'x': there are 1 data, shape [2] takes 2"),
+    (body(tensor={"parameters": "p"}), "input 'x': 'parameters' is no object"),
+    (body(tensor={"parameters": {"shared_memory_region": "r"}}), "input 'x': shared memory is not supported"),
+    (body(tensor={"parameters": {"binary_data_size": 2}}), "input 'x': both of 'data' and 'binary_data_size' given"),
+    (body(tensor={"data": None, "parameters": {"binary_data_size": 2}}), "binary_data_size is 2, 0 bytes are left; is"),
+    (
+        body(tensor={"data": None, "parameters": {"binary_data_size": -1}}),
+        "binary_data_size is -1, not a number of bytes",
+    ),
+    (body(tensor={"data": None, "parameters": {"binary_data_size": True}}), "binary_data_size is True, not a number"),
+    (body(tensor={"data": None, "parameters": {"binary_data_size": 2.0}}), "binary_data_size is 2.0, not a number"),
+    (body(inputs=[{"name": "x", "datatype": "INT8", "shape": [0], "data": []}] * 2), "two inputs are named 'x'"),
+    (body(tensor={"name": "n" * 10_000, "shape": [3]}), "there are 2 data, shape [3] takes 3"),
+]
+
+
+def check_text(text: str) -> str:
+    assert "\n" not in text
+    assert 10 < len(text) < 300
+    return "refused"
+
+
+def refusal(read: Read, message: bytes, length: int | None) -> str:
+    """The one line with which a message is refused."""
+    with pytest.raises(ProtocolError) as caught:
+        read(message, length)
+    check_text(str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("message", "why"), NO_REQUESTS, ids=range(len(NO_REQUESTS)))
+def test_what_is_no_request(message: bytes, why: str) -> None:
+    assert why in refusal(oip.decode_request, message, None)
+
+
+@pytest.mark.parametrize("length", [-1, len(TRITON_REQUEST) + 1, 10**30])
+def test_a_header_length_that_is_not_within_the_body(length: int) -> None:
+    text = refusal(oip.decode_request, TRITON_REQUEST, length)
+    assert text == f"Inference-Header-Content-Length is {length}, the body has {len(TRITON_REQUEST)} bytes"
+
+
+def test_binary_data_too_few_or_too_many() -> None:
+    length = len(TRITON_REQUEST_JSON)
+    assert "binary_data_size is 3, 2 bytes are left" in refusal(oip.decode_request, TRITON_REQUEST[:-1], length)
+    assert "1 bytes follow the last tensor" in refusal(oip.decode_request, TRITON_REQUEST + b"\0", length)
+    assert "the JSON is malformed: Extra data" in refusal(oip.decode_request, TRITON_REQUEST, None)
+    wrong = TRITON_REQUEST.replace(b'"binary_data_size" : 16', b'"binary_data_size" : 15')
+    assert "input 'input0': binary_data_size is 15, UINT32 [2, 2] takes 16 bytes" in refusal(
+        oip.decode_request, wrong, length
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model_name": None}, "'model_name' is missing"),
+        ({"model_name": 1}, "'model_name' is 1, not a string"),
+        ({"model_version": 1}, "'model_version' is 1, not a string"),
+        ({"id": 1}, "'id' is 1, not a string"),
+        ({"outputs": None}, "'outputs' is missing"),
+        ({"outputs": [{"name": "o"}]}, "output 'o': 'datatype' is missing"),
+        ({"parameters": 1}, "'parameters' is no object"),
+        ({"outputs": [{"name": "o", "datatype": "INT8", "shape": [1], "data": [None]}]}, "output 'o': there are nulls"),
+    ],
+)
+def test_what_is_no_response(changes: dict[str, Any], why: str) -> None:
+    assert why in refusal(oip.decode_response, json.dumps({**json.loads(KSERVE_RESPONSE), **changes}).encode(), None)
+
+
+def test_an_error_is_no_response() -> None:
+    assert refusal(oip.decode_response, b'{"error": "unknown model"}', None) == "'model_name' is missing"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), b"bytes", np.float32(1), {1, 2}])
+def test_what_json_cannot_say_is_not_written(bad: Any) -> None:
+    with pytest.raises(ProtocolError, match="cannot be written in JSON: "):
+        oip.encode_request([], parameters={"x": bad}, binary=False)
+    with pytest.raises(ProtocolError, match="cannot be written in JSON: "):
+        oip.encode_response("m", "1", [], parameters={"x": bad})
+
+
+def test_nan_goes_into_a_request_in_binary_alone() -> None:
+    tensor = Tensor.of("x", np.float32([np.nan]))
+    assert np.isnan(array(oip.decode_request(*oip.encode_request([tensor], binary=True)).inputs[0])).all()
+    with pytest.raises(ProtocolError, match="JSON has no NaN and no infinities: send tensor 'x' in binary"):
+        oip.encode_request([tensor], binary=False)
+
+
+def test_header_length() -> None:
+    assert [oip.parse_header_length(text) for text in ("0", "17", "007")] == [0, 17, 7]
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1.0", "1e3", "0x10", "1_0", "²", "9" * 19, "9" * 9999])
+def test_what_is_no_header_length(text: str) -> None:
+    with pytest.raises(ProtocolError, match=r"^Inference-Header-Content-Length is '.{0,40}', not a number of bytes$"):
+        oip.parse_header_length(text)
+
+
+@pytest.mark.parametrize("element", [b"/9g", b"/9g=\n", b"/9g==", b"_9g=", b"/9g=/9g=", b"\xff\xd8\xff\xe0", b"===="])
+def test_what_is_no_base64(element: bytes) -> None:
+    with pytest.raises(ProtocolError, match="a string is no base64: "):
+        oip.from_base64(element)
+
+
+def test_a_shape_alone_takes_no_memory() -> None:
+    huge = [
+        {"name": "x", "datatype": datatype, "shape": [2**31 - 1], **rest}
+        for datatype in ("FP64", "BYTES", "BOOL")
+        for rest in ({"data": [[]]}, {"data": []}, {"parameters": {"binary_data_size": 0}})
+    ]
+    messages = [body(inputs=[tensor]) for tensor in huge]
+    tracemalloc.start()
+    try:
+        for message in messages:
+            refusal(oip.decode_request, message, len(message))
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+GOLDEN: list[tuple[Read, bytes, int | None]] = [
+    (oip.decode_request, KSERVE_REQUEST, None),
+    (oip.decode_request, TRITON_REQUEST, len(TRITON_REQUEST_JSON)),
+    (oip.decode_request, IMAGE, len(IMAGE_JSON)),
+    (oip.decode_response, KSERVE_RESPONSE, None),
+    (oip.decode_response, TRITON_RESPONSE, len(TRITON_RESPONSE_JSON)),
+]
+HOSTILE: list[Any] = [
+    None, True, False, 0, 1, -1, 3, 24, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, 1e300, "", "x", "\ud800",
+    "FP16", "BYTES", "BOOL", "UINT64", "\0", [], {}, [[]], [[[]]], [1, [2]], [None], [{}], {"binary_data_size": 8},
+    [1] * 9, [0, 5], {"name": "x"}, [{"name": "x"}], float("nan"), float("-inf"),
+]  # fmt: skip
+
+
+def outcome(read: Read, message: bytes, length: int | None) -> str:
+    """What becomes of a message that may be none; anything but an answer or ProtocolError fails the test."""
+    try:
+        read(message, length)
+    except ProtocolError as error:
+        return check_text(str(error))
+    return "read"
+
+
+def mutated(message: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(message)
+    for _ in range(rng.choice([1, 1, 1, 2, 5])):
+        at = rng.randrange(len(changed) + 1)
+        kind = rng.choice(["flip", "cut", "insert", "remove", "repeat"])
+        if kind == "flip" and at < len(changed):
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == "cut":
+            del changed[at:]
+        elif kind == "insert":
+            changed[at:at] = rng.choice(
+                [rng.randbytes(1), b"[", b"{", b'"', b"-", b"9", b"e9", b"null", b"\\ud8", b"NaN"]
+            )
+        elif kind == "remove":
+            del changed[at : at + rng.randrange(1, 9)]
+        else:
+            changed[at:at] = changed[at : at + rng.randrange(1, 99)]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(("read", "message", "length"), GOLDEN)
+def test_mutated_bodies(read: Read, message: bytes, length: int | None) -> None:
+    rng = random.Random(5)
+    seen: Counter[str] = Counter()
+    for _ in range(1500):
+        if length is None or rng.random() < 0.3:
+            seen[outcome(read, mutated(message, rng), length)] += 1
+        else:
+            head, tail = message[:length], message[length:]
+            head, tail = (mutated(head, rng), tail) if rng.random() < 0.5 else (head, mutated(tail, rng))
+            seen[outcome(read, head + tail, len(head))] += 1
+    assert min(seen["read"], seen["refused"]) > 50
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a JSON value, as a container and a key or index in it."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, inner in pairs for place in [(value, key), *places(inner)]]
+
+
+@pytest.mark.parametrize(("read", "message", "length"), GOLDEN)
+def test_hostile_values_in_every_place(read: Read, message: bytes, length: int | None) -> None:
+    tail = b"" if length is None else message[length:]
+    seen: Counter[str] = Counter()
+    for number in range(len(places(json.loads(message[:length])))):
+        for hostile in HOSTILE:
+            changed = json.loads(message[:length])
+            container, key = places(changed)[number]
+            container[key] = hostile
+            head = json.dumps(changed).encode()
+            seen[outcome(read, head + tail, None if length is None else len(head))] += 1
+    assert min(seen["read"], seen["refused"]) > 20

@@ -1,0 +1,299 @@
+"""A model of another server: its metadata, how it is asked, and what of its responses is believed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ondevice.errors import ModelError, UpstreamError
+from ondevice.protocol import oip
+from ondevice.protocol.served import Work
+from ondevice.remote import Remote, best, describe, preparation
+from ondevice.runner import Runner
+from ondevice.timing.profile import Profile
+
+LABELS = [f"class {n}" for n in range(10)]
+PROFILE = {
+    "model": "m", "mean_ms": 10.0, "std_ms": 1.0, "quantiles_ms": [float(n) for n in range(21)],
+    "n": 30, "host": "there", "runtime": "litert 2", "threads": 2,
+}  # fmt: skip
+
+
+def tensor(name: str, datatype: str, *shape: int) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(shape)}
+
+
+def ours(**parameters: Any) -> dict[str, Any]:
+    """Metadata as `ondevice serve` gives them."""
+    answer = [tensor("label", "BYTES", -1), tensor("score", "FP32", -1), tensor("index", "INT32", -1)]
+    return {
+        "name": "m",
+        "inputs": [tensor("image", "BYTES", 1), tensor("x", "INT8", 1, 40, 40, 1)],
+        "outputs": [*answer, tensor("y", "INT8", 1, 10)],
+        "parameters": {
+            "top1": 0.8, "accuracy_data": "digits", "precision": "int8", "background": False, "labels": LABELS,
+            "profile": PROFILE, **parameters,
+        },
+    }  # fmt: skip
+
+
+def theirs(*shape: int, datatype: str = "FP32") -> dict[str, Any]:
+    """Metadata as other servers give them."""
+    return {
+        "name": "digits_xs_fp32",
+        "versions": ["1"],
+        "platform": "openvino",
+        "inputs": [tensor("x", datatype, *shape)],
+        "outputs": [tensor("y", datatype, -1, 10)],
+    }
+
+
+def work(payload: bytes, picture: bool = True, top: int = 3, raw: bool = False) -> Work:
+    return Work(payload, picture, top, raw, 0.0)
+
+
+def test_what_another_ondevice_serve_tells() -> None:
+    remote = describe("m", ours(), "there:1")
+    served = remote.served
+    assert (served.name, served.top1, served.accuracy_data, served.precision) == ("m", 0.8, "digits", "int8")
+    assert (served.labels, served.background, served.where) == (tuple(LABELS), False, "there:1")
+    assert served.input == ("x", (1, 40, 40, 1), np.int8)
+    assert served.output == ("y", (1, 10), np.int8)
+    assert remote.feed is None
+    assert remote.ranks
+    assert remote.published == Profile(**{**PROFILE, "quantiles_ms": tuple(PROFILE["quantiles_ms"])})  # type: ignore[arg-type]
+
+
+def test_an_accuracy_that_nobody_measured_stays_unknown() -> None:
+    assert describe("m", ours(top1=None), "w").served.top1 is None
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        None,
+        {},
+        [],
+        {**PROFILE, "mean_ms": "10"},
+        {**PROFILE, "mean_ms": -1},
+        {**PROFILE, "std_ms": float("nan")},
+        {**PROFILE, "quantiles_ms": [1, 2, 3]},
+        {**PROFILE, "quantiles_ms": [None] * 21},
+        {**PROFILE, "threads": "two"},
+        {**PROFILE, "more": 1},
+    ],
+)
+def test_times_that_are_none_are_not_taken(profile: Any) -> None:
+    assert describe("m", ours(profile=profile), "w").published is None
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 40, 1), (-1, 40, 40, 1)])
+def test_what_a_card_tells_of_a_model_that_takes_only_tensors(shape: tuple[int, ...]) -> None:
+    remote = describe("digits_xs_fp32", theirs(*shape), "w")
+    assert remote.feed is not None
+    assert not remote.feed.channels_first
+    assert not remote.ranks
+    assert remote.served.input.shape == (1, 40, 40, 1)
+    assert remote.served.output.shape == (1, 10), "one picture at a time"
+    runner = Runner("digits_xs_fp32")
+    assert runner.card is not None
+    assert runner.card.accuracy is not None
+    assert remote.served.top1 == runner.card.accuracy.top1
+    assert remote.served.labels == runner.labels.names
+
+
+def test_channels_first() -> None:
+    remote = describe("digits_xs_fp32", theirs(1, 1, 40, 40), "w")
+    assert remote.feed is not None
+    assert remote.feed.channels_first
+
+
+def changed(path: str, value: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    """A copy with the value at `path` (keys and indexes with dots between) put in place; None removes it."""
+    metadata = copy.deepcopy(metadata)
+    found: Any = metadata
+    *way, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+    for key in way:
+        found = found[key]
+    if value is None:
+        del found[last]
+    else:
+        found[last] = value
+    return metadata
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("inputs", None),
+        ("inputs", "x"),
+        ("inputs", [1]),
+        ("inputs", [{"name": 5}]),
+        ("outputs", None),
+        ("inputs.1", None),
+        ("inputs.1.datatype", "FP16"),
+        ("inputs.1.datatype", ["FP32"]),
+        ("inputs.1.shape", None),
+        ("inputs.1.shape", []),
+        ("inputs.1.shape", [1, 40, 40]),
+        ("inputs.1.shape", [1, -1, -1, 1]),
+        ("inputs.1.shape", [2, 40, 40, 1]),
+        ("inputs.1.shape", [1, 40, 40, True]),
+        ("inputs.1.shape", [1, 10**9, 10**9, 3]),
+        ("inputs", [tensor("image", "BYTES", 1), tensor("a", "FP32", 1), tensor("b", "FP32", 1)]),
+        ("outputs.3.shape", [1, 11]),
+        ("outputs.3.shape", [2, 5]),
+        ("parameters.labels", LABELS[:9]),
+        ("parameters.labels", "abcdefghij"),
+        ("parameters.labels", [1] * 10),
+        ("parameters.labels", None),
+        ("parameters.background", True),
+        ("parameters.top1", "high"),
+        ("parameters.top1", 80),
+        ("parameters.top1", float("nan")),
+        ("parameters.top1", True),
+    ],
+)
+def test_metadata_of_what_cannot_be_served(path: str, value: Any) -> None:
+    with pytest.raises(ModelError) as caught:
+        describe("m", changed(path, value, ours()), "w")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_card_it_is_left_out_and_told_what_to_do() -> None:
+    with pytest.raises(ModelError, match="ondevice models add"):
+        describe("unheard_of", theirs(1, 40, 40, 1), "w")
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32, 1), (1, 40, 40, 3), (1, 40, 40, -1)])
+def test_a_card_that_is_another_models(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match="its input is"):
+        describe("digits_xs_fp32", theirs(*shape), "w")
+
+
+def asked(remote: Remote, wanted: Work) -> oip.InferRequest:
+    return oip.decode_request(*remote.request(wanted))
+
+
+def test_the_request_for_a_picture() -> None:
+    request = asked(describe("m", ours(), "w"), work(b"jpeg", top=3))
+    assert [(t.name, t.datatype, t.shape, t.data) for t in request.inputs] == [("image", "BYTES", (1,), [b"jpeg"])]
+    assert request.parameters == {"top": 3}
+    assert [output.name for output in request.outputs] == ["label", "score", "index"]
+    assert all(output.binary for output in request.outputs)
+
+
+def test_the_request_for_a_picture_and_the_models_own_output() -> None:
+    request = asked(describe("m", ours(), "w"), work(b"jpeg", raw=True))
+    assert [output.name for output in request.outputs] == ["label", "score", "index", "y"]
+
+
+def test_the_request_for_a_tensor() -> None:
+    request = asked(describe("m", ours(), "w"), work(bytes(range(100)) * 16, picture=False, top=0, raw=True))
+    (sent,) = request.inputs
+    assert (sent.name, sent.datatype, sent.shape) == ("x", "INT8", (1, 40, 40, 1))
+    assert isinstance(sent.data, np.ndarray)
+    assert sent.data.tobytes() == bytes(range(100)) * 16
+    assert request.parameters == {}
+    assert [output.name for output in request.outputs] == ["y"]
+
+
+def answer(**data: Any) -> oip.InferResponse:
+    return oip.InferResponse("m", "1", None, {}, [oip.Tensor.of(name, value) for name, value in data.items()])
+
+
+RANKED = {
+    "label": [b"class 7", b"class 2"],
+    "score": np.array([0.9, 0.1], np.float32),
+    "index": np.array([7, 2], np.int32),
+}
+OUTPUT = np.array([[-128, -128, 0, -128, -128, -128, -128, 127, -128, -128]], np.int8)
+
+
+def test_a_ranking_is_taken_as_it_is() -> None:
+    top, raw = describe("m", ours(), "w").read(answer(**RANKED), work(b""))
+    assert top == [(7, pytest.approx(0.9)), (2, pytest.approx(0.1))]
+    assert raw == b""
+
+
+def test_a_ranking_with_the_models_own_output() -> None:
+    top, raw = describe("m", ours(), "w").read(answer(**RANKED, y=OUTPUT), work(b"", raw=True))
+    assert [index for index, _ in top] == [7, 2]
+    assert raw == OUTPUT.tobytes()
+
+
+def test_a_models_own_output_is_ranked_here() -> None:
+    top, raw = describe("m", ours(), "w").read(answer(y=OUTPUT), work(b"", picture=False, top=2))
+    assert top == [(7, pytest.approx(255 / 256)), (2, pytest.approx(128 / 256))]
+    assert raw == b""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": None},
+        {"label": [b"class 7"]},
+        {"label": [b"class 8", b"class 2"]},
+        {"label": np.zeros(2, np.float32)},
+        {"score": None},
+        {"score": np.array([0.9, np.nan], np.float32)},
+        {"score": np.array([9, 1], np.int32)},
+        {"score": [b"0.9", b"0.1"]},
+        {"index": np.array([7, -1], np.int32)},
+        {"index": np.array([7, 10], np.int32)},
+        {"index": np.array([7.0, 2.0], np.float32)},
+        {"label": [], "score": np.zeros(0, np.float32), "index": np.zeros(0, np.int32)},
+        {"y": None},
+        {"y": OUTPUT[:, :9]},
+        {"y": OUTPUT.astype(np.float32)},
+        {"y": [b"a"] * 10},
+    ],
+)
+def test_responses_that_are_not_believed(wrong: dict[str, Any]) -> None:
+    data = {name: value for name, value in {**RANKED, "y": OUTPUT, **wrong}.items() if value is not None}
+    with pytest.raises(UpstreamError) as caught:
+        describe("m", ours(), "w").read(answer(**data), work(b"", raw=True))
+    assert caught.value.failure == "wrong"
+
+
+def test_more_classes_than_were_asked_for_are_not_believed() -> None:
+    with pytest.raises(UpstreamError):
+        describe("m", ours(), "w").read(answer(**RANKED), work(b"", top=1))
+
+
+def test_ranked_as_the_runner_ranks() -> None:
+    for name in ("digits_xs_int8", "digits_xs_fp32"):
+        runner = Runner(name)
+        random = np.random.default_rng(0)
+        for _ in range(20):
+            stored = random.integers(-128, 128, 10).astype(runner.model.output.dtype)
+            expected = [(p.index, pytest.approx(p.score)) for p in runner.best(stored, 4)]
+            assert best(stored, False, 4) == expected
+
+
+def test_equal_scores_stand_in_the_order_of_their_index() -> None:
+    assert [index for index, _ in best(np.array([5, 9, 9, 5, 9], np.uint8), False, 5)] == [1, 2, 4, 0, 3]
+
+
+def test_a_background_is_no_class() -> None:
+    assert best(np.array([200, 0, 30], np.uint8), True, 5) == [(1, 30 / 256), (0, 0.0)]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers(value: float) -> None:
+    with pytest.raises(UpstreamError, match="not a number"):
+        best(np.array([0.1, value], np.float32), False, 1)
+
+
+def test_what_a_worker_is_told_for_floats_is_what_the_card_says() -> None:
+    told = preparation(describe("digits_xs_fp32", theirs(1, 40, 40, 1), "w"))
+    assert (told["input"]["mean"], told["input"]["std"], told["zero_point"]) == ((127.5,), (127.5,), 0)
+
+
+@pytest.mark.parametrize(("datatype", "zero"), [("UINT8", 0), ("INT8", -128)])
+def test_what_a_worker_is_told_for_integers_is_to_store_pixels(datatype: str, zero: int) -> None:
+    told = preparation(describe("digits_xs_fp32", theirs(1, 40, 40, 1, datatype=datatype), "w"))
+    assert (told["input"]["mean"], told["input"]["std"], told["zero_point"]) == ([0.0], [1.0], zero)
