@@ -36,4 +36,5 @@ def _is_checkout() -> bool:
 
 
 if _is_checkout():
-    sys.meta_path.append(_Rooms)
+    # Before all others: an editable install of another checkout finds its own rooms for names missing here.
+    sys.meta_path.insert(0, _Rooms)
