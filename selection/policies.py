@@ -35,8 +35,10 @@ Fits = np.ndarray[Any, np.dtype[np.bool_]]
 _READINGS = get_args(Reading)
 Index = np.ndarray[Any, np.dtype[np.intp]]
 
+# LayerCake's client looks at the 90th percentile; profiles have it among their levels.
 _P90 = int(np.argmin(abs(LEVELS - 0.9)))
-# Settings above this are slips of the pen, and could overflow.
+# No setting of a policy has a meaning beyond: as ms it is a quarter of an hour, as a factor it outweighs all else, and
+# its products with times stay far from overflowing.
 _MOST = 1e6
 
 
@@ -77,7 +79,8 @@ def budget_random(models: Models, requests: Requests) -> Array:
 def budget_weighted(models: Models, requests: Requests) -> Array:
     """Any model with mu + sigma < T_budget, with probability proportional to A.
 
-    Source: the authors' code (cake-lab/MDInference, `runBudget2`), sure in form, as `budget_random`.
+    Source: the authors' code (cake-lab/MDInference, `runBudget2`), sure in form: its filter is not among what is
+    published.
     """
     fits = _soon_ms(models, requests) + models.std_ms < requests.budget_ms[:, None]
     return _in_proportion(fits * models.top1, _fastest(models, requests))
@@ -160,7 +163,7 @@ def effective(models: Models, requests: Requests, *, price: float = 1.0) -> Arra
 
 
 def oracle(models: Models, requests: Requests, times_ms: Array) -> Array:
-    """Clairvoyant: the most accurate model that will be on time, else the fastest. The upper bound, and no policy.
+    """Clairvoyant: the most accurate model that will be on time, else the fastest. The upper bound, not in POLICIES.
 
     times_ms [n, m]: what each request would take with each model in truth, from first byte sent to answer.
     """

@@ -14,7 +14,7 @@ from ondevice.errors import UsageError
 from ondevice.selection.cdf import Array, Cdfs
 from ondevice.timing.profile import LEVELS, Profile
 
-# Below a microsecond two times are the same: it keeps divisions finite.
+# Times closer than a microsecond are the same: no clock here tells them apart, and it keeps divisions finite.
 SAME_MS = 1e-3
 
 
@@ -23,7 +23,7 @@ class Models:
     """The m models to choose from. Made from arrays it checks nothing, and is cheap; `of` checks.
 
     names: m of them. top1 [m]: accuracies, fractions. mean_ms [m], std_ms [m]: the inference's time where it would run.
-    quantiles_ms [m, 21]: the same time's quantiles at LEVELS.
+    quantiles_ms [m, 21]: that time's quantiles at LEVELS.
     """
 
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ class Models:
     def of(cls, top1: Mapping[str, float], profiles: Sequence[Profile]) -> Models:
         """The models of `profiles`, in that order, with the accuracy that `top1` has under their names.
 
-        Raises UsageError where there is no model, one stands twice, or one has no accuracy or no sound profile.
+        Raises UsageError where profiles is empty, a model stands twice, or one lacks an accuracy or a sound profile.
         """
         if not profiles:
             raise UsageError("no model to choose from: give at least one profile")
@@ -71,7 +71,7 @@ def _check(profile: Profile, top1: float | None) -> None:
         raise UsageError(f"{profile.model}: top1 is a fraction from 0 to 1, not {top1:g}")
     times_ms = [profile.mean_ms, profile.std_ms, *profile.quantiles_ms]
     if not all(math.isfinite(time_ms) and time_ms >= 0 for time_ms in times_ms):
-        raise UsageError(f"{profile.model}: its profile has a time that is no number of ms from 0 on; measure it again")
+        raise UsageError(f"{profile.model}: its profile has a time below 0 or not finite; measure it again")
     if len(profile.quantiles_ms) != len(LEVELS) or sorted(profile.quantiles_ms) != list(profile.quantiles_ms):
         raise UsageError(
             f"{profile.model}: its profile needs {len(LEVELS)} quantiles that never fall; measure it again"
@@ -79,7 +79,10 @@ def _check(profile: Profile, top1: float | None) -> None:
 
 
 def filled(queue_ms: Array, longest_ms: float) -> Array:
-    """`Requests.fill` of a queue. longest_ms: that with which the surest model is just in time; negative: with none."""
+    """The share, from 0 to 1, to which a queue is filled, as `Requests.fill` takes it.
+
+    longest_ms: the queue with which the model that is likeliest on time is just in time; negative: not even with none.
+    """
     fill: Array = np.minimum(queue_ms / max(longest_ms, SAME_MS), 1.0)
     return fill
 
@@ -94,8 +97,8 @@ class Requests:
     queue, loading, decoding.
     fill [n, m], or what broadcasts to it: the queue that newcomers find, as a share of the longest with which anything
     would be in time, from 0 to 1; for a rule that weighs what others lose. None: nobody waits.
-    work_ms [n, m]: likewise, the part of wait_ms that is the server's own work: loading, decoding, the way through it.
-    None: it has none.
+    work_ms [n, m], or what broadcasts to it: the part of wait_ms that is the server's own work: loading, decoding, the
+    way through it. None: it has none.
     device_top1 [n] or [1]: the accuracy of the answer that the device has in any case; 0 where it has none.
     reply_ms [n, k]: k equally likely times of the reply, for `on_time`; None: it takes return_ms for certain.
     link_ms [n, 1] or [n, m]: an estimate of the whole network time (round trip plus bytes over bandwidth), for

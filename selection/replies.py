@@ -16,12 +16,15 @@ from ondevice.selection.cdf import Array
 # little (57.6 % of the gap to the oracle closed in place of 57.1 %, benchmarks/policies.py), and the first 50 requests
 # after a change lose a fifth more.
 HALF_LIFE, _SIZE = 32, 96
-# Equally likely points: the middles of so many equal parts of the distribution.
+# Equally likely points: as many as a profile has quantiles, so that a reply is known as finely as an inference, and few
+# enough for a request's parameter.
 POINTS = 21
+# The middles of so many equal parts of the distribution.
 _LEVELS = (np.arange(POINTS) + 0.5) / POINTS
 # Before the first request the reply takes as long as the upload, as the papers have it, give or take a factor of two.
-# That much spread stays, as one request among the others: what few have shown is no certainty.
+# That much spread stays, as one request among the others: what few have shown is not certain.
 _SPREAD = 0.7
+# A fifth of the distribution each: few enough to cost nothing in each fit.
 _SPREAD_POINTS = _SPREAD * np.array([NormalDist().inv_cdf(level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)])
 _SPREAD_WEIGHT = 1.0
 # Before there is any variation in the uploads, half of a change in them is taken to show in the reply; this belief
@@ -29,8 +32,9 @@ _SPREAD_WEIGHT = 1.0
 _SLOPE, _SLOPE_WEIGHT = 0.5, 0.5
 # Shorter times are taken for this long: a logarithm is needed, and a network has no shorter ones.
 _SHORTEST_MS = 0.1
+# Longer times are taken for an hour: nobody waits longer for a reply, and powers of it stay finite.
 _LONGEST_MS = 3.6e6
-# A law's text is shorter.
+# 23 numbers of at most 10 characters with commas between are shorter; what is longer was not written here.
 _MOST_TEXT = 400
 
 
@@ -58,7 +62,7 @@ class Law(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Law:
-        """From `text`. Raises UsageError for what is none."""
+        """From `text`. Raises UsageError for text that does not hold one."""
         try:
             slope, upload_ms, *points = [float(part) for part in text[:_MOST_TEXT].split(",")]
         except ValueError:
@@ -86,7 +90,7 @@ class Replies:
         self._law: Law | None = None
 
     def add(self, upload_ms: float, reply_ms: float) -> None:
-        """Take one more request. Raises UsageError for what is no time."""
+        """Take one more request. Raises UsageError for a time below 0 or not finite."""
         pair = _log(upload_ms), _log(reply_ms)
         at = self.count % _SIZE
         self._ring[:, at] = self._ring[:, at + _SIZE] = pair
@@ -148,5 +152,5 @@ def _guess() -> Law:
 
 def _log(ms: float) -> float:
     if not 0 <= ms < math.inf:
-        raise UsageError(f"{ms} is no time in ms: give a number from 0 on")
+        raise UsageError(f"{ms} is not a time in ms: give a number from 0 up")
     return math.log(min(max(ms, _SHORTEST_MS), _LONGEST_MS))

@@ -165,7 +165,7 @@ def test_what_is_no_time_is_refused_and_changes_nothing(wrong: float) -> None:
     replies = learned(drawn(20))
     before = replies.points_ms(50)
     for pair in ((wrong, 5.0), (5.0, wrong)):
-        with pytest.raises(UsageError, match="is no time in ms"):
+        with pytest.raises(UsageError, match="is not a time in ms"):
             replies.add(*pair)
     assert replies.count == 20
     assert (replies.points_ms(50) == before).all()
