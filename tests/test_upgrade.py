@@ -1,0 +1,162 @@
+"""A home folder that 0.1.0 filled works: its models, trials, timings, calibration, endpoint profiles and bench records.
+
+What is in it, and how it was made: fixtures/home-0.1.0/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from ondevice import host, trial
+from ondevice.bench import record
+from ondevice.cloud import store
+from ondevice.devices import calibration, timing
+from ondevice.models import files, zoo
+from ondevice.models.card import Accuracy
+from ondevice.runtime import Runtime
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+FILLED = Path(__file__).parent / "fixtures" / "home-0.1.0"
+PULLED = "mobilenet_v1_0.25_128_quant"
+# The runtime, and the machine, that it was filled with.
+RUNTIME = Runtime("litert", "2.3.0", None)
+CPU = "AMD EPYC"
+
+
+@pytest.fixture(autouse=True)
+def filled(home: Path) -> Path:
+    """A copy of it, as this test's home, with the large file that was left out."""
+    shutil.copytree(FILLED, home, dirs_exist_ok=True)
+    bundled = zoo.find("digits_xs_fp32").path.read_bytes()
+    (home / "data" / "models" / "my_digits.tflite").write_bytes(bundled + bytes(16))
+    return home
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that the folder was filled on, as far as file names say it, and the runtime."""
+
+    class There:
+        def cpu_model(self) -> str:
+            return CPU
+
+        def cores(self) -> int:
+            return 2
+
+        def kernel_machine(self) -> str:
+            return "x86_64"
+
+    monkeypatch.setattr(host, "current", There)
+    monkeypatch.setattr(calibration.runtime, "get", lambda: RUNTIME)
+
+
+def again(*_: object) -> NoReturn:
+    raise AssertionError("done again, though 0.1.0 had done it")
+
+
+def test_added_models_answer_under_their_names_and_labels(cli: Cli, sample: Path) -> None:
+    for name, labels in (("my_digits", {"seven"}), ("tiny_int8", {"zero", "seven"})):
+        done = cli("run", name, sample, "--format", "json", "--top", "1")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)[0]["top"][0]["label"] in labels
+
+
+def test_the_cards_of_added_models_are_read_whole() -> None:
+    cards = {entry.card.name: entry.card for entry in zoo.entries() if entry.origin == "added"}
+    assert list(cards) == ["tiny_int8", "my_digits"]
+    ours, converted = cards["my_digits"], cards["tiny_int8"]
+    assert (ours.precision, ours.licence, ours.labels) == ("fp32", "CC0-1.0", "my_digits.labels.txt")
+    assert ours.input.value_range == (0.0, 1.0)
+    assert (ours.accuracy, ours.conversion) == (None, None)
+    assert converted.conversion is not None
+    assert converted.conversion.calibration == "20 pictures of digits, seed 0"
+    assert (converted.conversion.agreement, converted.conversion.mean_error) == (1.0, 0.00236303)
+    assert converted.input.crop == 1.0
+
+
+def test_an_added_model_can_be_removed_with_all_its_files(cli: Cli, home: Path) -> None:
+    assert cli("models", "remove", "my_digits").returncode == 0
+    assert {path.name.split(".")[0] for path in (home / "data" / "models").iterdir()} == {"tiny_int8"}
+
+
+def test_a_pulled_model_is_not_pulled_again(cli: Cli, data: Path, home: Path) -> None:
+    file = home / "cache" / "models" / f"{PULLED}.tflite"
+    shutil.copy(data / "tflite" / file.name, file)
+    entry = zoo.find(PULLED)
+    assert (entry.present, entry.path, type(entry.card.accuracy)) == (True, file, Accuracy)
+    pulled = cli("models", "pull", PULLED, "--from", "/nowhere")
+    assert (pulled.returncode, pulled.stdout) == (0, f"{file}\n")
+    assert cli("run", PULLED, min((data / "imagenet").glob("*.JPEG"))).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["my_digits", "tiny_int8"])
+def test_a_file_that_passed_its_trial_is_not_tried_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "_try_in_child", again)
+    entry = zoo.find(name)
+    assert files.sha256(entry.path) == entry.card.sha256
+    trial.ensure(entry.path, entry.card.sha256, RUNTIME)
+
+
+@pytest.mark.usefixtures("there")
+def test_a_model_that_was_timed_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "measure", again)
+    known = timing.of(again, zoo.find("my_digits").card.sha256, "float", RUNTIME)
+    assert known == (0.02991099995597324, 0.0008034749993174646)
+
+
+@pytest.mark.usefixtures("there")
+def test_a_calibration_is_read_whole() -> None:
+    fits = calibration.load("pixel-3")
+    assert list(fits) == ["quant"]
+    fit = fits["quant"]
+    assert [point.device_ms for point in fit.points] == [0.8, 2.6, 6.4, 12.0]
+    assert (fit.anchor_ms, fit.reference) == (21.897220000028028, "AMD EPYC, litert 2.3.0, 1 thread")
+    assert math.isnan(fit.architecture_error)
+    assert fit.predict(1.0, 3_610_798) > 0
+
+
+def test_the_endpoint_begins_with_the_times_that_it_had_learned(home: Path) -> None:
+    setting = store.Setting(CPU, str(RUNTIME), 1)
+    (path,) = (home / "cache" / "profiles").iterdir()
+    assert store.default_path(setting) == path
+    notes: list[object] = []
+    saved = store.Store(path, setting, lambda *event, **fields: notes.append((event, fields))).load()
+    assert notes == []
+    assert {name: one.profile.n for name, one in saved.items()} == {"digits_xs_int8": 40, "digits_m_int8": 35}
+    medium = saved["digits_m_int8"]
+    assert (medium.profile.mean_ms, medium.profile.std_ms) == (0.661504, 0.392741)
+    assert (medium.load_ms, medium.decode[0]) == (7.7204070000789216, (2000.0, 1.0878913884525954))
+
+
+@pytest.mark.parametrize("name", ["bench.json", "emulated.jsonl", "mlperf.json"])
+def test_bench_records_are_read_and_printed_as_they_were(name: str, home: Path, cli: Cli) -> None:
+    path = home / "records" / name
+    written = path.read_text()
+    form = path.suffix.removeprefix(".")
+    assert cli("bench", "--read", path, "--format", form).stdout == written
+    assert all(read.version == "0.1.0" for read in record.read(path))
+
+
+def test_old_and_new_measurements_are_compared(cli: Cli, home: Path) -> None:
+    old = home / "records" / "bench.json"
+    done = cli("bench", "--compare", old, old, "--format", "json")
+    assert [row["model"] for row in json.loads(done.stdout)] == ["my_digits", "tiny_int8"]
+
+
+def test_profiles_that_bench_saved_are_simulated(cli: Cli, home: Path) -> None:
+    path = home / "records" / "profiles.json"
+    rows = json.loads(path.read_text())
+    for row, name in zip(rows, ("digits_xs_int8", "digits_m_int8"), strict=True):
+        row["model"] = name  # the added models have no accuracy, and only what has one can be chosen
+    path.write_text(json.dumps(rows))
+    done = cli("simulate", "--models", path, "--network", "normal:mean=20,std=5", "--sla", "50", "--requests", "1000")
+    assert done.returncode == 0, done.stderr
