@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.errors import MissingError, ModelError, UsageError
+from ondevice.limits.threads import check_threads
 
 # In the order of preference. TensorFlow last: it takes seconds to import.
 _MODULES = {
@@ -20,9 +21,6 @@ _MODULES = {
     "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
 }
 RUNTIMES = tuple(_MODULES)
-
-# Threads past this help no CNN on any CPU, and thousands exhaust the process.
-MAX_THREADS = 256
 
 
 class Runtime(NamedTuple):
@@ -115,8 +113,7 @@ class Model:
     """
 
     def __init__(self, path: str | Path, threads: int = 1, runtime: str | None = None) -> None:
-        if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
-            raise UsageError(f"threads must be a whole number from 1 to {MAX_THREADS}, not {threads}")
+        check_threads(threads)
         self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
         start = perf_counter()
         try:

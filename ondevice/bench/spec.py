@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ondevice.errors import UsageError
-from ondevice.runtime import MAX_THREADS
+from ondevice.limits.threads import MAX_THREADS
 
 
 @dataclass(frozen=True)

@@ -162,23 +162,21 @@ def _check(
 
 
 def _threads(text: str | None) -> list[int | None]:
-    from ondevice.errors import UsageError
+    from ondevice.limits.threads import parse_threads
 
-    if text is None:
-        return [None]
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--threads takes whole numbers such as 1,2,4, not '{text}'") from None
+    return [None] if text is None else [*parse_threads(text)]
 
 
 def _limits(cpus: str | None, cpu_quota: str | None, memory: str | None) -> Limits:
-    from ondevice.limits import limits
+    from ondevice.limits.affinity import parse_cpus
+    from ondevice.limits.limits import Limits
+    from ondevice.limits.memory import parse_memory
+    from ondevice.limits.quota import parse_quota
 
-    return limits.Limits(
-        None if cpus is None else limits.parse_cpus(cpus),
-        None if cpu_quota is None else limits.parse_quota(cpu_quota),
-        None if memory is None else limits.parse_memory(memory),
+    return Limits(
+        None if cpus is None else parse_cpus(cpus),
+        None if cpu_quota is None else parse_quota(cpu_quota),
+        None if memory is None else parse_memory(memory),
     )
 
 

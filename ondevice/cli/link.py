@@ -176,7 +176,7 @@ def _outage(text: str) -> tuple[float, float]:
 
 
 def _bytes(text: str) -> int:
-    from ondevice.limits.limits import parse_memory
+    from ondevice.limits.memory import parse_memory
 
     try:
         return parse_memory(text)

@@ -168,7 +168,7 @@ def _cores(threads: int) -> int:
 
 
 def _bytes(flag: str, text: str) -> int:
-    from ondevice.limits.limits import parse_memory
+    from ondevice.limits.memory import parse_memory
 
     try:
         return parse_memory(text)

@@ -298,7 +298,7 @@ def _sizes(picture: str, reply: str) -> Any:
 
 
 def _bytes(flag: str, text: str) -> int:
-    from ondevice.limits.limits import parse_memory
+    from ondevice.limits.memory import parse_memory
 
     try:
         return parse_memory(text)

@@ -24,7 +24,10 @@ from pathlib import Path, PurePosixPath
 from ondevice.errors import OnDeviceError, UsageError
 
 _PROC = Path("/proc")
+# The kernel's own default, and Docker's: a quota then means here what it means in a container.
 _PERIOD_US = 100_000
+# A process that was killed is gone within milliseconds, unless it waits for a disk that does not answer; then a message
+# that names the group helps more than waiting on.
 _REMOVAL_S = 5.0
 _NAME = re.compile(r"ondevice-(\d+)-(\d+)-(\d+)-\d+(-on)?")
 # In a group's name: that cpu was switched on for the groups in ours on its behalf, and is to be switched off with it.
@@ -169,7 +172,7 @@ def _switch_on(place: Hierarchy, path: Path) -> None:
 
 def _name(place: Hierarchy, proc: Path) -> str:
     """A name that no other group in ours has, from which `sweep` knows the owner."""
-    pid, started = _read(proc / "self" / "stat").split(" ", 1)[0], _state(proc, "self")[1]
+    pid, started = _read(proc / "self" / "stat").split(" ", 1)[0], _state_and_start(proc, "self")[1]
     names = [path.name for path in place.own.glob("ondevice-*")]
     # The last of the groups that profit from it switches off what the first has switched on.
     ours = place.unified and (
@@ -183,14 +186,14 @@ def _name(place: Hierarchy, proc: Path) -> str:
 
 def _lives(proc: Path, pid: int, started: str) -> bool:
     """Whether the process that had this number at that time runs; a zombie does not."""
-    state, since = _state(proc, str(pid))
+    state, since = _state_and_start(proc, str(pid))
     return since == started and state not in ("Z", "X")
 
 
-def _state(proc: Path, process: str) -> tuple[str, str]:
+def _state_and_start(proc: Path, process_id: str) -> tuple[str, str]:
     """A process's state letter and start time; both empty where there is no such process."""
     # The command's name, in parentheses, may hold anything, parentheses and blanks included.
-    fields = _read(proc / process / "stat").rpartition(")")[2].split()
+    fields = _read(proc / process_id / "stat").rpartition(")")[2].split()
     return (fields[0], fields[19]) if fields else ("", "")
 
 

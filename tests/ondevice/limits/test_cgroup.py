@@ -388,7 +388,8 @@ def test_one_who_may_not_make_groups_is_told_what_to_do(place: Hierarchy) -> Non
     if os.geteuid() != 0:
         pytest.skip("takes root, to become nobody")
     # What Python imports late may lie where nobody may read.
-    program = "import fcntl, os\nfrom ondevice import cgroup\nos.setuid(65534)\nwith cgroup.cpu_group(0.25): print()"
+    program = "import fcntl, os\nfrom ondevice.limits import cgroup\nos.setuid(65534)\n"
+    program += "with cgroup.cpu_group(0.25): print()"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout == ""
     said = done.stderr.splitlines()[-1]
