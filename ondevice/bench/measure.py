@@ -24,7 +24,7 @@ from ondevice.process import child
 from ondevice.runner import resolve
 
 OnProgress = Callable[[int], None]
-OnNote = Callable[[str], None]
+OnError = Callable[[str], None]
 
 
 # What the child may say that is no want of memory, even where that is limited.
@@ -40,9 +40,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def measure(
-    spec: Spec, limits: Limits | None = None, on_progress: OnProgress = lambda n: None, on_note: OnNote = lambda s: None
+    spec: Spec,
+    limits: Limits | None = None,
+    on_progress: OnProgress = lambda n: None,
+    on_error: OnError = lambda s: None,
 ) -> Record:
-    """Run `spec` in a child process under `limits`; tells `on_progress` of every few runs, `on_note` of oddities.
+    """Run `spec` in a child process under `limits`; tells `on_progress` of every few runs, `on_error` of a bad picture.
 
     Raises UsageError, ModelError and the like for what cannot be run, BenchError where the child died or did not fit
     into its memory, Interrupted.
@@ -56,7 +59,7 @@ def measure(
     measurement = _Measurement(spec, limits, path)
     before = host.current().throttling()
     try:
-        measurement.run(on_progress, on_note)
+        measurement.run(on_progress, on_error)
     except KeyboardInterrupt:
         done = measurement.samples or measurement.scenario
         raise Interrupted(measurement.record(before) if done else None) from None
@@ -76,7 +79,7 @@ class _Measurement:
         self.samples: list[tuple[float, float]] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def run(self, on_progress: OnProgress, on_note: OnNote) -> None:
+    def run(self, on_progress: OnProgress, on_error: OnError) -> None:
         """Start the child and read it to its end."""
         # One thread of OpenBLAS: numpy would set memory aside for a thread a core, and none is used.
         environment = {"OPENBLAS_NUM_THREADS": "1"}
@@ -88,11 +91,11 @@ class _Measurement:
                 group.add(process.pid)
             process.begin({"spec": self.spec.as_dict(), "limits": asdict(self.limits)})
             for message in process.messages():
-                self._take(message, on_progress, on_note)
+                self._take(message, on_progress, on_error)
             if not self.done:
                 raise self._died(process.death())
 
-    def _take(self, message: child.Message, on_progress: OnProgress, on_note: OnNote) -> None:
+    def _take(self, message: child.Message, on_progress: OnProgress, on_error: OnError) -> None:
         kind = message.pop("kind")
         if kind == "samples":
             self.samples += [(decode, invoke) for decode, invoke in message["samples"]]
@@ -101,7 +104,7 @@ class _Measurement:
             self.warmup = message["warmup_ms"]
         elif kind == "bad_image":
             self.unreadable += 1
-            on_note(f"error: {message['message']}")
+            on_error(message["message"])
         elif kind == "error":
             raise self._error(message)
         else:

@@ -7,20 +7,19 @@ import importlib
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Annotated, NoReturn
 
 import typer
 
 from ondevice._version import __version__
+from ondevice.cli import console
+from ondevice.cli.commands import Commands, Debug, Quiet, begin
 from ondevice.errors import OnDeviceError, UsageError
 
-app = typer.Typer(
+app = Commands(
+    "Run CNNs on the phone or in the cloud. Start with `ondevice demo`.",
     name="ondevice",
-    help="Run CNNs on the phone or in the cloud. Start with `ondevice demo`.",
-    no_args_is_help=True,
-    # Plain help and errors: rich's panels cost start-up time, and an error is one line.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # Each is a module here with a function, or an app of its own, of that name.
@@ -31,7 +30,7 @@ COMMANDS = (
 
 # Typer bundles its click from some version on: the class of all its errors is found through what typer exports.
 _ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-_debug = False
+# What a shell makes of a process that SIGINT (2) has ended: 128 + 2.
 _INTERRUPTED = 130
 
 
@@ -41,24 +40,26 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def _global_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+@app.callback(invoke_without_command=True)
+def _begin(
+    context: typer.Context,
+    debug: Debug = False,
+    quiet: Quiet = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    global _debug
-    _debug = debug
+    begin(context)
 
 
 def main() -> None:
     """Run the command line: errors are one line on standard error; exit status 1, or 2 for wrong usage."""
-    _register(sys.argv[1:2])
+    arguments = _without_help(sys.argv[1:])
+    _register(arguments)
     # We have a pixel limit of our own, and report it as an error.
     warnings.filterwarnings("ignore", module="PIL")
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(arguments, standalone_mode=False) or 0
         sys.stdout.flush()
         if status == _INTERRUPTED:  # typer has caught the KeyboardInterrupt
             _fail("interrupted", status, None)
@@ -85,9 +86,23 @@ def _exit(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _register(first: list[str]) -> None:
+def _without_help(arguments: list[str]) -> list[str]:
+    """The arguments, `help COMMAND` as `COMMAND --help`."""
+    if next(_words(arguments), None) != "help":
+        return arguments
+    at = arguments.index("help")
+    return _without_help([*arguments[:at], *arguments[at + 1 :], "--help"])
+
+
+def _words(arguments: list[str]) -> Iterator[str]:
+    """What is no flag. Before the command there are only flags without a value."""
+    return (argument for argument in arguments if not argument.startswith("-"))
+
+
+def _register(arguments: list[str]) -> None:
     """Add the command that is called, or all, where it is help or a typing error that has to know them."""
-    for name in first if first and first[0] in COMMANDS else COMMANDS:
+    called = next(_words(arguments), "")
+    for name in (called,) if called in COMMANDS else COMMANDS:
         module = importlib.import_module(f"ondevice.cli.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
@@ -96,9 +111,7 @@ def _register(first: list[str]) -> None:
 
 
 def _fail(message: str, status: int, error: BaseException | None) -> int:
-    if _debug and error is not None:
+    if console.Manner.debug and error is not None:
         raise error
-    from ondevice.cli.console import printable
-
-    print(f"ondevice: error: {printable(message.strip())}", file=sys.stderr)
+    console.error(message)
     return status

@@ -228,7 +228,7 @@ def _measure(specs: list[Spec], limits: Limits) -> tuple[list[Record], int]:
     for number, spec in enumerate(specs, 1):
         try:
             with console.progress(max(spec.runs, 2), f"{spec.model}, {_count(spec.threads or 1)}") as step:
-                records.append(measure(spec, limits, step, _note))
+                records.append(measure(spec, limits, step, console.error))
             _warn(records[-1])
         except KeyboardInterrupt as interrupt:
             partial = getattr(interrupt, "record", None)
@@ -236,13 +236,9 @@ def _measure(specs: list[Spec], limits: Limits) -> tuple[list[Record], int]:
         except OnDeviceError as error:
             if number == len(specs) and not records:
                 raise
-            _note(f"error: {error}")
+            console.error(str(error))
             status = 1
     return records, status
-
-
-def _note(message: str) -> None:
-    console.note(console.printable(message))
 
 
 def _warn(record: Record) -> None:

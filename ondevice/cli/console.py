@@ -23,9 +23,27 @@ class Format(enum.StrEnum):
     CSV = "csv"
 
 
+class Manner:
+    """How to speak to the person; set by the flags that stand before or after any command."""
+
+    quiet = False
+    debug = False
+
+
 def note(message: str) -> None:
-    """One line for the person, on standard error."""
-    print(f"ondevice: {message}", file=sys.stderr)
+    """Say one line to the person, on standard error; with --quiet nothing."""
+    if not Manner.quiet:
+        print(f"ondevice: {printable(message)}", file=sys.stderr)
+
+
+def error(message: str) -> None:
+    """Say in one line, on standard error, what went wrong."""
+    print(f"ondevice: error: {printable(message.strip())}", file=sys.stderr)
+
+
+def shows_progress() -> bool:
+    """Whether somebody is there to see something move, and has not asked for quiet."""
+    return sys.stderr.isatty() and not Manner.quiet
 
 
 def emit(records: Sequence[Record], form: Format, numbers: str = ".1f") -> None:
@@ -59,7 +77,7 @@ def table(records: Sequence[Record], numbers: str = ".1f") -> str:
 
 
 def markdown(records: Sequence[Record], numbers: str = ".1f") -> str:
-    """The same as a Markdown table."""
+    """A Markdown table, its cells as in `table`."""
     if not records:
         return "(none)"
     heads, rows, right = _cells(records, numbers)
@@ -122,8 +140,8 @@ def as_record(value: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def progress(total: int, what: str, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal; gives the function that moves it on (or back)."""
-    if not sys.stderr.isatty() or total < 2:
+    """Show a bar, if that makes sense; gives the function that moves it on (or back)."""
+    if not shows_progress() or total < 2:
         yield lambda steps: None
         return
     from rich import progress as bars

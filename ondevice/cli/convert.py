@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,17 +128,17 @@ def _range(text: str | None) -> tuple[float, float] | None:
 def _told(converted: Converted) -> Converted:
     """Say at once what went wrong, and go on."""
     if converted.error is not None:
-        console.note(f"error: {console.printable(str(converted.error))}")
+        console.error(str(converted.error))
     for result in converted.results:
         if result.failed:
-            console.note(f"error: {result.path} is not put in place: {result.failed}")
+            console.error(f"{result.path} is not put in place: {result.failed}")
     return converted
 
 
 @contextmanager
 def _stages() -> Iterator[Callable[[str], None]]:
-    """A line on standard error, if that is a terminal, that says what is being done."""
-    if not sys.stderr.isatty():
+    """Show in a line what is being done, if anybody sees it."""
+    if not console.shows_progress():
         yield lambda text: None
         return
     from rich.console import Console

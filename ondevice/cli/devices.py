@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ondevice.cli import console
+from ondevice.cli.commands import Commands
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat
 
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
     from ondevice.devices.calibration import Candidate
     from ondevice.devices.card import Device, Fit
 
-app = typer.Typer(
-    help="Phones and boards: list, show, and calibrate their emulation to this machine.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = Commands("Phones and boards: list, show, and calibrate their emulation to this machine.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 

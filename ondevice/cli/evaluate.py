@@ -47,7 +47,7 @@ def evaluate(
 
         def on_outcome(outcome: Outcome) -> None:
             if not outcome.ok:
-                console.note(f"error: {console.printable(str(outcome.result))}")
+                console.error(str(outcome.result))
             step(1)
 
         result = evaluation.evaluate(runner, data, on_outcome)

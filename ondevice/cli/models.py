@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ondevice.cli import console
+from ondevice.cli.commands import Commands
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat
 
 if TYPE_CHECKING:
     from ondevice.models.zoo import Entry
 
-app = typer.Typer(help="The zoo: list, show, pull, add and remove models.", no_args_is_help=True, rich_markup_mode=None)
+app = Commands("The zoo: list, show, pull, add and remove models.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
@@ -81,7 +82,7 @@ def pull(
                 fetched = fetch(entry, origin, force, step)
         except DownloadError as error:
             failed += 1
-            console.note(f"error: {console.printable(str(error))}")
+            console.error(str(error))
         else:
             print(f"{entry.path}{'' if fetched else ' (was there already)'}")
     if failed:

@@ -273,7 +273,7 @@ def _with_truth(pictures: list[Picture], arguments: list[str], labels: Labels | 
         data = labelled(Path(arguments[0]), labels)
     except UsageError as error:
         if Path(arguments[0], "labels.csv").is_file():  # else it is just a folder of pictures
-            console.note(console.printable(f"right answers are not counted: {error}"))
+            console.note(f"right answers are not counted: {error}")
         return pictures
     return [Picture(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
 
@@ -293,7 +293,7 @@ class _Notes(logging.Handler):
             return
         self._said_at[message] = record.created
         if self._held is None:
-            console.note(console.printable(message))
+            console.note(message)
         else:
             self._held.append(message)
 
@@ -303,7 +303,7 @@ class _Notes(logging.Handler):
             held, self._held = self._held or [], None
         for message in held:
             if without is None or without not in message:
-                console.note(console.printable(message))
+                console.note(message)
 
 
 @contextlib.contextmanager
@@ -337,8 +337,8 @@ def _ask(client: OffloadClient, stream: Stream, form: Format) -> Tally:
 
 @contextlib.contextmanager
 def _board(tally: Tally, client: OffloadClient, form: Format) -> Iterator[Board | None]:
-    """The live table, if standard error is a terminal in which no lines of JSON are shown already."""
-    if not sys.stderr.isatty() or (form is Format.JSONL and sys.stdout.isatty()):
+    """Show the live table, unless nobody sees it or lines of JSON are shown in the same terminal already."""
+    if not console.shows_progress() or (form is Format.JSONL and sys.stdout.isatty()):
         yield None
         return
     from ondevice.cli.board import Board
@@ -367,7 +367,7 @@ class _Printer:
         if not done.outcome.ok:
             said = str(done.outcome.result)
             named = said if said.startswith(done.outcome.image) else f"{done.outcome.image}: {said}"
-            console.note(f"error: {console.printable(named)}")
+            console.error(named)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Print what was kept, and the summary."""

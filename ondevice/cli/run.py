@@ -67,7 +67,7 @@ def _outcomes(runner: Runner, paths: tuple[str, ...], top: int) -> Iterator[Outc
             source: ImageSource = sys.stdin.buffer.read() if path == "-" else path
             outcome = next(runner.classify_each([source], top))
             if not outcome.ok:
-                console.note(f"error: {console.printable(str(outcome.result))}")
+                console.error(str(outcome.result))
             yield outcome
             step(1)
 

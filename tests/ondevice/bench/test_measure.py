@@ -143,7 +143,7 @@ def test_decoding_is_part_of_the_time_with_pictures(sample: Path) -> None:
 def test_a_bad_picture_costs_itself_alone(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no picture")
     notes: list[str] = []
-    found = measure(quick(images=(str(tmp_path / "bad.png"), str(sample))), on_note=notes.append)
+    found = measure(quick(images=(str(tmp_path / "bad.png"), str(sample))), on_error=notes.append)
     assert found.num_runs == 5
     assert len(notes) == 1
     assert f"{tmp_path / 'bad.png'}: is no picture" in notes[0]
@@ -257,7 +257,7 @@ def test_an_interrupt_before_the_first_run_has_no_record(sample: Path, tmp_path:
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted) as caught:
-        measure(quick(images=(str(tmp_path / "missing.png"), str(sample))), on_note=interrupt)
+        measure(quick(images=(str(tmp_path / "missing.png"), str(sample))), on_error=interrupt)
     assert caught.value.record is None
 
 

@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from serving import FAMILY, PICTURE, Endpoint
+from terminal import in_a_terminal
 
 from ondevice.cli.offload import offload
 from ondevice.errors import UsageError
@@ -153,39 +154,16 @@ def test_a_local_model_of_unknown_accuracy_is_told_of(
 # In a terminal
 
 
-def in_a_terminal(*arguments: object) -> tuple[str, str, int]:
-    """What it prints, what a terminal gets on standard error, and the exit status."""
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ondevice", "offload", *map(str, arguments)]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        while piece := _read(ours):
-            shown += piece
-        os.close(ours)
-        assert process.stdout
-        return process.stdout.read(), shown.decode(), process.wait()
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # Linux's way to say that nobody writes to it any more
-        return b""
-
-
 def test_the_live_table_is_shown_in_a_terminal_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.png").write_bytes(b"")
     flags = (*LOCAL, *LONG, "--mode", "device", "--format", "csv")
-    printed, shown, status = in_a_terminal(folder, *flags)
+    printed, shown, status = in_a_terminal("offload", folder, *flags)
     assert (status, len(printed.splitlines())) == (0, 1 + 8)
     assert "\x1b[" not in printed
     assert re.search(r"image +label +score +right +where +model +total_ms +on_time +why", shown)
     assert re.search(r"8 requests, attainment 1.000, top1 [01]\.\d+, effective_top1 [01]\.\d+, cloud 0.000", shown)
     assert len(re.findall("7/0[01].png", shown)) >= 2
-    printed, shown, status = in_a_terminal(folder / "1", tmp_path / "none.png", *flags)
+    printed, shown, status = in_a_terminal("offload", folder / "1", tmp_path / "none.png", *flags)
     assert status == 1
     assert re.search(r"ondevice: error: \S+none.png: ", shown)
     assert "1 of 3 pictures have no answer" in shown

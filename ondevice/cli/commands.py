@@ -1,0 +1,85 @@
+"""Commands under one name: without one of them they print their help, and some flags may stand at any of them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ondevice.cli.console import Manner
+
+Function = TypeVar("Function", bound=Callable[..., None])
+# Wrong usage, as for any other command line that is not complete: a script whose variable is empty must not go on.
+_INCOMPLETE = 2
+
+
+def _quiet(wanted: bool) -> None:
+    Manner.quiet |= wanted
+
+
+def _debug(wanted: bool) -> None:
+    Manner.debug |= wanted
+
+
+def _quiet_flag(hidden: bool) -> Any:
+    said = "No notes and no progress: results and errors alone."
+    return typer.Option("--quiet", "-q", help=said, callback=_quiet, is_eager=True, hidden=hidden)
+
+
+def _debug_flag(hidden: bool) -> Any:
+    said = "Show a traceback with an error."
+    return typer.Option("--debug", help=said, callback=_debug, is_eager=True, hidden=hidden)
+
+
+Quiet = Annotated[bool, _quiet_flag(hidden=False)]
+Debug = Annotated[bool, _debug_flag(hidden=False)]
+
+
+class Commands(typer.Typer):
+    """Several commands, or groups of them, under one name."""
+
+    def __init__(self, text: str, **more: Any) -> None:
+        super().__init__(
+            help=text,
+            callback=_anywhere(begin),
+            invoke_without_command=True,
+            # Plain help and errors: rich's panels cost start-up time, and an error is one line.
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            **more,
+        )
+
+    def command(self, name: str | None = None, **more: Any) -> Callable[[Function], Function]:
+        """Add the decorated function as a command."""
+        add = super().command(name, **more)
+
+        def decorate(function: Function) -> Function:
+            add(_anywhere(function))
+            return function
+
+        return decorate
+
+
+def begin(context: typer.Context) -> None:
+    """Before a command of a group; where none is given, print the group's help."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(_INCOMPLETE)
+
+
+def _anywhere(function: Callable[..., None]) -> Callable[..., None]:
+    """For typer, the function with the flags that may stand at any command; their callbacks do what they ask."""
+    own = inspect.signature(function, eval_str=True)
+    flags = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, flag])
+        for name, flag in (("quiet", _quiet_flag(hidden=True)), ("debug", _debug_flag(hidden=True)))
+    ]
+
+    def command(*, quiet: bool, debug: bool, **given: Any) -> None:
+        function(**given)
+
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__signature__ = own.replace(parameters=[*own.parameters.values(), *flags])  # type: ignore[attr-defined]
+    return command
