@@ -6,14 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, configuration, settings
 
 from ondevice.models import zoo
 
 ROOT = Path(__file__).parents[1]
+
+# Every run tries the same cases, and a slow machine fails none; what hypothesis keeps is not kept in the checkout.
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("fixed")
+configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "ondevice-hypothesis")
 
 # A shell without job control has what it starts in the background ignore Ctrl-C, and that is inherited: tests that
 # interrupt a process would wait for it for ever.

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rude
-from rude import JUNK, metadata, mutations
+from hypothesis import event, example, given, settings
+from hypothesis import strategies as st
+from junk import ANYTHING, spoiled
+from rude import metadata
 
 from ondevice.client.face import Asking
 from ondevice.client.picture import Sent
@@ -61,16 +64,18 @@ def brute(policy: str, within_ms: float, return_ms: float, device_top1: float) -
     return total / len(AROUND_MS)
 
 
-@pytest.mark.parametrize("device_top1", [0.0, 0.6, 0.95])
-@pytest.mark.parametrize("return_ms", [0.0, 15.0, 1000.0])
 @pytest.mark.parametrize("policy", [*policies.POLICIES, "cnnselect:threshold_ms=20,reading=sigma"])
+@given(
+    within_ms=st.sampled_from([5, 50, 75, 100, 160, 180]) | st.floats(0, 1000),
+    return_ms=st.sampled_from([0, 15]) | st.floats(0, 1000),
+    device_top1=st.sampled_from([0, 0.6, 0.95]) | st.floats(0, 1),
+)
+@settings(max_examples=20)
 def test_the_effective_accuracy_is_that_of_a_plain_computation(
-    policy: str, return_ms: float, device_top1: float
+    policy: str, within_ms: float, return_ms: float, device_top1: float
 ) -> None:
-    endpoint = published(policy)
-    for within_ms in (5.0, 50.0, 75.0, 100.0, 160.0, 180.0, 1000.0):
-        found = endpoint.effective_top1(within_ms, AROUND_MS, return_ms, device_top1)
-        assert found == pytest.approx(brute(policy, within_ms, return_ms, device_top1), abs=1e-9)
+    found = published(policy).effective_top1(within_ms, AROUND_MS, return_ms, device_top1)
+    assert found == pytest.approx(brute(policy, within_ms, return_ms, device_top1), abs=1e-9)
 
 
 def test_the_effective_accuracy_by_hand() -> None:
@@ -208,24 +213,27 @@ def test_what_is_no_metadata_is_a_failure_in_one_line(said: dict[str, Any]) -> N
     assert len(str(caught.value)) < 300
 
 
-def test_whatever_is_wrong_with_metadata_is_a_failure_or_leaves_what_can_be_reckoned_with() -> None:
-    good = 0
-    failures: list[UpstreamError] = []
-    for changed in mutations(metadata(MODELS, picture_side=224)):
-        try:
-            found = Published(json.loads(json.dumps(changed)))
-        except UpstreamError as error:
-            failures.append(error)
-        else:
-            good += 1
-            found.ran("small", 5.0)
-            assert 0 <= found.effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 1
-            assert 0 <= found.best_top1 <= 1
-            assert 0 <= found.side <= 4096
-    assert good > 100
-    assert len(failures) > 100
-    assert {error.failure for error in failures} == {"wrong"}
-    assert not any("\n" in str(error) for error in failures)
+def taken(said: dict[str, Any]) -> Published | UpstreamError:
+    """What is made of metadata as they come over the wire."""
+    try:
+        return Published(json.loads(json.dumps(said)))
+    except UpstreamError as error:
+        return error
+
+
+@given(spoiled(metadata(MODELS, picture_side=224)))
+@settings(max_examples=200)
+def test_whatever_is_wrong_with_metadata_is_a_failure_or_leaves_what_can_be_reckoned_with(said: dict[str, Any]) -> None:
+    found = taken(said)
+    event(type(found).__name__)
+    if isinstance(found, UpstreamError):
+        assert found.failure == "wrong"
+        assert "\n" not in str(found)
+    else:
+        found.ran("small", 5.0)
+        assert 0 <= found.effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 1
+        assert 0 <= found.best_top1 <= 1
+        assert 0 <= found.side <= 4096
 
 
 def test_nested_as_deep_as_can_be_read() -> None:
@@ -239,7 +247,8 @@ def test_nested_as_deep_as_can_be_read() -> None:
                 assert Published(metadata(MODELS, **{key: nested})).best_top1 == 0.9
 
 
-@pytest.mark.parametrize("value", JUNK, ids=repr)
+@given(ANYTHING)
+@example(10**400)
 def test_any_policy_at_all(value: Any) -> None:
     try:
         assert 0.4 <= published(value).effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 0.9

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import rude
-from rude import JUNK, NONSENSE, answer, mutations
+from hypothesis import event, given, settings
+from junk import ANYTHING, spoiled
+from rude import NONSENSE, answer
 
 from ondevice.answer import Prediction
 from ondevice.client import reply as replies
@@ -96,39 +98,40 @@ def test_what_is_no_answer_is_a_failure_in_one_line(body: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"expected_top1": value, "queue_ms": value, "decode_ms": value, "infer_ms": value, "selected_model": value}
-        for value in (*JUNK, 1e12)
-        if isinstance(value, bool) or (not isinstance(value, str) and value != 0)
-    ],
-    ids=repr,
-)  # fmt: skip
-def test_parameters_that_are_nonsense_are_as_if_left_out(parameters: dict[str, Any]) -> None:
-    found = said(answer(**dict.fromkeys(parameters)) | {"parameters": parameters})
+def nonsense(value: Any) -> bool:
+    """Whether it is neither a name nor a time nor an accuracy."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not isinstance(value, str) and not (number and 0 <= value <= 1e9)
+
+
+@given(ANYTHING.filter(nonsense))
+def test_parameters_that_are_nonsense_are_as_if_left_out(value: Any) -> None:
+    parameters = dict.fromkeys(("expected_top1", "queue_ms", "decode_ms", "infer_ms", "selected_model"), value)
+    found = said(answer() | {"parameters": parameters})
     assert found.top[0].index == 7
     assert (found.model, found.top1, found.server_ms) == ("cnnselect", None, None)
     assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0, 0, 0)
 
 
-def test_whatever_is_wrong_with_an_answer_is_a_failure_or_leaves_an_answer() -> None:
-    good = 0
-    failures: list[UpstreamError] = []
-    for changed in mutations(answer()):
-        try:
-            found = replies.read(replied(as_json(changed)))
-        except UpstreamError as error:
-            failures.append(error)
-        else:
-            good += 1
-            assert found.top
-            assert all(math.isfinite(prediction.score) and prediction.index >= 0 for prediction in found.top)
-            assert all(0 <= ms <= 1e9 for ms in (found.queue_ms, found.decode_ms, found.infer_ms))
-    assert good > 100
-    assert len(failures) > 100
-    assert {error.failure for error in failures} == {"wrong"}
-    assert not any("\n" in str(error) for error in failures)
+def taken(changed: dict[str, Any]) -> replies.Said | UpstreamError:
+    try:
+        return replies.read(replied(as_json(changed)))
+    except UpstreamError as error:
+        return error
+
+
+@given(spoiled(answer()))
+@settings(max_examples=200)
+def test_whatever_is_wrong_with_an_answer_is_a_failure_or_leaves_an_answer(changed: dict[str, Any]) -> None:
+    found = taken(changed)
+    event(type(found).__name__)
+    if isinstance(found, UpstreamError):
+        assert found.failure == "wrong"
+        assert "\n" not in str(found)
+    else:
+        assert found.top
+        assert all(math.isfinite(prediction.score) and prediction.index >= 0 for prediction in found.top)
+        assert all(0 <= ms <= 1e9 for ms in (found.queue_ms, found.decode_ms, found.infer_ms))
 
 
 def test_bytes_cut_and_changed() -> None:

@@ -10,17 +10,15 @@ HTTP with bodies that answer nothing.
 from __future__ import annotations
 
 import contextlib
-import copy
 import gzip
 import json
-import math
 import shutil
 import socket
 import ssl
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -477,28 +475,6 @@ NONSENSE: dict[str, bytes] = {
     "a shape of letters": _outputs(lambda outputs: outputs[1].update(shape="two")),
     "parameters that are none": _but(parameters=[1]),
 }
-
-
-# Anything at all
-
-# What a server may put in any place of its JSON.
-JUNK: tuple[Any, ...] = (
-    None, True, False, 0, -1, -0.5, 1e300, math.inf, -math.inf, math.nan, 10**400, -(10**400), 2**63, "", "text",
-    "\ud800", "a\nb", [], [[]], [None], ["text"], {}, {"a": {}}, [[[[[[[[1]]]]]]]],
-)  # fmt: skip
-
-
-def mutations(value: Any) -> Iterator[Any]:
-    """Copies, in each of which something is left out or is something else: at any depth, a list's first only."""
-    keys = list(value) if isinstance(value, dict) else [0] if isinstance(value, list) and value else []
-    for key in keys:
-        rest = copy.copy(value)
-        del rest[key]
-        yield rest
-        for other in (*JUNK, *mutations(value[key])):
-            changed = copy.copy(value)
-            changed[key] = other
-            yield changed
 
 
 # TLS
