@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ondevice import host
 from ondevice.cli import console
@@ -31,6 +30,7 @@ from ondevice.devices.calibration import Candidate
 from ondevice.devices.card import Device, Fit
 from ondevice.devices.timemodel import Point, TimeModel, left_out
 from ondevice.models import files
+from ondevice.timing.arrays import FloatArray
 
 FITS = Path(card.__file__).parent / "fits.toml"
 # What the published files were, where their name alone does not say it: ResNet V2 101 was measured at 299 pixels.
@@ -38,8 +38,6 @@ SIDES = {"resnet_v2_101": 299}
 KERAS_NAMES = {"densenet": "densenet_121"}
 SMALL_MS = 5.0  # for models under this a tenth of a millisecond, to which latencies are published, is percents
 CALIBRATION_TENSORS = 8
-
-Errors = NDArray[np.float64]
 
 
 def main() -> None:
@@ -124,7 +122,7 @@ def _carried(fit: Fit | None, candidate: Candidate) -> float:
     return fit.predict(candidate.timing.relative, candidate.path.stat().st_size)
 
 
-def _line_left_out(points: Sequence[Point]) -> Errors:
+def _line_left_out(points: Sequence[Point]) -> FloatArray:
     """Overhead + factor alone, for comparison."""
     return np.array(
         [
@@ -134,7 +132,7 @@ def _line_left_out(points: Sequence[Point]) -> Errors:
     )
 
 
-def _errors(errors: Errors) -> str:
+def _errors(errors: FloatArray) -> str:
     return f"mean |error| {np.abs(errors).mean():.1%}, largest {np.abs(errors).max():.1%}"
 
 

@@ -30,10 +30,10 @@ from streams import CORRELATIONS, DEVICE_TOP1, Stream, drawn, learned, lognormal
 from ondevice.cli import console
 from ondevice.selection import policies
 from ondevice.selection.anytime import Chains, choose
-from ondevice.selection.cdf import Array
-from ondevice.selection.policies import Index, effective
+from ondevice.selection.policies import effective
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import Replies
+from ondevice.timing.arrays import FloatArray, IndexArray
 from ondevice.timing.profile import LEVELS, Profile
 from ondevice.timing.recent import Recent
 
@@ -53,11 +53,11 @@ Row = dict[str, Any]
 class Result(NamedTuple):
     """One policy in one cell: the accuracy of the answer that counts, and the server time, of each request [n]."""
 
-    top1: Array
-    server_ms: Array
+    top1: FloatArray
+    server_ms: FloatArray
 
 
-def single(models: Models, stream: Stream, total_ms: Array, sla_ms: float, model: Index) -> Result:
+def single(models: Models, stream: Stream, total_ms: FloatArray, sla_ms: float, model: IndexArray) -> Result:
     """With one model [n] for each request."""
     row = np.arange(len(model))
     on_time = total_ms[row, model] <= sla_ms
@@ -80,11 +80,11 @@ def anytime(models: Models, stream: Stream, requests: Requests, chains: Chains) 
     return Result(top1, server_ms)
 
 
-def cell(models: Models, stream: Stream, sla_ms: float, points_ms: Array) -> dict[str, Result]:
+def cell(models: Models, stream: Stream, sla_ms: float, points_ms: FloatArray) -> dict[str, Result]:
     """What each policy gives."""
     total_ms, rng = stream.total_ms(), np.random.default_rng(0)
     requests = stream.requests(sla_ms, points_ms)
-    one: Callable[[Array], Result] = lambda p: single(models, stream, total_ms, sla_ms, policies.draw(p, rng))  # noqa: E731
+    one: Callable[[FloatArray], Result] = lambda p: single(models, stream, total_ms, sla_ms, policies.draw(p, rng))  # noqa: E731
     published = {text: one(policies.find(text)(models, requests)) for text in PUBLISHED}
     best = max(published, key=lambda text: float(published[text].top1.mean()))
     return {
@@ -119,9 +119,9 @@ def _cells(data: Path, requests: int, size_bytes: int) -> Cells:
     return found
 
 
-def blocks(values: Array) -> Array:
+def blocks(values: FloatArray) -> FloatArray:
     """The means of blocks of requests."""
-    means: Array = values[: len(values) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(axis=1)
+    means: FloatArray = values[: len(values) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(axis=1)
     return means
 
 
@@ -186,7 +186,7 @@ def change(arguments: argparse.Namespace) -> Iterator[Row]:
         total_ms, points_ms = stream.total_ms(), learned(models, stream, 200)
         factor = np.repeat(np.array(factors), EACH)
         known_ms = _known(stream.upload_ms / factor, correlation) * factor[:, None]
-        lost: dict[str, list[Array]] = {}
+        lost: dict[str, list[FloatArray]] = {}
         for sla_ms in DEADLINES_MS[:4]:
             top1 = [
                 single(models, stream, total_ms, sla_ms, effective(models, stream.requests(sla_ms, p)).argmax(axis=1))[
@@ -202,7 +202,7 @@ def change(arguments: argparse.Namespace) -> Iterator[Row]:
             yield {"network": f"twice as {name}", "correlation": correlation} | _by_place(np.mean(parts, axis=0))
 
 
-def _known(upload_ms: Array, correlation: float) -> Array:
+def _known(upload_ms: FloatArray, correlation: float) -> FloatArray:
     """Points [n, 41] of the reply on legs of 46 ± 24 ms, its distribution and the upload being known."""
     variance = np.log(1 + (24 / 46) ** 2)
     z = (np.log(upload_ms / 46) + variance / 2) / variance**0.5
@@ -210,7 +210,7 @@ def _known(upload_ms: Array, correlation: float) -> Array:
     return lognormal(46, 24)(correlation * z[:, None] + (1 - correlation**2) ** 0.5 * points)
 
 
-def _by_place(lost: Array) -> Row:
+def _by_place(lost: FloatArray) -> Row:
     """What was lost [changes, requests since], in stretches, with the interval over the changes."""
     row: Row = {}
     for begin, end in ((0, 20), (20, 50), (50, 100), (100, 200), (200, EACH)):
@@ -229,7 +229,7 @@ class Times:
         self._ran = [0] * len(models)
         self.extra_ms = 0.0
 
-    def models(self, i: int, now_ms: Array) -> Models:
+    def models(self, i: int, now_ms: FloatArray) -> Models:
         """For request i, when the models' runs take now_ms [m]."""
         for model, ran in enumerate(self._ran):
             if self._learning and i - ran > self._stale:
@@ -286,7 +286,7 @@ def drift(arguments: argparse.Namespace) -> Iterator[Row]:
             yield row | {"extra ms": extra_ms / len(lost) / n}
 
 
-def _one_by_one(stream: Stream, requests: Requests, times: Times) -> Index:
+def _one_by_one(stream: Stream, requests: Requests, times: Times) -> IndexArray:
     """The choice [n] of `effective`, each model's time being learned from what was chosen before."""
     chosen = np.empty(len(requests), np.intp)
     reply_ms = requests.reply_ms

@@ -51,10 +51,10 @@ from ondevice.lab.simulate.legs import Legs, Network, Sizes
 from ondevice.lab.simulate.modelset import ModelSet, drawn_ms
 from ondevice.lab.simulate.outcomes import LATE, ON_TIME, Batch
 from ondevice.lab.simulate.simulation import Case, Rngs, Settings
-from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import POINTS
 from ondevice.sources import labelled
+from ondevice.timing.arrays import FloatArray
 
 SEEDS = 20
 # What the end of a connection and the beginning of the next take of the link, and the answer to that.
@@ -74,29 +74,29 @@ class Sent(Network):
     text: str
     up: Trace
     down: Trace
-    up_bytes: Array
+    up_bytes: FloatArray
     down_bytes: int
-    client_ms: Array
-    lost_ms: Array
+    client_ms: FloatArray
+    lost_ms: FloatArray
 
-    def sample(self, at_ms: Array, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
+    def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
         """See Network."""
         through_ms = self.arrived_ms(at_ms)[1]
 
-        def reply(leaves_ms: Array, part: slice) -> Array:
+        def reply(leaves_ms: FloatArray, part: slice) -> FloatArray:
             return self.down.passed_ms(leaves_ms, self.down_bytes) - leaves_ms + ROUND_TRIP_MS / 2
 
         return Legs(through_ms, through_ms - at_ms, reply)
 
-    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> Array:
+    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         return np.quantile(legs.reply_ms, np.linspace(0, 1, 21))[None]
 
-    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> Array:
+    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         return np.full((1, 1), ROUND_TRIP_MS)
 
-    def arrived_ms(self, at_ms: Array) -> Array:
+    def arrived_ms(self, at_ms: FloatArray) -> FloatArray:
         """[2, n]: when the endpoint has the first packet of each request that begins at at_ms [n], and the last.
 
         First come, first served: a new connection's beginning may overtake pictures that wait for theirs to be made.
@@ -137,7 +137,7 @@ class Sent(Network):
         return float(self.down.passed_ms(there_ms, MARK_BYTES)) + ROUND_TRIP_MS / 2
 
 
-def sent(run: Real, trace: str, lost_ms: Array) -> Sent:
+def sent(run: Real, trace: str, lost_ms: FloatArray) -> Sent:
     """The network of a run; lost_ms: as in `Sent`."""
     client_ms = run.each(lambda one: one.client_ms)
     return Sent("sent", *networks.find(trace), run.up_bytes, run.down_bytes, client_ms, lost_ms)
@@ -172,7 +172,7 @@ def told(run: Real, network: Sent) -> Requests:
     return Requests(sla_ms, upload_ms, return_ms, device_top1=np.array([run.device_top1]), reply_ms=reply_ms)
 
 
-def known(run: Real, one: Asked, upload_ms: float) -> tuple[float, float, Array]:
+def known(run: Real, one: Asked, upload_ms: float) -> tuple[float, float, FloatArray]:
     """Of one request the deadline, the reply in the mean, and its points [21]. One that was not sent asks nothing."""
     if one.asking is None:
         return run.limit_ms, ROUND_TRIP_MS, np.full(POINTS, ROUND_TRIP_MS)
@@ -211,14 +211,14 @@ def model_set(run: Real, other_ms: float) -> ModelSet:
     return ModelSet("served", Models.of(run.top1, longer), run.top1, np.array([drawn_ms(each) for each in longer]))
 
 
-def off_ms(run: Real, trace: str) -> Array:
+def off_ms(run: Real, trace: str) -> FloatArray:
     """[k]: of the k answers from the cloud, the real time less what `shared` says."""
     cloud = np.array([one.cloud for one in run.asked])
     network = sent(run, trace, np.where(cloud, math.inf, run.limit_ms))
     legs_ = network.sample(run.at_ms, np.random.default_rng(0), Sizes())
     server_ms = np.array([one.answer.invoke_ms + one.other_ms if one.answer else 0.0 for one in run.asked])
     total_ms = np.array([one.answer.total_ms if one.answer else 0.0 for one in run.asked])
-    off: Array = (total_ms - (legs_.upload_ms + server_ms + legs_.reply_after(server_ms)))[cloud]
+    off: FloatArray = (total_ms - (legs_.upload_ms + server_ms + legs_.reply_after(server_ms)))[cloud]
     return off
 
 

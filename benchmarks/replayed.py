@@ -29,7 +29,7 @@ from ondevice.lab.link import networks
 from ondevice.lab.link.channel import Way
 from ondevice.lab.link.link import Link, Links, LinkSpec
 from ondevice.lab.simulate.reserve import Reserve
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile, loads
 
 # From the link's opening to the first request: until the device is measured and the endpoint known.
@@ -102,7 +102,7 @@ class Real:
         """The median over the answers from the cloud."""
         return statistics.median([value(one) for one in self.asked if one.cloud] or [0.0])
 
-    def each(self, value: Callable[[Asked], float]) -> Array:
+    def each(self, value: Callable[[Asked], float]) -> FloatArray:
         """[n]: of each request, the median in place of those without the cloud's answer."""
         usual = self.of_cloud(value)
         return np.array([value(one) if one.cloud else usual for one in self.asked])
@@ -113,12 +113,12 @@ class Real:
         return self.device.top1 if self.device else 0.0
 
     @property
-    def up_bytes(self) -> Array:
+    def up_bytes(self) -> FloatArray:
         """[n]: what each request sent."""
         return np.array([one.sent_bytes + one.head_bytes for one in self.asked])
 
     @property
-    def at_ms(self) -> Array:
+    def at_ms(self) -> FloatArray:
         """[n]: when each began."""
         return np.array([one.at_ms for one in self.asked])
 

@@ -28,30 +28,30 @@ import numpy as np
 from ondevice import OnDeviceError, Runner, host
 from ondevice.cli import console
 from ondevice.sources import Labelled, labelled
+from ondevice.timing.arrays import FloatArray
 
 SHARES = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8"
 
 Row = dict[str, Any]
-Array = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def _score(p: Array) -> float:
+def _score(p: FloatArray) -> float:
     return float(p.max())
 
 
-def _margin(p: Array) -> float:
+def _margin(p: FloatArray) -> float:
     second, first = np.partition(p, -2)[-2:]
     return float(first - second)
 
 
-def _entropy(p: Array) -> float:
+def _entropy(p: FloatArray) -> float:
     """The negative entropy in nats, so that more is surer, as with the others; 8-bit scores may be 0."""
     positive = p[p > 0]
     return float((positive * np.log(positive)).sum())
 
 
-MEASURES: dict[str, Callable[[Array], float]] = {"score": _score, "margin": _margin, "entropy": _entropy}
+MEASURES: dict[str, Callable[[FloatArray], float]] = {"score": _score, "margin": _margin, "entropy": _entropy}
 
 
 class Ran(NamedTuple):
@@ -59,7 +59,7 @@ class Ran(NamedTuple):
 
     name: str
     right: Flags
-    sure: dict[str, Array]
+    sure: dict[str, FloatArray]
 
     @property
     def top1(self) -> float:
@@ -78,19 +78,19 @@ def run(runner: Runner, data: Labelled, by: Sequence[str]) -> Ran:
     return Ran(runner.name, np.array(right), dict(zip(by, np.array(sure).T, strict=True)))
 
 
-def threshold(sure: Array, share: float) -> float:
+def threshold(sure: FloatArray, share: float) -> float:
     """Of the values seen and infinity, the one with a share below it that is nearest to `share`."""
     values = np.append(np.unique(sure), np.inf)
     below = np.searchsorted(np.sort(sure), values) / len(sure)
     return float(values[np.abs(below - share).argmin()])
 
 
-def routed(sure: Array, share: float, half: Flags) -> Flags:
+def routed(sure: FloatArray, share: float, half: Flags) -> Flags:
     """Which photos [n] the cloud answers; each half by the threshold of the other."""
     return np.where(half, sure < threshold(sure[~half], share), sure < threshold(sure[half], share))
 
 
-def interval(sent: Flags, gain: Array, weights: Array) -> str:
+def interval(sent: Flags, gain: FloatArray, weights: FloatArray) -> str:
     """Of routing less deadline-only, which is the covariance of being sent and what that gains."""
     n = len(gain)
     differences = weights @ (sent * gain) / n - (weights @ sent / n) * (weights @ gain / n)

@@ -12,10 +12,10 @@ from statistics import NormalDist
 import numpy as np
 
 from ondevice.lab.link.trace import Trace
-from ondevice.selection.cdf import Array
 from ondevice.selection.policies import effective
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import POINTS, Replies
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
 DEVICE_TOP1 = 0.414
@@ -27,15 +27,15 @@ LEAST_GAP_MS, MORE_GAP_MS = 200.0, 1000.0
 # LayerCake's estimate of the network: so much of the newest.
 EWMA = 0.1
 
-Leg = Callable[[Array], Array]
+Leg = Callable[[FloatArray], FloatArray]
 
 
-def normal_quantiles(shares: Array) -> Array:
+def normal_quantiles(shares: FloatArray) -> FloatArray:
     """The standard normal's, of the same shape."""
     return np.array([NormalDist().inv_cdf(share) for share in shares.ravel().tolist()]).reshape(shares.shape)
 
 
-def _normal_shares(z: Array) -> Array:
+def _normal_shares(z: FloatArray) -> FloatArray:
     return np.array([NormalDist().cdf(value) for value in z.ravel().tolist()]).reshape(z.shape)
 
 
@@ -45,15 +45,15 @@ def lognormal(mean_ms: float, std_ms: float) -> Leg:
     return lambda z: mean_ms * np.exp(variance**0.5 * z - variance / 2)
 
 
-def positive_normal(z: Array) -> Array:
+def positive_normal(z: FloatArray) -> FloatArray:
     """50 ± 25 ms, what is at most 0 drawn again."""
     never = NormalDist().cdf(-2)
     return 50 + 25 * normal_quantiles(never + (1 - never) * _normal_shares(z))
 
 
-def floor_and_tail(z: Array) -> Array:
+def floor_and_tail(z: FloatArray) -> FloatArray:
     """At least 30 ms, and above it a Pareto tail (Lomax, shape 1.5, mean 20) without a variance."""
-    beyond: Array = _normal_shares(-z) ** (-1 / 1.5) - 1
+    beyond: FloatArray = _normal_shares(-z) ** (-1 / 1.5) - 1
     return 30 + 10 * beyond
 
 
@@ -74,18 +74,18 @@ class Stream:
     """
 
     name: str
-    at_ms: Array
-    upload_ms: Array
-    infer_ms: Array
-    reply: Callable[[Array], Array]
+    at_ms: FloatArray
+    upload_ms: FloatArray
+    infer_ms: FloatArray
+    reply: Callable[[FloatArray], FloatArray]
 
-    def total_ms(self) -> Array:
+    def total_ms(self) -> FloatArray:
         """[n, m]: from the request's begin to the answer."""
         columns = [infer_ms + self.reply(infer_ms) for infer_ms in self.infer_ms.T]
-        total_ms: Array = self.upload_ms[:, None] + np.array(columns).T
+        total_ms: FloatArray = self.upload_ms[:, None] + np.array(columns).T
         return total_ms
 
-    def requests(self, sla_ms: float, points_ms: Array | None = None) -> Requests:
+    def requests(self, sla_ms: float, points_ms: FloatArray | None = None) -> Requests:
         """As the server sees them, with what was learned of the replies."""
         seen_ms = self.upload_ms + self.reply(self.infer_ms[:, 0])
         return Requests(
@@ -94,7 +94,7 @@ class Stream:
         )  # fmt: skip
 
 
-def _smoothed(seen_ms: Array) -> Array:
+def _smoothed(seen_ms: FloatArray) -> FloatArray:
     """The exponential average of what came before each."""
     out, average = np.empty(len(seen_ms)), float(seen_ms[0])
     for i, ms in enumerate(seen_ms.tolist()):
@@ -113,7 +113,7 @@ def zoo(data: Path) -> Models:
     return Models(tuple(row["model"] for row in rows), top1 / 100, mean_ms, std_ms, np.maximum(quantiles_ms, 0))
 
 
-def inference(models: Models, n: int, rng: np.random.Generator) -> Array:
+def inference(models: Models, n: int, rng: np.random.Generator) -> FloatArray:
     """Normal draws [n, m]; none of these models comes near 0."""
     return np.maximum(rng.normal(models.mean_ms, models.std_ms, (n, len(models))), 1e-3)
 
@@ -131,10 +131,10 @@ def drawn(models: Models, legs: Sequence[Leg], correlation: float, n: int, seed:
 def traced(models: Models, up: Trace, down: Trace, n: int, size_bytes: int) -> Stream:
     """n pictures of one size through a trace, and replies back through the other."""
     rng = np.random.default_rng(len(up.stamps_ms))
-    at_ms: Array = np.cumsum(LEAST_GAP_MS + rng.exponential(MORE_GAP_MS, n))
+    at_ms: FloatArray = np.cumsum(LEAST_GAP_MS + rng.exponential(MORE_GAP_MS, n))
     upload_ms = up.passed_ms(at_ms, size_bytes) - at_ms + ROUND_TRIP_MS / 2
     there_ms = at_ms + upload_ms
-    reply: Callable[[Array], Array] = lambda later_ms: (  # noqa: E731
+    reply: Callable[[FloatArray], FloatArray] = lambda later_ms: (  # noqa: E731
         down.passed_ms(there_ms + later_ms, REPLY_BYTES) - (there_ms + later_ms) + ROUND_TRIP_MS / 2
     )
     return Stream("", at_ms, upload_ms, inference(models, n, rng), reply)
@@ -152,7 +152,7 @@ def streams(models: Models, data: Path, n: int, size_bytes: int) -> Iterator[tup
         yield "traces", replace(traced(models, up, down, n, size_bytes), name=name)
 
 
-def learned(models: Models, stream: Stream, sla_ms: float) -> Array:
+def learned(models: Models, stream: Stream, sla_ms: float) -> FloatArray:
     """The points [n, k] of each reply as foreseen with `effective`, from the replies that had come before it began."""
     replies, coming = Replies(), list[tuple[float, float, float]]()
     total_ms, points_ms = stream.total_ms(), np.empty((len(stream.at_ms), POINTS))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from ondevice.client.picture import Sent
 from ondevice.client.reply import Said
 from ondevice.client.wire import Reply, Request
 from ondevice.selection.replies import Law
-
-Vector = np.ndarray[Any, np.dtype[np.float64]]
+from ondevice.timing.arrays import FloatArray
 
 
 class Asking(NamedTuple):
@@ -21,7 +18,7 @@ class Asking(NamedTuple):
     """
 
     left_ms: float
-    around_ms: Vector
+    around_ms: FloatArray
     return_ms: float
     device_top1: float
     top: int
@@ -52,7 +49,7 @@ class Face(Protocol):
     def ran(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
 
-    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+    def effective_top1(self, within_ms: float, around_ms: FloatArray, return_ms: float, device_top1: float) -> float:
         """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
 
         within_ms: the time that there is. around_ms, return_ms: as in `Asking`. device_top1: what the reserve is worth.

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ondevice.selection.replies import Law, Replies
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 from ondevice.timing.recent import quantiles
-
-_Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 # Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE.
 _HALF_LIFE, _SIZE = 6, 32
@@ -92,7 +91,7 @@ class Network:
             self._written, self._round_trip_ms = 0, None
             self.replies.forget()
 
-    def points_ms(self, size_bytes: int) -> _Vector:
+    def points_ms(self, size_bytes: int) -> FloatArray:
         """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""
         rows = self._rows()
         return quantiles(rows[:, 0] + rows[:, 1] * size_bytes + rows[:, 2], _WEIGHTS[-len(rows) :])
@@ -120,7 +119,7 @@ class Network:
         upload_ms = min(max(upload_ms, 0.0), network_ms)
         return network_ms - upload_ms, upload_ms / size_bytes
 
-    def _rows(self) -> _Vector:
+    def _rows(self) -> FloatArray:
         with self._lock:
             if not self._written:
                 return np.array([[self._round_trip_ms or _FIRST_MS, _FIRST_MS_PER_BYTE, 0.0]])

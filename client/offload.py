@@ -23,6 +23,7 @@ from ondevice.client.totals import Totals
 from ondevice.errors import UsageError
 from ondevice.image import ImageSource
 from ondevice.runner import Runner
+from ondevice.timing.bounds import LONGEST_MS
 from ondevice.timing.recent import Recent
 
 Local = Runner | str | Path
@@ -36,7 +37,7 @@ CONFIDENT = 0.9
 # A reply that is late but wanted for what it tells is waited for so long.
 _TELLING_S = 3.0
 # As at the endpoint.
-_LONGEST_MS, _MOST_ANSWERS = 3.6e6, 8
+_MOST_ANSWERS = 8
 # In an unknown file; a photo.
 _SIZE_BYTES = 100_000
 
@@ -143,7 +144,7 @@ class OffloadClient:
             raise UsageError(f"top must be 1 or more, not {self.options.top}")
         if not 1 <= self.options.anytime <= _MOST_ANSWERS:
             raise UsageError(f"anytime must be from 1 to {_MOST_ANSWERS} answers, not {self.options.anytime}")
-        if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= _LONGEST_MS:
+        if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= LONGEST_MS:
             raise UsageError(f"patience must be from 0 ms to an hour, not {self.options.patience_ms:g}")
         if self._confident <= 0:
             raise UsageError(f"confident must be over 0, not {self._confident:g}")
@@ -278,7 +279,7 @@ def _confident(asked: float | None, mode: Mode) -> float:
 def _deadline(sla_ms: Any) -> float:
     if not isinstance(sla_ms, int | float) or not 0 < sla_ms < math.inf:
         raise UsageError(f"the deadline must be over 0 ms, not {sla_ms}")
-    if sla_ms > _LONGEST_MS:
+    if sla_ms > LONGEST_MS:
         raise UsageError(f"the deadline must be at most an hour, not {sla_ms:g} ms")
     return float(sla_ms)
 

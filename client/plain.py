@@ -13,7 +13,7 @@ import numpy as np
 from ondevice import remote
 from ondevice.answer import Prediction
 from ondevice.client import wire
-from ondevice.client.face import Asking, Question, Vector
+from ondevice.client.face import Asking, Question
 from ondevice.client.picture import Sent
 from ondevice.client.published import NAME
 from ondevice.client.reply import Said, decoded, timing
@@ -23,6 +23,7 @@ from ondevice.preprocess import Preprocessor
 from ondevice.protocol.served import Work
 from ondevice.remote import Remote
 from ondevice.selection.cdf import Cdfs
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.recent import Recent
 
 _log = logging.getLogger("ondevice.client")
@@ -86,7 +87,7 @@ class Plain:
         """Learn how long one of its models took."""
         self._times[list(self._models).index(model)].add(infer_ms)
 
-    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+    def effective_top1(self, within_ms: float, around_ms: FloatArray, return_ms: float, device_top1: float) -> float:
         """As `Face` has it; the choice is made here, before the upload is known."""
         return device_top1 + float(self._worth(within_ms, around_ms, device_top1).max())
 
@@ -97,10 +98,10 @@ class Plain:
             self._decoders[name] = remote.preprocessor(remote.preparation(model))
         return self._decoders[name]
 
-    def _worth(self, within_ms: float, around_ms: Vector, device_top1: float) -> Vector:
+    def _worth(self, within_ms: float, around_ms: FloatArray, device_top1: float) -> FloatArray:
         """For each model what it adds to the device's answer."""
         cdfs = Cdfs(np.array([times.quantiles_ms for times in self._times]))
-        on_time: Vector = cdfs((within_ms - around_ms)[:, None]).mean(axis=0)
+        on_time: FloatArray = cdfs((within_ms - around_ms)[:, None]).mean(axis=0)
         return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
 
 

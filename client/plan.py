@@ -5,13 +5,11 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from ondevice.client.face import Face
+from ondevice.timing.arrays import FloatArray
 
-_Vector = np.ndarray[Any, np.dtype[np.float64]]
 # So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred.
 WORTH_TOP1 = 0.01
 
@@ -62,7 +60,7 @@ class There:
 
     face: Face
     within_ms: float
-    around_ms: _Vector
+    around_ms: FloatArray
     return_ms: float
 
     def worth(self, here: Here) -> float:

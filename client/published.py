@@ -9,21 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.client.face import Asking, Question, Vector
+from ondevice.client.face import Asking, Question
 from ondevice.client.picture import Sent
 from ondevice.client.reply import Said, read
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.bounds import BELIEVABLE_MS
 from ondevice.timing.profile import loads
 from ondevice.timing.recent import Recent
 
 NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
-# A larger input, pixels, and a longer time, ms, are slips or lies.
-_LARGEST, _LONGEST_MS = 4096, 1e9
+# A larger input, pixels, is a mistake or a lie.
+_LARGEST = 4096
 
 
 class Published:
@@ -39,7 +41,7 @@ class Published:
             profiles = loads(json.dumps(parameters["profiles"]))
             self._models = Models.of(dict(parameters["top1"]), profiles)
             times = self._models.quantiles_ms, self._models.mean_ms, self._models.std_ms
-            if max(ms.max() for ms in times) > _LONGEST_MS:
+            if max(ms.max() for ms in times) > BELIEVABLE_MS:
                 raise ValueError("a time of days")
             if not all(isinstance(profile.n, int) for profile in profiles):
                 raise ValueError("n is no number of runs")
@@ -71,7 +73,7 @@ class Published:
         """The model that it chose, and its answer. Raises UpstreamError."""
         return read(reply)
 
-    def effective_top1(self, within_ms: float, around_ms: Vector, return_ms: float, device_top1: float) -> float:
+    def effective_top1(self, within_ms: float, around_ms: FloatArray, return_ms: float, device_top1: float) -> float:
         """As `Face` has it: of each point of around_ms the endpoint sees what is beyond return_ms as the upload."""
         models, k = self._models, len(around_ms)
         return_ms = min(return_ms, float(around_ms[0]))

@@ -14,11 +14,10 @@ from ondevice.answer import Prediction
 from ondevice.client.wire import Reply
 from ondevice.errors import ProtocolError, UpstreamError
 from ondevice.protocol import oip
+from ondevice.timing.bounds import BELIEVABLE_MS
 
 _ANSWER = ("label", "score", "index")
 _LENGTH = "Inference-Header-Content-Length"
-# A longer time, ms, is none: 11 days.
-_LONGEST_MS = 1e9
 _TIMING = re.compile(r"([A-Za-z_-]+);dur=([0-9.]{1,20})")
 
 
@@ -73,7 +72,7 @@ def timing(headers: Message) -> dict[str, float]:
     found = {}
     for name, text in _TIMING.findall(headers.get("Server-Timing", "")[:1000]):
         with contextlib.suppress(ValueError):  # as 1.2.3 is none
-            found[name] = min(float(text), _LONGEST_MS)
+            found[name] = min(float(text), BELIEVABLE_MS)
     return found
 
 
@@ -92,4 +91,4 @@ def ranking(outputs: Mapping[str, Any]) -> tuple[Prediction, ...]:
 def _number(parameters: Mapping[str, Any], name: str) -> float:
     value = parameters.get(name)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and value is not None and 0 <= value <= _LONGEST_MS else 0.0
+    return float(value) if number and value is not None and 0 <= value <= BELIEVABLE_MS else 0.0

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from ondevice.errors import ProtocolError, UsageError
 from ondevice.selection.replies import Law
+from ondevice.timing.bounds import LONGEST_MS
 
-# Deadlines over an hour, or under a microsecond, are mistakes of unit.
-LONGEST_MS, SHORTEST_MS = 3_600_000.0, 0.001
+# A deadline under a microsecond is a mistake of unit.
+SHORTEST_MS = 0.001
 _MOST_BYTES = 1 << 40
 # Classes and answers that one request may ask for.
 MOST_CLASSES, MOST_ANSWERS = 1000, 8

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ondevice.cloud.table import Table
 from ondevice.protocol.served import Served, Work
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 
 
@@ -74,14 +74,14 @@ class Backend(ABC):
         """What is done between requests; called a few times a second."""
 
     @abstractmethod
-    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def queue_ms(self, size_bytes: int) -> FloatArray:
         """For each model, how long new work waits for its turn; ms, [m]."""
 
     @abstractmethod
-    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def around_ms(self, size_bytes: int) -> FloatArray:
         """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
 
-    def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def loading_ms(self) -> FloatArray:
         """For each model, how much of that is loading."""
         return np.zeros(len(self.models))
 

@@ -24,6 +24,7 @@ from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS, Profile
 from ondevice.timing.recent import Recent
 
@@ -126,7 +127,7 @@ class Local(Backend):
         """Whether any worker is alive."""
         return bool(self.pool.workers)
 
-    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def queue_ms(self, size_bytes: int) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
         wait_ms = self.pool.wait_ms()
         if self.crowded:
@@ -134,14 +135,14 @@ class Local(Backend):
             wait_ms += self._overhead_ms
         return self._nothing + wait_ms
 
-    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def around_ms(self, size_bytes: int) -> FloatArray:
         """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
         expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
         decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
-        around: np.ndarray[Any, np.dtype[np.float64]] = self.loading_ms() + (decode + self._overhead_ms)
+        around: FloatArray = self.loading_ms() + (decode + self._overhead_ms)
         return around
 
-    def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def loading_ms(self) -> FloatArray:
         """What loading adds for the models that are cold, [m]."""
         warm = self.pool.warm()
         if warm.issuperset(self._sources):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ondevice._version import __version__
-from ondevice.cloud.ask import LONGEST_MS, MOST_ANSWERS, MOST_CLASSES, SHORTEST_MS
+from ondevice.cloud.ask import MOST_ANSWERS, MOST_CLASSES, SHORTEST_MS
 from ondevice.cloud.selector import NAME
+from ondevice.timing.bounds import LONGEST_MS
 
 Schema = dict[str, Any]
 _MS: Schema = {"type": "number", "minimum": 0, "maximum": LONGEST_MS}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import Law
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
 NAME = "cnnselect"
@@ -29,7 +30,6 @@ _KEPT = 256
 # A wait that is shorter by less than this brings no other model within reach.
 _SURPRISE_MS = 1.0
 _P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
-_Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Arrival(NamedTuple):
 
 
 _Places = tuple[tuple[Backend, int], ...]
-_Rule = Callable[[Models, Requests], _Vector]
+_Rule = Callable[[Models, Requests], FloatArray]
 
 
 class Network(NamedTuple):
@@ -90,7 +90,7 @@ class Gathered:
         # The model with the shortest longest time, and that time, ms.
         self.surest: tuple[int, float]
 
-    def across(self, times_ms: Callable[[Backend], _Vector]) -> _Vector:
+    def across(self, times_ms: Callable[[Backend], FloatArray]) -> FloatArray:
         """What each backend tells of all its models, [m] of these."""
         told = [times_ms(backend)[rows] for backend, rows in self.groups]
         return told[0] if len(told) == 1 else np.concatenate(told)
@@ -127,12 +127,12 @@ class Problem(NamedTuple):
     gathered: Gathered
     models: Models
     network: Network
-    wait_ms: _Vector
-    queue_ms: _Vector
-    work_ms: _Vector
+    wait_ms: FloatArray
+    queue_ms: FloatArray
+    work_ms: FloatArray
     crowded: bool
-    slip_ms: _Vector
-    shuffled_ms: _Vector
+    slip_ms: FloatArray
+    shuffled_ms: FloatArray
     law: Law | None
 
     @property
@@ -152,7 +152,7 @@ class Problem(NamedTuple):
         return self._replace(law=None)
 
     @property
-    def _fill(self) -> _Vector:
+    def _fill(self) -> FloatArray:
         surest, worst_ms = self.gathered.surest
         return filled(self.queue_ms, self.network.budget_ms - self.slip_ms[-1] - worst_ms - self.work_ms[surest])
 

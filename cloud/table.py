@@ -7,8 +7,6 @@ import numpy as np
 from ondevice.timing.profile import LEVELS
 from ondevice.timing.recent import Recent
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-
 
 class Table:
     """mean_ms [m], std_ms [m], quantiles_ms [m, 21]. version: counts the changes."""

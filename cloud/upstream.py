@@ -32,6 +32,7 @@ from ondevice.errors import ImageError, ModelError, OnDeviceError, ServeError, U
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.remote import Ranking, Remote
 from ondevice.resilience.breaker import Breaker
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 
@@ -142,12 +143,12 @@ class Upstream(Backend):
                     self._spawn(self._try(known))
             self._remeasure(now)
 
-    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def queue_ms(self, size_bytes: int) -> FloatArray:
         """The wait for a worker here that decodes a picture, for models that take only tensors, [m]."""
         wait_ms = self._pool.wait_ms() if self._pool else 0.0
         return np.array([wait_ms if known.remote.feed and size_bytes else 0.0 for known in self._known.values()])
 
-    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def around_ms(self, size_bytes: int) -> FloatArray:
         """The way through this server and, for models that take only tensors, decoding, [m]."""
         decode = [
             known.learned.decode.expect(size_bytes) if known.remote.feed and size_bytes else 0.0

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice.image import ImageSource, pixels
 from ondevice.models.card import Input
 from ondevice.runtime import TensorSpec
-
-Array = np.ndarray[Any, Any]
 
 
 class Preprocessor:
@@ -28,32 +27,32 @@ class Preprocessor:
         self._table = self._quantized(np.arange(256)) if spec.dtype != np.float32 else None
         self._identity = self._table is not None and np.array_equal(self._table, np.arange(256)[:, None])
 
-    def prepare(self, source: ImageSource, scaled_decode: bool = True) -> Array:
+    def prepare(self, source: ImageSource, scaled_decode: bool = True) -> NDArray[Any]:
         """The picture as this model's input tensor. Raises ImageError."""
         return self.tensor(pixels(source, self.input, scaled_decode))
 
-    def tensor(self, image: Array) -> Array:
+    def tensor(self, image: NDArray[Any]) -> NDArray[Any]:
         """uint8 [height, width, channels] as the model's input tensor."""
         values = self._values(image)
         if self._channels_first:
             values = np.moveaxis(values, 2, 0)
         return values.reshape(self._spec.shape)
 
-    def _values(self, image: Array) -> Array:
+    def _values(self, image: NDArray[Any]) -> NDArray[Any]:
         if self._identity:
             return image
         if self._table is None:
-            values: Array = np.multiply(image, self._scale, dtype=np.float32)
+            values: NDArray[Any] = np.multiply(image, self._scale, dtype=np.float32)
             values += self._offset
             return values
         if self._table.shape[1] == 1:
             return np.asarray(np.take(self._table[:, 0], image))
         return np.asarray(self._table[image, np.arange(image.shape[2])])
 
-    def _quantized(self, values: Array) -> Array:
+    def _quantized(self, values: NDArray[Any]) -> NDArray[Any]:
         """The table [256, 1] or [256, channels] from pixel to stored value."""
         real = (values[:, None] - np.asarray(self.input.mean)) / np.asarray(self.input.std)
         limits = np.iinfo(self._spec.dtype)
         stored = np.rint(real / (self._spec.scale or 1.0)) + self._spec.zero_point
-        clipped: Array = np.clip(stored, limits.min, limits.max).astype(self._spec.dtype)
+        clipped: NDArray[Any] = np.clip(stored, limits.min, limits.max).astype(self._spec.dtype)
         return clipped

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice.errors import CardError, ModelError, ProtocolError, UnknownModelError, UpstreamError
 from ondevice.models import labels, zoo
@@ -19,7 +20,6 @@ from ondevice.protocol.served import ANSWER, IMAGE, Served, TensorFace, Work
 from ondevice.runtime import TensorSpec
 from ondevice.timing.profile import LEVELS, Profile, loads
 
-Array = np.ndarray[Any, Any]
 # (index, score), best first.
 Ranking = list[tuple[int, float]]
 
@@ -105,7 +105,7 @@ def describe(name: str, metadata: Mapping[str, Any], where: str) -> Remote:
         raise ModelError(str(error), name) from error
 
 
-def best(stored: Array, background: bool, top: int) -> Ranking:
+def best(stored: NDArray[Any], background: bool, top: int) -> Ranking:
     """The best `top` of an output [classes] as (index, score), equal scores in the order of their index.
 
     The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError for
@@ -260,7 +260,7 @@ def _served(name: str, where: str, known: _Known, source: TensorFace, output: Te
     )
 
 
-def _stored(outputs: Mapping[str, oip.Tensor], served: Served) -> Array:
+def _stored(outputs: Mapping[str, oip.Tensor], served: Served) -> NDArray[Any]:
     """The model's own output, flat. Raises KeyError, UpstreamError."""
     face, data = served.output, outputs[served.output.name].data
     if not isinstance(data, np.ndarray) or data.dtype != face.dtype or data.size != math.prod(face.shape):

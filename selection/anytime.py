@@ -16,10 +16,9 @@ from math import comb
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
-from ondevice.selection.policies import Index
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray, IndexArray
 
 # Accuracy that as much server time as the most accurate model takes must bring: one more right answer in a hundred.
 PRICE_TOP1 = 0.01
@@ -38,7 +37,7 @@ class Chains:
     one after the other.
     """
 
-    members: Index
+    members: IndexArray
     side_by_side: bool = True
 
     @classmethod
@@ -65,11 +64,11 @@ class Chains:
         """The models of a set, in the order in which they run or, side by side, are begun."""
         return tuple(self.members[row][self.members[row] >= 0].tolist())
 
-    def cost_ms(self, models: Models) -> Array:
+    def cost_ms(self, models: Models) -> FloatArray:
         """The mean server time [c] of each set, all its models run to the end."""
         return self._runs @ models.mean_ms
 
-    def chances(self, models: Models, requests: Requests) -> Array:
+    def chances(self, models: Models, requests: Requests) -> FloatArray:
         """[n, c]: the chance that the last answer of each set is there by the deadline, all before it having run.
 
         One after the other, the quantiles of the times add up, as if a run that is slow were slow for all: that is so
@@ -86,7 +85,7 @@ class Chains:
         wait_ms = np.where(self.members >= 0, waits[:, self.members], -np.inf).max(axis=2)
         return on_time(ends, replace(requests, wait_ms=wait_ms))
 
-    def gains(self, models: Models, requests: Requests) -> Array:
+    def gains(self, models: Models, requests: Requests) -> FloatArray:
         """[n, c]: the effective accuracy that each set is expected to add to the device's.
 
         With a_1 <= … <= a_k what the models' accuracies are above the device's, at least 0, and P_j the chance of
@@ -103,14 +102,14 @@ class Chains:
         return gains
 
     @cached_property
-    def _runs(self) -> Array:
+    def _runs(self) -> FloatArray:
         """[c, m]: 1 where a set has a model."""
         models = int(self.members.max()) + 1
-        runs: Array = (self.members[:, :, None] == np.arange(models)).any(axis=1).astype(float)
+        runs: FloatArray = (self.members[:, :, None] == np.arange(models)).any(axis=1).astype(float)
         return runs
 
     @cached_property
-    def _before(self) -> Sequence[tuple[slice, Index]]:
+    def _before(self) -> Sequence[tuple[slice, IndexArray]]:
         """For each size from 2 on: where its sets stand, and the set that each is without its last model."""
         rows = {self[row]: row for row in range(len(self))}
         sizes = (self.members >= 0).sum(axis=1)
@@ -128,7 +127,7 @@ def largest(models: int, most: int) -> int:
     return next(within, 1)
 
 
-def choose(models: Models, requests: Requests, chains: Chains, price_top1: float = PRICE_TOP1) -> Index:
+def choose(models: Models, requests: Requests, chains: Chains, price_top1: float = PRICE_TOP1) -> IndexArray:
     """The set [n], a row of `chains`, with the greatest expected effective accuracy less the price of its server time.
 
     price_top1: the accuracy that is asked of as much server time as the most accurate model takes in the mean. Where
@@ -136,5 +135,5 @@ def choose(models: Models, requests: Requests, chains: Chains, price_top1: float
     """
     most_accurate_ms = models.mean_ms[chains.members[:, -1]][models.top1[chains.members[:, -1]].argmax()]
     price = max(price_top1, _LEAST_PRICE) / max(float(most_accurate_ms), _LEAST_PRICE)
-    chosen: Index = (chains.gains(models, requests) - price * chains.cost_ms(models)).argmax(axis=1)
+    chosen: IndexArray = (chains.gains(models, requests) - price * chains.cost_ms(models)).argmax(axis=1)
     return chosen

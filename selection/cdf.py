@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
 # Between two supports on the common axis, and beyond each end, in ms; any width does.
 _MARGIN_MS = 1.0
 
@@ -24,7 +23,7 @@ class Cdfs:
     and where quantiles coincide F steps up, its value there being that above the step.
     """
 
-    def __init__(self, quantiles_ms: Array) -> None:
+    def __init__(self, quantiles_ms: FloatArray) -> None:
         # The supports are laid end to end on one axis, so that a single interpolation serves all models.
         self._low, self._high = quantiles_ms[:, 0] - _MARGIN_MS, quantiles_ms[:, -1] + _MARGIN_MS
         length = self._high - self._low
@@ -35,13 +34,13 @@ class Cdfs:
         self._knots = knots.ravel()
         self._heights = _heights(len(quantiles_ms))
 
-    def __call__(self, x_ms: Array) -> Array:
+    def __call__(self, x_ms: FloatArray) -> FloatArray:
         """P(time <= x) [..., m] for x_ms [..., m] or [..., 1]; any finite x_ms will do."""
         within_ms = np.minimum(np.maximum(x_ms, self._low), self._high)
         return np.interp(within_ms + self._shift, self._knots, self._heights)
 
 
 @lru_cache(maxsize=64)
-def _heights(models: int) -> Array:
+def _heights(models: int) -> FloatArray:
     """The value at each knot: 0 on the margin before, the levels, 1 on the margin after."""
     return np.tile(np.concatenate([[0.0], LEVELS, [1.0]]), models)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray
 
 # So many chances are worked out at once: they fit into the processor's cache, and a million requests into memory.
 _AT_ONCE = 1 << 15
 
 
-def on_time(models: Models, requests: Requests) -> Array:
+def on_time(models: Models, requests: Requests) -> FloatArray:
     """[n, m]: the chance that upload + wait + inference + reply is at most the deadline.
 
     Upload and wait are taken as known, inference and reply as independent: the inference as its quantiles say, the
@@ -22,7 +22,7 @@ def on_time(models: Models, requests: Requests) -> Array:
     points = reply_ms.shape[1]
     size = max(1, _AT_ONCE // (points * len(models)))
     if len(requests) <= size:  # as when serving
-        few: Array = np.add.reduce(models.cdfs(spare_ms[:, None] - reply_ms[:, :, None]), axis=1) / points
+        few: FloatArray = np.add.reduce(models.cdfs(spare_ms[:, None] - reply_ms[:, :, None]), axis=1) / points
         return few
     chances = np.empty((len(requests), len(models)))
     for start in range(0, len(requests), size):
@@ -31,6 +31,6 @@ def on_time(models: Models, requests: Requests) -> Array:
     return chances
 
 
-def expected_ms(models: Models, requests: Requests) -> Array:
+def expected_ms(models: Models, requests: Requests) -> FloatArray:
     """[n, m]: the expected time from the client's first byte to the answer: upload + wait + mean inference + reply."""
     return (requests.upload_ms + requests.return_ms)[:, None] + requests.wait_ms + models.mean_ms

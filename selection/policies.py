@@ -22,18 +22,17 @@ from functools import partial
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import SAME_MS, Models, Requests
+from ondevice.timing.arrays import FloatArray, IndexArray
 from ondevice.timing.profile import LEVELS
 
-Policy = Callable[[Models, Requests], Array]
+Policy = Callable[[Models, Requests], FloatArray]
 Reading = Literal["distance", "sigma"]
-Fits = np.ndarray[Any, np.dtype[np.bool_]]
 _READINGS = get_args(Reading)
-Index = np.ndarray[Any, np.dtype[np.intp]]
 
 # LayerCake's client looks at the 90th percentile; profiles have it among their levels.
 _P90 = int(np.argmin(abs(LEVELS - 0.9)))
@@ -42,22 +41,22 @@ _P90 = int(np.argmin(abs(LEVELS - 0.9)))
 _MOST = 1e6
 
 
-def static_latency(models: Models, requests: Requests) -> Array:
+def static_latency(models: Models, requests: Requests) -> FloatArray:
     """The fastest model, always: the papers' baseline."""
     return _certain(models, requests, _first(-models.mean_ms[None]))
 
 
-def static_accuracy(models: Models, requests: Requests) -> Array:
+def static_accuracy(models: Models, requests: Requests) -> FloatArray:
     """The most accurate model, always: the papers' baseline."""
     return _certain(models, requests, _first(models.top1[None], -models.mean_ms[None]))
 
 
-def random(models: Models, requests: Requests) -> Array:
+def random(models: Models, requests: Requests) -> FloatArray:
     """Any model, all equally likely: the papers' baseline."""
     return np.full((len(requests), len(models)), 1 / len(models))
 
 
-def greedy(models: Models, requests: Requests) -> Array:
+def greedy(models: Models, requests: Requests) -> FloatArray:
     """The most accurate model with mu < T_sla. Blind to the network, and to the wait.
 
     Source: the authors' code (cake-lab/MDInference, `runNaive`).
@@ -66,7 +65,7 @@ def greedy(models: Models, requests: Requests) -> Array:
     return _certain(models, requests, _most_accurate(models, mean_ms < requests.sla_ms[:, None], mean_ms))
 
 
-def budget_random(models: Models, requests: Requests) -> Array:
+def budget_random(models: Models, requests: Requests) -> FloatArray:
     """Any model with mu + sigma < T_budget, all equally likely.
 
     Source: the authors' code (cake-lab/MDInference, `runBudget1`), sure in form: its filter is not among what is
@@ -76,7 +75,7 @@ def budget_random(models: Models, requests: Requests) -> Array:
     return _in_proportion(fits.astype(float), _fastest(models, requests))
 
 
-def budget_weighted(models: Models, requests: Requests) -> Array:
+def budget_weighted(models: Models, requests: Requests) -> FloatArray:
     """Any model with mu + sigma < T_budget, with probability proportional to A.
 
     Source: the authors' code (cake-lab/MDInference, `runBudget2`), sure in form: its filter is not among what is
@@ -86,7 +85,7 @@ def budget_weighted(models: Models, requests: Requests) -> Array:
     return _in_proportion(fits * models.top1, _fastest(models, requests))
 
 
-def mdinference(models: Models, requests: Requests, *, gamma: float = 1.0) -> Array:
+def mdinference(models: Models, requests: Requests, *, gamma: float = 1.0) -> FloatArray:
     """The most accurate model with mu + gamma sigma < T_budget.
 
     Source: the authors' code (cake-lab/MDInference, `runMDInference`), there with gamma = 1.
@@ -96,7 +95,9 @@ def mdinference(models: Models, requests: Requests, *, gamma: float = 1.0) -> Ar
     return _certain(models, requests, _most_accurate(models, fits, soon_ms))
 
 
-def cnnselect(models: Models, requests: Requests, *, threshold_ms: float = 0.0, reading: Reading = "distance") -> Array:
+def cnnselect(
+    models: Models, requests: Requests, *, threshold_ms: float = 0.0, reading: Reading = "distance"
+) -> FloatArray:
     """CNNSelect: a base model, the models like it, and a draw among them by utility.
 
     Upper and lower limit are T_U = T_sla - 2 T_input and T_L = T_U - threshold_ms, threshold_ms >= 0; the authors' code
@@ -132,7 +133,7 @@ def cnnselect(models: Models, requests: Requests, *, threshold_ms: float = 0.0, 
     return _in_proportion(utility * eligible, _certain(models, requests, base[1]))
 
 
-def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_ms: float = 50.0) -> Array:
+def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_ms: float = 50.0) -> FloatArray:
     """The most accurate model whose 90th percentile is at most share (T_sla - buffer_ms) - (RTT + bytes / bandwidth).
 
     Source: LayerCake's client (CCGrid 2023; cake-lab/LayerCake, `Model.kt`), there with share 0.8, and 50 ms for
@@ -144,7 +145,7 @@ def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_
     return _certain(models, requests, _most_accurate(models, fits, _soon_ms(models, requests)))
 
 
-def effective(models: Models, requests: Requests, *, price: float = 1.0) -> Array:
+def effective(models: Models, requests: Requests, *, price: float = 1.0) -> FloatArray:
     """The model with the greatest expected effective accuracy: A P + A_device (1 - P), P its chance to be on time.
 
     Where others wait, less what its work costs them: `price` times what a worker's time is worth (`_cost`).
@@ -162,7 +163,7 @@ def effective(models: Models, requests: Requests, *, price: float = 1.0) -> Arra
     return _certain(models, requests, _first(gain, chance, -_soon_ms(models, requests)))
 
 
-def oracle(models: Models, requests: Requests, times_ms: Array) -> Array:
+def oracle(models: Models, requests: Requests, times_ms: FloatArray) -> FloatArray:
     """Clairvoyant: the most accurate model that will be on time, else the fastest. The upper bound, not in POLICIES.
 
     times_ms [n, m]: what each request would take with each model in truth, from first byte sent to answer.
@@ -189,15 +190,15 @@ def find(text: str) -> Policy:
     return partial(policy, **dict(_setting(name, item) for item in settings.split(","))) if colon else policy
 
 
-def draw(p: Array, rng: np.random.Generator) -> Index:
+def draw(p: FloatArray, rng: np.random.Generator) -> IndexArray:
     """A choice [n] of model for each row of p [n, m], by its probabilities."""
     cumulated = np.add.accumulate(p, axis=1)  # a third of the time of `cumsum`
     # Times the last, which rounding may leave beside 1; the product is always below it.
-    chosen: Index = (cumulated > rng.random((len(p), 1)) * cumulated[:, -1:]).argmax(axis=1)
+    chosen: IndexArray = (cumulated > rng.random((len(p), 1)) * cumulated[:, -1:]).argmax(axis=1)
     return chosen
 
 
-def _cost(models: Models, requests: Requests, fill: Array, worth: Array) -> Array:
+def _cost(models: Models, requests: Requests, fill: FloatArray, worth: FloatArray) -> FloatArray:
     """[n, m]: the accuracy that others lose while a worker is busy with this request. worth [n, m]: A - A_device.
 
     In a queue a worker's time has a price. With q the queue's fill it is q^2 times what can be made of a millisecond,
@@ -209,16 +210,16 @@ def _cost(models: Models, requests: Requests, fill: Array, worth: Array) -> Arra
     takes_ms = models.mean_ms + (0.0 if requests.work_ms is None else requests.work_ms)
     per_ms = worth / np.maximum(takes_ms, SAME_MS)
     dearest = np.take_along_axis(per_ms, worth.argmax(axis=1, keepdims=True), axis=1)
-    cost: Array = dearest ** (1 - fill) * per_ms.max(axis=1, keepdims=True) ** fill * takes_ms
+    cost: FloatArray = dearest ** (1 - fill) * per_ms.max(axis=1, keepdims=True) ** fill * takes_ms
     return fill * fill * cost
 
 
-def _soon_ms(models: Models, requests: Requests) -> Array:
+def _soon_ms(models: Models, requests: Requests) -> FloatArray:
     """[n, m] or [1, m]: mu of the rules, the mean inference time and the wait in front of it."""
     return requests.wait_ms + models.mean_ms
 
 
-def _first(*keys: Array) -> Index:
+def _first(*keys: FloatArray) -> IndexArray:
     """The model [n] that comes first by keys [n, m]: with the greatest first key, of equals the greatest second, …"""
     among = keys[0] == keys[0].max(axis=1, keepdims=True)
     for key in keys[1:]:
@@ -226,27 +227,27 @@ def _first(*keys: Array) -> Index:
             break
         score = np.where(among, key, -np.inf)
         among = score == score.max(axis=1, keepdims=True)
-    first: Index = among.argmax(axis=1)
+    first: IndexArray = among.argmax(axis=1)
     return first
 
 
-def _most_accurate(models: Models, fits: Fits, times_ms: Array) -> Index:
+def _most_accurate(models: Models, fits: NDArray[np.bool_], times_ms: FloatArray) -> IndexArray:
     """The most accurate model [n] that fits, the faster of equals; where none fits all are equal: the fastest."""
     return _first(np.where(fits, models.top1, -np.inf), -times_ms)
 
 
-def _fastest(models: Models, requests: Requests) -> Array:
+def _fastest(models: Models, requests: Requests) -> FloatArray:
     return _certain(models, requests, _first(-_soon_ms(models, requests)))
 
 
-def _certain(models: Models, requests: Requests, chosen: Index) -> Array:
+def _certain(models: Models, requests: Requests, chosen: IndexArray) -> FloatArray:
     """p [n, m] of a choice [n] that leaves nothing to chance."""
     p = np.zeros((len(requests), len(models)))
     p[np.arange(len(p)), chosen] = 1.0
     return p
 
 
-def _in_proportion(weights: Array, p: Array) -> Array:
+def _in_proportion(weights: FloatArray, p: FloatArray) -> FloatArray:
     """Writes probabilities proportional to weights [n, m] over p [n, m], except in rows where all weights are 0."""
     total = weights.sum(axis=1, keepdims=True)
     np.divide(weights, total, out=p, where=total > 0)

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Array, Cdfs
+from ondevice.selection.cdf import Cdfs
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS, Profile
 
 # Times closer than a microsecond are the same: no clock here tells them apart, and it keeps divisions finite.
@@ -27,10 +28,10 @@ class Models:
     """
 
     names: tuple[str, ...]
-    top1: Array
-    mean_ms: Array
-    std_ms: Array
-    quantiles_ms: Array
+    top1: FloatArray
+    mean_ms: FloatArray
+    std_ms: FloatArray
+    quantiles_ms: FloatArray
 
     @classmethod
     def of(cls, top1: Mapping[str, float], profiles: Sequence[Profile]) -> Models:
@@ -78,12 +79,12 @@ def _check(profile: Profile, top1: float | None) -> None:
         )
 
 
-def filled(queue_ms: Array, longest_ms: float) -> Array:
+def filled(queue_ms: FloatArray, longest_ms: float) -> FloatArray:
     """The share, from 0 to 1, to which a queue is filled, as `Requests.fill` takes it.
 
     longest_ms: the queue with which the model that is likeliest on time is just in time; negative: not even with none.
     """
-    fill: Array = np.minimum(queue_ms / max(longest_ms, SAME_MS), 1.0)
+    fill: FloatArray = np.minimum(queue_ms / max(longest_ms, SAME_MS), 1.0)
     return fill
 
 
@@ -105,15 +106,15 @@ class Requests:
     `layercake`; None: upload_ms + return_ms.
     """
 
-    sla_ms: Array
-    upload_ms: Array
-    return_ms: Array
-    wait_ms: Array = field(default_factory=lambda: np.zeros((1, 1)))
-    device_top1: Array = field(default_factory=lambda: np.zeros(1))
-    reply_ms: Array | None = None
-    link_ms: Array | None = None
-    fill: Array | None = None
-    work_ms: Array | None = None
+    sla_ms: FloatArray
+    upload_ms: FloatArray
+    return_ms: FloatArray
+    wait_ms: FloatArray = field(default_factory=lambda: np.zeros((1, 1)))
+    device_top1: FloatArray = field(default_factory=lambda: np.zeros(1))
+    reply_ms: FloatArray | None = None
+    link_ms: FloatArray | None = None
+    fill: FloatArray | None = None
+    work_ms: FloatArray | None = None
 
     @classmethod
     def one(
@@ -122,7 +123,7 @@ class Requests:
         upload_ms: float = 0.0,
         return_ms: float | None = None,
         device_top1: float = 0.0,
-        **rows: Array | Sequence[float] | float,
+        **rows: FloatArray | Sequence[float] | float,
     ) -> Requests:
         """A single request. return_ms: None for the same as upload_ms. rows: reply_ms [k], the others [m]."""
         return cls(
@@ -137,6 +138,6 @@ class Requests:
         return len(self.sla_ms)
 
     @property
-    def budget_ms(self) -> Array:
+    def budget_ms(self) -> FloatArray:
         """[n]: what upload and reply leave of the deadline, the papers' T_budget or T_U; negative where it is past."""
         return self.sla_ms - self.upload_ms - self.return_ms

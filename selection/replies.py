@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.bounds import LONGEST_MS
 
 # A request weighs half as much after so many newer ones, and nothing after _SIZE. With 48 a steady network gains a
 # little (57.6 % of the gap to the oracle closed in place of 57.1 %, benchmarks/policies.py), and the first 50 requests
@@ -32,8 +33,6 @@ _SPREAD_WEIGHT = 1.0
 _SLOPE, _SLOPE_WEIGHT = 0.5, 0.5
 # Shorter times are taken for this long: a logarithm is needed, and a network has no shorter ones.
 _SHORTEST_MS = 0.1
-# Longer times are taken for an hour: nobody waits longer for a reply, and powers of it stay finite.
-_LONGEST_MS = 3.6e6
 # 23 numbers of at most 10 characters with commas between are shorter; what is longer was not written here.
 _MOST_TEXT = 400
 
@@ -45,14 +44,14 @@ class Law(NamedTuple):
     These few numbers are all that an endpoint must be told to foresee replies as well as the client.
     """
 
-    points_ms: Array
+    points_ms: FloatArray
     slope: float
     upload_ms: float
 
-    def given(self, upload_ms: Array | float) -> Array:
+    def given(self, upload_ms: FloatArray | float) -> FloatArray:
         """The points of the reply [..., k] after uploads of upload_ms [...]."""
-        uploads = np.minimum(np.maximum(np.asarray(upload_ms, float), _SHORTEST_MS), _LONGEST_MS)
-        scaled: Array = (uploads / self.upload_ms)[..., None] ** self.slope * self.points_ms
+        uploads = np.minimum(np.maximum(np.asarray(upload_ms, float), _SHORTEST_MS), LONGEST_MS)
+        scaled: FloatArray = (uploads / self.upload_ms)[..., None] ** self.slope * self.points_ms
         return scaled
 
     @property
@@ -67,9 +66,9 @@ class Law(NamedTuple):
             slope, upload_ms, *points = [float(part) for part in text[:_MOST_TEXT].split(",")]
         except ValueError:
             slope, upload_ms, points = -1.0, -1.0, []
-        points_ms = np.array([0.0, *points, _LONGEST_MS])
+        points_ms = np.array([0.0, *points, LONGEST_MS])
         rising = len(points) == POINTS and bool((np.diff(points_ms) >= 0).all())  # which NaN is not
-        if not rising or not 0 <= slope <= 1 or not _SHORTEST_MS <= upload_ms <= _LONGEST_MS:
+        if not rising or not 0 <= slope <= 1 or not _SHORTEST_MS <= upload_ms <= LONGEST_MS:
             raise UsageError(f"a slope from 0 to 1, an upload in ms and {POINTS} rising times in ms are wanted")
         return cls(points_ms[1:-1], slope, upload_ms)
 
@@ -101,7 +100,7 @@ class Replies:
         """Start anew: this is another network."""
         self.count, self._law = 0, None
 
-    def points_ms(self, upload_ms: Array | float) -> Array:
+    def points_ms(self, upload_ms: FloatArray | float) -> FloatArray:
         """Equally likely times of the reply [..., POINTS], never falling, after uploads of upload_ms [...]."""
         return self.law.given(upload_ms)
 
@@ -129,19 +128,19 @@ class Replies:
 
 
 @lru_cache(maxsize=_SIZE)
-def _weights(n: int) -> tuple[Array, Array, Array]:
+def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Of n requests, the oldest first: their weights, the same as shares of 1, and with those of the spread behind."""
     weights = 0.5 ** (np.arange(n - 1, -1, -1) / HALF_LIFE)
     spread = np.full(len(_SPREAD_POINTS), _SPREAD_WEIGHT / len(_SPREAD_POINTS))
     return weights, weights / weights.sum(), np.concatenate([weights, spread])
 
 
-def _points(values: Array, weights: Array) -> Array:
+def _points(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted quantiles at _LEVELS, linear between the values, each standing at the middle of its weight."""
     order = values.argsort()
     weights = weights[order]
     ends = np.add.accumulate(weights)  # a third of the time of `cumsum`
-    points: Array = np.interp(_LEVELS * ends[-1], ends - 0.5 * weights, values[order])
+    points: FloatArray = np.interp(_LEVELS * ends[-1], ends - 0.5 * weights, values[order])
     return points
 
 
@@ -153,4 +152,4 @@ def _guess() -> Law:
 def _log(ms: float) -> float:
     if not 0 <= ms < math.inf:
         raise UsageError(f"{ms} is not a time in ms: give a number from 0 up")
-    return math.log(min(max(ms, _SHORTEST_MS), _LONGEST_MS))
+    return math.log(min(max(ms, _SHORTEST_MS), LONGEST_MS))

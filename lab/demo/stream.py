@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ondevice.lab.link import networks
 from ondevice.lab.link.link import HOST, Link, Links, LinkSpec, State, Way
 from ondevice.lab.link.trace import Trace
 from ondevice.runner import Runner
+from ondevice.timing.arrays import FloatArray
 
 # Between a link's opening, when its trace begins, and its first request: the client sees how fast the device is, and
 # asks the endpoint for its models.
@@ -62,7 +63,7 @@ class Scene:
         """How long a mode takes over all pictures."""
         return self.due_ms(self.requests)
 
-    def uplink_mbps(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def uplink_mbps(self) -> FloatArray:
         """What may pass upwards from the link's opening to the end, Mbit/s, means over RATE_MS each."""
         begins = np.arange(0, self.lasts_ms, RATE_MS)
         mbps = self.traces()[0].deliverable(begins, begins + RATE_MS) * 8 / 1e3 / RATE_MS

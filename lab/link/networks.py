@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ondevice.errors import UsageError
 from ondevice.lab.link.trace import PACKET_BYTES, Trace
+from ondevice.timing.arrays import FloatArray
 
 PERIOD_MS = 60_000
 # The rate also wanders within a state: each so many ms it is multiplied by a lognormal factor with mean 1.
@@ -89,7 +89,7 @@ def _states(states: Sequence[State], rng: np.random.Generator) -> Iterator[State
         yield states[at]
 
 
-def _trace(mbps: NDArray[np.float64], rng: np.random.Generator) -> Trace:
+def _trace(mbps: FloatArray, rng: np.random.Generator) -> Trace:
     """Opportunities of a Poisson process with these mean rates, one for each ms."""
     fading = rng.lognormal(-(_FADING_SIGMA**2) / 2, _FADING_SIGMA, PERIOD_MS // _FADING_MS)
     per_ms = mbps * np.repeat(fading, _FADING_MS) * 1e3 / (8 * PACKET_BYTES)

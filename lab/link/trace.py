@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ondevice.errors import OnDeviceError, UsageError
+from ondevice.timing.arrays import FloatArray
 
 PACKET_BYTES = 1500
 _MAX_DIGITS = 12
@@ -27,7 +28,7 @@ class Trace:
     stamps_ms: float64 [n], ascending, n ≥ 1, none above period_ms.
     """
 
-    stamps_ms: NDArray[np.float64]
+    stamps_ms: FloatArray
     period_ms: float
     opportunity_bytes: int = PACKET_BYTES
 
@@ -66,7 +67,7 @@ class Trace:
         """Bits per second over a whole period."""
         return len(self.stamps_ms) * self.opportunity_bytes * 8e3 / self.period_ms
 
-    def passed_ms(self, at_ms: ArrayLike, size_bytes: ArrayLike) -> NDArray[np.float64]:
+    def passed_ms(self, at_ms: ArrayLike, size_bytes: ArrayLike) -> FloatArray:
         """When `size_bytes`, offered at `at_ms` to an empty link, have passed; both broadcast, ms since the start."""
         at, size = np.broadcast_arrays(np.asarray(at_ms, np.float64), np.asarray(size_bytes, np.float64))
         opportunities = np.ceil(size / self.opportunity_bytes).astype(np.int64)
@@ -86,7 +87,7 @@ class Trace:
         counted: NDArray[np.int64] = np.maximum(periods.astype(np.int64) * len(self.stamps_ms) + rest, 0)
         return counted
 
-    def times_ms(self, index: ArrayLike) -> NDArray[np.float64]:
+    def times_ms(self, index: ArrayLike) -> FloatArray:
         """When the opportunities of these indices (0 is the first) come."""
         periods, stamp = np.divmod(np.asarray(index, np.int64), len(self.stamps_ms))
         return periods * self.period_ms + self.stamps_ms[stamp]

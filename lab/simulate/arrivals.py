@@ -21,9 +21,9 @@ from ondevice.errors import UsageError
 from ondevice.lab.link.trace import Trace
 from ondevice.lab.simulate import spec
 from ondevice.lab.simulate.spec import Bounds
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
-Clock = Callable[[int], Array]
+Clock = Callable[[int], FloatArray]
 _KINDS = ("alone", "poisson", "bursts", "file")
 _RATE = {"rate": Bounds(0, 1e6, 0.0), "load": Bounds(0, 1e3, 0.0)}
 _ALONE_PER_S = 1.0
@@ -85,7 +85,7 @@ def find(text: str) -> Arrivals:
 def _poisson(rate_per_ms: float, rng: np.random.Generator) -> Clock:
     now_ms = 0.0
 
-    def clock(n: int) -> Array:
+    def clock(n: int) -> FloatArray:
         nonlocal now_ms
         at_ms = now_ms + np.cumsum(rng.exponential(1 / rate_per_ms, n))
         now_ms = float(at_ms[-1])
@@ -98,7 +98,7 @@ def _in_bursts(steady: Clock, length_ms: float, factor: float, rng: np.random.Ge
     """What comes on a clock that runs in bursts alone, with the silences put between."""
     ends_ms, silent_ms = np.zeros(0), np.zeros(1)
 
-    def clock(n: int) -> Array:
+    def clock(n: int) -> FloatArray:
         nonlocal ends_ms, silent_ms
         at_ms = steady(n)
         while not len(ends_ms) or ends_ms[-1] <= at_ms[-1]:
@@ -113,7 +113,7 @@ def _in_bursts(steady: Clock, length_ms: float, factor: float, rng: np.random.Ge
 def _from_trace(trace: Trace) -> Clock:
     given = 0
 
-    def clock(n: int) -> Array:
+    def clock(n: int) -> FloatArray:
         nonlocal given
         given += n
         return trace.times_ms(np.arange(given - n, given))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ondevice.lab.simulate import spec
 from ondevice.lab.simulate.spec import Bounds
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
 # A distribution is told by so many equally likely points.
 POINTS = 21
@@ -22,10 +22,10 @@ _ABOVE_0 = Bounds(open=True)
 class Pairs(Protocol):
     """A distribution of pairs of legs."""
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Uploads [n] and replies [n], ms."""
 
-    def reply_points(self, upload_ms: Array) -> Array:
+    def reply_points(self, upload_ms: FloatArray) -> FloatArray:
         """[n or 1, POINTS]: equally likely replies, given the uploads [n]."""
 
     @property
@@ -42,12 +42,12 @@ class Normal(NamedTuple):
     mean_ms: float
     std_ms: float
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """The same array twice."""
         leg_ms = positive_normal(np.full(n, self.mean_ms), self.std_ms, rng)
         return leg_ms, leg_ms
 
-    def reply_points(self, upload_ms: Array) -> Array:
+    def reply_points(self, upload_ms: FloatArray) -> FloatArray:
         """Known for certain."""
         return np.broadcast_to(upload_ms[:, None], (len(upload_ms), POINTS))
 
@@ -67,12 +67,12 @@ class Lognormal(NamedTuple):
     std_ms: float
     correlation: float
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """From two normal draws a request."""
         up, own = rng.standard_normal((2, n))
         return self._leg_ms(up), self._leg_ms(self.correlation * up + self._rest * own)
 
-    def reply_points(self, upload_ms: Array) -> Array:
+    def reply_points(self, upload_ms: FloatArray) -> FloatArray:
         """Given the upload, the reply's logarithm is normal, too."""
         mu, sigma = self._of_log
         if not self.correlation or not sigma:
@@ -95,9 +95,9 @@ class Lognormal(NamedTuple):
     def _rest(self) -> float:
         return math.sqrt(1 - self.correlation**2)
 
-    def _leg_ms(self, z: Array) -> Array:
+    def _leg_ms(self, z: FloatArray) -> FloatArray:
         mu, sigma = self._of_log
-        leg_ms: Array = np.exp(mu + sigma * z)
+        leg_ms: FloatArray = np.exp(mu + sigma * z)
         return leg_ms
 
 
@@ -112,12 +112,12 @@ class Floor(NamedTuple):
     tail_ms: float
     shape: float
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """By the inverse of the distribution function."""
         up, down = self._leg_ms(rng.random((2, n)))
         return up, down
 
-    def reply_points(self, upload_ms: Array) -> Array:
+    def reply_points(self, upload_ms: FloatArray) -> FloatArray:
         """The same whatever the upload took."""
         return self._leg_ms(LEVELS)[None]
 
@@ -126,8 +126,8 @@ class Floor(NamedTuple):
         """The floor, and the mean of what is above it."""
         return self.min_ms + self.tail_ms
 
-    def _leg_ms(self, level: Array) -> Array:
-        leg_ms: Array = self.min_ms + self.tail_ms * (self.shape - 1) * ((1 - level) ** (-1 / self.shape) - 1)
+    def _leg_ms(self, level: FloatArray) -> FloatArray:
+        leg_ms: FloatArray = self.min_ms + self.tail_ms * (self.shape - 1) * ((1 - level) ** (-1 / self.shape) - 1)
         return leg_ms
 
 
@@ -152,9 +152,9 @@ def of(text: str, kind: str, settings: dict[str, str]) -> Pairs:
     return form.kind(*spec.numbers(text, settings, form.bounds).values())
 
 
-def positive_normal(mean_ms: Array, std_ms: Array | float, rng: np.random.Generator) -> Array:
+def positive_normal(mean_ms: FloatArray, std_ms: FloatArray | float, rng: np.random.Generator) -> FloatArray:
     """Normal draws in the shape of mean_ms, those at most 0 drawn again; mean_ms must be above 0."""
-    drawn: Array = mean_ms + std_ms * rng.standard_normal(mean_ms.shape)
+    drawn: FloatArray = mean_ms + std_ms * rng.standard_normal(mean_ms.shape)
     while (low := drawn <= 0).any():
         again = mean_ms + std_ms * rng.standard_normal(mean_ms.shape)
         drawn = np.where(low, again, drawn)

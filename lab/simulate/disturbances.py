@@ -11,7 +11,7 @@ import numpy as np
 from ondevice.errors import UsageError
 from ondevice.lab.simulate import spec
 from ondevice.lab.simulate.spec import Bounds
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
 _DRIFT = re.compile(r"(?P<factor>[^@]+)@(?P<first>\d{1,12})(?:-(?P<last>\d{1,12}))?", re.ASCII)
 
@@ -35,11 +35,11 @@ class Drift(NamedTuple):
             raise UsageError(f"drift={text}: its last request comes before its first")
         return cls(factor, first, last)
 
-    def factors(self, first: int, n: int) -> Array:
+    def factors(self, first: int, n: int) -> FloatArray:
         """[n] for the n requests from number `first` on."""
         number = np.arange(first, first + n)
         done = (number - self.first + 1) / (self.last - self.first + 1)
-        factors: Array = 1 + (self.factor - 1) * np.clip(done, 0, 1)
+        factors: FloatArray = 1 + (self.factor - 1) * np.clip(done, 0, 1)
         return factors
 
 
@@ -70,7 +70,7 @@ class Outage(NamedTuple):
             )
         return cls(start, length, every)
 
-    def stretched_ms(self, at_ms: Array, took_ms: Array) -> Array:
+    def stretched_ms(self, at_ms: FloatArray, took_ms: FloatArray) -> FloatArray:
         """What takes took_ms when it begins at at_ms and nothing stands still, takes so long; both broadcast."""
         outages, within_ms = self._outages(at_ms)
         shut_ms = np.clip(within_ms, 0, self.length_ms)
@@ -81,7 +81,7 @@ class Outage(NamedTuple):
         begins_ms = np.where(in_outage, at_ms + self.length_ms - within_ms, at_ms)
         return np.maximum(through_ms, begins_ms) - at_ms
 
-    def _outages(self, at_ms: Array) -> tuple[Array, Array]:
+    def _outages(self, at_ms: FloatArray) -> tuple[FloatArray, FloatArray]:
         """How many outages before the present one began by at_ms, and for how long that is ago, below 0 for none."""
         since_ms = at_ms - self.start_ms
         if math.isinf(self.every_ms):
@@ -89,7 +89,7 @@ class Outage(NamedTuple):
         outages = np.maximum(np.floor(since_ms / self.every_ms), 0.0)
         return outages, since_ms - outages * self.every_ms
 
-    def _when_ms(self, open_ms: Array) -> Array:
+    def _when_ms(self, open_ms: FloatArray) -> FloatArray:
         """The first moment by which something has been able to pass for open_ms."""
         since_ms = open_ms - self.start_ms
         if math.isinf(self.every_ms):

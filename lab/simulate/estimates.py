@@ -8,9 +8,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ondevice.lab.simulate.legs import Legs, Network, Sizes
-from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Requests
 from ondevice.selection.replies import POINTS, Replies
+from ondevice.timing.arrays import FloatArray
 
 # So many requests are looked back on. A network that changes is learned anew within as many.
 WINDOW = 16
@@ -38,7 +38,7 @@ class Knowledge:
     def __init__(self, knows: Knows, network: Network, sizes: Sizes) -> None:
         self._knows, self._network, self._sizes = knows, network, sizes
         # Of the last WINDOW requests: replies, and both legs together.
-        self._seen: Array | None = None
+        self._seen: FloatArray | None = None
         self._replies = Replies()
 
     def requests(self, legs: Legs, sla_ms: float, device_top1: float, first: int = 0) -> Requests:
@@ -53,7 +53,7 @@ class Knowledge:
             reply_ms=reply_ms, link_ms=link_ms,
         )  # fmt: skip
 
-    def _reply_and_link(self, legs: Legs, first: int) -> tuple[Array | None, Array | None]:
+    def _reply_and_link(self, legs: Legs, first: int) -> tuple[FloatArray | None, FloatArray | None]:
         if self._knows is Knows.UPLOAD:
             return None, None
         if self._knows is Knows.SEEN:
@@ -63,7 +63,7 @@ class Knowledge:
         n, points = len(legs.upload_ms), self._network.reply_points(legs, self._sizes, first)
         return np.broadcast_to(points, (n, points.shape[1])), self._network.link_ms(n, self._sizes, first)
 
-    def _learning(self, legs: Legs) -> Array:
+    def _learning(self, legs: Legs) -> FloatArray:
         """One after the other: what is known before each request, which then tells its own."""
         points_ms = np.empty((len(legs.upload_ms), POINTS))
         for row, upload_ms, reply_ms in zip(points_ms, legs.upload_ms.tolist(), legs.reply_ms.tolist(), strict=True):
@@ -71,7 +71,7 @@ class Knowledge:
             self._replies.add(upload_ms, reply_ms)
         return points_ms
 
-    def _looking_back(self, legs: Legs) -> tuple[Array, Array]:
+    def _looking_back(self, legs: Legs) -> tuple[FloatArray, FloatArray]:
         """A reply is known when the next request comes: as it would have been without the inference before it."""
         now = np.stack([legs.reply_ms, legs.upload_ms + legs.reply_ms])
         if self._seen is None:

@@ -36,7 +36,7 @@ from ondevice.lab.simulate import spec
 from ondevice.lab.simulate.distributions import Pairs
 from ondevice.lab.simulate.disturbances import NO_DRIFT, Drift, Outage
 from ondevice.lab.simulate.spec import Bounds
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
 # So many requests at random times tell a trace's distribution.
 _TRACE_SAMPLES = 4096
@@ -54,7 +54,7 @@ USUAL = Sizes()
 
 
 # What a reply takes that leaves at leaves_ms [k] or [k, m], of the requests in a part of the n.
-Reply = Callable[[Array, slice], Array]
+Reply = Callable[[FloatArray, slice], FloatArray]
 EACH = slice(None)
 
 
@@ -65,16 +65,16 @@ class Legs:
     reply_ms [n]: what a reply takes that leaves when the upload is through.
     """
 
-    through_ms: Array
-    upload_ms: Array
+    through_ms: FloatArray
+    upload_ms: FloatArray
     reply: Reply
 
     @cached_property
-    def reply_ms(self) -> Array:
+    def reply_ms(self) -> FloatArray:
         """See above."""
         return self.reply_after(np.zeros_like(self.upload_ms))
 
-    def reply_after(self, later_ms: Array, part: slice = EACH) -> Array:
+    def reply_after(self, later_ms: FloatArray, part: slice = EACH) -> FloatArray:
         """What the replies of the k requests in `part` take that leave later_ms [k] or [k, m] after their upload's end.
 
         As later_ms is, or [k, 1] where it does not matter when a reply leaves.
@@ -88,18 +88,18 @@ class Network(ABC):
     text: str
 
     @abstractmethod
-    def sample(self, at_ms: Array, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
+    def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
         """The legs of n requests that begin at at_ms [n], ms since the start; the first of them is number `first`."""
 
     @abstractmethod
-    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> Array:
+    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
         """[n or 1, k]: the true distribution of each reply of `legs`, given its upload, as equally likely times.
 
         Outages are not foreseen; a trace's replies are those at any time.
         """
 
     @abstractmethod
-    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> Array:
+    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
         """[n, 1] or [1, 1]: what upload and reply take together in the mean, for n requests from number `first` on."""
 
 
@@ -143,7 +143,7 @@ class Drawn(Network):
     drift: Drift = NO_DRIFT
     outage: Outage | None = None
 
-    def sample(self, at_ms: Array, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
+    def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
         """See Network."""
         upload_ms, reply_ms = self.pairs.draw(len(at_ms), rng)
         if self.drift != NO_DRIFT:
@@ -151,14 +151,14 @@ class Drawn(Network):
             upload_ms, reply_ms = upload_ms * factors, reply_ms * factors
         return _legs(at_ms, upload_ms, lambda leaves_ms, part: _beside(reply_ms[part], leaves_ms), self.outage)
 
-    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> Array:
+    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         if self.drift == NO_DRIFT:
             return self.pairs.reply_points(legs.upload_ms)
         factors = self.drift.factors(first, len(legs.upload_ms))
         return self.pairs.reply_points(legs.upload_ms / factors) * factors[:, None]
 
-    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> Array:
+    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         return 2 * self.pairs.leg_ms * self.drift.factors(first, n)[:, None]
 
@@ -176,24 +176,24 @@ class Traced(Network):
     rtt_ms: float
     outage: Outage | None = None
 
-    def sample(self, at_ms: Array, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
+    def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
         """See Network."""
         upload_ms = self.up.passed_ms(at_ms, sizes.up_bytes) - at_ms + self.rtt_ms / 2
 
-        def reply(leaves_ms: Array, part: slice) -> Array:
+        def reply(leaves_ms: FloatArray, part: slice) -> FloatArray:
             return self.down.passed_ms(leaves_ms, sizes.down_bytes) - leaves_ms + self.rtt_ms / 2
 
         return _legs(at_ms, upload_ms, reply, self.outage)
 
-    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> Array:
+    def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         return self._seen(sizes)[1]
 
-    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> Array:
+    def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
         """See Network."""
         return self._seen(sizes)[0]
 
-    def _seen(self, sizes: Sizes) -> tuple[Array, Array]:
+    def _seen(self, sizes: Sizes) -> tuple[FloatArray, FloatArray]:
         """The mean of both legs [1, 1], and points of the reply [1, k], over the whole of the traces."""
         if sizes not in self._known:
             rng = np.random.default_rng(0)
@@ -204,11 +204,11 @@ class Traced(Network):
         return self._known[sizes]
 
     @cached_property
-    def _known(self) -> dict[Sizes, tuple[Array, Array]]:
+    def _known(self) -> dict[Sizes, tuple[FloatArray, FloatArray]]:
         return {}
 
 
-def _legs(at_ms: Array, upload_ms: Array, reply: Reply, outage: Outage | None) -> Legs:
+def _legs(at_ms: FloatArray, upload_ms: FloatArray, reply: Reply, outage: Outage | None) -> Legs:
     """Legs that begin at at_ms [n], and stand still in outages."""
     if outage is None:
         return Legs(at_ms + upload_ms, upload_ms, reply)
@@ -220,6 +220,6 @@ def _legs(at_ms: Array, upload_ms: Array, reply: Reply, outage: Outage | None) -
     )
 
 
-def _beside(row_ms: Array, other_ms: Array) -> Array:
+def _beside(row_ms: FloatArray, other_ms: FloatArray) -> FloatArray:
     """row_ms [n] as it broadcasts with other_ms, [n] or [n, m]."""
     return row_ms if other_ms.ndim == 1 else row_ms[:, None]

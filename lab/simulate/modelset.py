@@ -21,9 +21,9 @@ import numpy as np
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import spec
 from ondevice.models import zoo
-from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Models
 from ondevice.timing import profile
+from ondevice.timing.arrays import FloatArray, IndexArray
 from ondevice.timing.profile import LEVELS, Profile
 
 # Where a normal distribution is written as quantiles: its ends, in deviations.
@@ -42,22 +42,22 @@ class ModelSet:
     name: str
     models: Models
     top1: Mapping[str, float]
-    drawn_ms: Array | None = None
+    drawn_ms: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.models)
 
-    def times_ms(self, noise: Array, model: np.ndarray[tuple[int, ...], np.dtype[np.intp]]) -> Array:
+    def times_ms(self, noise: FloatArray, model: IndexArray) -> FloatArray:
         """The inference times, for noise in (0, 1) or, for normal times, standard normal; both broadcast."""
         if self.drawn_ms is None:
             return np.maximum(self.models.mean_ms[model] + self.models.std_ms[model] * noise, 0.0)
         at = noise * (len(LEVELS) - 1)
         below = np.minimum(at.astype(np.intp), len(LEVELS) - 2)
         low_ms = self.drawn_ms[model, below]
-        times_ms: Array = low_ms + (at - below) * (self.drawn_ms[model, below + 1] - low_ms)
+        times_ms: FloatArray = low_ms + (at - below) * (self.drawn_ms[model, below + 1] - low_ms)
         return times_ms
 
-    def noise(self, n: int, rng: np.random.Generator) -> Array:
+    def noise(self, n: int, rng: np.random.Generator) -> FloatArray:
         """[n]: what `times_ms` takes."""
         return rng.standard_normal(n) if self.drawn_ms is None else rng.random(n)
 
@@ -148,7 +148,7 @@ def _profiled(name: str, content: str, path: Path, choice: Choice) -> ModelSet:
     return ModelSet(name, Models.of(top1, kept), top1, np.array([drawn_ms(each) for each in kept]))
 
 
-def drawn_ms(of: Profile) -> Array:
+def drawn_ms(of: Profile) -> FloatArray:
     """[21]: the quantiles of a profile as times are drawn from them, uniform between two, so that the mean is the same.
 
     The largest was one of n runs and not one of 21: where it makes the mean too large it is lowered, to the 95th

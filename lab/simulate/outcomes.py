@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.evaluate import wilson
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray, IndexArray
 
-Index = np.ndarray[Any, np.dtype[np.intp]]
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 # What becomes of a request: its own answer is on time; the device's stood in for it; or there is none in time.
@@ -36,11 +35,11 @@ class Batch(NamedTuple):
     answer_ms [n]: from the first byte sent to the answer. server_ms [n]: the inference. wait_ms [n]: in the queue.
     """
 
-    model: Index
-    fate: Index
-    answer_ms: Array
-    server_ms: Array
-    wait_ms: Array
+    model: IndexArray
+    fate: IndexArray
+    answer_ms: FloatArray
+    server_ms: FloatArray
+    wait_ms: FloatArray
 
 
 class Outcomes:
@@ -49,7 +48,7 @@ class Outcomes:
     counts [blocks, m + 1, 3]: by block of consecutive requests, model and fate.
     """
 
-    def __init__(self, requests: int, top1: Array, device_top1: float) -> None:
+    def __init__(self, requests: int, top1: FloatArray, device_top1: float) -> None:
         self.requests, self.top1, self.device_top1 = requests, np.append(top1, device_top1), device_top1
         self.blocks = min(requests, BLOCKS)
         self.counts: Counts = np.zeros((self.blocks, len(self.top1), 3), np.int64)
@@ -93,9 +92,9 @@ class Outcomes:
         return self._estimate(alone + self.counts[:, :-1, STOOD_IN].sum(axis=1))
 
     @property
-    def shares(self) -> Array:
+    def shares(self) -> FloatArray:
         """[m + 1]: how often each model was chosen, and last the device alone."""
-        shares: Array = self.counts.sum(axis=(0, 2)) / self.requests
+        shares: FloatArray = self.counts.sum(axis=(0, 2)) / self.requests
         return shares
 
     @property
@@ -125,17 +124,17 @@ class Outcomes:
         """By how much effective accuracy is above that of `over`, with the same requests: a paired interval."""
         return self._estimate(self._effective_sums() - over._effective_sums())
 
-    def _top1_sums(self) -> Array:
-        sums: Array = self.counts.sum(axis=2) @ self.top1
+    def _top1_sums(self) -> FloatArray:
+        sums: FloatArray = self.counts.sum(axis=2) @ self.top1
         return sums
 
-    def _effective_sums(self) -> Array:
-        sums: Array = (
+    def _effective_sums(self) -> FloatArray:
+        sums: FloatArray = (
             self.counts[:, :, ON_TIME] @ self.top1 + self.counts[:, :, STOOD_IN].sum(axis=1) * self.device_top1
         )
         return sums
 
-    def _estimate(self, sums: Array | Counts) -> Estimate:
+    def _estimate(self, sums: FloatArray | Counts) -> Estimate:
         """Of a mean over requests, from its sum over each block."""
         value = float(sums.sum()) / self.requests
         if self.blocks < _LEAST_BLOCKS:
@@ -147,6 +146,6 @@ class Outcomes:
 
 
 @lru_cache(maxsize=4)
-def _resamples(blocks: int) -> Array:
+def _resamples(blocks: int) -> FloatArray:
     """How often each block is drawn, in each resample [resamples, blocks]: the same for all, so that pairs stay so."""
     return np.random.default_rng(blocks).multinomial(blocks, np.full(blocks, 1 / blocks), _RESAMPLES).astype(float)

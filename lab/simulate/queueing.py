@@ -15,7 +15,7 @@ import numpy as np
 
 from ondevice.lab.simulate import simulation
 from ondevice.lab.simulate.estimates import Knowledge
-from ondevice.lab.simulate.outcomes import Index, Outcomes
+from ondevice.lab.simulate.outcomes import Outcomes
 from ondevice.lab.simulate.simulation import (
     DEVICE,
     Case,
@@ -30,6 +30,7 @@ from ondevice.lab.simulate.simulation import (
     truths,
 )
 from ondevice.selection.problem import Requests, filled
+from ondevice.timing.arrays import IndexArray
 
 if TYPE_CHECKING:
     import simpy
@@ -62,7 +63,7 @@ class Server:
         import simpy
 
         self._case, self._truth, self._requests, self._rule = case, truth, requests, rule
-        self.model: Index = np.zeros(len(truth), np.intp)
+        self.model: IndexArray = np.zeros(len(truth), np.intp)
         self.wait_ms = np.zeros(len(truth))
         self._env = simpy.Environment()
         self._workers = simpy.Resource(self._env, case.workers)

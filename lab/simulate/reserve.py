@@ -22,8 +22,8 @@ from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import spec
 from ondevice.lab.simulate.modelset import drawn_ms
 from ondevice.models import zoo
-from ondevice.selection.cdf import Array
 from ondevice.timing import profile
+from ondevice.timing.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,10 @@ class Reserve:
 
     name: str
     top1: float
-    quantiles_ms: Array
+    quantiles_ms: FloatArray
     load_ms: float = 0.0
 
-    def sample(self, n: int, rng: np.random.Generator) -> Array:
+    def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """[n]: what n answers take."""
         levels = np.linspace(0, 1, len(self.quantiles_ms))
         return self.load_ms + np.interp(rng.random(n), levels, self.quantiles_ms)

@@ -18,11 +18,11 @@ from ondevice.lab.simulate.arrivals import ALONE, Arrivals
 from ondevice.lab.simulate.estimates import Knowledge, Knows
 from ondevice.lab.simulate.legs import EACH, USUAL, Legs, Network, Sizes
 from ondevice.lab.simulate.modelset import ModelSet
-from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, Batch, Index, Outcomes
+from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, Batch, Outcomes
 from ondevice.lab.simulate.reserve import Reserve
 from ondevice.selection import policies
-from ondevice.selection.cdf import Array
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray, IndexArray
 
 # So many requests at once: what they need fits into the processor's cache.
 CHUNK = 8192
@@ -97,27 +97,27 @@ class Truth:
     each model of a request, at the cost of one.
     """
 
-    at_ms: Array
+    at_ms: FloatArray
     legs: Legs
-    noise: Array
-    device_ms: Array
+    noise: FloatArray
+    device_ms: FloatArray
 
     def __len__(self) -> int:
         return len(self.at_ms)
 
-    def times_ms(self, models: ModelSet, model: Index, request: Index) -> Array:
+    def times_ms(self, models: ModelSet, model: IndexArray, request: IndexArray) -> FloatArray:
         """The inference of requests with models, both given by number; they broadcast."""
         return models.times_ms(self.noise[request + model * len(self) // len(models)], model)
 
-    def all_ms(self, models: ModelSet, wait_ms: float = 0.0, part: slice = EACH) -> Array:
+    def all_ms(self, models: ModelSet, wait_ms: float = 0.0, part: slice = EACH) -> FloatArray:
         """[k, m]: the whole of the k requests in `part` with each model, after a wait."""
         request = np.arange(len(self))[part, None]
         later_ms = wait_ms + self.times_ms(models, np.arange(len(models)), request)
-        all_ms: Array = self.legs.upload_ms[part, None] + later_ms + self.legs.reply_after(later_ms, part)
+        all_ms: FloatArray = self.legs.upload_ms[part, None] + later_ms + self.legs.reply_after(later_ms, part)
         return all_ms
 
 
-Rule = Callable[[Models, Requests, Callable[[], Array]], Index]
+Rule = Callable[[Models, Requests, Callable[[], FloatArray]], IndexArray]
 
 
 def policy(text: str, rng: np.random.Generator) -> Rule:
@@ -205,7 +205,9 @@ def _in_cloud(case: Case, settings: Settings, rngs: Rngs) -> Play:
     return play
 
 
-def came_of(case: Case, settings: Settings, truth: Truth, model: Index, wait_ms: Array | float = 0.0) -> Batch:
+def came_of(
+    case: Case, settings: Settings, truth: Truth, model: IndexArray, wait_ms: FloatArray | float = 0.0
+) -> Batch:
     """What becomes of n requests with these models [n] and waits [n] at the server."""
     times_ms = truth.times_ms(case.models, model, np.arange(len(truth)))
     later_ms = wait_ms + times_ms
@@ -214,7 +216,7 @@ def came_of(case: Case, settings: Settings, truth: Truth, model: Index, wait_ms:
     return Batch(model, fate, answer_ms, times_ms, np.broadcast_to(wait_ms, len(truth)))
 
 
-def fates(cloud_ms: Array, device_ms: Array, sla_ms: float, duplication: bool) -> tuple[Any, Array]:
+def fates(cloud_ms: FloatArray, device_ms: FloatArray, sla_ms: float, duplication: bool) -> tuple[Any, FloatArray]:
     """What becomes of requests whose cloud answer takes cloud_ms, and the time to the answer that the user gets.
 
     With duplication the device works on each request, too: its answer is taken at the deadline, and where neither is

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ondevice.timing.arrays import FloatArray
+
 # With fewer samples a 99th percentile is the maximum under another name.
 P99_NEEDS = 100
 
@@ -51,9 +53,7 @@ def ratio_of_medians(
     return float(np.median(b_ms) / np.median(a_ms)), low, high
 
 
-def _medians(
-    values: np.ndarray[tuple[int], np.dtype[np.float64]], rounds: int, rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _medians(values: FloatArray, rounds: int, rng: np.random.Generator) -> FloatArray:
     n = len(values)
     block = max(1, math.isqrt(n))
     starts = rng.integers(0, n - block + 1, (rounds, -(-n // block)))

@@ -7,6 +7,10 @@ from typing import Any
 
 from ondevice.errors import UsageError
 from ondevice.limits.threads import MAX_THREADS
+from ondevice.timing.bounds import LONGEST_MS
+
+# A measurement of more than a day has mistaken the unit.
+LONGEST_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Spec:
             (1 if self.threads is None else self.threads, 1, MAX_THREADS, "--threads"),
             (self.warmup, 1, 10**6, "--warmup"),
             (self.runs, 1, 10**7, "--runs"),
-            (self.min_secs, 0, 86_400, "--min-secs"),
-            (self.interval_ms, 0, 3_600_000, "--interval"),
+            (self.min_secs, 0, LONGEST_S, "--min-secs"),
+            (self.interval_ms, 0, LONGEST_MS, "--interval"),
         ):
             if not low <= value <= high:
                 raise UsageError(f"{what} must be from {low} to {high}, not {value:g}")

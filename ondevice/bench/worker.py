@@ -16,12 +16,12 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice import host, runtime
 from ondevice.bench.spec import Spec
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.limits.limits import Limits
-from ondevice.preprocess import Array
 from ondevice.process import child
 from ondevice.process.child import Send
 from ondevice.runner import Runner
@@ -96,7 +96,7 @@ def _random(runner: Runner, seed: int) -> Once:
     rng = np.random.default_rng(seed)
     if model.input.dtype == np.float32:
         low, high = runner.input.value_range
-        tensor: Array = rng.uniform(low, high, model.input.shape).astype(np.float32)
+        tensor: NDArray[Any] = rng.uniform(low, high, model.input.shape).astype(np.float32)
     else:
         limits = np.iinfo(model.input.dtype)
         tensor = rng.integers(limits.min, limits.max, model.input.shape, model.input.dtype, endpoint=True)

@@ -20,6 +20,7 @@ from ondevice.cli.options import DeviceName, OutputFormat, Threads
 from ondevice.cli.stream import AT_ONCE, Picture, Stream
 from ondevice.cli.tally import Done, Tally, lines
 from ondevice.errors import OffloadError, OnDeviceError, UsageError
+from ondevice.timing.bounds import LONGEST_MS
 
 if TYPE_CHECKING:
     from ondevice.cli.board import Board
@@ -32,8 +33,6 @@ _TOKEN = "ONDEVICE_TOKEN"  # the variable's name
 _READY_S = 2.0
 # What the client says is not repeated within so many seconds.
 _AGAIN_S = 2.0
-# An hour, as at the endpoint.
-_LONGEST_MS = 3.6e6
 
 
 def offload(
@@ -184,9 +183,9 @@ def _check(
     if not local and any(value is not None for value in of_local):
         raise UsageError("--device and --threads are for the local model: give --local MODEL")
     every, patience = times
-    if every is not None and not 0 < every <= _LONGEST_MS:
+    if every is not None and not 0 < every <= LONGEST_MS:
         raise UsageError(f"--every takes ms above 0, up to an hour, not {every:g}; without it, one after the other")
-    if patience is not None and not 0 <= patience <= _LONGEST_MS:
+    if patience is not None and not 0 <= patience <= LONGEST_MS:
         raise UsageError(f"--patience takes ms from 0 up to an hour, not {patience:g}")
 
 

@@ -125,7 +125,7 @@ def serve(
     from ondevice import extras
 
     extras.require("serve", "`ondevice serve`")
-    from ondevice.cloud.ask import LONGEST_MS, SHORTEST_MS
+    from ondevice.cloud.ask import SHORTEST_MS
     from ondevice.cloud.endpoint import Setup, bundled
     from ondevice.cloud.http import Limits
     from ondevice.cloud.local import Workers
@@ -133,6 +133,7 @@ def serve(
     from ondevice.cloud.server import Address, tls
     from ondevice.cloud.tokens import Tokens
     from ondevice.selection import policies
+    from ondevice.timing.bounds import LONGEST_MS
 
     if not SHORTEST_MS <= sla <= LONGEST_MS:
         raise UsageError(f"--sla takes ms from {SHORTEST_MS:g} to {LONGEST_MS:g}, not {sla:g}")

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ondevice.timing.arrays import FloatArray
+
 # Which kernels a precision runs on. Dynamic-range files have no published latencies, and their kernels are no one's.
 KINDS = {"fp32": "float", "fp16": "float", "weight_only": "float", "int8": "quant", "uint8": "quant"}
 # Two parameters need more than two points, or there is nothing to leave out.
@@ -20,8 +22,6 @@ MIN_MODELS = 4
 # goes; architectures scatter by 15 % about the line; latencies are published, and measured, to about 5 %.
 RANGE, SCATTER, NOISE = 0.7, 0.15, 0.05
 STRATA = 20
-
-Array = np.ndarray[Any, Any]
 
 
 class Line(NamedTuple):
@@ -35,7 +35,7 @@ class Line(NamedTuple):
         return self.overhead_ms + self.factor * reference_ms
 
 
-def fit(reference_ms: Sequence[float] | Array, device_ms: Sequence[float] | Array) -> Line:
+def fit(reference_ms: Sequence[float] | FloatArray, device_ms: Sequence[float] | FloatArray) -> Line:
     """The line with the least sum of squared relative errors; overhead and factor are never below 0.
 
     Relative, because a millisecond matters for a network of 3 ms and not for one of 500.
@@ -47,7 +47,7 @@ def fit(reference_ms: Sequence[float] | Array, device_ms: Sequence[float] | Arra
     return Line(overhead, factor) if factor >= 0 else Line(_alone(1 / y), 0.0)
 
 
-def _alone(regressor: Array) -> float:
+def _alone(regressor: FloatArray) -> float:
     """The least squares of one coefficient, its products to be 1."""
     return float(np.sum(regressor) / np.sum(regressor**2))
 
@@ -77,13 +77,13 @@ class TimeModel:
         return float(self.line(reference_ms)) * float(np.exp(off))
 
 
-def _covariance(a: Array, b: Array) -> Array:
+def _covariance(a: FloatArray, b: FloatArray) -> FloatArray:
     """Of the logarithms of device time over line, between models at a [n, 2] and b [m, 2] (log ms, log MB)."""
     distance2 = ((a[:, None] - b[None]) ** 2).sum(axis=2)
     return np.asarray(SCATTER**2 * np.exp(-distance2 / (2 * RANGE**2)))
 
 
-def left_out(points: Sequence[Point], groups: Sequence[object] | None = None) -> Array:
+def left_out(points: Sequence[Point], groups: Sequence[object] | None = None) -> FloatArray:
     """Relative errors [n] of every model, predicted by a fit without it: (predicted - published) / published.
 
     groups: models of the same group are left out together, for errors on architectures never seen.

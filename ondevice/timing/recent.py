@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS, Profile
-
-_Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 # A sample weighs half as much after so many newer ones, and nothing after SIZE. The cut counts: with it, 40 samples
 # after a slow-down less than 4 % of the old remain (with 64: 8 %), while one outlier still weighs only 6 %.
@@ -29,7 +28,7 @@ _TOP = int(np.argmax(_ORDER))
 class _Figures(NamedTuple):
     mean_ms: float
     std_ms: float
-    quantiles_ms: _Vector
+    quantiles_ms: FloatArray
 
 
 class Recent:
@@ -90,7 +89,7 @@ class Recent:
         return self._figures().std_ms
 
     @property
-    def quantiles_ms(self) -> _Vector:
+    def quantiles_ms(self) -> FloatArray:
         """The weighted quantiles at `ondevice.timing.profile.LEVELS`, [21], non-decreasing, read-only."""
         return self._figures().quantiles_ms
 
@@ -107,7 +106,7 @@ class Recent:
         return self._known
 
 
-def _figures(samples: _Vector) -> _Figures:
+def _figures(samples: FloatArray) -> _Figures:
     weights = _WEIGHTS[-len(samples) :]
     total, squares = _SUMS[len(samples)]
     mean = float(weights.dot(samples)) / total
@@ -118,7 +117,7 @@ def _figures(samples: _Vector) -> _Figures:
     return _Figures(mean, math.sqrt(variance), quantiles(samples, weights))
 
 
-def quantiles(samples: _Vector, weights: _Vector) -> _Vector:
+def quantiles(samples: FloatArray, weights: FloatArray) -> FloatArray:
     """Linear between samples, each standing at the middle of its weight, the smallest at 0 and the largest at 1.
 
     With equal weights these are numpy's, type 7 of Hyndman and Fan (The American Statistician 50, 1996).

@@ -18,6 +18,7 @@ from ondevice.cloud.table import Table
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.selection.replies import Law
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 
@@ -63,13 +64,13 @@ class Given(Backend):
 
     def tick(self) -> None: ...
 
-    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def queue_ms(self, size_bytes: int) -> FloatArray:
         return np.full(len(self.models), self.waits_ms)
 
-    def around_ms(self, size_bytes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def around_ms(self, size_bytes: int) -> FloatArray:
         return self.cold_ms + size_bytes / 1000
 
-    def loading_ms(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def loading_ms(self) -> FloatArray:
         return self.cold_ms
 
     def want(self, model: str) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from ondevice.errors import UsageError
 from ondevice.selection.anytime import Chains, choose, largest
-from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
 from ondevice.selection.policies import effective, mdinference, oracle
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
 QUANTILES = [NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)]
@@ -171,7 +171,9 @@ def test_gains_are_what_drawing_gives(side_by_side: bool) -> None:
         assert gains[row] == pytest.approx(answers.mean() - 0.4, abs=0.005 if side_by_side else 0.02)
 
 
-def effective_accuracy(models: Models, chain: tuple[int, ...], times_ms: Array, left_ms: Array, beside: bool) -> Array:
+def effective_accuracy(
+    models: Models, chain: tuple[int, ...], times_ms: FloatArray, left_ms: FloatArray, beside: bool
+) -> FloatArray:
     """[n]: the accuracy of the best answer that is ready within left_ms [n], 0.4 where there is none."""
     best, ready_ms = np.full(len(left_ms), 0.4), np.zeros(len(left_ms))
     for model in chain:
@@ -225,7 +227,7 @@ def test_two_side_by_side_close_most_of_the_gap_at_less_than_twice_the_server_ti
     times_ms = np.maximum(rng.normal(models.mean_ms, models.std_ms, (n, len(models))), 0.1)
     total_ms = (upload_ms + reply_ms)[:, None] + times_ms
 
-    def accuracy(p: Array) -> float:
+    def accuracy(p: FloatArray) -> float:
         model = p.argmax(axis=1)
         on_time_ = total_ms[np.arange(n), model] <= sla_ms
         return float(np.where(on_time_, models.top1[model], 0.414).mean())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ondevice.selection.cdf import Array, Cdfs
+from ondevice.selection.cdf import Cdfs
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
 
-def drawn(models: int, seed: int = 0) -> Array:
+def drawn(models: int, seed: int = 0) -> FloatArray:
     return np.quantile(np.random.default_rng(seed).lognormal(2, 0.7, (500, models)), LEVELS, axis=0).T
 
 
-def by_formula(quantiles_ms: Array, x_ms: Array) -> Array:
+def by_formula(quantiles_ms: FloatArray, x_ms: FloatArray) -> FloatArray:
     low, high = quantiles_ms[:, :-1], quantiles_ms[:, 1:]
     return np.clip((x_ms[..., None] - low) / (high - low), 0, 1).mean(axis=-1)
 

@@ -14,10 +14,10 @@ import pytest
 
 from ondevice.errors import UsageError
 from ondevice.selection import policies
-from ondevice.selection.cdf import Array
 from ondevice.selection.ontime import on_time
 from ondevice.selection.policies import POLICIES, Policy, cnnselect, draw, find
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 
 # Every rule, those with settings more than once.
@@ -362,7 +362,7 @@ def zoo(data: Path) -> Models:
     return normal(*((top1 / 100, mean_ms, std_ms) for top1, mean_ms, std_ms in figures))
 
 
-def positive_normal(rng: np.random.Generator, mean_ms: Any, std_ms: Any, shape: tuple[int, ...]) -> Array:
+def positive_normal(rng: np.random.Generator, mean_ms: Any, std_ms: Any, shape: tuple[int, ...]) -> FloatArray:
     """Normal draws, those at most 0 drawn again."""
     drawn = rng.normal(mean_ms, std_ms, shape)
     while (low := drawn <= 0).any():

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Array
 from ondevice.selection.replies import _SIZE, HALF_LIFE, POINTS, Law, Replies
+from ondevice.timing.arrays import FloatArray
 
 LEVELS = (np.arange(POINTS) + 0.5) / POINTS
 MIDDLE = POINTS // 2
 
 
-def drawn(n: int, slope: float = 0.0, middle_ms: float = 50.0, seed: int = 0) -> tuple[Array, Array]:
+def drawn(n: int, slope: float = 0.0, middle_ms: float = 50.0, seed: int = 0) -> tuple[FloatArray, FloatArray]:
     """Uploads and replies: lognormal, log reply = slope log upload + noise, the same spread for all slopes."""
     upload, noise = np.random.default_rng(seed).normal(0, 0.5, (2, n))
     reply = slope * upload + math.sqrt(1 - slope**2) * noise
     return middle_ms * np.exp(upload), middle_ms * np.exp(reply)
 
 
-def learned(*pairs: tuple[Array, Array]) -> Replies:
+def learned(*pairs: tuple[FloatArray, FloatArray]) -> Replies:
     replies = Replies()
     for uploads, times in pairs:
         for upload_ms, reply_ms in zip(uploads.tolist(), times.tolist(), strict=True):
@@ -30,7 +30,7 @@ def learned(*pairs: tuple[Array, Array]) -> Replies:
     return replies
 
 
-def below(replies: Replies, uploads: Array, times: Array) -> Array:
+def below(replies: Replies, uploads: FloatArray, times: FloatArray) -> FloatArray:
     """The share of replies that are at most each point, [POINTS]."""
     return (times[:, None] <= replies.points_ms(uploads)).mean(axis=0)
 

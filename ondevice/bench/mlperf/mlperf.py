@@ -31,7 +31,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import IO, Any, NamedTuple
 
+from ondevice.bench.spec import LONGEST_S
 from ondevice.errors import OnDeviceError, UsageError
+from ondevice.timing.bounds import LONGEST_MS
 
 Invoke = Callable[[int], object]
 
@@ -105,9 +107,9 @@ class Settings:
             raise UsageError(f"no scenario '{self.scenario}': choose {', '.join(SCENARIOS)}")
         for value, low, high, what in (
             (self.min_queries, 1, 10**7, "the least queries"),
-            (self.min_duration_s, 0, 86_400, "the least duration in seconds"),
+            (self.min_duration_s, 0, LONGEST_S, "the least duration in seconds"),
             (1.0 if self.target_qps is None else self.target_qps, 0.001, 10**6, "the queries per second"),
-            (self.latency_bound_ms, 0.001, 3_600_000, "the latency bound in ms"),
+            (self.latency_bound_ms, 0.001, LONGEST_MS, "the latency bound in ms"),
             (self.samples_per_query, 1, 10**4, "the samples per query"),
             (self.seed, 0, 2**32 - 1, "the seed"),
         ):

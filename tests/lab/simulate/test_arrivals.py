@@ -9,10 +9,10 @@ import pytest
 
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate.arrivals import ALONE, find
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
 
-def times(text: str, n: int = 50_000, carries_per_s: float = 10.0) -> Array:
+def times(text: str, n: int = 50_000, carries_per_s: float = 10.0) -> FloatArray:
     return find(text).clock(carries_per_s, np.random.default_rng(0))(n)
 
 

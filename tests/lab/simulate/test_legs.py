@@ -10,7 +10,7 @@ import pytest
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.link import networks
 from ondevice.lab.simulate.legs import USUAL, Legs, Network, Sizes, find
-from ondevice.selection.cdf import Array
+from ondevice.timing.arrays import FloatArray
 
 KINDS = [
     "normal:mean=50,std=25",
@@ -21,7 +21,7 @@ KINDS = [
 AT_MS = np.sort(np.random.default_rng(1).uniform(0, 300_000, 500))
 
 
-def sampled(network: Network, at_ms: Array = AT_MS, sizes: Sizes = USUAL, first: int = 0) -> Legs:
+def sampled(network: Network, at_ms: FloatArray = AT_MS, sizes: Sizes = USUAL, first: int = 0) -> Legs:
     return network.sample(at_ms, np.random.default_rng(0), sizes, first)
 
 
@@ -49,7 +49,7 @@ def test_what_is_told_of_a_network_has_its_shape(text: str) -> None:
 
 @pytest.mark.parametrize("later", [np.full(500, 30.0), np.tile([0.0, 30.0, 900.0], (500, 1))])
 @pytest.mark.parametrize("text", ["trace:lte,rtt=40", "trace:cellular,rtt=10"])
-def test_a_trace_carries_each_byte(text: str, later: Array) -> None:
+def test_a_trace_carries_each_byte(text: str, later: FloatArray) -> None:
     """Against lab/trace's own functions, one request after the other."""
     up, down = networks.find(text[6:].split(",")[0])
     half_ms = float(text.rpartition("=")[2]) / 2

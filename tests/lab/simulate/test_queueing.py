@@ -27,9 +27,9 @@ from ondevice.lab.simulate.simulation import (
     Truth,
     truths,
 )
-from ondevice.selection.cdf import Array
 from ondevice.selection.policies import POLICIES
 from ondevice.selection.problem import Models, Requests
+from ondevice.timing.arrays import FloatArray
 
 FAST = legs.find("normal:mean=5,std=0")
 STEADY = "model,top1,mean_ms,std_ms\nfast,0.5,10,0\nmiddle,0.7,20,0\nslow,0.8,40,0\n"
@@ -39,7 +39,7 @@ def case(models: ModelSet, policy: str, load: str, queue: Queue = Queue.BLIND, w
     return Case(models, FAST, 150, policy, arrivals.find(load), workers, queue)
 
 
-def recursion(at_ms: Array, times_ms: Array, workers: int) -> list[float]:
+def recursion(at_ms: FloatArray, times_ms: FloatArray, workers: int) -> list[float]:
     """What each waits, by the time at which each worker is free next (Kiefer and Wolfowitz, 1955)."""
     free_ms, waits_ms = [0.0] * workers, []
     for at, takes in zip(at_ms, times_ms, strict=True):
@@ -110,7 +110,7 @@ def test_the_expected_wait_comes_true_where_nothing_varies(tmp_path: Path, worke
 @pytest.mark.parametrize("queue", Queue)
 def test_the_oracle_sees_the_true_times(tmp_path: Path, queue: Queue) -> None:
     given = case(small(tmp_path), ORACLE, "poisson:load=0.9", queue, 2)
-    seen: list[Array] = []
+    seen: list[FloatArray] = []
 
     def rule(models: Models, requests: Requests, total_ms: Any) -> Any:
         seen.append(total_ms())

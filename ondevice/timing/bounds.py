@@ -1,0 +1,9 @@
+"""Which numbers are times: how long a deadline may be, and beyond what nobody is believed."""
+
+from __future__ import annotations
+
+# The longest deadline, wait or reply that can be asked for, ms: an hour. Who asks for more has mistaken the unit.
+LONGEST_MS = 3_600_000
+# What another process tells of its times is believed up to 11 days, in ms: no request or inference lasts so long, but
+# microseconds that were taken for milliseconds of an hour still pass, and floats stay far from overflowing.
+BELIEVABLE_MS = 1e9
