@@ -24,11 +24,28 @@ def data_dir() -> Path:
 
 
 def _user_dir(ours: str, variable: str, linux: str, mac: str) -> Path:
+    """`$ONDEVICE_HOME/ours`, else the folder that 0.1.0 used where there is one, else platformdirs' choice.
+
+    The two differ in apps on Android, and in Termux started without its own environment variables (there 0.1.0 had
+    Linux's folders); on macOS where XDG variables are set; and on Linux where one holds a relative path.
+    """
     if home := os.environ.get("ONDEVICE_HOME"):
         return Path(home).expanduser() / ours
-    if sys.platform == "darwin":
-        return Path.home() / mac / "ondevice"
-    return Path(os.environ.get(variable) or Path.home() / linux) / "ondevice"
+    user = os.path.expanduser("~")  # noqa: PTH111 - Path's raises an error where there is no home folder
+    base = Path(user, mac) if sys.platform == "darwin" else Path(os.environ.get(variable) or Path(user, linux))
+    before = base / "ondevice"
+    return before if before.is_dir() else _platform_dir(ours)
+
+
+def _platform_dir(ours: str) -> Path:
+    # Imported here, for it takes some 3 ms, which nobody needs who has a folder already.
+    import platformdirs
+
+    dirs = platformdirs.PlatformDirs("ondevice", appauthor=False)
+    try:
+        return dirs.user_cache_path if ours == "cache" else dirs.user_data_path
+    except RuntimeError as error:
+        raise OnDeviceError("this user has no home folder: set ONDEVICE_HOME to a folder for models") from error
 
 
 def sha256(path: Path) -> str:

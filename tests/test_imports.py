@@ -42,7 +42,7 @@ def folder(room: str) -> Path:
 
 
 # What a device does not have; only imported inside the functions that need it.
-HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "aiohttp", "requests", "rich"}
+HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "aiohttp", "requests", "rich", "platformdirs"}
 
 
 def sources(package: str) -> list[Path]:

@@ -94,7 +94,7 @@ def test_a_pulled_model_is_not_pulled_again(cli: Cli, data: Path, home: Path) ->
     entry = zoo.find(PULLED)
     assert (entry.present, entry.path, type(entry.card.accuracy)) == (True, file, Accuracy)
     pulled = cli("models", "pull", PULLED, "--from", "/nowhere")
-    assert (pulled.returncode, pulled.stdout) == (0, f"{file}\n")
+    assert (pulled.returncode, pulled.stdout) == (0, f"{file} (was there already)\n")
     assert cli("run", PULLED, min((data / "imagenet").glob("*.JPEG"))).returncode == 0
 
 

@@ -7,6 +7,7 @@ import hashlib
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -120,38 +121,96 @@ def test_processes_take_turns(tmp_path: Path) -> None:
     assert counter.read_text() == "600"
 
 
-@pytest.mark.parametrize(
-    ("platform", "environment", "cache", "data"),
-    [
-        ("linux", {}, "user/.cache/ondevice", "user/.local/share/ondevice"),
-        ("linux", {"XDG_CACHE_HOME": "c", "XDG_DATA_HOME": "d"}, "c/ondevice", "d/ondevice"),
-        ("linux", {"XDG_CACHE_HOME": "", "XDG_DATA_HOME": "d"}, "user/.cache/ondevice", "d/ondevice"),
-        ("linux", {"ONDEVICE_HOME": "h", "XDG_CACHE_HOME": "c"}, "h/cache", "h/data"),
-        ("linux", {"ONDEVICE_HOME": "~/h"}, "user/h/cache", "user/h/data"),
-        (
-            "darwin",
-            {"XDG_CACHE_HOME": "c"},
-            "user/Library/Caches/ondevice",
-            "user/Library/Application Support/ondevice",
-        ),
-        ("darwin", {"ONDEVICE_HOME": "h"}, "h/cache", "h/data"),
-    ],
-)
-def test_folders(
-    platform: str,
-    environment: dict[str, str],
-    cache: str,
-    data: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+VARIABLES = ("ONDEVICE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "ANDROID_DATA", "ANDROID_ROOT", "PREFIX", "SHELL")
+ANDROID = {"ANDROID_DATA": "/data", "ANDROID_ROOT": "/system"}
+TERMUX = {**ANDROID, "PREFIX": "/data/data/com.termux/files/usr", "SHELL": "/data/data/com.termux/files/usr/bin/bash"}
+LIBRARY = ("user/Library/Caches/ondevice", "user/Library/Application Support/ondevice")
+XDG = ("user/.cache/ondevice", "user/.local/share/ondevice")
+APP = ("/data/user/0/org.example/cache/ondevice", "/data/user/0/org.example/files/ondevice")
+# platform, environment, cache and data folders: where 0.1.0 had them
+PLACES = [
+    ("linux", {}, *XDG),
+    ("linux", {"XDG_CACHE_HOME": "c", "XDG_DATA_HOME": "d"}, "c/ondevice", "d/ondevice"),
+    ("linux", {"XDG_CACHE_HOME": "", "XDG_DATA_HOME": "d"}, XDG[0], "d/ondevice"),
+    ("linux", {"ONDEVICE_HOME": "h", "XDG_CACHE_HOME": "c"}, "h/cache", "h/data"),
+    ("linux", {"ONDEVICE_HOME": "~/h"}, "user/h/cache", "user/h/data"),
+    ("linux", TERMUX, *XDG),
+    ("linux", {**TERMUX, "XDG_CACHE_HOME": "c"}, "c/ondevice", XDG[1]),
+    ("darwin", {}, *LIBRARY),
+    ("darwin", {"ONDEVICE_HOME": "h"}, "h/cache", "h/data"),
+]
+# The same, where platformdirs may choose another place: 0.1.0's counts where there is one.
+OTHERS = [
+    ("linux", ANDROID, *XDG),
+    ("darwin", {"XDG_CACHE_HOME": "c", "XDG_DATA_HOME": "d"}, *LIBRARY),
+]
+
+
+@pytest.fixture
+def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, dict[str, str]], None]]:
+    """Makes this a machine of a platform, for platformdirs, which looks when it is imported, and for us."""
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.split(".")[0] == "platformdirs"]:
+            del sys.modules[name]
+
+    def become(platform: str, environment: dict[str, str]) -> None:
+        forget()
+        for variable in VARIABLES:
+            monkeypatch.delenv(variable, raising=False)
+        for variable, value in environment.items():
+            ours = value and not value.startswith(("~", "/"))
+            monkeypatch.setenv(variable, str(tmp_path / value) if ours else value)
+        monkeypatch.setenv("HOME", str(tmp_path / "user"))
+        monkeypatch.setattr(sys, "platform", platform)
+
+    yield become
+    forget()
+
+
+@pytest.mark.parametrize(("platform", "environment", "cache", "data"), PLACES)
+def test_folders_are_where_the_platform_has_them(
+    platform: str, environment: dict[str, str], cache: str, data: str, pretend: Callable[..., None], tmp_path: Path
 ) -> None:
-    for variable in ("ONDEVICE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, str(tmp_path / value) if value and not value.startswith("~") else value)
-    monkeypatch.setenv("HOME", str(tmp_path / "user"))
-    monkeypatch.setattr(sys, "platform", platform)
+    pretend(platform, environment)
     assert (files.cache_dir(), files.data_dir()) == (tmp_path / cache, tmp_path / data)
+
+
+@pytest.mark.parametrize(("platform", "environment", "cache", "data"), [*PLACES, *OTHERS])
+def test_folders_that_are_there_stay(
+    platform: str, environment: dict[str, str], cache: str, data: str, pretend: Callable[..., None], tmp_path: Path
+) -> None:
+    pretend(platform, environment)
+    for folder in (cache, data):
+        (tmp_path / folder).mkdir(parents=True)
+    assert (files.cache_dir(), files.data_dir()) == (tmp_path / cache, tmp_path / data)
+
+
+def test_an_app_on_android_has_its_own_folders(
+    pretend: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend("/data/user/0/org.example/files/app")
+    pretend("linux", ANDROID)
+    assert (files.cache_dir(), files.data_dir()) == tuple(map(Path, APP))
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(
+    pretend: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend("linux", {})
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["nobody"])
+    with pytest.raises(OnDeviceError, match="set ONDEVICE_HOME"):
+        files.cache_dir()
+
+
+def test_who_has_folders_does_not_wait_for_the_platforms_answer(pretend: Callable[..., None], tmp_path: Path) -> None:
+    pretend("linux", {})
+    (tmp_path / XDG[0]).mkdir(parents=True)
+    files.cache_dir()
+    assert "platformdirs" not in sys.modules
+    files.data_dir()
+    assert "platformdirs" in sys.modules
 
 
 def test_sweep_removes_the_parts_of_one_file_alone(tmp_path: Path) -> None:
