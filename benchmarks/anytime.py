@@ -31,9 +31,7 @@ from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab.link import networks
-from ondevice.lab.link.channel import Way
-from ondevice.lab.link.link import Links, LinkSpec
+from ondevice.lab.link import Direction, Links, LinkSpec, networks
 from ondevice.sources import labelled
 
 ARMS = tuple((mode, answers) for mode in (Mode.CLOUD, Mode.HEDGE) for answers in (1, 2))
@@ -94,7 +92,7 @@ def asked(cell: Cell, pid: int, port: int, ready: Barrier) -> Row:
         local = [Runner(fastest, device=DEVICE)] if cell.mode is Mode.HEDGE else []
         ready.wait()
         time.sleep(cell.arm * EVERY_S / len(ARMS))
-        ways = (Way(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(cell.trace))
+        ways = (Direction(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(cell.trace))
         link = links.open(LinkSpec(("127.0.0.1", port), *ways))
         with OffloadClient(f"http://127.0.0.1:{link.port}", local, cell.sla_ms, cell.mode, options) as client:
             assert client.cloud

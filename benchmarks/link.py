@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.cli import console
-from ondevice.lab.link.link import HOST, Links, LinkSpec, Way
+from ondevice.lab.link import HOST, Direction, Links, LinkSpec
 from ondevice.lab.link.networks import NETWORKS, find
 from ondevice.lab.link.trace import PACKET_BYTES, Trace
 
@@ -64,8 +64,8 @@ def main() -> None:
 def rate(_: list[str], seconds: float) -> Iterator[Row]:
     """A constant rate, each way."""
     for mbps, upwards in itertools.product(RATES_MBPS, (True, False)):
-        way = Way(mbps * 1e6, latency_ms=20)
-        got = _bulk(way, upwards, seconds)
+        direction = Direction(mbps * 1e6, latency_ms=20)
+        got = _bulk(direction, upwards, seconds)
         measured = sum(got.sizes[1:]) * 8e-6 / (got.at_s[-1] - got.at_s[0])
         yield {
             "way": _name(upwards),
@@ -81,8 +81,8 @@ def latency(_: list[str], __: float) -> Iterator[Row]:
     with _server(_echo) as target, Links() as links:
         bare = statistics.median(_pings(target)[1:])
         for asked in ROUND_TRIPS_MS:
-            way = Way(latency_ms=asked / 2)
-            with contextlib.closing(links.open(LinkSpec(target, way, way))) as link:
+            direction = Direction(latency_ms=asked / 2)
+            with contextlib.closing(links.open(LinkSpec(target, direction, direction))) as link:
                 first, *others = _pings((HOST, link.port))
             added = np.array(others) - bare
             yield {
@@ -101,7 +101,7 @@ def trace(names: list[str], seconds: float) -> Iterator[Row]:
     """Traces, each way."""
     for name in names:
         for upwards, one in zip((True, False), find(name), strict=True):
-            received = _bulk(Way(one), upwards, seconds)
+            received = _bulk(Direction(one), upwards, seconds)
             at_ms = (np.array(received.at_s) - received.opened_s) * 1e3
             came = np.cumsum(received.sizes)
             asked, late_ms = _against(one, at_ms, came)
@@ -119,7 +119,7 @@ def trace(names: list[str], seconds: float) -> Iterator[Row]:
 
 def _against(one: Trace, at_ms: Any, came: Any) -> tuple[int, float]:
     """What may pass from the first read to the last, and the longest that any byte came after its opportunity."""
-    first = one.before(at_ms[0])
+    first = one.count_before(at_ms[0])
     # The first read has used up the opportunities until then; each later byte has its own.
     due_ms = one.times_ms(first + np.ceil((came[1:] - came[0]) / one.opportunity_bytes).astype(np.int64) - 1)
     return int(one.deliverable(at_ms[0], at_ms[-1])), float((at_ms[1:] - due_ms).max())
@@ -129,7 +129,7 @@ def _name(upwards: bool) -> str:
     return "up" if upwards else "down"
 
 
-def _bulk(way: Way, upwards: bool, seconds: float) -> Received:
+def _bulk(direction: Direction, upwards: bool, seconds: float) -> Received:
     """What comes from a sender that never rests."""
     log: list[tuple[float, int]] = []
     done = threading.Event()
@@ -148,7 +148,9 @@ def _bulk(way: Way, upwards: bool, seconds: float) -> Received:
                     log.append((time.monotonic(), size))
 
     with _server(sink if upwards else source) as target, Links() as links:
-        link = links.open(LinkSpec(target, way if upwards else Way(), Way() if upwards else way))
+        link = links.open(
+            LinkSpec(target, direction if upwards else Direction(), Direction() if upwards else direction)
+        )
         with socket.create_connection((HOST, link.port)) as client:
             own = threading.Thread(target=source if upwards else sink, args=(client,))
             own.start()

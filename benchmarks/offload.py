@@ -45,9 +45,7 @@ from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab.link import networks
-from ondevice.lab.link.channel import Way
-from ondevice.lab.link.link import Link, Links, LinkSpec, State
+from ondevice.lab.link import Direction, Link, Links, LinkSpec, LinkState, networks
 from ondevice.models import zoo
 from ondevice.sources import Labelled, labelled
 
@@ -164,7 +162,7 @@ def run(cell: Cell) -> Seen:
     with Links() as links, console.quiet_runtime():
         runner = Runner(cell.model, device=DEVICE)
         time.sleep(5)  # until all have measured the device
-        ways = (Way(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
+        ways = (Direction(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
         spec = LinkSpec(("127.0.0.1", cell.port), *ways)
         url = f"http://127.0.0.1:{links.open(spec).port}"
         with OffloadClient(url, runner, cell.sla_ms, cell.mode, Options(patience_ms=0)) as client:
@@ -299,8 +297,8 @@ class Stage:
 
     def slow(self, latency_ms: float) -> None:
         """Let each way take so long."""
-        way = Way(latency_ms=latency_ms)
-        self.link.change(up=way, down=way)
+        both = Direction(latency_ms=latency_ms)
+        self.link.change(up=both, down=both)
 
     def _insult(self) -> None:
         """Answer everything with a web page."""
@@ -321,8 +319,8 @@ PHASES = (
     Phase("as before", 100, lambda stage: stage.slow(5)),
     Phase("a rude server", 100, Stage.replace),
     Phase("restarted", 50, Stage.start),
-    Phase("link lost", 50, lambda stage: stage.link.change(state=State.HANG)),
-    Phase("link back", 50, lambda stage: stage.link.change(state=State.UP)),
+    Phase("link lost", 50, lambda stage: stage.link.change(state=LinkState.HANG)),
+    Phase("link back", 50, lambda stage: stage.link.change(state=LinkState.UP)),
 )
 
 
@@ -330,8 +328,8 @@ def faults() -> Iterator[Row]:
     """A request each 50 ms with a deadline of 150 ms, hedged; the device's model takes some 2 ms."""
     pictures = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))]
     with Links() as links, console.quiet_runtime():
-        way = Way(latency_ms=5)
-        stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), way, way)))
+        both = Direction(latency_ms=5)
+        stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), both, both)))
         stage.start()
         url = f"http://127.0.0.1:{stage.link.port}"
         with OffloadClient(url, "digits_xs_int8", 150, Mode.HEDGE) as client:

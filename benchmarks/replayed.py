@@ -25,9 +25,7 @@ from ondevice.client.plan import Mode
 from ondevice.client.reply import Said
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import OffloadError
-from ondevice.lab.link import networks
-from ondevice.lab.link.channel import Way
-from ondevice.lab.link.link import Link, Links, LinkSpec
+from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.lab.simulate.reserve import Reserve
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile, loads
@@ -217,7 +215,9 @@ def _head_bytes(request: Request, port: int) -> int:
 def real(stage: Stage, mode: Mode, sla_ms: float) -> Real:
     """Ask all pictures through a link of its own, whose trace begins with it."""
     with Links() as links, console.quiet_runtime():
-        up, down = (Way(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(stage.trace))
+        up, down = (
+            Direction(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(stage.trace)
+        )
         link = links.open(LinkSpec(("127.0.0.1", stage.port), up, down))
         local = [Runner(stage.model, device=DEVICE)] if mode is Mode.HEDGE else []
         with OffloadClient(f"http://127.0.0.1:{link.port}", local, sla_ms, mode, Options(patience_ms=0)) as client:

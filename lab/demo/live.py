@@ -16,7 +16,7 @@ from typing import Any
 from ondevice.client.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.lab.demo.stream import MODES, RATE_MS, Record, Scene
-from ondevice.lab.link.link import HOST
+from ondevice.lab.link import HOST
 
 # A browser that takes nothing for so long is let go; so long those that read are waited for at the end.
 _STUCK_S, _PARTING_S = 5.0, 2.0

@@ -17,8 +17,7 @@ from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab.link import networks
-from ondevice.lab.link.link import HOST, Link, Links, LinkSpec, State, Way
+from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState, networks
 from ondevice.lab.link.trace import Trace
 from ondevice.runner import Runner
 from ondevice.timing.arrays import FloatArray
@@ -38,8 +37,8 @@ class Scene:
     """What the modes have to cope with.
 
     model, device: what runs here, and what that is. network, seed: see `networks.find`. one_way_ms: half of the base
-    round trip. buffer_bytes: see `Way`. every_ms: from picture to picture. no_signal: for these pictures the device is
-    without any network.
+    round trip. buffer_bytes: see `Direction`. every_ms: from picture to picture. no_signal: for these pictures the
+    device is without any network.
     """
 
     model: str = "digits_s_int8"
@@ -185,11 +184,11 @@ class _Lane:
 
     def _spec(self, port: int) -> LinkSpec:
         scene = self._scene
-        up, down = (Way(trace, scene.one_way_ms, buffer_bytes=scene.buffer_bytes) for trace in scene.traces())
+        up, down = (Direction(trace, scene.one_way_ms, buffer_bytes=scene.buffer_bytes) for trace in scene.traces())
         return LinkSpec((HOST, port), up, down, seed=scene.seed)
 
     def _signal(self, link: Link, number: int) -> None:
-        state = State.REFUSE if number in self._scene.no_signal else State.UP
+        state = LinkState.REFUSE if number in self._scene.no_signal else LinkState.UP
         if state is not link.state:
             link.change(state=state)
 

@@ -11,23 +11,28 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ondevice.lab.link.channel import READ_BYTES, Channel, Item, Mark
-from ondevice.lab.link.toxic import Effect, Toxic, effect
+from ondevice.lab.link.channel import LinkChannel
+from ondevice.lab.link.queue import READ_BYTES, Packet, TcpFlag
+from ondevice.lab.link.toxic import ActiveToxics
 
-# Closing a socket with this set resets the connection.
+# Closing a socket with this SO_LINGER (on, for 0 s) resets the connection.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What a connection needs to know of its link. ended: called when both sockets are closed."""
+class LinkContext:
+    """What a connection needs to know of its link.
 
-    up: Channel
-    down: Channel
+    to: the target's host and port. handshake: see `LinkConnection`. draws: the chance by which toxics are had. ended:
+    called when both sockets are closed.
+    """
+
+    up: LinkChannel
+    down: LinkChannel
     to: tuple[str, int]
     handshake: bool
-    random: random.Random
-    ended: Callable[[Connection], None]
+    draws: random.Random
+    ended: Callable[[LinkConnection], None]
 
 
 class Side(asyncio.BufferedProtocol):
@@ -36,10 +41,10 @@ class Side(asyncio.BufferedProtocol):
     transport: asyncio.Transport | None = None
     ended = False  # nothing more comes from it
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: LinkConnection) -> None:
         self._connection = connection
-        self.sends: Pipe  # what comes from this socket
-        self.gets: Pipe  # what is written to it
+        self.source_of: Pipe  # takes what comes from this socket
+        self.sink_of: Pipe  # writes to this socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is there. It is not read until its pipe is opened."""
@@ -52,37 +57,38 @@ class Side(asyncio.BufferedProtocol):
         # asyncio sets this too, but not for sockets that come from one made without naming TCP.
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Not at once: asyncio of Python 3.11.2 forgets a pause that comes before it has begun to read.
-        asyncio.get_running_loop().call_soon(self.sends.regulate)
-        self._connection.made(self)
+        asyncio.get_running_loop().call_soon(self.source_of.regulate)
+        self._connection.side_opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read into."""
-        return self.sends.channel.room
+        return self.source_of.channel.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
-        self.sends.channel.send(self.sends, bytes(self.sends.channel.scratch[:nbytes]))
+        channel = self.source_of.channel
+        channel.send(self.source_of, bytes(channel.scratch[:nbytes]))
 
     def eof_received(self) -> bool:
         """The peer has ended its stream, and may still be sent to."""
         self.ended = True
-        self.sends.channel.send(self.sends, Mark.FIN)
+        self.source_of.channel.send(self.source_of, TcpFlag.FIN)
         return True
 
     def pause_writing(self) -> None:
         """The peer does not take what is written."""
-        self.gets.stop(True)
+        self.sink_of.set_blocked(True)
 
     def resume_writing(self) -> None:
-        """It does again."""
-        self.gets.stop(False)
+        """The peer takes again what is written."""
+        self.sink_of.set_blocked(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self.ended = True
-        self._connection.lost(self)
+        self._connection.side_closed(self)
 
-    def read(self, wanted: bool) -> None:
+    def set_reading(self, wanted: bool) -> None:
         """Read on, or stop."""
         if self.transport and not self.ended:  # after its end the event loop would report it again and again
             if wanted:
@@ -117,100 +123,86 @@ class Side(asyncio.BufferedProtocol):
 class Pipe:
     """What one connection sends one way."""
 
-    def __init__(self, connection: Connection, channel: Channel, source: Side, sink: Side) -> None:
+    def __init__(self, connection: LinkConnection, channel: LinkChannel, source: Side, sink: Side) -> None:
         self.channel = channel
         self.finished = False
         self._connection = connection
         self._source = source
         self._sink = sink
         self._open = False  # the handshake has got so far that data may come
-        self._stopped = False  # the sink does not read
-        self._toxics: tuple[Toxic, ...] = ()  # what the way had when they were last drawn
-        self._effects: list[Effect] = []
-        source.sends = sink.gets = self
+        self._blocked = False  # the sink does not read
+        self._toxics = ActiveToxics(connection, connection.link.draws)
+        source.source_of = sink.sink_of = self
 
     def start(self) -> None:
         """The connection begins: its toxics are drawn."""
         self.channel.receivers.add(self)
-        self.infect()
+        self.update_toxics()
 
     def open(self) -> None:
         """Data may come from now on."""
         self._open = True
         self.regulate()
 
-    def stop(self, stopped: bool) -> None:
+    def set_blocked(self, blocked: bool) -> None:
         """The sink does not read, or does again."""
-        self._stopped = stopped
+        self._blocked = blocked
         self.regulate()
 
     def regulate(self) -> None:
         """Read from the source or not, as things are."""
-        self._source.read(self._open and not self._stopped and not self.channel.full)
+        self._source.set_reading(self._open and not self._blocked and not self.channel.full)
 
-    def infect(self) -> None:
-        """Have the toxics that the way has now; those that stay go on, and whoever was spared one stays spared."""
-        before, self._toxics = self._toxics, self.channel.way.toxics
-        gone = [running for running in self._effects if running.toxic not in self._toxics]
-        new = [toxic for toxic in self._toxics if toxic not in before]
-        drawn = [toxic for toxic in new if self._connection.terms.random.random() < toxic.toxicity]
-        self._effects = [running for running in self._effects if running not in gone]
-        self._effects += [effect(toxic, self._connection) for toxic in drawn]
-        for running in gone:
-            running.removed()  # which may close the connection
+    def update_toxics(self) -> None:
+        """Have the toxics that the direction has now."""
+        self._toxics.update(self.channel.direction.toxics)
 
-    def deliver(self, items: list[Item]) -> None:
+    def deliver(self, packets: list[Packet]) -> None:
         """Pass on what has come through the channel."""
-        for kind, run in itertools.groupby(items, type):
+        for kind, run in itertools.groupby(packets, type):
             if self._connection.closed:
                 return
             if kind is bytes:
-                self._write(b"".join(item for item in run if isinstance(item, bytes)))
+                self._write(b"".join(packet for packet in run if isinstance(packet, bytes)))
             else:
-                for item in run:
-                    self._connection.arrived(self, item)
+                for packet in run:
+                    self._connection.flag_arrived(self, packet)
 
     def finish(self) -> None:
         """Pass the end of the stream on, when all toxics have let it pass."""
-        self._finish(self._effects)
+        self._toxics.end(self._end_sink)
 
-    def shut(self) -> None:
+    def stop(self) -> None:
         """The connection is over."""
         self.channel.receivers.discard(self)
-        for running in self._effects:
-            running.stop()
+        self._toxics.stop()
 
-    def _finish(self, effects: list[Effect]) -> None:
-        if effects:
-            effects[0].end(lambda: self._finish(effects[1:]))
-        else:
-            self._sink.end()
-            self.finished = True
-            self._connection.check()
+    def _end_sink(self) -> None:
+        self._sink.end()
+        self.finished = True
+        self._connection.close_if_finished()
 
     def _write(self, data: bytes) -> None:
-        for running in self._effects:
-            data = running.data(data)
-        if data:
+        if data := self._toxics.data(data):
             self.channel.delivered_bytes += len(data)  # first, so that who has the data finds it counted
             self._sink.write(data)
 
 
-class Connection:
+class LinkConnection:
     """A client's connection and the one to the target, from accepting the first to closing both.
 
     A proxy accepts before anything was sent anywhere, so that a connection through it would cost nothing, where a real
-    one costs a round trip before its first byte. With `terms.handshake` that is made up for: a SYN passes through the
+    one costs a round trip before its first byte. With `link.handshake` that is made up for: a SYN passes through the
     link, then the target is connected to, the answer passes back, and only then the client's bytes are read.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        self.terms = terms
+    def __init__(self, link: LinkContext) -> None:
+        self.link = link
         self.closed = False
         self.client = Side(self)
         self._server = Side(self)
-        self._up = Pipe(self, terms.up, self.client, self._server)
-        self._down = Pipe(self, terms.down, self._server, self.client)
+        self._up = Pipe(self, link.up, self.client, self._server)
+        self._down = Pipe(self, link.down, self._server, self.client)
         self._live: set[Side] = set()
         self._connecting: asyncio.Task[None] | None = None
 
@@ -218,81 +210,81 @@ class Connection:
         """Let the client's SYN go."""
         self._up.start()
         self._down.start()
-        if self.terms.handshake:
-            self.terms.up.send(self._up, Mark.SYN)
+        if self.link.handshake:
+            self.link.up.send(self._up, TcpFlag.SYN)
         else:
             self._connect()
 
-    def infect(self) -> None:
-        """Have the toxics that the ways have now."""
+    def update_toxics(self) -> None:
+        """Have the toxics that the directions have now."""
         for pipe in (self._up, self._down):
             if not self.closed and pipe in pipe.channel.receivers:
-                pipe.infect()
+                pipe.update_toxics()
 
-    def made(self, side: Side) -> None:
+    def side_opened(self, side: Side) -> None:
         """A socket is there."""
         self._live.add(side)
         if self.closed:
             side.reset()
 
-    def lost(self, side: Side) -> None:
+    def side_closed(self, side: Side) -> None:
         """A socket is closed: by its peer, which the other one learns through the link; or because we did."""
         self._live.discard(side)
         if not self.closed:
-            side.sends.channel.send(side.sends, Mark.RST)
+            side.source_of.channel.send(side.source_of, TcpFlag.RST)
         elif not self._live:
-            self.terms.ended(self)
+            self.link.ended(self)
 
-    def arrived(self, pipe: Pipe, item: Item) -> None:
-        """A mark has come through the link."""
-        if item is Mark.SYN:
+    def flag_arrived(self, pipe: Pipe, flag: Packet) -> None:
+        """A packet without data has come through the link."""
+        if flag is TcpFlag.SYN:
             self._connect()
-        elif item is Mark.SYN_ACK:
+        elif flag is TcpFlag.SYN_ACK:
             self._up.open()
-            self.terms.up.send(self._up, Mark.ACK)
-        elif item is Mark.ACK:
+            self.link.up.send(self._up, TcpFlag.ACK)
+        elif flag is TcpFlag.ACK:
             self._down.open()
-        elif item is Mark.FIN:
+        elif flag is TcpFlag.FIN:
             pipe.finish()
         else:
             self.reset()
 
-    def check(self) -> None:
+    def close_if_finished(self) -> None:
         """Close when both streams have ended."""
         if self._up.finished and self._down.finished:
             self.close()
 
     def close(self) -> None:
         """Close both ends when what was written is sent."""
-        self._shut(Side.close)
+        self._stop(Side.close)
 
     def reset(self) -> None:
         """Reset both ends at once, also those that still have something to send."""
-        self._shut(Side.reset)
+        self._stop(Side.reset)
 
-    def _shut(self, how: Callable[[Side], None]) -> None:
+    def _stop(self, how: Callable[[Side], None]) -> None:
         if not self.closed:
             self.closed = True
-            self._up.shut()
-            self._down.shut()
+            self._up.stop()
+            self._down.stop()
             if self._connecting:
                 self._connecting.cancel()
             if not self._live and self.client.transport:  # else it is about to come, and to be closed
-                self.terms.ended(self)
+                self.link.ended(self)
         for side in list(self._live):
             how(side)
 
     def _connect(self) -> None:
-        self._connecting = asyncio.get_running_loop().create_task(self._reach())
+        self._connecting = asyncio.get_running_loop().create_task(self._reach_target())
 
-    async def _reach(self) -> None:
+    async def _reach_target(self) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: self._server, *self.terms.to)
-        except (OSError, UnicodeError):  # the latter for a name that is none
-            self.terms.down.send(self._down, Mark.RST)
+            await asyncio.get_running_loop().create_connection(lambda: self._server, *self.link.to)
+        except (OSError, UnicodeError):  # the latter for a name that cannot be one
+            self.link.down.send(self._down, TcpFlag.RST)
             return
-        if self.terms.handshake:
-            self.terms.down.send(self._down, Mark.SYN_ACK)
+        if self.link.handshake:
+            self.link.down.send(self._down, TcpFlag.SYN_ACK)
         else:
             self._up.open()
             self._down.open()

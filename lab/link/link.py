@@ -3,8 +3,8 @@
 ::
 
     with Links() as links:
-        way = Way(capacity=8e6, latency_ms=20)
-        link = links.open(LinkSpec(to=("127.0.0.1", 8000), up=way, down=way))
+        both = Direction(capacity=8e6, latency_ms=20)
+        link = links.open(LinkSpec(to=("127.0.0.1", 8000), up=both, down=both))
         requests.get(f"http://127.0.0.1:{link.port}/")
         link.change(up=replace(link.spec.up, capacity=1e6))
 
@@ -25,12 +25,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ondevice.errors import UsageError
-from ondevice.lab.link.channel import Way
-from ondevice.lab.link.relay import HOST, Counts, LinkSpec, Relay, State
+from ondevice.lab.link.direction import Direction
+from ondevice.lab.link.relay import Counts, LinkSpec, LinkState, Relay
 
 T = TypeVar("T")
-
-__all__ = ["HOST", "Counts", "Link", "LinkSpec", "Links", "State", "Way"]
 
 
 class Link:
@@ -56,7 +54,7 @@ class Link:
         return self._relay.opened_s
 
     @property
-    def state(self) -> State:
+    def state(self) -> LinkState:
         """What it does now."""
         return self._relay.state
 
@@ -67,15 +65,15 @@ class Link:
     def change(
         self,
         *,
-        up: Way | None = None,
-        down: Way | None = None,
+        up: Direction | None = None,
+        down: Direction | None = None,
         to: tuple[str, int] | None = None,
-        state: State | None = None,
+        state: LinkState | None = None,
     ) -> None:
         """Change what is given, for connections that are open too; a new target for those that come.
 
-        A way whose capacity is still the same object goes on in its trace; another trace begins now. Raises UsageError,
-        or OnDeviceError where the port was lost while connections were refused.
+        A direction whose capacity is still the same object goes on in its trace; another trace begins now. Raises
+        UsageError, or OnDeviceError where the port was lost while connections were refused.
         """
         before = self._relay.spec
         spec = replace(before, up=up or before.up, down=down or before.down, to=to or before.to)
@@ -86,7 +84,7 @@ class Link:
         self._call(self._relay.close())
 
 
-class _Selector(selectors.DefaultSelector):
+class _PunctualSelector(selectors.DefaultSelector):
     """Wakes on time: epoll counts whole ms, and Python rounds up for it twice, so that it wakes up to 2 ms late."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -106,7 +104,7 @@ class Links:
         self._open: list[Link] = []
 
     def __enter__(self) -> Links:
-        self._loop = asyncio.SelectorEventLoop(_Selector())
+        self._loop = asyncio.SelectorEventLoop(_PunctualSelector())
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
         self._thread.start()
         return self
@@ -125,7 +123,7 @@ class Links:
 
     def open(self, spec: LinkSpec) -> Link:
         """Open a link. Raises OnDeviceError where its port is taken, UsageError outside of the context."""
-        link = Link(self._call(_relay(spec)), self._call)
+        link = Link(self._call(_listening(spec)), self._call)
         self._open.append(link)
         return link
 
@@ -136,7 +134,7 @@ class Links:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
-async def _relay(spec: LinkSpec) -> Relay:
+async def _listening(spec: LinkSpec) -> Relay:
     relay = Relay(spec)
     await relay.listen()
     return relay

@@ -13,12 +13,14 @@ from ondevice.errors import UsageError
 from ondevice.lab.link.trace import PACKET_BYTES, Trace
 from ondevice.timing.arrays import FloatArray
 
+# As long as a run of a benchmark: in a minute every state is met several times, and it is made in 0.1 s.
 PERIOD_MS = 60_000
-# The rate also wanders within a state: each so many ms it is multiplied by a lognormal factor with mean 1.
+# The rate also wanders within a state: each so many ms it is multiplied by a lognormal factor with mean 1. A tenth of a
+# second is longer than most round trips and shorter than any state; 0.3 is little beside the steps between states.
 _FADING_MS, _FADING_SIGMA = 100, 0.3
 
 
-class State(NamedTuple):
+class RadioState(NamedTuple):
     """How the network is for a while: mean rates in Mbit/s, and the mean of the time that it lasts (exponential)."""
 
     down_mbps: float
@@ -27,22 +29,22 @@ class State(NamedTuple):
 
 
 # From the best state to the worst. Each is followed by one of its neighbours, either as likely as the other.
-NETWORKS: dict[str, tuple[State, ...]] = {
+NETWORKS: dict[str, tuple[RadioState, ...]] = {
     # On the move: good, fair, bad, and an outage now and then, within tens of seconds.
-    "cellular": (State(14, 6, 6), State(4, 1.5, 3), State(0.8, 0.3, 2), State(0, 0, 0.7)),
+    "cellular": (RadioState(14, 6, 6), RadioState(4, 1.5, 3), RadioState(0.8, 0.3, 2), RadioState(0, 0, 0.7)),
     # A busy access point: fast, with a dip when others send.
-    "wifi": (State(60, 40, 8), State(20, 12, 1), State(4, 2, 0.3)),
+    "wifi": (RadioState(60, 40, 8), RadioState(20, 12, 1), RadioState(4, 2, 0.3)),
     # 4G with little movement.
-    "lte": (State(25, 10, 6), State(8, 3, 3), State(2, 0.7, 1)),
+    "lte": (RadioState(25, 10, 6), RadioState(8, 3, 3), RadioState(2, 0.7, 1)),
     # 3G.
-    "umts": (State(3.5, 1.4, 4), State(1.4, 0.6, 4), State(0.3, 0.12, 1.5)),
+    "umts": (RadioState(3.5, 1.4, 4), RadioState(1.4, 0.6, 4), RadioState(0.3, 0.12, 1.5)),
 }
 
 
 def find(name: str, seed: int = 0) -> tuple[Trace, Trace]:
     """The traces (up, down) of a network of `NETWORKS`, of one Mahimahi file, or of FILE.up and FILE.down.
 
-    Raises UsageError for what is neither, OnDeviceError for a file that is no trace.
+    Raises UsageError where there is neither, OnDeviceError with the line for a file that does not hold a trace.
     """
     if name in NETWORKS:
         return synthetic(name, seed)
@@ -77,7 +79,7 @@ def synthetic(name: str, seed: int) -> tuple[Trace, Trace]:
     return _trace(up, rng), _trace(down, rng)
 
 
-def _states(states: Sequence[State], rng: np.random.Generator) -> Iterator[State]:
+def _states(states: Sequence[RadioState], rng: np.random.Generator) -> Iterator[RadioState]:
     """The state in each ms of the period. It begins in the best one."""
     at = left = 0
     for ms in range(PERIOD_MS):

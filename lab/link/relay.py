@@ -6,23 +6,22 @@ import asyncio
 import enum
 import itertools
 import math
-import os
 import random
-import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.link.channel import Channel, Way
-from ondevice.lab.link.connection import Connection, Side, Terms
+from ondevice.errors import UsageError
+from ondevice.lab.link.channel import LinkChannel
+from ondevice.lab.link.connection import LinkConnection, LinkContext, Side
+from ondevice.lab.link.direction import Direction
+from ondevice.lab.link.listener import Listener
 
-HOST = "127.0.0.1"
-_BACKLOG = 256
-# The event loop's turns within which an accepted connection has its socket.
+# The event loop's turns within which an accepted connection has its socket: asyncio takes one or two, and more cost
+# microseconds.
 _TURNS = 10
 
 
-class State(enum.StrEnum):
+class LinkState(enum.StrEnum):
     """What a link does.
 
     outage: nothing passes; what is under way comes after it. refuse: all connections were reset, and new ones are
@@ -35,7 +34,7 @@ class State(enum.StrEnum):
     HANG = "hang"
 
 
-_DOWN = (State.REFUSE, State.HANG)
+_DOWN = (LinkState.REFUSE, LinkState.HANG)
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class LinkSpec:
     """A link to a TCP server.
 
     to: host and port. port: where to listen on 127.0.0.1; 0: any that is free. outages: (start, length) in s since the
-    link was opened. handshake: a connection costs a round trip before its first byte, see `Connection`. seed: of the
-    jitter and of the toxics' draws. Raises UsageError.
+    link was opened. handshake: a connection costs a round trip before its first byte, see `LinkConnection`. seed: of
+    the jitter and of the toxics' draws. Raises UsageError.
     """
 
     to: tuple[str, int]
-    up: Way = field(default_factory=Way)
-    down: Way = field(default_factory=Way)
+    up: Direction = field(default_factory=Direction)
+    down: Direction = field(default_factory=Direction)
     port: int = 0
     outages: tuple[tuple[float, float], ...] = ()
     handshake: bool = True
@@ -68,11 +67,41 @@ class LinkSpec:
 class Counts:
     """A link's counters since it was opened: bytes that have reached the other end, connections, and those open now."""
 
-    state: State
+    state: LinkState
     connections: int
     open: int
     up_bytes: int
     down_bytes: int
+
+
+class PlannedOutages:
+    """Outages (start, length) in s since opened_s, on the running event loop's clock; they may overlap.
+
+    changed: called when one begins or ends.
+    """
+
+    def __init__(self, outages: Sequence[tuple[float, float]], opened_s: float, changed: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._changed = changed
+        self._under_way = 0
+        self._alarms = [
+            loop.call_at(opened_s + at_s, self._count, change)
+            for start_s, length_s in outages
+            for at_s, change in ((start_s, 1), (start_s + length_s, -1))
+        ]
+
+    def __bool__(self) -> bool:
+        """Whether there is one now."""
+        return self._under_way > 0
+
+    def cancel(self) -> None:
+        """Let no more begin or end."""
+        for alarm in self._alarms:
+            alarm.cancel()
+
+    def _count(self, change: int) -> None:
+        self._under_way += change
+        self._changed()
 
 
 class Relay:
@@ -82,26 +111,20 @@ class Relay:
         self.spec = spec
         self._loop = asyncio.get_running_loop()
         self.opened_s = self._loop.time()
-        self._socket = _bound(spec.port)
-        self.port: int = self._socket.getsockname()[1]
-        self._up = Channel(spec.up, f"{spec.seed} up")
-        self._down = Channel(spec.down, f"{spec.seed} down")
-        self._random = random.Random(f"{spec.seed} toxics")
-        self._state = State.UP
-        self._outages = 0  # of the planned ones, those that are now
+        self._listener = Listener(spec.port)
+        self.port = self._listener.port
+        self._up = LinkChannel(spec.up, f"{spec.seed} up")
+        self._down = LinkChannel(spec.down, f"{spec.seed} down")
+        self._draws = random.Random(f"{spec.seed} toxics")
+        self._state = LinkState.UP
+        self._outages = PlannedOutages(spec.outages, self.opened_s, self._pause_or_resume)
         self._accepted = 0
-        self._connections: set[Connection] = set()
-        self._waiting: list[Connection] = []
-        self._server: asyncio.Server | None = None
-        self._alarms = [alarm for outage in spec.outages for alarm in self._plan(*outage)]
+        self._connections: set[LinkConnection] = set()
+        self._waiting: list[LinkConnection] = []
 
     async def listen(self) -> None:
         """Take connections from now on."""
-        try:
-            self._server = await self._loop.create_server(self._accept, sock=self._socket, backlog=_BACKLOG)
-        except OSError as error:
-            self._socket.close()
-            raise _unavailable(self.port, error) from error
+        await self._listener.listen(self._accept)
 
     def counts(self) -> Counts:
         """The counters."""
@@ -109,57 +132,53 @@ class Relay:
         return Counts(self.state, self._accepted, len(self._connections), up, down)
 
     @property
-    def state(self) -> State:
+    def state(self) -> LinkState:
         """What the link does now, for a planned outage or for a change."""
-        return State.OUTAGE if self._outages and self._state is State.UP else self._state
+        return LinkState.OUTAGE if self._outages and self._state is LinkState.UP else self._state
 
-    async def change(self, spec: LinkSpec, state: State | None) -> None:
+    async def change(self, spec: LinkSpec, state: LinkState | None) -> None:
         """Go on with other settings, of which the target is for new connections; in another state, if not None."""
         self.spec = spec
-        for channel, way in ((self._up, spec.up), (self._down, spec.down)):
-            channel.change(way)
+        self._up.change(spec.up)
+        self._down.change(spec.down)
         for connection in list(self._connections):
-            connection.infect()
+            connection.update_toxics()
         if state and state is not self._state:
             before, self._state = self._state, state
             await self._enter(state, before)
 
     async def close(self) -> None:
         """End all connections and free the port."""
-        for alarm in self._alarms:
-            alarm.cancel()
-        self._unlisten()
+        self._outages.cancel()
+        self._listener.close()
         await self._reset_all()
         self._up.close()
         self._down.close()
 
-    async def _enter(self, state: State, before: State) -> None:
+    async def _enter(self, state: LinkState, before: LinkState) -> None:
         if state in _DOWN:
             await self._reset_all()
-        if state is State.REFUSE:
-            self._unlisten()
-            # Bound but not listening: the port stays ours, and the kernel refuses who calls.
-            self._socket = _bound(self.port)
-        elif before is State.REFUSE:
+        if state is LinkState.REFUSE:
+            self._listener.refuse()
+        elif before is LinkState.REFUSE:
             await self.listen()
-        self._hold()
+        self._pause_or_resume()
         if state not in _DOWN:
             waiting, self._waiting = self._waiting, []
             _begin(waiting)
 
     def _accept(self) -> Side:
         self._accepted += 1
-        terms = Terms(self._up, self._down, self.spec.to, self.spec.handshake, self._random, self._ended)
-        connection = Connection(terms)
+        link = LinkContext(
+            self._up, self._down, self.spec.to, self.spec.handshake, self._draws, self._connections.discard
+        )
+        connection = LinkConnection(link)
         self._connections.add(connection)
-        if self._state is State.HANG:
+        if self._state is LinkState.HANG:
             self._waiting.append(connection)
         else:
             self._loop.call_soon(_begin, [connection])  # when its socket is there
         return connection.client
-
-    def _ended(self, connection: Connection) -> None:
-        self._connections.discard(connection)
 
     async def _reset_all(self) -> None:
         self._waiting.clear()
@@ -176,44 +195,13 @@ class Relay:
         self._up.clear()
         self._down.clear()
 
-    def _unlisten(self) -> None:
-        if self._server:
-            self._server.close()
-            self._server = None
-        self._socket.close()
-
-    def _plan(self, start_s: float, length_s: float) -> list[asyncio.TimerHandle]:
-        start = self.opened_s + start_s
-        return [self._loop.call_at(start, self._out, 1), self._loop.call_at(start + length_s, self._out, -1)]
-
-    def _out(self, change: int) -> None:
-        self._outages += change
-        self._hold()
-
-    def _hold(self) -> None:
-        held = self.state is State.OUTAGE
-        self._up.hold(held)
-        self._down.hold(held)
+    def _pause_or_resume(self) -> None:
+        paused = self.state is LinkState.OUTAGE
+        self._up.set_paused(paused)
+        self._down.set_paused(paused)
 
 
-def _begin(connections: Iterable[Connection]) -> None:
+def _begin(connections: Iterable[LinkConnection]) -> None:
     for connection in connections:
         if not connection.closed:
             connection.begin()
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setblocking(False)
-        bound.bind((HOST, port))
-    except OSError as error:
-        bound.close()
-        raise _unavailable(port, error) from error
-    return bound
-
-
-def _unavailable(port: int, error: OSError) -> OnDeviceError:
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return OnDeviceError(f"cannot listen on {HOST} port {port}: {reason}; choose another port, or 0 for any")

@@ -1,6 +1,6 @@
 """Toxiproxy's toxics, by its names, attributes and rules: what goes wrong with a connection beside being slow.
 
-Latency, jitter and bandwidth, toxics there, are settings of the link here.
+Latency, jitter and bandwidth, which are toxics in toxiproxy, are settings of a link's direction here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import difflib
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -185,6 +186,47 @@ _EFFECTS: dict[str, type[Effect]] = {
 }  # fmt: skip
 
 
-def effect(toxic: Toxic, victim: Victim) -> Effect:
+def start_effect(toxic: Toxic, victim: Victim) -> Effect:
     """The toxic set to work on a connection, in the running event loop."""
     return _EFFECTS[toxic.name](toxic, victim)
+
+
+class ActiveToxics:
+    """The toxics at work in one direction of one connection, one behind the other."""
+
+    def __init__(self, victim: Victim, draws: random.Random) -> None:
+        self._victim = victim
+        self._draws = draws
+        self._drawn: Sequence[Toxic] = ()  # what the direction had when toxics were last drawn
+        self._effects: list[Effect] = []
+
+    def update(self, toxics: Sequence[Toxic]) -> None:
+        """Have the toxics that the direction has now; those that stay go on, and what was spared one stays spared."""
+        before, self._drawn = self._drawn, toxics
+        gone = [effect for effect in self._effects if effect.toxic not in toxics]
+        new = [toxic for toxic in toxics if toxic not in before and self._draws.random() < toxic.toxicity]
+        self._effects = [effect for effect in self._effects if effect not in gone]
+        self._effects += [start_effect(toxic, self._victim) for toxic in new]
+        for effect in gone:
+            effect.removed()  # which may close the connection
+
+    def data(self, data: bytes) -> bytes:
+        """What passes all toxics of what arrives."""
+        for effect in self._effects:
+            data = effect.data(data)
+        return data
+
+    def end(self, then: Callable[[], None]) -> None:
+        """The stream ends: call `then` when all toxics have let that pass."""
+        self._end_behind(self._effects, then)
+
+    def stop(self) -> None:
+        """The connection is over."""
+        for effect in self._effects:
+            effect.stop()
+
+    def _end_behind(self, effects: Sequence[Effect], then: Callable[[], None]) -> None:
+        if effects:
+            effects[0].end(lambda: self._end_behind(effects[1:], then))
+        else:
+            then()

@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.timing.arrays import FloatArray
 
+# A line of a Mahimahi file lets one packet of so many bytes pass, which is Ethernet's largest.
 PACKET_BYTES = 1500
+# So many digits of ms are 30 years: nobody records for longer, and as floats all such times are exact.
 _MAX_DIGITS = 12
 # A constant rate is a trace of opportunities so close together that nothing waits long for one.
 _GRAIN_MS = 0.1
@@ -36,7 +38,7 @@ class Trace:
     def load(cls, path: str | Path) -> Trace:
         """A Mahimahi file: each line is the ms at which one packet of 1500 bytes may pass; the last ends the period.
 
-        Raises OnDeviceError with file and line for what is no such file.
+        Raises OnDeviceError with file and line where it is not.
         """
         try:
             lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
@@ -71,14 +73,14 @@ class Trace:
         """When `size_bytes`, offered at `at_ms` to an empty link, have passed; both broadcast, ms since the start."""
         at, size = np.broadcast_arrays(np.asarray(at_ms, np.float64), np.asarray(size_bytes, np.float64))
         opportunities = np.ceil(size / self.opportunity_bytes).astype(np.int64)
-        last = self.before(at) + opportunities - 1
+        last = self.count_before(at) + opportunities - 1
         return np.where(opportunities > 0, np.maximum(self.times_ms(np.maximum(last, 0)), at), at)
 
     def deliverable(self, from_ms: ArrayLike, to_ms: ArrayLike) -> NDArray[np.int64]:
         """The bytes that may pass from `from_ms` until just before `to_ms`; both broadcast, ms since the start."""
-        return (self.before(to_ms) - self.before(from_ms)) * self.opportunity_bytes
+        return (self.count_before(to_ms) - self.count_before(from_ms)) * self.opportunity_bytes
 
-    def before(self, at_ms: ArrayLike) -> NDArray[np.int64]:
+    def count_before(self, at_ms: ArrayLike) -> NDArray[np.int64]:
         """How many opportunities come before `at_ms`, which is also the index of the first one from then on."""
         at = np.asarray(at_ms, np.float64)
         # Whole periods, such that the rest is in (0, period]: a stamp at the period's end still belongs to it.
@@ -105,7 +107,7 @@ class Cursor:
     def serve(self, ready_ms: float, size: int) -> float:
         """When the next packet, of `size` ≥ 1 bytes and there since `ready_ms`, has passed."""
         if self._time_ms(self._index) < ready_ms - self._start_ms:
-            self._index = int(self.trace.before(ready_ms - self._start_ms))
+            self._index = int(self.trace.count_before(ready_ms - self._start_ms))
             self._used = 0
         further, last = divmod(self._used + size - 1, self.trace.opportunity_bytes)
         self._index += further
@@ -120,5 +122,5 @@ class Cursor:
 def _stamp(path: str | Path, number: int, line: str) -> int:
     text = line.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
-        raise OnDeviceError(f"trace {path}, line {number}: {text[:20]!r} is no time in ms; write one whole number")
+        raise OnDeviceError(f"trace {path}, line {number}: {text[:20]!r} is not a time in ms; write one whole number")
     return int(text)

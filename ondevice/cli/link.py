@@ -13,7 +13,7 @@ from ondevice.cli.options import OutputFormat
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.lab.link.link import Link, LinkSpec
+    from ondevice.lab.link import Link, LinkSpec
     from ondevice.lab.link.toxic import Toxic
     from ondevice.lab.link.trace import Trace
 
@@ -90,7 +90,7 @@ def link(
 
     Clients connect to --port instead of the server. Ends on Ctrl-C or SIGTERM, and prints what passed.
     """
-    from ondevice.lab.link.link import LinkSpec, Way
+    from ondevice.lab.link import Direction, LinkSpec
 
     ports = _ports(port or [], len(to))
     up, down = _capacities(trace, rate_up, rate_down, seed)
@@ -98,7 +98,7 @@ def link(
     _check_times(latency, jitter)
     size = _bytes(buffer)
     way_up, way_down = (
-        Way(capacity, latency / 2, jitter, size, toxics[stream])
+        Direction(capacity, latency / 2, jitter, size, toxics[stream])
         for capacity, stream in ((up, "upstream"), (down, "downstream"))
     )
     outages = tuple(_outage(text) for text in outage or ())
@@ -188,7 +188,7 @@ def _run(specs: list[LinkSpec], what: str, form: Format) -> None:
     import signal
     import threading
 
-    from ondevice.lab.link.link import HOST, Links
+    from ondevice.lab.link import HOST, Links
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -22,7 +22,7 @@ from ondevice.client.flight import Event
 from ondevice.client.offload import CONFIDENT, Options
 from ondevice.errors import ImageError, ModelError, OffloadError, UnknownModelError, UsageError
 from ondevice.image import ImageSource, pixels
-from ondevice.lab.link.link import Links, LinkSpec, Way
+from ondevice.lab.link import Direction, Links, LinkSpec
 from ondevice.models import zoo
 from ondevice.models.card import Input
 
@@ -69,9 +69,9 @@ def test_the_cloud_answers_as_its_model_would(served: Endpoint, runner: Runner) 
 
 
 def test_a_deadline_that_only_the_device_can_meet(served: Endpoint, runner: Runner) -> None:
-    way = Way(latency_ms=150)
+    both = Direction(latency_ms=150)
     with Links() as links:
-        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), way, way)).port}"
+        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), both, both)).port}"
         with OffloadClient(url, runner, LONG_MS) as client:
             ready(client)
             assert client.classify(PICTURE).where == "cloud"  # which tells how far it is
@@ -95,9 +95,9 @@ def test_every_kind_of_picture_gets_the_same_answer(served: Endpoint, runner: Ru
 
 def test_a_fast_model_answers_before_the_best_one_where_the_reply_may_be_late(served: Endpoint) -> None:
     told: list[Event] = []
-    way = Way(latency_ms=25, jitter_ms=20)
+    both = Direction(latency_ms=25, jitter_ms=20)
     with Links() as links:
-        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), way, way)).port}"
+        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), both, both)).port}"
         with OffloadClient(url, (), 70, "cloud", Options(anytime=2, observe=told.append)) as client:
             ready(client)
 
@@ -238,9 +238,9 @@ def test_cascade_in_airplane_mode(runner: Runner) -> None:
 
 
 def test_cascade_sends_nothing_when_too_little_time_is_left(served: Endpoint, runner: Runner) -> None:
-    way = Way(latency_ms=150)
+    both = Direction(latency_ms=150)
     with Links() as links:
-        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), way, way)).port}"
+        url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', served.port), both, both)).port}"
         with OffloadClient(url, runner, LONG_MS, "cascade", Options(confident=2)) as client:
             ready(client)
             assert client.classify(PICTURE).where == "cloud"  # which tells how far it is

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ondevice.lab.link.link import HOST, Link, Links, LinkSpec, Way
+from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec
 from ondevice.lab.link.toxic import Toxic
 
 PATIENCE_S = 5.0
@@ -69,7 +69,7 @@ def is_reset(end: socket.socket) -> bool:
 
 
 def test_bytes_pass_unchanged_both_ways(join: Join) -> None:
-    with join(up=Way(50e6, latency_ms=1), down=Way(latency_ms=1)) as (client, server):
+    with join(up=Direction(50e6, latency_ms=1), down=Direction(latency_ms=1)) as (client, server):
         there, back = bytes(range(256)) * 400, bytes(reversed(range(256))) * 400
         client.sendall(there)
         server.sendall(back)
@@ -107,7 +107,10 @@ def test_a_reset_is_passed_on(join: Join, end: int) -> None:
 
 
 def test_latency_is_on_each_way(join: Join) -> None:
-    with join(up=Way(latency_ms=100), down=Way(latency_ms=50), handshake=False) as (client, server):
+    with join(up=Direction(latency_ms=100), down=Direction(latency_ms=50), handshake=False) as (
+        client,
+        server,
+    ):
         start = time.monotonic()
         client.sendall(b"x")
         assert read(server, 1) == b"x"
@@ -133,8 +136,8 @@ def test_the_kernel_holds_no_small_packets_back(links: Links, target: socket.soc
 def test_the_first_byte_waits_for_the_handshake(
     links: Links, target: socket.socket, *, handshake: bool, least_s: float
 ) -> None:
-    ways = Way(latency_ms=100)
-    link = links.open(LinkSpec(target.getsockname(), ways, ways, handshake=handshake))
+    both = Direction(latency_ms=100)
+    link = links.open(LinkSpec(target.getsockname(), both, both, handshake=handshake))
     start = time.monotonic()
     with connect(link) as client:
         client.sendall(b"x")
@@ -145,9 +148,9 @@ def test_the_first_byte_waits_for_the_handshake(
 
 
 def test_a_server_that_speaks_first_waits_for_the_third_packet(join: Join) -> None:
-    way = Way(latency_ms=50)
+    both = Direction(latency_ms=50)
     start = time.monotonic()
-    with join(up=way, down=way) as (client, server):
+    with join(up=both, down=both) as (client, server):
         server.sendall(b"220 hello")
         assert read(client, 9) == b"220 hello"
     assert time.monotonic() - start >= 0.199
@@ -172,7 +175,7 @@ def test_a_host_that_is_none_is_a_reset(links: Links) -> None:
 
 
 def test_a_sender_is_held_back_by_a_full_link(join: Join) -> None:
-    with join(up=Way(8e3, buffer_bytes=64 << 10)) as (client, _):
+    with join(up=Direction(8e3, buffer_bytes=64 << 10)) as (client, _):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
         client.settimeout(0.3)
         assert pushed(client) < 1 << 20
@@ -197,7 +200,7 @@ def pushed(client: socket.socket) -> int:
 
 
 def test_all_that_was_sent_arrives_before_the_end(join: Join) -> None:
-    with join(down=Way(40e6, latency_ms=30)) as (client, server):
+    with join(down=Direction(40e6, latency_ms=30)) as (client, server):
         server.sendall(bytes(500_000))
         server.close()
         assert len(read(client)) == 500_000
@@ -207,28 +210,28 @@ def test_all_that_was_sent_arrives_before_the_end(join: Join) -> None:
 
 
 def test_limit_data_ends_both_sides(join: Join) -> None:
-    with join(down=Way(toxics=(Toxic("limit_data", 1000),))) as (client, server):
+    with join(down=Direction(toxics=(Toxic("limit_data", 1000),))) as (client, server):
         server.sendall(bytes(1500))
         assert read(client) == bytes(1000)
         assert read(server) == b""
 
 
 def test_reset_peer_resets_both_sides(join: Join) -> None:
-    with join(up=Way(toxics=(Toxic("reset_peer", 0),))) as (client, server):
+    with join(up=Direction(toxics=(Toxic("reset_peer", 0),))) as (client, server):
         client.sendall(b"x")
         assert is_reset(client)
         assert is_reset(server)
 
 
 def test_timeout_swallows_and_closes(join: Join) -> None:
-    with join(up=Way(toxics=(Toxic("timeout", 50),))) as (client, server):
+    with join(up=Direction(toxics=(Toxic("timeout", 50),))) as (client, server):
         client.sendall(b"lost")
         assert read(client) == b""
         assert read(server) == b""
 
 
 def test_slow_close_is_late(join: Join) -> None:
-    with join(down=Way(toxics=(Toxic("slow_close", 100),))) as (client, server):
+    with join(down=Direction(toxics=(Toxic("slow_close", 100),))) as (client, server):
         start = time.monotonic()
         server.sendall(b"last")
         server.shutdown(socket.SHUT_WR)
@@ -238,7 +241,7 @@ def test_slow_close_is_late(join: Join) -> None:
 
 def test_the_end_passes_one_toxic_after_the_other(join: Join) -> None:
     both = (Toxic("slow_close", 60), Toxic("slow_close", 50))
-    with join(down=Way(toxics=both)) as (client, server):
+    with join(down=Direction(toxics=both)) as (client, server):
         start = time.monotonic()
         server.shutdown(socket.SHUT_WR)
         assert read(client) == b""
@@ -248,26 +251,26 @@ def test_the_end_passes_one_toxic_after_the_other(join: Join) -> None:
 def test_a_toxic_comes_and_goes_while_the_connection_lives(links: Links, target: socket.socket, join: Join) -> None:
     link = links.open(LinkSpec(target.getsockname()))
     with join(link) as (client, server):
-        link.change(up=Way(toxics=(Toxic("limit_data", 3),)))
+        link.change(up=Direction(toxics=(Toxic("limit_data", 3),)))
         client.sendall(b"ab")
         assert read(server, 2) == b"ab"
-        link.change(up=Way())
+        link.change(up=Direction())
         client.sendall(b"cdef")
         assert read(server, 4) == b"cdef"
-        link.change(up=Way(toxics=(Toxic("timeout"),)))
+        link.change(up=Direction(toxics=(Toxic("timeout"),)))
         client.sendall(b"lost")
-        link.change(up=Way())
+        link.change(up=Direction())
         assert read(server) == b""
 
 
 def test_who_is_spared_a_toxic_stays_spared(links: Links, target: socket.socket, join: Join) -> None:
     toxics = (Toxic("timeout", toxicity=0.0),)
-    link = links.open(LinkSpec(target.getsockname(), Way(toxics=toxics), seed=1))
+    link = links.open(LinkSpec(target.getsockname(), Direction(toxics=toxics), seed=1))
     half = (Toxic("timeout", toxicity=0.5),)
     with contextlib.ExitStack() as stack:
         ends = [stack.enter_context(join(link)) for _ in range(20)]
         for latency_ms in (0, 1, 2, 3, 4, 5):
-            link.change(up=Way(latency_ms=latency_ms, toxics=half))
+            link.change(up=Direction(latency_ms=latency_ms, toxics=half))
         for client, server in ends:
             client.sendall(b"x")
             server.settimeout(0.05)

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from ondevice.errors import UsageError
-from ondevice.lab.link.link import HOST, Link, Links, LinkSpec, State, Way
+from ondevice.lab import link as link_room
+from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
 from ondevice.lab.link.networks import find
 
 PATIENCE_S = 5.0
@@ -74,7 +75,7 @@ def get(link: Link, size: int) -> float:
 
 def test_a_named_network_before_a_server(web: Address, links: Links) -> None:
     up, down = find("wifi", seed=4)
-    link = links.open(LinkSpec(web, Way(up, latency_ms=20), Way(down, latency_ms=20), seed=4))
+    link = links.open(LinkSpec(web, Direction(up, latency_ms=20), Direction(down, latency_ms=20), seed=4))
     # The handshake's round trip, and the request's.
     assert get(link, 50_000) >= 0.079
     assert requests.post(f"http://{HOST}:{link.port}/", data=bytes(70_000), timeout=PATIENCE_S).text == "70000"
@@ -83,7 +84,7 @@ def test_a_named_network_before_a_server(web: Address, links: Links) -> None:
 
 
 def test_links_are_apart(web: Address, links: Links) -> None:
-    slow = links.open(LinkSpec(web, down=Way(400e3, latency_ms=50)))
+    slow = links.open(LinkSpec(web, down=Direction(400e3, latency_ms=50)))
     fast = links.open(LinkSpec(web))
     with ThreadPoolExecutor(2) as threads:
         took = threads.submit(get, slow, 20_000)
@@ -93,7 +94,7 @@ def test_links_are_apart(web: Address, links: Links) -> None:
 
 
 def test_connections_share_a_links_rate(web: Address, links: Links) -> None:
-    link = links.open(LinkSpec(web, down=Way(2e6)))
+    link = links.open(LinkSpec(web, down=Direction(2e6)))
     start = time.monotonic()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(get, [link] * 4, [25_000] * 4))
@@ -112,18 +113,18 @@ def test_drop_and_heal(web: Address, links: Links) -> None:
     with requests.Session() as session:
         url = f"http://{HOST}:{link.port}/10"
         assert session.get(url, timeout=PATIENCE_S).ok
-        link.change(state=State.REFUSE)
+        link.change(state=LinkState.REFUSE)
         with pytest.raises(requests.ConnectionError):
             session.get(url, timeout=PATIENCE_S)
-        link.change(state=State.HANG)
+        link.change(state=LinkState.HANG)
         with pytest.raises(requests.Timeout):
             session.get(url, timeout=0.1)
-        link.change(state=State.UP)
+        link.change(state=LinkState.UP)
         assert session.get(url, timeout=PATIENCE_S).ok
 
 
 def test_many_connections_at_once(web: Address, links: Links) -> None:
-    link = links.open(LinkSpec(web, Way(latency_ms=5, jitter_ms=5), Way(20e6, latency_ms=5)))
+    link = links.open(LinkSpec(web, Direction(latency_ms=5, jitter_ms=5), Direction(20e6, latency_ms=5)))
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(get, [link] * 64, range(64)))
     assert link.counts().connections == 64
@@ -138,7 +139,7 @@ def test_leaving_the_context_ends_everything(web: Address) -> None:
     assert "links" not in {thread.name for thread in threading.enumerate()}
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((HOST, link.port), PATIENCE_S)
-    for late in (lambda: links.open(link.spec), lambda: link.change(state=State.UP)):
+    for late in (lambda: links.open(link.spec), lambda: link.change(state=LinkState.UP)):
         with pytest.raises(UsageError, match="inside of `with Links"):
             late()
 
@@ -146,9 +147,14 @@ def test_leaving_the_context_ends_everything(web: Address) -> None:
 def test_a_client_that_is_still_there_does_not_keep_the_context_open(web: Address) -> None:
     with socket.socket() as client:
         with Links() as links:
-            link = links.open(LinkSpec(web, down=Way(8e3)))
+            link = links.open(LinkSpec(web, down=Direction(8e3)))
             client.connect((HOST, link.port))
             client.sendall(b"GET /1000000 HTTP/1.1\r\n\r\n")
             assert client.recv(1)
         with pytest.raises(ConnectionResetError):
             list(iter(lambda: client.recv(1 << 16), b""))
+
+
+def test_the_room_has_the_names_that_0_1_0_documented() -> None:
+    assert (link_room.Way, link_room.State) == (Direction, LinkState)
+    assert set(link_room.__all__) >= {"HOST", "Counts", "Link", "LinkSpec", "Links"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.link.link import HOST, Link, Links, LinkSpec, State, Way
+from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
 from ondevice.lab.link.relay import Relay
 from ondevice.lab.link.toxic import Toxic
 
@@ -64,8 +64,8 @@ def passes(link: Link, target: socket.socket) -> bool:
             return client.recv(1) == b"y"
 
 
-@pytest.mark.parametrize("state", [State.REFUSE, State.HANG])
-def test_a_drop_resets_both_ends_of_all_connections(link: Link, target: socket.socket, state: State) -> None:
+@pytest.mark.parametrize("state", [LinkState.REFUSE, LinkState.HANG])
+def test_a_drop_resets_both_ends_of_all_connections(link: Link, target: socket.socket, state: LinkState) -> None:
     pairs = [(connect(link), accept(target)) for _ in range(3)]
     for client, server in pairs:
         client.sendall(b"x")
@@ -80,33 +80,33 @@ def test_a_drop_resets_both_ends_of_all_connections(link: Link, target: socket.s
 
 def test_a_link_that_refuses_refuses_until_it_is_up(link: Link, target: socket.socket) -> None:
     port = link.port
-    link.change(state=State.REFUSE)
+    link.change(state=LinkState.REFUSE)
     for _ in range(2):
         with pytest.raises(ConnectionRefusedError):
             connect(link)
-    link.change(state=State.UP)
+    link.change(state=LinkState.UP)
     assert passes(link, target)
     assert link.port == port
 
 
 def test_a_link_that_hangs_takes_connections_and_serves_them_when_it_is_up(link: Link, target: socket.socket) -> None:
-    link.change(state=State.HANG)
+    link.change(state=LinkState.HANG)
     with connect(link) as client:
         client.sendall(b"early")
         target.settimeout(0.1)
         with pytest.raises(TimeoutError):
             target.accept()
-        link.change(state=State.UP)
+        link.change(state=LinkState.UP)
         target.settimeout(PATIENCE_S)
         with accept(target) as server:
             assert server.recv(5) == b"early"
 
 
 def test_who_hangs_is_reset_when_the_link_refuses(link: Link) -> None:
-    link.change(state=State.HANG)
+    link.change(state=LinkState.HANG)
     with connect(link) as client:
         until(lambda: link.counts().connections == 1)
-        link.change(state=State.REFUSE)
+        link.change(state=LinkState.REFUSE)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
     assert link.counts().open == 0
@@ -114,32 +114,32 @@ def test_who_hangs_is_reset_when_the_link_refuses(link: Link) -> None:
 
 def test_an_outage_keeps_connections_and_what_was_sent(link: Link, target: socket.socket) -> None:
     with connect(link) as client, accept(target) as server:
-        link.change(state=State.OUTAGE)
+        link.change(state=LinkState.OUTAGE)
         client.sendall(b"late")
         server.settimeout(0.1)
         with pytest.raises(TimeoutError):
             server.recv(1)
-        link.change(state=State.UP)
+        link.change(state=LinkState.UP)
         server.settimeout(PATIENCE_S)
         assert server.recv(4) == b"late"
 
 
 def test_each_state_follows_each(link: Link, target: socket.socket) -> None:
-    for before in State:
-        for after in State:
+    for before in LinkState:
+        for after in LinkState:
             link.change(state=before)
             link.change(state=after)
             assert link.state is after
-    link.change(state=State.UP)
+    link.change(state=LinkState.UP)
     assert passes(link, target)
 
 
 def test_planned_outages_come_and_go(links: Links, target: socket.socket) -> None:
     link = links.open(LinkSpec(target.getsockname(), outages=((0.0, 0.2), (0.1, 0.2))))
-    until(lambda: link.state is State.OUTAGE)
+    until(lambda: link.state is LinkState.OUTAGE)
     assert passes(link, target)
     assert time.monotonic() >= link.opened_s + 0.299
-    assert link.state is State.UP
+    assert link.state is LinkState.UP
 
 
 def test_another_target_is_for_new_connections(link: Link, target: socket.socket) -> None:
@@ -155,7 +155,7 @@ def test_a_slower_rate_holds_at_once(link: Link, target: socket.socket) -> None:
     with connect(link) as client, accept(target) as server:
         client.sendall(b"x")
         assert server.recv(1) == b"x"
-        link.change(up=Way(80e3))
+        link.change(up=Direction(80e3))
         start = time.monotonic()
         client.sendall(bytes(2000))
         left = 2000
@@ -171,13 +171,13 @@ def test_a_link_counts_what_has_arrived(link: Link, target: socket.socket) -> No
         server.sendall(b"123")
         assert client.recv(3) == b"123"
         counts = link.counts()
-        assert counts.state is State.UP
+        assert counts.state is LinkState.UP
         assert (counts.connections, counts.open, counts.up_bytes, counts.down_bytes) == (1, 1, 5, 3)
     until(lambda: link.counts().open == 0)
 
 
 def test_what_a_toxic_swallows_does_not_count(links: Links, target: socket.socket) -> None:
-    link = links.open(LinkSpec(target.getsockname(), Way(toxics=(Toxic("limit_data", 2),))))
+    link = links.open(LinkSpec(target.getsockname(), Direction(toxics=(Toxic("limit_data", 2),))))
     with connect(link) as client, accept(target) as server:
         client.sendall(b"12345")
         assert server.recv(5) == b"12"
@@ -187,8 +187,8 @@ def test_what_a_toxic_swallows_does_not_count(links: Links, target: socket.socke
 
 def test_toxicity_is_drawn_from_the_seed(links: Links, target: socket.socket) -> None:
     def infected(seed: int) -> list[bool]:
-        way = Way(toxics=(Toxic("limit_data", 1, toxicity=0.5),))
-        link = links.open(LinkSpec(target.getsockname(), way, seed=seed))
+        both = Direction(toxics=(Toxic("limit_data", 1, toxicity=0.5),))
+        link = links.open(LinkSpec(target.getsockname(), both, seed=seed))
         return [cut(link) for _ in range(16)]
 
     def cut(link: Link) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from ondevice.errors import UsageError
-from ondevice.lab.link.toxic import ATTRIBUTES, Effect, Toxic, effect, parse
+from ondevice.lab.link.toxic import ATTRIBUTES, Effect, Toxic, parse, start_effect
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def happens(toxic: Toxic, act: Callable[[Effect, Log], None], after_ms: float = 
 
     async def run() -> list[str]:
         log = Log()
-        act(effect(toxic, log), log)
+        act(start_effect(toxic, log), log)
         await asyncio.sleep(after_ms / 1e3 + 0.001)
         return log.events
 
@@ -87,7 +87,7 @@ def test_timeout_0_never_closes_unless_it_is_removed() -> None:
 def test_timeout_starts_again_with_each_byte() -> None:
     async def run() -> list[str]:
         log = Log()
-        at_work = effect(Toxic("timeout", 2000), log)
+        at_work = start_effect(Toxic("timeout", 2000), log)
         first = at_work._timer
         at_work.data(b"x")
         assert first
@@ -133,7 +133,7 @@ def test_slow_close_removed_passes_the_end_once() -> None:
     async def run() -> list[str]:
         log = Log()
         for value in (0, 10_000):
-            at_work = effect(Toxic("slow_close", value), log)
+            at_work = start_effect(Toxic("slow_close", value), log)
             assert at_work.data(b"x") == b"x"
             at_work.end(log.ended)
             await asyncio.sleep(0.005)

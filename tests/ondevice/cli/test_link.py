@@ -172,7 +172,9 @@ def test_a_wrong_line_of_a_trace_is_told_with_its_number(cli: Cli, tmp_path: Pat
     path.write_text("1\n2\nthree\n")
     done = cli("link", "--to", f"{HOST}:80", "--trace", path)
     assert (done.stdout, done.returncode) == ("", 1)
-    assert done.stderr == (f"ondevice: error: trace {path}, line 3: 'three' is no time in ms; write one whole number\n")
+    assert done.stderr == (
+        f"ondevice: error: trace {path}, line 3: 'three' is not a time in ms; write one whole number\n"
+    )
 
 
 def test_a_port_in_use_is_told(cli: Cli) -> None:

@@ -24,7 +24,7 @@ from terminal import in_a_terminal
 
 from ondevice.cli.offload import offload
 from ondevice.errors import UsageError
-from ondevice.lab.link.link import HOST, Links, LinkSpec, Way
+from ondevice.lab.link import HOST, Direction, Links, LinkSpec
 from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -241,9 +241,9 @@ def test_an_endpoint_that_dies_meanwhile(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def far(endpoint: Endpoint) -> Iterator[str]:
     """The endpoint, 400 ms away."""
-    way = Way(latency_ms=200)
+    both = Direction(latency_ms=200)
     with Links() as links:
-        yield f"http://{HOST}:{links.open(LinkSpec((HOST, endpoint.port), way, way)).port}"
+        yield f"http://{HOST}:{links.open(LinkSpec((HOST, endpoint.port), both, both)).port}"
 
 
 def test_how_long_a_late_cloud_is_waited_for(cli: Cli, far: str, sample: Path) -> None:

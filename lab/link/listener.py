@@ -1,0 +1,66 @@
+"""The port that a link listens on, which stays the link's while it refuses connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+from ondevice.errors import OnDeviceError
+
+HOST = "127.0.0.1"
+# So many connections may come at once: beyond that the kernel drops their SYNs, which are sent again a second later.
+# asyncio's own 100 is less than a load test opens.
+_BACKLOG = 256
+
+
+class Listener:
+    """A bound socket, of the running event loop.
+
+    port: 0 for any that is free. Raises OnDeviceError where it is taken.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._socket = _bound(port)
+        self.port: int = self._socket.getsockname()[1]
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, accept: Callable[[], asyncio.BaseProtocol]) -> None:
+        """Take connections from now on; `accept` makes the protocol of each."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(accept, sock=self._socket, backlog=_BACKLOG)
+        except OSError as error:
+            self._socket.close()
+            raise _unavailable(self.port, error) from error
+
+    def refuse(self) -> None:
+        """Take no connections, until `listen` is called again."""
+        self.close()
+        # Bound but not listening: the port stays ours, and the kernel refuses who calls.
+        self._socket = _bound(self.port)
+
+    def close(self) -> None:
+        """Free the port."""
+        if self._server:
+            self._server.close()
+            self._server = None
+        self._socket.close()
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setblocking(False)
+        bound.bind((HOST, port))
+    except OSError as error:
+        bound.close()
+        raise _unavailable(port, error) from error
+    return bound
+
+
+def _unavailable(port: int, error: OSError) -> OnDeviceError:
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return OnDeviceError(f"cannot listen on {HOST} port {port}: {reason}; choose another port, or 0 for any")
