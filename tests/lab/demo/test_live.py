@@ -18,7 +18,7 @@ from playing import SCENE, courses
 from ondevice.errors import UsageError
 from ondevice.lab.demo.live import Live
 from ondevice.lab.demo.stream import MODES
-from ondevice.lab.link.link import HOST
+from ondevice.lab.link import HOST
 
 PATIENCE_S = 30.0
 
