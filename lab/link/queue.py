@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import random
 from collections import deque
-from collections.abc import Hashable
 from typing import Generic, TypeAlias, TypeVar
 
 from ondevice.lab.link.direction import Direction
@@ -33,7 +32,7 @@ class TcpFlag(enum.Enum):
 
 
 Packet: TypeAlias = bytes | TcpFlag
-Owner = TypeVar("Owner", bound=Hashable)
+Owner = TypeVar("Owner")
 
 
 class LinkQueue(Generic[Owner]):
