@@ -82,7 +82,7 @@ class Pool:
         self._closing = False
 
     async def start(self) -> None:
-        """Start the workers, all at once. Raises WorkerDiedError."""
+        """Start the workers, all at once. Raises WorkerDiedError, OnDeviceError."""
         started = await asyncio.gather(*(WorkerProcess.start(self.threads, self.runtime) for _ in range(self.count)))
         for worker in started:
             self._employ(worker)
@@ -275,7 +275,7 @@ class Pool:
             try:
                 worker = await WorkerProcess.start(self.threads, self.runtime)
                 await self._equip(worker)
-            except (ServeError, OSError) as error:
+            except (OnDeviceError, OSError) as error:
                 self._tell("worker not started", error=str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _BACKOFF_S)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -16,19 +11,22 @@ from typing import Any
 
 from ondevice.cloud.frames import Message, Reader, frame
 from ondevice.errors import ImageError, ModelError, OnDeviceError, WorkerDiedError
+from ondevice.process import child
 
 Reply = tuple[Message, bytes]
 # Called with the reply to a frame, or with what the worker could not do, or its death.
 Done = Callable[[Reply | OnDeviceError], None]
 # A picture fits whole: the loop need not come back to write its rest.
 _SOCKET_BUFFER = 1 << 20
+# All else waits meanwhile; a worker whose socket is closed has nothing left to do.
+_ENDING_S = 1.0
 
 
 class WorkerProcess(asyncio.Protocol):
     """A running worker. `dead` is a future that is done when it has ended."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Any) -> None:
-        self._process, self._log = process, log
+    def __init__(self, process: child.Child) -> None:
+        self._process = process
         self._reader = Reader()
         self._waiting: deque[Done] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -36,23 +34,15 @@ class WorkerProcess(asyncio.Protocol):
 
     @classmethod
     async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
-        """Start one; it answers when it has loaded the runtime. Raises WorkerDiedError."""
+        """Start one; it answers when it has loaded the runtime. Raises WorkerDiedError, OnDeviceError."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        log = tempfile.TemporaryFile()  # noqa: SIM115  # it outlives this function
-        command = [sys.executable, "-m", "ondevice.cloud.worker", str(theirs.fileno())]
-        process = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        theirs.close()
+        with theirs:
+            number = theirs.fileno()
+            process = child.start("ondevice.cloud.worker", str(number), handles=[number])
         loop = asyncio.get_running_loop()
-        _, worker = await loop.create_connection(lambda: cls(process, log), sock=ours)
+        _, worker = await loop.create_connection(lambda: cls(process), sock=ours)
         await worker.ask({"threads": threads, "runtime": runtime})
         return worker
 
@@ -90,7 +80,7 @@ class WorkerProcess(asyncio.Protocol):
         for done in self._waiting:  # after those who wait for `dead` alone
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
         self._waiting.clear()
-        self._log.close()
+        self._process.end()
 
     def kill(self) -> None:
         """End it, whatever it does."""
@@ -98,20 +88,13 @@ class WorkerProcess(asyncio.Protocol):
         self._transport.abort()
 
     def _reason(self) -> str:
-        """How it ended: the signal or exit status, and the last line that it said."""
-        try:
-            status = self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
+        """How it ended. It may run on without its socket, but nobody can reach it any more."""
+        if not self._process.ends(_ENDING_S):
             self._process.kill()
-            status = self._process.wait()
-        how = f"exit status {status}"
-        if status < 0:
-            with contextlib.suppress(ValueError):
-                how = signal.Signals(-status).name
-        self._log.seek(0)
-        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        said = [line.strip() for line in lines if not line.startswith("INFO:")]
-        return f"a worker process ended ({how}){': ' + said[-1] if said else ''}"
+        try:
+            return f"a worker process ended {self._process.death()}"
+        except OnDeviceError as error:
+            return str(error)
 
 
 def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:

@@ -1,7 +1,6 @@
 """A worker process: it holds models, decodes pictures and runs inferences, one after the other, as it is told.
 
-`python -m ondevice.cloud.worker FD` reads frames from that descriptor and answers each with one frame. It ends when the
-other end is closed, however its parent ended.
+Its argument is a descriptor: it reads frames from there and answers each with one frame, until the other end is closed.
 """
 
 from __future__ import annotations
@@ -173,7 +172,7 @@ def _spec(spec: TensorSpec) -> Message:
 
 def main() -> None:
     """Serve the descriptor given as the first argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a service manager sends it to all, and it is the server's to handle
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     with contextlib.suppress(EOFError, ConnectionError):
         settings, _ = channel.receive()
@@ -181,7 +180,3 @@ def main() -> None:
         channel.send({})
         while True:
             channel.send(*worker.answer(*channel.receive()))
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,7 @@ from ondevice.bench.spec import Spec
 from ondevice.converters.job import Job, Result
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files
-from ondevice.process import child
+from ondevice.process import child, messages
 
 OnText = Callable[[str], None]
 
@@ -85,11 +85,11 @@ def _one(job: Job, on_stage: OnText, on_note: OnText) -> Converted:
 
 def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: OnText) -> Converted:
     results: list[Result] = []
-    with child.started("ondevice.converters.worker", log, {"TMPDIR": folder, "TF_CPP_MIN_LOG_LEVEL": "0"}) as process:
+    environment = {"TMPDIR": folder, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    with child.start("ondevice.converters.worker", log=log, piped=True, environment=environment) as process:
         _running.add(process)
         try:
-            process.begin(job.as_dict())
-            for message in process.messages():
+            for message in messages.ask(process, job.as_dict()):
                 kind = message.pop("kind")
                 if kind == "result":
                     results.append(Result(**message))

@@ -25,8 +25,8 @@ from ondevice.converters.source import Outputs, Source, open_source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files, labels
 from ondevice.models.card import Accuracy, Card, Conversion
-from ondevice.process import child
-from ondevice.process.child import Send
+from ondevice.process import messages
+from ondevice.process.messages import Send
 from ondevice.runtime import Model
 from ondevice.sources import labelled
 
@@ -254,8 +254,9 @@ def _explained(error: Exception, stem: str, precision: str) -> ConvertError:
     return ConvertError(f"{stem}: cannot be converted to {precision}: {(lines or [type(error).__name__])[0][:300]}")
 
 
-def _main() -> None:
-    job, send = child.receive()
+def main() -> None:
+    """Convert what standard input asks for."""
+    job, send = messages.receive()
     try:
         _Conversion(Job(**job), send).run()
     except OnDeviceError as error:
@@ -264,7 +265,3 @@ def _main() -> None:
     except MemoryError:
         send("error", message="out of memory", usage=False)
     os._exit(0)  # TensorFlow takes seconds to take apart
-
-
-if __name__ == "__main__":
-    _main()

@@ -6,6 +6,7 @@ A file that passed is remembered by checksum and runtime in the user's cache.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from ondevice.errors import HostileModelError, ModelError, OnDeviceError
 from ondevice.models import files
 from ondevice.runtime import Model, Runtime
 
+# A longer one leaves the user waiting for a file that hangs; a shorter one refuses large models on slow devices.
 TIMEOUT_S = 120.0
+# The exit status that means: the last line says what is wrong with the file. Python itself ends with 1 and 2.
 _BAD = 3
 
 
@@ -31,27 +34,26 @@ def ensure(path: Path, checksum: str, runtime: Runtime) -> None:
 
 
 def _try_in_child(path: Path, runtime: Runtime) -> None:
-    import signal
-    import subprocess
+    from ondevice.process import child
 
-    command = [sys.executable, "-m", "ondevice.trial", str(path), runtime.name]
-    try:
-        child = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired as error:
+    with child.start("ondevice.trial", str(path), runtime.name) as trial:
+        if not trial.ends(TIMEOUT_S):
+            raise HostileModelError(
+                f"{path}: a single inference took over {TIMEOUT_S:.0f} s in a trial; it was not loaded", str(path)
+            )
+        death = trial.death()
+    if death.status < 0:
         raise HostileModelError(
-            f"{path}: a single inference took over {TIMEOUT_S:.0f} s in a trial; it was not loaded", str(path)
-        ) from error
-    if child.returncode < 0:
-        name = signal.Signals(-child.returncode).name
-        raise HostileModelError(f"{path}: the file crashes {runtime} ({name} in a trial); it was not loaded", str(path))
-    if child.returncode:
-        lines = child.stdout.decode(errors="replace").strip().splitlines() or ["it failed in a trial run"]
-        raise ModelError(lines[-1], str(path))
+            f"{path}: the file crashes {runtime} ({death.cause} in a trial); it was not loaded", str(path)
+        )
+    if death.status == _BAD:
+        raise ModelError(death.said, str(path))
+    if death.status:
+        raise ModelError(f"{path}: its trial run failed {death}", str(path))
 
 
 def _limit() -> None:
     """No core dumps, and no more memory than the machine has, or than we were left."""
-    import os
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -61,11 +63,12 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
 
 
-def _main(path: str, runtime: str) -> int:
-    """The child: load the file and run it on black, white and noise."""
+def main() -> None:
+    """In the child: load the file and run it on black, white and noise; both are given as arguments."""
     import numpy as np
 
     _limit()
+    path, runtime = sys.argv[1:]
     try:
         model = Model(path, 1, runtime)
         noise = np.random.default_rng(0).integers(0, 255, model.input.shape)
@@ -73,9 +76,5 @@ def _main(path: str, runtime: str) -> int:
             model.invoke(tensor.astype(model.input.dtype))
     except OnDeviceError as error:
         sys.stdout.buffer.write(str(error).encode(errors="replace"))
-        return _BAD
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(*sys.argv[1:]))
+        sys.stdout.flush()
+        os._exit(_BAD)  # at once: it is the last line that is read

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,14 +15,15 @@ from PIL import Image
 from ondevice.errors import ServeError
 from ondevice.lab.demo.stream import Photo
 from ondevice.models import labels, zoo
+from ondevice.process import child
 from ondevice.sources import labelled
 
 # What the endpoint chooses among.
 SERVED = ("digits_xs_int8", "digits_s_int8", "digits_m_int8", "digits_l_int8")
 # A photo's side, pixels, its sensor's noise, grey levels, and the JPEG's quality: files of 70 to 80 kB.
 _SIDE, _NOISE, _QUALITY = 1024, 3.0, 85
+# For the endpoint to end its workers and save its profiles, of which it does both in a tenth of this.
 _PATIENCE_S = 5.0
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def photos(count: int) -> list[Photo]:
@@ -58,55 +55,22 @@ def endpoint(models: Sequence[str] = SERVED) -> Iterator[int]:
 
     What it learns of the models' times goes with it: no run changes the next.
     """
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+b") as log:
-        # -P: a folder `ondevice` where the user stands is not this package.
-        command = [sys.executable, "-P", "-m", "ondevice", "serve", "--models", ",".join(models), "--port", "0"]
-        command += ["--workers", "2", "--drain", "0", "--no-log-requests", "--profiles", f"{folder}/profiles.json"]
-        with contextlib.ExitStack() as stack:
-            with _signals_held():  # in the middle of starting one, nobody would know that it runs
-                server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-                stack.enter_context(server)
-                stack.callback(_end, server)
-            yield _port(server, log)
-            if server.poll() is not None:
-                raise ServeError(f"the endpoint ended before its time: {_said(log)}")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["serve", "--models", ",".join(models), "--port", "0", "--workers", "2", "--drain", "0"]
+        command += ["--no-log-requests", "--profiles", f"{folder}/profiles.json"]
+        with child.start("ondevice.cli", *command, piped=True) as server:
+            try:
+                yield _port(server)
+                if server.ends(0):
+                    raise ServeError(f"the endpoint ended before its time {server.death()}")
+            finally:
+                server.terminate()
+                server.ends(_PATIENCE_S)
 
 
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM take effect after this block. Only the main thread gets them at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for held in came:
-            signal.raise_signal(held)
-
-
-def _port(server: subprocess.Popen[str], log: IO[bytes]) -> int:
-    assert server.stdout
-    url = server.stdout.readline().strip()
+def _port(server: child.Child) -> int:
+    url = server.stdout.readline().decode().strip()
     if not url:
-        raise ServeError(f"the endpoint did not start: {_said(log)}")
+        death = server.death()
+        raise ServeError(f"the endpoint did not start: {death.said or death.cause}")
     return int(url.rpartition(":")[2])
-
-
-def _said(log: IO[bytes]) -> str:
-    """The last thing."""
-    log.seek(0)
-    said = [line for line in log.read().decode(errors="replace").splitlines() if not line.startswith("INFO:")]
-    return said[-1] if said else "it said nothing"
-
-
-def _end(server: subprocess.Popen[str]) -> None:
-    server.terminate()
-    try:
-        server.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        server.kill()

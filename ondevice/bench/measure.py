@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from ondevice.bench.spec import Spec
 from ondevice.errors import BenchError, EmulationError, OnDeviceError, UsageError
 from ondevice.limits import cgroup
 from ondevice.limits.limits import Limits
-from ondevice.process import child
+from ondevice.process import child, messages
 from ondevice.runner import resolve
 
 OnProgress = Callable[[int], None]
@@ -85,17 +84,15 @@ class _Measurement:
         environment = {"OPENBLAS_NUM_THREADS": "1"}
         with contextlib.ExitStack() as stack:
             group = stack.enter_context(cgroup.cpu_group(self.limits.cpu_quota)) if self.limits.cpu_quota else None
-            log = stack.enter_context(tempfile.TemporaryFile())
-            process = stack.enter_context(child.started("ondevice.bench.worker", log, environment))
+            process = stack.enter_context(child.start("ondevice.bench.worker", piped=True, environment=environment))
             if group is not None:
                 group.add(process.pid)
-            process.begin({"spec": self.spec.as_dict(), "limits": asdict(self.limits)})
-            for message in process.messages():
+            for message in messages.ask(process, {"spec": self.spec.as_dict(), "limits": asdict(self.limits)}):
                 self._take(message, on_progress, on_error)
             if not self.done:
-                raise self._died(process.death())
+                raise self._died(str(process.death()))
 
-    def _take(self, message: child.Message, on_progress: OnProgress, on_error: OnError) -> None:
+    def _take(self, message: messages.Message, on_progress: OnProgress, on_error: OnError) -> None:
         kind = message.pop("kind")
         if kind == "samples":
             self.samples += [(decode, invoke) for decode, invoke in message["samples"]]
@@ -110,7 +107,7 @@ class _Measurement:
         else:
             setattr(self, kind, message)
 
-    def _error(self, message: child.Message) -> OnDeviceError:
+    def _error(self, message: messages.Message) -> OnDeviceError:
         if message["type"] in _NOT_MEMORY:
             return _NOT_MEMORY[message["type"]](message["message"])
         return self._does_not_fit(message["message"]) if self.limits.memory_bytes else BenchError(message["message"])

@@ -22,8 +22,8 @@ from ondevice import host, runtime
 from ondevice.bench.spec import Spec
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.limits.limits import Limits
-from ondevice.process import child
-from ondevice.process.child import Send
+from ondevice.process import messages
+from ondevice.process.messages import Send
 from ondevice.runner import Runner
 
 # How often samples are sent: rarely enough to disturb none, often enough for a progress bar and an interrupt.
@@ -184,13 +184,10 @@ def _errors_sent(send: Send) -> Iterator[None]:
         send("error", message=str(error), type=type(error).__name__)
 
 
-def _main() -> None:
-    job, send = child.receive()
+def main() -> None:
+    """Measure what standard input asks for."""
+    job, send = messages.receive()
     with _errors_sent(send):
         Limits(**job["limits"]).apply_here()
         measure(Spec.from_dict(job["spec"]), send)
     os._exit(0)  # taking the runtime apart costs time, and can fail under a memory limit
-
-
-if __name__ == "__main__":
-    _main()

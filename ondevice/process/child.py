@@ -1,108 +1,151 @@
-"""Work in a process of its own, which takes a job as a line of JSON and answers in lines of JSON.
+"""A process that runs a module of this package: started, watched, ended.
 
-What it does to its memory, or native code to it, leaves the caller alone; and it ends when the caller does.
+>>> with start("ondevice.trial", "model.tflite", "litert") as child:
+...     print(child.death())
+
+It runs this very copy of the package, whatever the working directory holds; it has a session of its own, so that Ctrl-C
+in the terminal is its parent's to handle; it is given the handles that it is told of and no other; and it ends when its
+parent does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self
 
-Message = dict[str, Any]
-Send = Callable[..., None]
+from ondevice._version import __version__
+from ondevice.errors import OnDeviceError
+from ondevice.process import signals
+from ondevice.process.death import Death, last_line
+from ondevice.process.start import REPLACED
+
+_START = str(Path(__file__).absolute().with_name("start.py"))
+# Between closing its handles and its end a process has nothing to do; one that takes longer has become another program.
+_ENDING_S = 1.0
 
 
 class Child:
-    """A running child: give it its job with `begin`, read it with `messages`; `death` says how it ended."""
+    """A running child, dead after its `with`. It prints to its log, but for standard output where that is piped."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        self._process, self._log = process, log
+    def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes], lifeline: socket.socket) -> None:
+        self._process, self._log, self._lifeline = process, log, lifeline
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
 
-    def begin(self, job: Mapping[str, Any]) -> None:
-        """Send the job; until then the child waits. One that has died already says so in `death`."""
+    @property
+    def stdin(self) -> IO[bytes]:
+        """Its standard input, where it is piped."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(job).encode() + b"\n")
-            self._process.stdin.flush()
+        return self._process.stdin
 
-    def messages(self) -> Iterator[Message]:
-        """What it sends, until its end; a line that its death cut short is none."""
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output, where it is piped."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+        return self._process.stdout
+
+    def ends(self, within_s: float) -> bool:
+        """Whether it ends within so many seconds; 0 asks whether it has."""
+        self._lifeline.settimeout(within_s)
+        left_s = _ENDING_S
+        try:
+            # It closes when the child dies, which is noticed at once; waiting for a process looks every 50 ms.
+            self._lifeline.recv(1)
+        except OSError:
+            left_s = 0.0
+        try:
+            self._process.wait(left_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def death(self) -> Death:
+        """How it ended, once it has. Raises OnDeviceError where the package was replaced after this process began."""
+        death = Death(self._process.wait(), last_line(self._log))
+        if death.status == REPLACED:
+            raise OnDeviceError(death.said)
+        return death
+
+    def terminate(self) -> None:
+        """Ask it to end, by SIGTERM."""
+        self._process.terminate()
 
     def kill(self) -> None:
-        """End it, whatever it does."""
-        self._process.kill()
+        """End it, whatever it does, and what it has started in its group."""
+        if self._process.returncode is None:  # its number is its own until it was waited for
+            # macOS forbids it for what has ended already.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
-    def death(self) -> str:
-        """How it ended, for an error: the signal or exit status, and the last line that it said."""
-        status = self._process.wait()
-        how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        self._log.seek(0)
-        lines = (line.strip() for line in self._log.read().decode(errors="replace").splitlines())
-        said = [line for line in lines if line and not line.startswith("INFO:")]
-        return f"({how}): {said[-1] if said else 'it said nothing'}"
-
-
-@contextlib.contextmanager
-def started(module: str, log: IO[bytes], environment: Mapping[str, str] | None = None) -> Iterator[Child]:
-    """Start `python -m module`, everything that it prints going to `log`; it is dead on leaving.
-
-    It has a session of its own: Ctrl-C in the terminal is the caller's to handle.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    )
-    try:
-        yield Child(process, log)
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
+    def end(self) -> None:
+        """Kill it, and close all that belongs to it, its log too."""
+        self.kill()
+        self._process.wait()
+        for handle in (self._process.stdin, self._process.stdout, self._lifeline, self._log):
+            if handle is not None:
                 with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+                    handle.close()
 
 
-def receive() -> tuple[Message, Send]:
-    """In the child: its job, and the way to send messages, `send(kind, **fields)`. It ends when its parent does."""
-    pipe = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed is no message
+def start(
+    module: str,
+    *arguments: str,
+    log: IO[bytes] | None = None,
+    piped: bool = False,
+    handles: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    """Start a process that runs the `main()` of a module of this package; the caller has to `end` it, or use `with`.
 
-    def send(kind: str, **fields: Any) -> None:
-        pipe.write(json.dumps({"kind": kind, **fields}) + "\n")
-        pipe.flush()
+    log: where it prints to; None: a file that nobody sees. piped: it has pipes for standard input and output, else
+    nothing to read and its log. handles: descriptors that it gets, under the same numbers. environment: what is added.
+    Raises OnDeviceError where the system does not let us.
+    """
+    log = log or tempfile.TemporaryFile()  # noqa: SIM115  # the child's, which outlives this function
+    with contextlib.ExitStack() as undone:
+        undone.callback(log.close)
+        ours, theirs = socket.socketpair()
+        undone.callback(ours.close)
+        with signals.held():  # in the middle of starting one, nobody would know that it runs
+            command = [sys.executable, "-P", _START, str(theirs.fileno()), __version__, module, *arguments]
+            with theirs:
+                process = _popen(command, log, piped, (theirs.fileno(), *handles), environment or {})
+            child = Child(process, log, ours)
+            undone.callback(child.end)
+        undone.pop_all()
+    return child
 
-    line = b""
-    while not line.endswith(b"\n"):
-        line += os.read(0, 1) or sys.exit(1)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    job: Message = json.loads(line)
-    return job, send
 
-
-def _die_with_parent() -> None:
-    """End when standard input does: a parent that was killed can no longer end us."""
-    # Blocking on the descriptor itself: reading through sys.stdin would hold its lock at exit.
-    while os.read(0, 1):
-        pass
-    os._exit(1)
+def _popen(
+    command: Sequence[str], log: IO[bytes], piped: bool, handles: Sequence[int], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE if piped else None
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=pipe or subprocess.DEVNULL,
+            stdout=pipe or log,
+            stderr=log,
+            pass_fds=handles,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise OnDeviceError(f"no process can be started with {command[0]}: {error.strerror}") from error

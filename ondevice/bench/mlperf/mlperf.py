@@ -19,9 +19,7 @@ import os
 import select
 import signal
 import struct
-import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,10 +27,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ondevice.bench.spec import LONGEST_S
 from ondevice.errors import OnDeviceError, UsageError
+from ondevice.process import child
 from ondevice.timing.bounds import LONGEST_MS
 
 Invoke = Callable[[int], object]
@@ -312,40 +311,26 @@ def _next(low: float, high: float) -> float:
 
 def _serve(invoke: Invoke, job: _Job) -> None:
     """Answer the queries of LoadGen in a process of its own, which dies with the run or with this process."""
-    command = [sys.executable, "-m", "ondevice.bench.mlperf.mlperf", json.dumps(asdict(job))]
-    with (
-        tempfile.TemporaryFile() as errors,
-        # Ctrl-C is for this process alone.
-        subprocess.Popen(
-            command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
-        ) as loadgen,
-    ):
-        assert loadgen.stdin is not None
-        assert loadgen.stdout is not None
-        try:
-            with suppress(BrokenPipeError):
-                _answer(invoke, loadgen.stdout, loadgen.stdin)
-            status = loadgen.wait()
-        finally:
-            loadgen.kill()
-        if status:
-            errors.seek(0)
-            said = errors.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise OnDeviceError(f"LoadGen ended with status {status}: {said[-1]}; reinstall mlcommons-loadgen")
+    with child.start("ondevice.bench.mlperf.mlperf", json.dumps(asdict(job)), piped=True) as loadgen:
+        with suppress(BrokenPipeError):
+            _answer(invoke, loadgen.stdout.fileno(), loadgen.stdin.fileno())
+        death = loadgen.death()
+    if death.status:
+        raise OnDeviceError(f"LoadGen's process ended {death}; reinstall mlcommons-loadgen")
 
 
-def _answer(invoke: Invoke, queries: IO[bytes], answers: IO[bytes]) -> None:
+def _answer(invoke: Invoke, queries: int, answers: int) -> None:
     waiting: deque[tuple[int, int]] = deque()
     while True:
         # All that has arrived: were the pipe full, LoadGen could not issue in time.
         if not waiting or select.select([queries], [], [], 0)[0]:
-            data = queries.read(1 << 16)
+            data = os.read(queries, 1 << 16)
             if not data:
                 return
             waiting.extend(_QUERY.iter_unpack(data))
         number, sample = waiting.popleft()
         _infer(invoke, sample)
-        answers.write(_ANSWER.pack(number))
+        os.write(answers, _ANSWER.pack(number))
 
 
 def _result(job: _Job) -> Result:
@@ -378,8 +363,8 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line.removeprefix(":::MLLOG "))
 
 
-def _main(job: str) -> None:
-    """LoadGen's own process: queries go out on standard output, answers come in on standard input."""
+def main() -> None:
+    """In LoadGen's own process: queries go out on standard output, answers come in on standard input."""
     import mlperf_loadgen
 
     queries = os.dup(1)
@@ -399,9 +384,5 @@ def _main(job: str) -> None:
         os._exit(1)  # whoever asked is gone
 
     threading.Thread(target=complete, daemon=True).start()
-    _Job.from_json(job).start(issue)
+    _Job.from_json(sys.argv[1]).start(issue)
     os._exit(0)  # standard input is still being read
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
