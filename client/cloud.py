@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.client import reply as replies
+from ondevice.client import reply as answers
 from ondevice.client import wire
 from ondevice.client.attempt import Attempt, Task
 from ondevice.client.face import Asking, Face, Question
@@ -24,7 +24,8 @@ from ondevice.client.plain import Plain
 from ondevice.client.published import NAME, Published
 from ondevice.client.published import question as choosing
 from ondevice.client.wire import Address, Connection, Reply, Request
-from ondevice.errors import ImageError, OnDeviceError, UpstreamError
+from ondevice.errors import FailureKind, ImageError, OnDeviceError, UpstreamError
+from ondevice.protocol import replies
 from ondevice.resilience.breaker import Breaker
 
 _log = logging.getLogger("ondevice.client")
@@ -38,9 +39,11 @@ _ASK_AGAIN_S = 60.0
 # A question besides the requests may take so long; less where it is to find out whether the endpoint is back.
 _QUESTION_S, _PROBE_S = 5.0, 2.0
 # Failures that another try at once does not mend.
-_CERTAIN = ("refused", "denied", "untrusted")
+_CERTAIN = (FailureKind.REFUSED, FailureKind.DENIED, FailureKind.UNTRUSTED)
 # Failures that say nothing of whether the endpoint is well.
-_NO_FAULT = ("busy", "rejected")
+_NO_FAULT = (FailureKind.BUSY, FailureKind.REJECTED)
+# That a server has no such model: which of them it says, is not agreed on.
+_UNKNOWN = (FailureKind.MISSING, FailureKind.REJECTED)
 # A scaled picture must be so much sooner there.
 _WORTH_MS = 2.0
 
@@ -164,7 +167,7 @@ class Cloud:
         """Send the task's picture."""
         attempt = CloudAttempt(task, "cloud", self.best_top1)
         if not self._spawn(self._run, attempt, way):
-            attempt.end(UpstreamError("the client is closed", "refused"))
+            attempt.end(UpstreamError("the client is closed", FailureKind.REFUSED))
         return attempt
 
     # On the pool's threads
@@ -179,7 +182,7 @@ class Cloud:
                 attempt.end(error)
         except Exception as error:  # whatever it is, the one who waits must hear of it
             _log.exception("a request to the endpoint failed")
-            attempt.end(UpstreamError(f"{type(error).__name__}: {error}", "wrong"))
+            attempt.end(UpstreamError(f"{type(error).__name__}: {error}", FailureKind.WRONG))
 
     def _answer(self, attempt: CloudAttempt, way: Way) -> None:
         """Send the picture, and hand in each answer. Raises ImageError, UpstreamError."""
@@ -187,7 +190,7 @@ class Cloud:
             sent = self._sent(attempt.task)
             self._exchange(attempt, lambda: self._question(attempt, sent, way), attempt.task.until + way.keep_s)
             if attempt.heard is None:
-                raise UpstreamError("its answer is empty", "wrong")
+                raise UpstreamError("its answer is empty", FailureKind.WRONG)
         except UpstreamError as error:
             self._failed(attempt, error)
             raise
@@ -197,7 +200,7 @@ class Cloud:
     def _hear(self, attempt: CloudAttempt, asked: Asked, reply: Reply) -> None:
         """Take an answer. Raises UpstreamError."""
         took_ms = (perf_counter() - asked.started) * 1e3
-        said = asked.face.read(asked.question, reply) if asked.face else replies.read(reply)
+        said = asked.face.read(asked.question, reply) if asked.face else answers.read(reply)
         self._compare(said)
         self._learn(len(asked.question.request.body), took_ms, said, first=attempt.heard is None)
         network_ms = asked.connected_ms + took_ms - (said.server_ms or 0.0)
@@ -209,14 +212,13 @@ class Cloud:
         if not said.last:
             attempt.end(*attempt.heard, last=False)
 
-    def _compare(self, said: replies.Said) -> None:
+    def _compare(self, said: answers.Said) -> None:
         """See that its classes are ours. Raises UpstreamError."""
         for index, label, _ in said.top if self.labels else ():
             if not index < len(self.labels) or self.labels[index] != label:
                 ours = self.labels[index] if index < len(self.labels) else "none"
-                raise UpstreamError(
-                    f"its class {index} is '{label[:60]}', the device's '{ours}': its models have other labels", "wrong"
-                )
+                message = f"its class {index} is '{label[:60]}', the device's '{ours}': its models have other labels"
+                raise UpstreamError(message, FailureKind.WRONG)
 
     def _sent(self, task: Task) -> Sent:
         """What is sent of the picture. Raises ImageError."""
@@ -254,12 +256,12 @@ class Cloud:
             attempt.connection = connection
             if attempt.cancelled.is_set():
                 connection.close()
-                raise UpstreamError("given up", "late")
+                raise UpstreamError("given up", FailureKind.LATE)
             asked = Asked(*question(), perf_counter(), connected_ms)
             try:
                 connection.ask(asked.question.request, until, partial(self._hear, attempt, asked))
             except UpstreamError as error:
-                if not kept or connection.heard or error.failure != "cut" or attempt.cancelled.is_set():
+                if not kept or connection.heard or error.failure != FailureKind.CUT or attempt.cancelled.is_set():
                     attempt.connection = None
                     self._keep(connection)  # if it is open: after a refusal
                     raise
@@ -271,7 +273,7 @@ class Cloud:
         raise AssertionError("a new connection is not tried twice")
 
     def _failed(self, attempt: CloudAttempt, error: UpstreamError) -> None:
-        if attempt.cancelled.is_set() or error.failure == "late":
+        if attempt.cancelled.is_set() or error.failure == FailureKind.LATE:
             if attempt.heard is None:
                 self._late(attempt, (perf_counter() - attempt.begun) * 1e3)
             if self.breaker.closed:
@@ -300,7 +302,7 @@ class Cloud:
         if self.breaker.succeeded():
             self._described_at = -_ASK_AGAIN_S  # it may be another one
 
-    def _learn(self, size_bytes: int, took_ms: float, said: replies.Said, first: bool) -> None:
+    def _learn(self, size_bytes: int, took_ms: float, said: answers.Said, first: bool) -> None:
         """first: whether it is the request's first answer, which alone tells of the network."""
         infer_ms = took_ms if said.server_ms is None else min(said.infer_ms, took_ms)
         if first:
@@ -309,7 +311,7 @@ class Cloud:
             self.face.ran(said.model, infer_ms)
         self._well()
 
-    def _learn_network(self, size_bytes: int, took_ms: float, infer_ms: float, said: replies.Said) -> None:
+    def _learn_network(self, size_bytes: int, took_ms: float, infer_ms: float, said: answers.Said) -> None:
         if said.server_ms is None:  # then all of it is the model's
             self.network.add(Sample(0.0, 0.0, 0.0))
         else:
@@ -326,7 +328,7 @@ class Cloud:
         try:
             self._keep(self._connect(perf_counter() + _PROBE_S))
         except UpstreamError as error:
-            if error.failure != "late":
+            if error.failure != FailureKind.LATE:
                 self._fault(error)
 
     def _describe(self, timeout_s: float = _QUESTION_S) -> None:
@@ -339,7 +341,7 @@ class Cloud:
                 self._fault(error)
             except Exception as error:  # a probe that never ends would be the last
                 _log.exception("asking the endpoint for its models failed")
-                self._fault(UpstreamError(f"{type(error).__name__}: {error}", "wrong"))
+                self._fault(UpstreamError(f"{type(error).__name__}: {error}", FailureKind.WRONG))
             else:
                 self._well()
 
@@ -352,15 +354,15 @@ class Cloud:
 
     def _found(self, until: float) -> Face:
         try:
-            metadata = wire.as_json(self._ask(Request("GET", f"/v2/models/{NAME}"), until))
+            metadata = replies.parsed(self._ask(Request("GET", f"/v2/models/{NAME}"), until).body)
         except UpstreamError as error:
-            if error.failure not in ("missing", "rejected"):  # which of them, is not agreed on by servers
+            if error.failure not in _UNKNOWN:
                 raise
             if isinstance(self.face, Plain):  # it goes on learning
                 return self.face
             return Plain.found(lambda request: self._ask(request, until))
         if not isinstance(metadata, Mapping):
-            raise UpstreamError("what it says of its models is no object", "wrong")
+            raise UpstreamError("what it says of its models is not an object", FailureKind.WRONG)
         return Published(metadata)
 
     def _ask(self, request: Request, until: float) -> Reply:

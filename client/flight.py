@@ -12,7 +12,7 @@ from ondevice.answer import Answer
 from ondevice.client.attempt import Attempt, Outcome, Task
 from ondevice.client.cloud import CloudAttempt
 from ondevice.client.plan import Plan
-from ondevice.errors import ImageError, OffloadError, OnDeviceError, UpstreamError
+from ondevice.errors import FailureKind, ImageError, OffloadError, OnDeviceError, UpstreamError
 
 
 class Event(NamedTuple):
@@ -125,7 +125,7 @@ class Flight:
         elif self.cloud in self._pending and elapsed_ms >= self._task.sla_ms + self._terms.patience_ms:
             self._pending.discard(self.cloud)
             self.cloud.cancel()
-            self._failed(UpstreamError("no answer in time", "late"))
+            self._failed(UpstreamError("no answer in time", FailureKind.LATE))
 
     def _took(self, outcome: Outcome) -> None:
         attempt, result = outcome.attempt, outcome.result
@@ -204,6 +204,6 @@ class Flight:
         if self._error and (self._start.device or isinstance(self._error, ImageError)):
             return self._error
         if self.failure is None:
-            return OffloadError("there is neither an endpoint nor a model on the device to ask", "refused")
+            return OffloadError("there is neither an endpoint nor a model on the device to ask", FailureKind.REFUSED)
         beside = "; no model on the device" if self._start.device is None else ""
         return OffloadError(f"no answer from the cloud: {self.failure}{beside}", self.failure.failure)

@@ -20,7 +20,7 @@ from ondevice.client.flight import Event, Flight, Start, Terms
 from ondevice.client.picture import Picture
 from ondevice.client.plan import Here, Mode, Plan, There
 from ondevice.client.totals import Totals
-from ondevice.errors import UsageError
+from ondevice.errors import FailureKind, UsageError
 from ondevice.image import ImageSource
 from ondevice.runner import Runner
 from ondevice.timing.bounds import LONGEST_MS
@@ -245,7 +245,7 @@ class OffloadClient:
             if flight.failure:
                 self.totals.failures[flight.failure.failure] += 1
             elif flight.cloud and answer and answer.where == "device" and flight.cloud.result is None:
-                self.totals.failures["late"] += 1
+                self.totals.failures[FailureKind.LATE] += 1
 
     def _patience_ms(self, sla_ms: float) -> float:
         return sla_ms if self.options.patience_ms is None else self.options.patience_ms

@@ -12,14 +12,14 @@ import numpy as np
 
 from ondevice import remote
 from ondevice.answer import Prediction
-from ondevice.client import wire
 from ondevice.client.face import Asking, Question
 from ondevice.client.picture import Sent
 from ondevice.client.published import NAME
 from ondevice.client.reply import Said, decoded, timing
 from ondevice.client.wire import Reply, Request
-from ondevice.errors import ModelError, UpstreamError
+from ondevice.errors import FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
+from ondevice.protocol import replies
 from ondevice.protocol.served import Work
 from ondevice.remote import Remote
 from ondevice.selection.cdf import Cdfs
@@ -53,7 +53,8 @@ class Plain:
         """Look what an endpoint has. Raises UpstreamError where it has nothing of use."""
         usable = [model for name in _names(ask) if (model := _described(ask, name))]
         if not usable:
-            raise UpstreamError("it has no cnnselect, and no image classifier of known labels and accuracy", "missing")
+            said = "it has no cnnselect, and no image classifier of known labels and accuracy"
+            raise UpstreamError(said, FailureKind.MISSING)
         models = [model for model in usable if model.served.labels == usable[0].served.labels]
         names = ", ".join(model.served.name for model in models)
         _log.warning("the endpoint has no cnnselect: its models are chosen among here (%s)", names)
@@ -107,16 +108,17 @@ class Plain:
 
 def _names(ask: Ask) -> list[str]:
     """The models that are ready."""
-    rows = wire.as_json(ask(Request("POST", "/v2/repository/index", {"Content-Type": "application/json"}, b"{}")))
+    kind = {"Content-Type": "application/json"}
+    rows = replies.parsed(ask(Request("POST", "/v2/repository/index", kind, b"{}")).body)
     good = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
     if not good:
-        raise UpstreamError("it has no cnnselect, and its repository index is no list of models", "wrong")
+        raise UpstreamError("it has no cnnselect, and its repository index is no list of models", FailureKind.WRONG)
     return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != NAME]
 
 
 def _described(ask: Ask, name: str) -> Remote | None:
     """A model, if enough is known of it; what is missing is said otherwise."""
-    metadata: Any = wire.as_json(ask(Request("GET", f"/v2/models/{quote(name, safe='')}")))
+    metadata: Any = replies.parsed(ask(Request("GET", f"/v2/models/{quote(name, safe='')}")).body)
     try:
         found = remote.describe(name, metadata if isinstance(metadata, Mapping) else {}, "endpoint")
     except ModelError as error:

@@ -13,7 +13,7 @@ from ondevice.client.face import Asking, Question
 from ondevice.client.picture import Sent
 from ondevice.client.reply import Said, read
 from ondevice.client.wire import Reply, Request
-from ondevice.errors import UpstreamError, UsageError
+from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
@@ -51,7 +51,7 @@ class Published:
             self._anytime = _anytime(parameters.get("anytime", 1))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             said = " ".join(str(error)[:200].split())
-            raise UpstreamError(f"what it says of its models is not understood: {said}", "wrong") from error
+            raise UpstreamError(f"what it says of its models is not understood: {said}", FailureKind.WRONG) from error
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())
 

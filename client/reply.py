@@ -12,7 +12,7 @@ import numpy as np
 
 from ondevice.answer import Prediction
 from ondevice.client.wire import Reply
-from ondevice.errors import ProtocolError, UpstreamError
+from ondevice.errors import FailureKind, ProtocolError, UpstreamError
 from ondevice.protocol import oip
 from ondevice.timing.bounds import BELIEVABLE_MS
 
@@ -64,7 +64,7 @@ def decoded(reply: Reply) -> oip.InferResponse:
     try:
         return oip.decode_response(reply.body, None if length is None else oip.parse_header_length(length))
     except ProtocolError as error:
-        raise UpstreamError(f"its response is no valid OIP: {error}", "wrong") from error
+        raise UpstreamError(f"its response is no valid OIP: {error}", FailureKind.WRONG) from error
 
 
 def timing(headers: Message) -> dict[str, float]:
@@ -80,10 +80,10 @@ def ranking(outputs: Mapping[str, Any]) -> tuple[Prediction, ...]:
     """The classes among the outputs of a reply, by name. Raises UpstreamError."""
     labels, scores, indexes = (outputs.get(name) for name in _ANSWER)
     if not (isinstance(labels, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
-        raise UpstreamError(f"its answer has no {', '.join(_ANSWER)}", "wrong")
+        raise UpstreamError(f"its answer has no {', '.join(_ANSWER)}", FailureKind.WRONG)
     good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu" and np.isfinite(scores).all()
     if not good or not 1 <= len(labels) == scores.size == indexes.size or (indexes < 0).any():
-        raise UpstreamError(f"its {', '.join(_ANSWER)} are no ranking", "wrong")
+        raise UpstreamError(f"its {', '.join(_ANSWER)} are no ranking", FailureKind.WRONG)
     rows = zip(indexes.ravel().tolist(), labels, scores.ravel().tolist(), strict=True)
     return tuple(Prediction(index, label.decode(errors="replace"), score) for index, label, score in rows)
 

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ondevice.answer import Answer
+from ondevice.errors import FailureKind
 
 
 @dataclass
 class Totals:
     """requests: all, answered or not. on_time, cloud, device: answers. both: requests that began at both.
 
-    sent_bytes: bodies sent. failures: requests that the cloud failed, by kind, `late` among them.
+    sent_bytes: bodies sent. failures: requests that the cloud failed, by kind, LATE among them.
     """
 
     requests: int = 0
@@ -21,7 +22,7 @@ class Totals:
     device: int = 0
     both: int = 0
     sent_bytes: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: Counter[FailureKind] = field(default_factory=Counter)
 
     def count(self, answer: Answer | None, sent_bytes: int, both: bool) -> None:
         """One more request; answer: None where there was none."""

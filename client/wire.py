@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import json
 import os
 import socket
 import ssl
@@ -16,14 +15,12 @@ from time import perf_counter
 from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import quote, urlsplit
 
-from ondevice.errors import UpstreamError, UsageError
+from ondevice.errors import FailureKind, UpstreamError, UsageError
+from ondevice.protocol import replies
 
 MAX_REPLY_BYTES = 4 << 20
 # The kind of a reply that is several, a line each.
 LINES = "application/x-ndjson"
-# The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
-_FAILURES = {401: "denied", 403: "denied", 404: "missing", 503: "busy", 429: "busy"}
-_FAILURES |= dict.fromkeys((400, 413, 415, 422), "rejected")
 # Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
 _IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
@@ -128,8 +125,7 @@ class Connection:
             self.close()
             raise
         if status != 200:
-            said = _refusal(self._address.host_header, status, reply.body)
-            raise UpstreamError(said, _FAILURES.get(status, "wrong"))
+            raise replies.refusal(self._address.host_header, status, reply.body)
         return reply
 
     @property
@@ -168,7 +164,7 @@ class Connection:
         self.heard = self.heard or count > 0
         self._received, self._ended = self._received + count, count == 0
         if self._received > MAX_REPLY_BYTES:
-            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
+            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", FailureKind.WRONG)
         return count
 
     def _send(self, request: Request, until: float) -> None:
@@ -255,14 +251,6 @@ def context(verify: bool | str | Path) -> ssl.SSLContext:
     return made
 
 
-def as_json(reply: Reply) -> Any:
-    """The JSON in a reply. Raises UpstreamError."""
-    try:
-        return json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
-        raise UpstreamError("its answer is no JSON", "wrong") from error
-
-
 def _first(found: list[Any], until: float) -> socket.socket:
     """A connection to the first of the addresses that takes one."""
     for number, (family, kind, protocol, _, where) in enumerate(found, 1):
@@ -302,30 +290,23 @@ def _translated(address: Address, until: float) -> Any:
 def _raise(error: Exception, address: Address) -> NoReturn:
     where = address.host_header
     if isinstance(error, TimeoutError):
-        raise UpstreamError(f"{where}: no answer in time", "late") from error
+        raise UpstreamError(f"{where}: no answer in time", FailureKind.LATE) from error
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message or "not valid"
         message = f"{where}: its certificate is refused: {said}; give the file of its authority"
-        raise UpstreamError(message, "untrusted") from error
+        raise UpstreamError(message, FailureKind.UNTRUSTED) from error
     if isinstance(error, ConnectionRefusedError):
-        raise UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", "refused") from error
+        said = f"{where} refuses connections; is `ondevice serve` running there?"
+        raise UpstreamError(said, FailureKind.REFUSED) from error
     if isinstance(error, ConnectionError | http.client.IncompleteRead | ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        raise UpstreamError(f"{where}: the connection was lost before the answer was whole", "cut") from error
+        said = f"{where}: the connection was lost before the answer was whole"
+        raise UpstreamError(said, FailureKind.CUT) from error
     if isinstance(error, ssl.SSLError):
-        raise UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", "wrong") from error
+        said = f"{where} does not speak TLS as it should; is it http:// there?"
+        raise UpstreamError(said, FailureKind.WRONG) from error
     if isinstance(error, socket.gaierror):
-        raise UpstreamError(f"{where}: no such host", "refused") from error
+        raise UpstreamError(f"{where}: no such host", FailureKind.REFUSED) from error
     if isinstance(error, OSError):
         said = os.strerror(error.errno).lower() if error.errno else "no connection"
-        raise UpstreamError(f"{where}: {said}", "refused") from error
-    raise UpstreamError(f"{where}: its answer is no HTTP", "wrong") from error
-
-
-def _refusal(where: str, status: int, body: bytes) -> str:
-    """What it answers instead: the status, and the protocol's `error` if there is one."""
-    try:
-        said = json.loads(body)["error"]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        said = ""
-    shown = "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
-    return f"{where} answers {status}{': ' if shown else ''}{shown}"
+        raise UpstreamError(f"{where}: {said}", FailureKind.REFUSED) from error
+    raise UpstreamError(f"{where}: its answer is not HTTP", FailureKind.WRONG) from error

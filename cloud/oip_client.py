@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from ondevice.errors import ProtocolError, UpstreamError
-from ondevice.protocol import oip
+from ondevice.errors import FailureKind, ProtocolError, UpstreamError
+from ondevice.protocol import oip, replies
 
 if TYPE_CHECKING:
     import aiohttp
@@ -22,8 +21,6 @@ _CONNECT_S = 1.0
 # Under the 5 s after which many servers close what is idle, perhaps just when a request is sent.
 _KEEP_S = 4.0
 _LENGTH = "Inference-Header-Content-Length"
-# The failures that a status stands for; any other is `wrong`. Rejected is what was sent, and not who sent it.
-_FAILURES = {401: "denied", 403: "denied", **dict.fromkeys((400, 413, 415, 422), "rejected")}
 
 
 class _Request(NamedTuple):
@@ -71,16 +68,16 @@ class OipClient:
     async def index(self, timeout_s: float) -> dict[str, str]:
         """The models in its repository and the state of each, empty where it does not say."""
         kind = {"Content-Type": "application/json"}
-        rows = _json(await self._ask(_Request("POST", "/v2/repository/index", timeout_s, b"{}", kind)))
+        rows = replies.parsed((await self._ask(_Request("POST", "/v2/repository/index", timeout_s, b"{}", kind))).body)
         if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_text(row.get("name")) for row in rows):
-            raise UpstreamError("its repository index is no list of named models", "wrong")
+            raise UpstreamError("its repository index is no list of named models", FailureKind.WRONG)
         return {row["name"]: str(row.get("state", "")) for row in rows}
 
     async def metadata(self, model: str, timeout_s: float) -> dict[str, Any]:
         """What it says of a model."""
-        found = _json(await self._ask(_Request("GET", _path(model), timeout_s)))
+        found = replies.parsed((await self._ask(_Request("GET", _path(model), timeout_s))).body)
         if not isinstance(found, dict):
-            raise UpstreamError("its metadata are no object", "wrong")
+            raise UpstreamError("its metadata are not an object", FailureKind.WRONG)
         return found
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> oip.InferResponse:
@@ -93,7 +90,7 @@ class OipClient:
         try:
             return oip.decode_response(reply.body, None if length is None else oip.parse_header_length(length))
         except ProtocolError as error:
-            raise UpstreamError(f"its response is no valid OIP: {error}", "wrong") from error
+            raise UpstreamError(f"its response is no valid OIP: {error}", FailureKind.WRONG) from error
 
     async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:
         """Hold the session open until cancelled: closing it takes a task that the event loop waits for at its end."""
@@ -117,15 +114,15 @@ class OipClient:
             async with asyncio.timeout(request.timeout_s):
                 reply = await self._send_twice(request)
         except aiohttp.ClientConnectorError as error:
-            raise UpstreamError(f"no connection: {_strerror(error)}", "refused") from error
+            raise UpstreamError(f"no connection: {_strerror(error)}", FailureKind.REFUSED) from error
         except TimeoutError as error:
-            raise UpstreamError(f"no answer within {request.timeout_s:g} s", "late") from error
+            raise UpstreamError(f"no answer within {request.timeout_s:g} s", FailureKind.LATE) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
-            raise UpstreamError("the connection was lost before the answer was whole", "cut") from error
+            raise UpstreamError("the connection was lost before the answer was whole", FailureKind.CUT) from error
         except (aiohttp.ClientError, ValueError) as error:
-            raise UpstreamError("its answer is no HTTP", "wrong") from error
+            raise UpstreamError("its answer is not HTTP", FailureKind.WRONG) from error
         if reply.status != 200:
-            raise UpstreamError(_refusal(reply), _FAILURES.get(reply.status, "wrong"))
+            raise replies.refusal("it", reply.status, reply.body)
         return reply
 
     async def _send_twice(self, request: _Request) -> _Reply:
@@ -150,7 +147,7 @@ class OipClient:
             request.method, url, data=request.body, headers=request.headers, allow_redirects=False
         ) as response:
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise UpstreamError("its answer is compressed, though it was asked not to", "wrong")
+                raise UpstreamError("its answer is compressed, though it was asked not to", FailureKind.WRONG)
             return _Reply(response.status, response.headers, await _body(response))
 
 
@@ -159,29 +156,12 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_REPLY_BYTES:
-            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", "wrong")
+            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", FailureKind.WRONG)
     return bytes(body)
 
 
 def _path(model: str) -> str:
     return f"/v2/models/{quote(model, safe='')}"
-
-
-def _json(reply: _Reply) -> Any:
-    try:
-        return json.loads(reply.body)
-    except (ValueError, RecursionError) as error:
-        raise UpstreamError("its answer is no JSON", "wrong") from error
-
-
-def _refusal(reply: _Reply) -> str:
-    """What it answers instead: the status, and the protocol's `error` if there is one."""
-    try:
-        said = json.loads(reply.body)["error"]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        said = ""
-    shown = "".join(c if c.isprintable() else " " for c in said[:200]) if isinstance(said, str) else ""
-    return f"it answers {reply.status}{': ' if shown else ''}{shown}"
 
 
 def _strerror(error: OSError) -> str:

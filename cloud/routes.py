@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from ondevice.errors import OnDeviceError
+from ondevice.errors import NoRouteError
 
 VERSION = "1"
 
@@ -15,14 +15,6 @@ class Route(NamedTuple):
 
     operation: str
     model: str = ""
-
-
-class NoRouteError(OnDeviceError):
-    """No such path (404), or not with this method (405) but with `allowed`."""
-
-    def __init__(self, message: str, status: int, allowed: str = "") -> None:
-        super().__init__(message)
-        self.status, self.allowed = status, allowed
 
 
 _FIXED = {

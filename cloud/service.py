@@ -20,12 +20,12 @@ from ondevice.cloud.http import Head, Piece, Request, Response
 from ondevice.cloud.infer import Asked
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
-from ondevice.cloud.routes import NoRouteError
 from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
 from ondevice.cloud.tokens import Tokens
 from ondevice.errors import (
     ImageError,
     ModelError,
+    NoRouteError,
     OnDeviceError,
     ProtocolError,
     RefusedError,
@@ -114,7 +114,7 @@ class Service:
         except NoRouteError as error:
             fields["error"] = str(error)
             response = _error(error.status, str(error))
-        except (ModelError, ServeError) as error:
+        except (ModelError, ServeError, UpstreamError) as error:
             # What they say names files and processes of this machine: for the log alone.
             fields["error"] = str(error)
             response = _error(503, "the inference failed; try again", ("retry-after", "1"))

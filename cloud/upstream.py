@@ -28,7 +28,7 @@ from ondevice.cloud.pool import Job, Plan, Pool
 from ondevice.cloud.process import Reply
 from ondevice.cloud.selector import NAME
 from ondevice.cloud.table import Table
-from ondevice.errors import ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
+from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.remote import Ranking, Remote
 from ondevice.resilience.breaker import Breaker
@@ -48,6 +48,9 @@ _RUNS, _TIME_MS, _AGAIN = 5, 300.0, 3
 _STALE_S, _SHARE = 10.0, 0.01
 _LEARN = 0.05
 _PIXELS = 1024
+# What a server that is not there ends in; and one that does not let us in. Neither says anything of its models.
+_LOST = (FailureKind.REFUSED, FailureKind.CUT, FailureKind.LATE)
+_UNREACHED = (*_LOST, FailureKind.DENIED)
 
 
 @dataclass(eq=False)
@@ -97,7 +100,7 @@ class Upstream(Backend):
             skipped = [await self._meet(name) for name in await self._names()]
         except UpstreamError as error:
             hint = "see that an Open Inference Protocol server is running there"
-            if error.failure == "denied":
+            if error.failure == FailureKind.DENIED:
                 hint = f"put its bearer token into the environment variable {TOKEN_VARIABLE}"
             raise ServeError(f"--upstream {self._base}: {error}; {hint}") from error
         self.models: Sequence[Served] = [model.remote.served for model in self._known.values()]
@@ -201,7 +204,7 @@ class Upstream(Backend):
         try:
             states = await self._client.index(_START_S)
         except UpstreamError as error:
-            if error.failure not in ("rejected", "wrong"):
+            if error.failure in _UNREACHED:
                 raise
             raise ServeError(
                 f"--upstream {self._base} does not list its models: {error}; name each that you want by an --upstream "
@@ -218,7 +221,7 @@ class Upstream(Backend):
             sample = await self._sample(described)
             times_ms = await self._timed(described, sample)
         except OnDeviceError as error:
-            if isinstance(error, UpstreamError) and error.failure in ("refused", "cut", "late", "denied"):
+            if isinstance(error, UpstreamError) and error.failure in _UNREACHED:
                 raise
             self._tell("upstream model left out", upstream=self.name, model=name, reason=str(error))
             return f"{name}: {error}"
@@ -267,7 +270,7 @@ class Upstream(Backend):
         try:
             answer = await self._exchange(known.remote, work, known.limit_s)
         except UpstreamError as error:
-            if error.failure == "rejected" and work.is_picture and work is not known.sample:
+            if error.failure == FailureKind.REJECTED and work.is_picture and work is not known.sample:
                 if await self._try(known):
                     raise ImageError("the picture cannot be read: send a whole JPEG, PNG or WebP", None) from error
             else:
@@ -302,18 +305,18 @@ class Upstream(Backend):
             await self._client.ready(_HEALTH_S)
         except UpstreamError as error:
             # That it is not ready it says itself; there is no doubt in a connection refused either.
-            self._lost(error, at_once=error.failure not in ("cut", "late"))
+            self._lost(error, at_once=error.failure not in (FailureKind.CUT, FailureKind.LATE))
         else:
             if not self._breaker.closed:  # it answers this without being able to infer: that alone redeems nothing
                 self._reached()
 
     def _failed(self, known: _Model, error: UpstreamError) -> None:
-        if error.failure in ("refused", "cut", "late"):
-            self._lost(error, at_once=error.failure == "refused")
+        if error.failure in _LOST:
+            self._lost(error, at_once=error.failure == FailureKind.REFUSED)
         else:
             self._reached()
         # A lost connection is the server's failure alone, unless this was the model's probe.
-        blamed = error.failure not in ("refused", "cut") or not known.breaker.closed
+        blamed = error.failure not in (FailureKind.REFUSED, FailureKind.CUT) or not known.breaker.closed
         if blamed and known.breaker.failed(monotonic()):
             self._tell("upstream model down", upstream=self.name, model=known.name, reason=str(error))
 

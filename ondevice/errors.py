@@ -3,31 +3,59 @@
 ::
 
     OnDeviceError
-    ├── UsageError            the call itself is wrong (the command line exits 2, else 1)
-    ├── ImageError            one picture cannot be read; carries `.source`
-    ├── ModelError            a model file cannot be used; carries `.model`
-    │   ├── UnknownModelError     no such name in the zoo; carries `.nearest`
-    │   └── HostileModelError     the file killed the process that tried it
-    ├── CardError             a model card or label list is malformed; carries `.path`
-    ├── BenchError            a measurement failed: its process died, or did not fit into its memory
-    ├── ConvertError          a network could not be converted, or what came of it is not the same network
-    ├── ServeError            the endpoint cannot serve: it cannot start, or one request cannot be answered
-    │   ├── RefusedError          it cannot be answered in time; carries `.retry_after_s`
-    │   ├── WorkerDiedError       the process that had it ended
-    │   └── UpstreamError         another server did not answer as it should; carries `.failure`
-    ├── OffloadError          neither the cloud nor the device has an answer; carries `.failure`
-    ├── ProtocolError         a message is no valid OIP
-    ├── EmulationError        this host cannot emulate that device with that model, or cannot be calibrated now
-    ├── DownloadError         a file could not be fetched whole and verified; carries `.source`
-    └── MissingError          something has to be installed first
+    ├── UsageError                the call itself is wrong (the command line exits 2, else 1)
+    ├── ImageError                one picture cannot be read; carries `.source`
+    ├── ModelError                a model file cannot be used; carries `.model`
+    │   ├── UnknownModelError         no such name in the zoo; carries `.nearest`
+    │   └── HostileModelError         the file killed the process that tried it
+    ├── CardError                 a model card or label list is malformed; carries `.path`
+    ├── DownloadError             a file could not be fetched whole and verified; carries `.source`
+    ├── MissingError              something has to be installed first; carries `.missing`
+    ├── EmulationError            this host cannot stand in for that device, or not now
+    ├── BenchError                a measurement failed; carries `.model`
+    ├── ConvertError              a network could not be converted, or what came of it is not the same network
+    ├── ProtocolError             a message is not valid OIP
+    ├── NoRouteError              a request to the endpoint names no path of it; carries `.status` and `.allowed`
+    ├── ServeError                the endpoint cannot serve: it cannot start, or one request cannot be answered
+    │   ├── RefusedError              it cannot be answered in time; carries `.retry_after_s`
+    │   └── WorkerDiedError           the process that had it ended
+    └── RemoteError               there is no answer from elsewhere; carries `.failure`, a FailureKind
+        ├── UpstreamError             a server that was asked did not answer as it should
+        └── OffloadError              neither the cloud nor the device has an answer
 
 A message is one line that says what is wrong and what to do about it.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any
+
+
+class FailureKind(enum.StrEnum):
+    """Why there is no answer from a server. It stands here, and not in `protocol`, for errors carry it.
+
+    Each is equal to its text: `error.failure == "late"`.
+    """
+
+    # There is no connection to it.
+    REFUSED = "refused"
+    # The connection was lost.
+    CUT = "cut"
+    LATE = "late"
+    # It wants a token, or another one.
+    DENIED = "denied"
+    # It finds what was sent wrong.
+    REJECTED = "rejected"
+    # It has no time for it now.
+    BUSY = "busy"
+    # It has no such path, or no such model.
+    MISSING = "missing"
+    # Its certificate is not to be trusted.
+    UNTRUSTED = "untrusted"
+    # Its answer is not a valid one, or has a status that is none of these.
+    WRONG = "wrong"
 
 
 class OnDeviceError(Exception):
@@ -47,7 +75,7 @@ class ImageError(OnDeviceError):
 
 
 class ModelError(OnDeviceError):
-    """A model file is missing, malformed, or no image classifier."""
+    """A model file is missing, malformed, or not an image classifier."""
 
     def __init__(self, message: str, model: str) -> None:
         super().__init__(message)
@@ -82,12 +110,40 @@ class DownloadError(OnDeviceError):
         self.source = source
 
 
+class MissingError(OnDeviceError):
+    """A runtime or an extra, `missing`, is not installed; the message has the command that installs it."""
+
+    def __init__(self, message: str, missing: str) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class EmulationError(OnDeviceError):
+    """The host cannot stand in for the device: it is slower, busy, or nothing is published of such models on it."""
+
+
 class BenchError(OnDeviceError):
-    """A measurement failed; nothing of it can be trusted."""
+    """A measurement of `model` failed; nothing of it can be trusted."""
+
+    def __init__(self, message: str, model: str) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class ConvertError(OnDeviceError):
     """A network could not be converted; nothing was put in place."""
+
+
+class ProtocolError(OnDeviceError):
+    """A message of the Open Inference Protocol is malformed, or cannot be written in it."""
+
+
+class NoRouteError(OnDeviceError):
+    """The endpoint has no such path or model (status 404), or not with this method (405) but with `allowed`."""
+
+    def __init__(self, message: str, status: int, allowed: str = "") -> None:
+        super().__init__(message)
+        self.status, self.allowed = status, allowed
 
 
 class ServeError(OnDeviceError):
@@ -106,34 +162,17 @@ class WorkerDiedError(ServeError):
     """A worker process ended with a request in its hands."""
 
 
-class UpstreamError(ServeError):
-    """Another server, to which work was forwarded, did not answer as it should.
+class RemoteError(OnDeviceError):
+    """There is no answer from elsewhere; `failure` says in one word why."""
 
-    failure: `refused` (no connection), `cut` (it was lost), `late`, `denied` (it wants a token), `rejected` (it finds
-    what was sent wrong), `busy` (it has no time for it), `missing` (no such path or model), `untrusted` (its
-    certificate), or `wrong` (any other status, or no valid answer).
-    """
-
-    def __init__(self, message: str, failure: str) -> None:
+    def __init__(self, message: str, failure: FailureKind) -> None:
         super().__init__(message)
         self.failure = failure
 
 
-class OffloadError(OnDeviceError):
-    """Neither the cloud nor the device has an answer. failure: what became of the cloud, as UpstreamError has it."""
-
-    def __init__(self, message: str, failure: str) -> None:
-        super().__init__(message)
-        self.failure = failure
+class UpstreamError(RemoteError):
+    """A server that was asked, an endpoint by its client or another by an endpoint, did not answer as it should."""
 
 
-class ProtocolError(OnDeviceError):
-    """A message of the Open Inference Protocol is malformed, or cannot be written in it."""
-
-
-class EmulationError(OnDeviceError):
-    """The host cannot stand in for the device: it is slower, busy, or nothing is published of such models on it."""
-
-
-class MissingError(OnDeviceError):
-    """A runtime or an extra is not installed; the message has the command that installs it."""
+class OffloadError(RemoteError):
+    """Neither the cloud nor the device has an answer; `failure` is what became of the cloud."""

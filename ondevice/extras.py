@@ -37,7 +37,7 @@ def how_to_install(extra: str) -> str:
 def require(extra: str, purpose: str) -> None:
     """Raise MissingError, with the command that mends it, where something that `extra` requires is not installed."""
     if missing(extra):
-        raise MissingError(f"{purpose} needs more packages: run `{how_to_install(extra)}`")
+        raise MissingError(f"{purpose} needs more packages: run `{how_to_install(extra)}`", extra)
 
 
 def _installed(distribution: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice.errors import CardError, ModelError, ProtocolError, UnknownModelError, UpstreamError
+from ondevice.errors import CardError, FailureKind, ModelError, ProtocolError, UnknownModelError, UpstreamError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
@@ -285,7 +285,7 @@ def _ranking(outputs: Mapping[str, oip.Tensor], served: Served, top: int) -> Ran
 
 
 def _wrong(message: str) -> UpstreamError:
-    return UpstreamError(message, "wrong")
+    return UpstreamError(message, FailureKind.WRONG)
 
 
 def _is_number(value: Any) -> bool:

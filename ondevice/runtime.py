@@ -48,9 +48,10 @@ def get(name: str | None = None) -> Runtime:
             except (ImportError, AttributeError) as error:  # such as tflite-runtime beside numpy 2
                 raise MissingError(
                     f"{distribution} is installed but cannot be loaded: {_first_line(error)}; "
-                    f"try `pip install --force-reinstall {distribution}`, or another --runtime"
+                    f"try `pip install --force-reinstall {distribution}`, or another --runtime",
+                    candidate,
                 ) from error
-    raise MissingError(_how_to_install(name))
+    raise MissingError(_how_to_install(name), name or RUNTIMES[0])
 
 
 def version(name: str) -> str:

@@ -110,16 +110,19 @@ class _Measurement:
     def _error(self, message: messages.Message) -> OnDeviceError:
         if message["type"] in _NOT_MEMORY:
             return _NOT_MEMORY[message["type"]](message["message"])
-        return self._does_not_fit(message["message"]) if self.limits.memory_bytes else BenchError(message["message"])
+        if self.limits.memory_bytes:
+            return self._does_not_fit(message["message"])
+        return BenchError(message["message"], self.spec.model)
 
     def _died(self, death: str) -> BenchError:
         if self.limits.memory_bytes:
             return self._does_not_fit(death)
-        return BenchError(f"{self.spec.model}: the measuring process died {death}")
+        return BenchError(f"{self.spec.model}: the measuring process died {death}", self.spec.model)
 
     def _does_not_fit(self, reason: str) -> BenchError:
         limit = f"{(self.limits.memory_bytes or 0) / 1e6:g} MB"
-        return BenchError(f"{self.spec.model} does not fit into --memory {limit}; give it more. It said: {reason}")
+        said = f"{self.spec.model} does not fit into --memory {limit}; give it more. It said: {reason}"
+        return BenchError(said, self.spec.model)
 
     def record(self, before: host.Throttling | None) -> Record:
         """What was measured, judged."""

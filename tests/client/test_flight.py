@@ -15,11 +15,11 @@ from ondevice.client.cloud import CloudAttempt
 from ondevice.client.flight import Flight, Start, Terms
 from ondevice.client.picture import Picture
 from ondevice.client.plan import Plan
-from ondevice.errors import ImageError, ModelError, OffloadError, OnDeviceError, UpstreamError
+from ondevice.errors import FailureKind, ImageError, ModelError, OffloadError, OnDeviceError, UpstreamError
 
 NEVER = math.inf
 CLOUD_TOP1, DEVICE_TOP1 = 0.9, 0.5
-WRONG = UpstreamError("it answers 500", "wrong")
+WRONG = UpstreamError("it answers 500", FailureKind.WRONG)
 
 
 def answer(where: str, score: float) -> Answer:
@@ -160,7 +160,7 @@ def test_both_fail() -> None:
 
 def test_a_picture_that_cannot_be_read_here_nor_there() -> None:
     unreadable = ImageError("is no picture", None)
-    rejected = UpstreamError("it answers 400: is no picture", "rejected")
+    rejected = UpstreamError("it answers 400: is no picture", FailureKind.REJECTED)
     with pytest.raises(ImageError, match="is no picture"):
         fly(Place("cloud", 5, rejected), Place("device", 5, unreadable))
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import rude
+from foreign import kinds, name
 from rude import HOST, MANNERS, Rude, answering, chunked, dripping, http, in_turn, leaving, refusal, stalling
 from serving import until
 
 from ondevice.client import wire
 from ondevice.client.wire import MAX_REPLY_BYTES, Address, Connection, Reply, Request
-from ondevice.errors import UpstreamError, UsageError
+from ondevice.errors import FailureKind, UpstreamError, UsageError
 
 QUICK_S, PATIENCE_S = 0.3, 3.0
 PICTURE = Request("POST", "/v2/models/cnnselect/infer?top=5", {"Content-Type": "image/jpeg"}, bytes(1000))
@@ -555,16 +558,13 @@ def test_what_is_no_token_is_not_shown(token: str) -> None:
     assert token not in str(caught.value)
 
 
-# JSON
+# Whatever Python's own modules raise, one error of ours comes of it
 
 
-def test_json() -> None:
-    with Rude(answering(http(b'{"a": [1, NaN]}'))) as server:
-        assert wire.as_json(once(server.url))["a"][0] == 1
+@pytest.mark.parametrize("kind", kinds(OSError, ssl.SSLError, socket.gaierror, HTTPException, ValueError), ids=name)
+def test_nothing_of_sockets_and_http_leaks_out(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise kind.__new__(kind)  # as bare as can be
 
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"{", b"[" * 100_000, b"1" * 5000])
-def test_what_is_no_json(body: bytes) -> None:
-    with Rude(answering(http(body))) as server:
-        reply = once(server.url)
-    assert failure(lambda: wire.as_json(reply), "is no JSON") == "wrong"
+    monkeypatch.setattr(socket, "getaddrinfo", broken)
+    assert failure(lambda: connect(f"http://{HOST}:9")) in list(FailureKind)

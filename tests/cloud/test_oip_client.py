@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+import aiohttp
 import numpy as np
 import pytest
+from foreign import kinds, name
 
 from ondevice.cloud import oip_client
 from ondevice.cloud.oip_client import OipClient
-from ondevice.errors import UpstreamError
+from ondevice.errors import FailureKind, UpstreamError
 from ondevice.protocol import oip
 
 T = TypeVar("T")
@@ -215,11 +217,12 @@ def test_half_an_answer() -> None:
         ("400 Bad Request", "rejected"),
         ("401 Unauthorized", "denied"),
         ("403 Forbidden", "denied"),
-        ("404 Not Found", "wrong"),
+        ("404 Not Found", "missing"),
         ("415 Unsupported Media Type", "rejected"),
         ("204 No Content", "wrong"),
         ("500 Internal Server Error", "wrong"),
-        ("503 Service Unavailable", "wrong"),
+        ("429 Too Many Requests", "busy"),
+        ("503 Service Unavailable", "busy"),
     ],
 )
 def test_statuses(status: str, expected: str) -> None:
@@ -304,3 +307,23 @@ def test_responses_that_are_no_oip(body: bytes, length: str | None) -> None:
     error = failure(Server(reply(body, **headers)), infer)
     assert error.failure == "wrong"
     assert str(error).startswith("its response is no valid OIP: ")
+
+
+def bare(kind: type[Exception]) -> Exception:
+    """One of these, with no more than what reading it needs."""
+    error = kind.__new__(kind)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error._conn_key, error._os_error = None, OSError()  # type: ignore[assignment]
+    return error
+
+
+@pytest.mark.parametrize("kind", kinds(aiohttp.ClientError, OSError, ValueError), ids=name)
+def test_nothing_of_aiohttp_leaks_out(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise bare(kind)
+
+    monkeypatch.setattr(OipClient, "_send", broken)
+    with pytest.raises(UpstreamError) as caught:
+        asyncio.run(OipClient("http://127.0.0.1:9", None).ready(1))
+    assert caught.value.failure in list(FailureKind)
+    assert len(str(caught.value).splitlines()) == 1

@@ -13,7 +13,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from serving import FAMILY, PICTURE, Endpoint
 
 from ondevice.cloud import ask, openapi, routes
-from ondevice.cloud.routes import NoRouteError
+from ondevice.errors import NoRouteError
 
 DOCUMENT = openapi.document(["cnnselect", "net"])
 OPERATIONS = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ondevice.cloud import routes
-from ondevice.cloud.routes import NoRouteError, Route
+from ondevice.cloud.routes import Route
+from ondevice.errors import NoRouteError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.cli.tally import Done, Tally
-from ondevice.errors import ImageError, OffloadError
+from ondevice.errors import FailureKind, ImageError, OffloadError
 
 
 def test_shares_are_of_requests_or_of_answers() -> None:
@@ -18,7 +18,7 @@ def test_shares_are_of_requests_or_of_answers() -> None:
     tally = Tally(has_truth=True)
     for done in (answered(True, True, "cloud"), answered(True, False, "device"), answered(False, True, "cloud")):
         tally.add(done)
-    tally.add(Done(Outcome("p", OffloadError("no", "late")), None))
+    tally.add(Done(Outcome("p", OffloadError("no", FailureKind.LATE)), None))
     tally.add(Done(Outcome("p", ImageError("no", "p")), None))
     assert (tally.requests, tally.unreadable, tally.pictures, tally.failed) == (4, 1, 5, 2)
     assert tally.shares() == {

@@ -1,0 +1,81 @@
+"""The errors: the tree that is drawn is the tree that there is, and nothing else is raised on purpose."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ondevice import errors
+from ondevice.errors import FailureKind, OffloadError, OnDeviceError, RemoteError, ServeError, UpstreamError
+
+ROOT = Path(__file__).parents[2]
+DRAWN = re.compile(r"^    ([│├└─ ]*)(\w+)(?: +(.*))?$")
+
+
+def tree() -> list[tuple[int, str, str]]:
+    """The drawing: of each line the depth, the name and what is said of it."""
+    rows = [match.groups() for line in (errors.__doc__ or "").splitlines() if (match := DRAWN.match(line))]
+    return [(len(indent) // 4, name, said or "") for indent, name, said in rows]
+
+
+def classes(base: type[Exception] = OnDeviceError, depth: int = 0) -> Iterator[tuple[int, type[Exception]]]:
+    yield depth, base
+    for below in base.__subclasses__():
+        yield from classes(below, depth + 1)
+
+
+def test_the_tree_that_is_drawn_is_the_tree_that_there_is() -> None:
+    ours = {(depth, one.__name__) for depth, one in classes() if one.__module__.startswith("ondevice.")}
+    assert {(depth, name) for depth, name, _ in tree()} == ours
+    parents = {one.__name__: one.__mro__[1].__name__ for _, one in classes()}
+    above: dict[int, str] = {}
+    for depth, name, _ in tree():
+        above[depth] = name
+        assert depth == 0 or parents[name] == above[depth - 1]
+
+
+def test_the_tree_says_what_each_carries() -> None:
+    for _, name, said in tree():
+        one = getattr(errors, name)
+        own = set(inspect.signature(one).parameters) - {"self", "message"} if "__init__" in vars(one) else set()
+        assert set(re.findall(r"`\.(\w+)`", said)) == own - {"args", "kwargs"}, name
+
+
+def raised_classes(source: str) -> list[str]:
+    """The exception classes that a module defines."""
+    return [
+        node.name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id.endswith(("Error", "Exception")) for base in node.bases)
+    ]
+
+
+def test_every_public_error_stands_in_one_module() -> None:
+    rooms = ("ondevice", "models", "converters", "selection", "cloud", "client", "lab")
+    found = {
+        str(path.relative_to(ROOT)): names
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        if (names := [name for name in raised_classes(path.read_text(encoding="utf-8")) if not name.startswith("_")])
+    }
+    assert list(found) == ["ondevice/errors.py"]
+
+
+def test_a_failure_is_its_word() -> None:
+    error = UpstreamError("it answers 401", FailureKind.DENIED)
+    assert error.failure == "denied"
+    assert f"{error.failure}" == "denied"
+    assert error.failure in ("denied", "late")
+    assert {error.failure: 1} == {"denied": 1}
+    assert json.dumps({error.failure: 1}) == '{"denied": 1}'
+
+
+def test_no_answer_from_elsewhere_is_one_kind_of_error() -> None:
+    for one in (UpstreamError("x", FailureKind.LATE), OffloadError("x", FailureKind.LATE)):
+        assert isinstance(one, RemoteError)
+        assert not isinstance(one, ServeError), "that is the endpoint's own fault"
