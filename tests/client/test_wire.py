@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import pytest
 import rude
-from foreign import kinds, name
+from foreign import bare, kinds, name
 from rude import HOST, MANNERS, Rude, answering, chunked, dripping, http, in_turn, leaving, refusal, stalling
 from serving import until
 
@@ -564,7 +564,7 @@ def test_what_is_no_token_is_not_shown(token: str) -> None:
 @pytest.mark.parametrize("kind", kinds(OSError, ssl.SSLError, socket.gaierror, HTTPException, ValueError), ids=name)
 def test_nothing_of_sockets_and_http_leaks_out(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> NoReturn:
-        raise kind.__new__(kind)  # as bare as can be
+        raise bare(kind)
 
     monkeypatch.setattr(socket, "getaddrinfo", broken)
     assert failure(lambda: connect(f"http://{HOST}:9")) in list(FailureKind)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, NoReturn, TypeVar
 
 import aiohttp
 import numpy as np
 import pytest
-from foreign import kinds, name
+from foreign import bare, kinds, name
 
 from ondevice.cloud import oip_client
 from ondevice.cloud.oip_client import OipClient
@@ -309,18 +311,19 @@ def test_responses_that_are_no_oip(body: bytes, length: str | None) -> None:
     assert str(error).startswith("its response is no valid OIP: ")
 
 
-def bare(kind: type[Exception]) -> Exception:
-    """One of these, with no more than what reading it needs."""
-    error = kind.__new__(kind)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error._conn_key, error._os_error = None, OSError()  # type: ignore[assignment]
-    return error
+def connecting(kind: type[Exception]) -> Exception:
+    """One of these; of those of connecting, as aiohttp makes them."""
+    if not issubclass(kind, (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError)):
+        return bare(kind)
+    where, why = SimpleNamespace(host="there", port=1, ssl=True), OSError(errno.ECONNREFUSED, "no")
+    paths = ("/socket",) if issubclass(kind, aiohttp.client_exceptions.UnixClientConnectorError) else ()
+    return kind(*paths, where, why)
 
 
 @pytest.mark.parametrize("kind", kinds(aiohttp.ClientError, OSError, ValueError), ids=name)
 def test_nothing_of_aiohttp_leaks_out(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> NoReturn:
-        raise bare(kind)
+        raise connecting(kind)
 
     monkeypatch.setattr(OipClient, "_send", broken)
     with pytest.raises(UpstreamError) as caught:

@@ -558,8 +558,10 @@ class Process:
     """A server in a process of its own."""
 
     def __init__(self, *command: str) -> None:
+        # It imports what this one does, the tests' own support included.
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=dict(os.environ)
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()

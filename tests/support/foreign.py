@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 def kinds(*bases: type[BaseException]) -> list[type[BaseException]]:
     """These and all that derive from them, as far as they stand in the same library or in Python itself."""
@@ -16,3 +18,11 @@ def kinds(*bases: type[BaseException]) -> list[type[BaseException]]:
 def name(one: type[BaseException]) -> str:
     """For the test's id."""
     return f"{one.__module__}.{one.__qualname__}"
+
+
+def bare(kind: type[Exception]) -> Exception:
+    """One of these, without what its constructor wants, but with what those who look at such an error find in it."""
+    system = issubclass(kind, OSError)
+    error = kind.__new__(kind, errno.ECONNREFUSED, "no") if system else kind.__new__(kind)
+    error.verify_message = ""  # type: ignore[attr-defined]  # of certificates
+    return error
