@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("trace", nargs="+")
     parser.add_argument("--deadline", type=float, action="append")
     arguments = parser.parse_args()
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores; round trip {ROUND_TRIP_MS:g} ms\n")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores; round trip {ROUND_TRIP_MS:g} ms\n")
     models = sorted(arguments.models.glob("*.tflite"))
     deadlines = arguments.deadline or [100.0, 150.0]
     print(console.table(list(rows(models, arguments.photos, arguments.trace, deadlines))))

@@ -46,7 +46,7 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.build:
         build(arguments.folder)
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores, one thread\n")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores, one thread\n")
     measured: dict[Path, Candidate] = {}
     fits: dict[str, dict[str, Fit]] = {}
     for device in card.devices():

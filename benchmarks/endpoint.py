@@ -74,7 +74,7 @@ def main() -> None:
     models = sorted(arguments.models.glob("*.tflite"))
     found = labelled(arguments.photos, Runner(models[0]).labels)
     data = Data(models, [Path(path).read_bytes() for path in found.paths], list(found.truth), arguments.sla)
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores; {len(data.pictures)} pictures\n")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores; {len(data.pictures)} pictures\n")
     for part in arguments.only.split(","):
         print(f"{part}: {PARTS[part].__doc__}")
         print(console.table(list(PARTS[part](data)), ".2f") + "\n", flush=True)

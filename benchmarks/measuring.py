@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores\n")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores\n")
     for part in arguments.only.split(","):
         print(console.table(list(PARTS[part](arguments.folder, arguments.rounds)), ".3f") + "\n", flush=True)
 

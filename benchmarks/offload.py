@@ -243,7 +243,7 @@ def memory(client: OffloadClient, pictures: Sequence[bytes]) -> Iterator[Row]:
     for count in range(0, 10_001, 2000):
         for number in range(2000 if count else 0):
             client.classify(pictures[number % len(pictures)])
-        megabytes = (here.resident_bytes() or 0) / 1e6
+        megabytes = (here.memory.resident_bytes() or 0) / 1e6
         yield {"client": f"memory after {count}: {megabytes:.1f} MB", "p50_ms": None, "over_ms": None}
 
 
@@ -386,7 +386,7 @@ def main() -> None:
     parser.add_argument("--trace", action="append", default=[])
     parser.add_argument("--mode", action="append", type=Mode)
     arguments = parser.parse_args()
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores")
     models = sorted(arguments.models.glob("*.tflite"))
     parts = {
         "confident": lambda: confident(models, arguments.photos),

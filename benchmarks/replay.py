@@ -338,7 +338,7 @@ def main() -> None:
     found = labelled(arguments.photos, Runner(fastest).labels)
     step = max(1, len(found.paths) // COUNT)
     photos = Photos(found.paths[::step][:COUNT], found.truth[::step][:COUNT])
-    print(f"{host.current().cpu_model()}, {host.current().cores()} cores; {Path(arguments.trace).name}\n")
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores; {Path(arguments.trace).name}\n")
     with serving(models) as port:
         cells = [(mode, ms) for _ in range(arguments.runs) for ms in DEADLINES_MS for mode in (Mode.CLOUD, Mode.HEDGE)]
         stage = Stage(port, fastest, photos, arguments.trace)

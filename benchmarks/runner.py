@@ -121,7 +121,7 @@ def _versions() -> str:
     packages = ("ondevice-cnn", "ai-edge-litert", "numpy", "pillow", "mediapipe")
     machine = host.current()
     return (
-        f"{machine.cpu_model()}, {machine.usable_cores()} cores; Python {platform.python_version()}, "
+        f"{machine.cpu_model()}, {host.system.usable_cores()} cores; Python {platform.python_version()}, "
         f"{', '.join(f'{package} {_version(package)}' for package in packages)}"
     )
 

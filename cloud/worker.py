@@ -118,12 +118,12 @@ class Worker:
         here = host.current()
         if model not in self._found:
             self._found[model] = resolve(model, self._runtime)
-        before, start = here.resident_bytes() or 0, perf_counter()
+        before, start = here.memory.resident_bytes() or 0, perf_counter()
         runner = Runner(self._found[model], self._threads, self._runtime)
         runner.model.invoke(_noise(runner.model.input))
         load_ms = (perf_counter() - start) * 1e3
         self._runners[model] = runner
-        return {"load_ms": load_ms, "resident_bytes": max((here.resident_bytes() or 0) - before, 0)}
+        return {"load_ms": load_ms, "resident_bytes": max((here.memory.resident_bytes() or 0) - before, 0)}
 
 
 def _warm_up() -> None:

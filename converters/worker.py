@@ -72,7 +72,7 @@ class _Conversion:
                 self._put_in_place(result, content)
             seconds = time.monotonic() - start
             self._send("result", **{**asdict(result), "seconds": seconds})
-        self._send("done", peak_bytes=host.current().peak_memory_bytes())
+        self._send("done", peak_bytes=host.current().memory.peak_bytes())
 
     def _stage(self, text: str) -> None:
         self._send("stage", text=text)

@@ -17,7 +17,7 @@ ALLOWED: dict[str, set[str]] = {
     **{room: set() for room in LEAF_ROOMS},
     "ondevice.models": set(),
     "ondevice.host": set(),
-    "ondevice.limits": set(),
+    "ondevice.limits": {"ondevice.host"},
     "ondevice.devices": DEVICE,
     "ondevice": DEVICE,
     "ondevice.bench": DEVICE | {"ondevice.bench.mlperf"},

@@ -96,6 +96,6 @@ def _facts(scene: Scene, served: Sequence[str]) -> list[tuple[str, str]]:
             f"{scene.buffer_bytes >> 10} KiB of buffer each way; no signal in pictures {lost.start + 1} to {lost.stop}",
         ),
         ("pictures", f"{scene.requests}, one each {scene.every_ms:g} ms, of the bundled handwritten digits"),
-        ("machine", f"{machine.cpu_model()}, {machine.usable_cores()} cores; Python {platform.python_version()}"),
+        ("machine", f"{machine.cpu_model()}, {host.system.usable_cores()} cores; Python {platform.python_version()}"),
         ("ondevice", __version__),
     ]

@@ -56,7 +56,7 @@ def measure(
     # An unknown file is tried here, without the limits: a crash then means the file, not too little memory.
     path = resolve(spec.model, runtimes.get(spec.runtime).name)[0]
     measurement = _Measurement(spec, limits, path)
-    before = host.current().throttling()
+    before = host.current().sensors.throttling()
     try:
         measurement.run(on_progress, on_error)
     except KeyboardInterrupt:
@@ -127,7 +127,7 @@ class _Measurement:
     def record(self, before: host.Throttling | None) -> Record:
         """What was measured, judged."""
         loaded, done = self.loaded, self.done
-        facts = host.current().describe()
+        facts = host.describe()
         record = Record(
             model=loaded["model"],
             precision=loaded["precision"],
@@ -160,4 +160,4 @@ class _Measurement:
             samples_ms=tuple(decode + invoke for decode, invoke in self.samples),
             decode_samples_ms=tuple(decode for decode, _ in self.samples) if self.spec.images else (),
         )
-        return verdict.judged(record, before, host.current().throttling(), interrupted=not done)
+        return verdict.judged(record, before, host.current().sensors.throttling(), interrupted=not done)

@@ -59,9 +59,9 @@ def measure(spec: Spec, send: Send) -> None:
     """Load, warm up and time the model, telling `send` of each step."""
     runtime.get(spec.runtime)  # what importing it takes is not the model's
     _reset_peak()
-    memory = host.current().resident_bytes() or host.current().peak_memory_bytes()
+    memory = host.current().memory.resident_bytes() or host.current().memory.peak_bytes()
     runner = Runner(spec.model, spec.threads, spec.runtime, spec.scaled_decode, spec.device)
-    send("loaded", **_facts(runner), init_mem_bytes=host.current().peak_memory_bytes() - memory)
+    send("loaded", **_facts(runner), init_mem_bytes=host.current().memory.peak_bytes() - memory)
     once = _pictures(runner, spec, send) if spec.images else _random(runner, spec.seed)
     send("warmup", warmup_ms=[round(sum(once(i)), 6) for i in range(spec.warmup)])
     if spec.scenario is None:
@@ -73,7 +73,7 @@ def measure(spec: Spec, send: Send) -> None:
         "done",
         cpu_per_wall=cpu,
         other_cpu=other,
-        overall_mem_bytes=host.current().peak_memory_bytes() - memory,
+        overall_mem_bytes=host.current().memory.peak_bytes() - memory,
         emulation=runner.emulation.as_dict() if runner.emulation else None,
     )
 

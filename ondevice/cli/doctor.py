@@ -46,24 +46,26 @@ def _facts() -> Iterator[tuple[str, str]]:
 
     machine = host.current()
     yield "ondevice", __version__
-    yield "python", f"{platform.python_version()}, {machine.bits()} bits, {sys.executable}"
-    yield "system", f"{platform.system()} {platform.release()} {machine.kernel_machine()}"
-    yield "platform", f"{machine.name}{', a 32-bit system on a 64-bit kernel' if machine.mixed_bits() else ''}"
+    yield "python", f"{platform.python_version()}, {host.system.bits()} bits, {sys.executable}"
+    yield "system", f"{platform.system()} {platform.release()} {host.system.kernel_machine()}"
+    yield "platform", f"{machine.name}{', a 32-bit system on a 64-bit kernel' if host.system.mixed_bits() else ''}"
     yield from _hardware(machine)
     yield from _software()
 
 
 def _hardware(machine: Host) -> Iterator[tuple[str, str]]:
-    quota, limit = machine.cpu_quota(), machine.memory_limit_bytes()
-    frequency, temperature, throttling = machine.frequency_mhz(), machine.temperature_c(), machine.throttling()
+    from ondevice.host import system
+
+    quota, limit, sensors = machine.cpu_quota(), machine.memory.limit_bytes(), machine.sensors
+    frequency, temperature, throttling = sensors.frequency_mhz(), sensors.temperature_c(), sensors.throttling()
     yield "processor", machine.cpu_model()
     yield "features", " ".join(machine.cpu_features()) or "unknown"
     yield (
         "cores",
-        f"{machine.cores()}, usable {machine.usable_cores()}, quota {'none' if quota is None else f'{quota:g}'}",
+        f"{system.cores()}, usable {system.usable_cores()}, quota {'none' if quota is None else f'{quota:g}'}",
     )
-    yield "memory", f"{_gib(machine.memory_bytes())}, limit {'none' if limit is None else _gib(limit)}"
-    yield "governor", machine.governor() or _NOT_SHOWN
+    yield "memory", f"{_gib(machine.memory.total_bytes())}, limit {'none' if limit is None else _gib(limit)}"
+    yield "governor", sensors.governor() or _NOT_SHOWN
     yield "frequency", _NOT_SHOWN if frequency is None else f"{frequency:.0f} MHz"
     yield "temperature", _NOT_SHOWN if temperature is None else f"{temperature:.1f} °C"
     yield "throttling", _NOT_SHOWN if throttling is None else str(throttling)

@@ -113,7 +113,7 @@ def _same_graph(path: Path, published: Latency) -> bool:
 def measure(points: Sequence[Candidate], on_step: Callable[[], None] = lambda: None) -> list[Candidate]:
     """Time every model on this host, telling `on_step` of each of its timing.PASSES blocks.
 
-    Raises EmulationError where the machine is busy, UsageError for a file that is no model.
+    Raises EmulationError where the machine is busy, UsageError for a file that is not a model.
     """
     if not points:
         return []
@@ -128,7 +128,7 @@ def measure(points: Sequence[Candidate], on_step: Callable[[], None] = lambda: N
     after, (end, own_end) = host.current().cpu_times(), _now()
     if before is not None and after is not None:
         others = (after.busy_s + after.steal_s - before.busy_s - before.steal_s - (own_end - own)) / (end - start)
-        if others > MAX_OTHERS * host.current().cores():
+        if others > MAX_OTHERS * host.system.cores():
             raise EmulationError(
                 f"other programs kept {others:.2f} processors busy meanwhile: a calibration now would be wrong; "
                 "stop them and try again"

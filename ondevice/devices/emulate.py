@@ -20,6 +20,7 @@ from ondevice.runtime import Model
 
 # sleep() wakes up to this much late; the rest of the wait is spent looking at the clock.
 _SPIN_S = 0.0005
+# The host must be as fast as all but the shortest twentieth of the device's inferences; those are late, and counted.
 _LOW_QUANTILE = 0.05
 
 

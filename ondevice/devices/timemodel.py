@@ -14,13 +14,14 @@ import numpy as np
 
 from ondevice.timing.arrays import FloatArray
 
-# Which kernels a precision runs on. Dynamic-range files have no published latencies, and their kernels are no one's.
+# Which kernels a precision runs on. Dynamic-range files have no published latencies, and run on kernels of neither.
 KINDS = {"fp32": "float", "fp16": "float", "weight_only": "float", "int8": "quant", "uint8": "quant"}
 # Two parameters need more than two points, or there is nothing to leave out.
 MIN_MODELS = 4
 # The Gaussian process, chosen beforehand and not tuned: a model twice as fast or as large is about as far as likeness
 # goes; architectures scatter by 15 % about the line; latencies are published, and measured, to about 5 %.
 RANGE, SCATTER, NOISE = 0.7, 0.15, 0.05
+# Fewer parts would make the draws predictable; with more, 50 runs (what `ondevice bench` makes) could miss the tails.
 STRATA = 20
 
 
@@ -72,8 +73,8 @@ class TimeModel:
 
     def __call__(self, reference_ms: float, size_mb: float) -> float:
         """The device's ms."""
-        asked = np.log([[reference_ms, size_mb]])
-        off = float((_covariance(asked, self._known) @ self._weights)[0])
+        model = np.log([[reference_ms, size_mb]])
+        off = float((_covariance(model, self._known) @ self._weights)[0])
         return float(self.line(reference_ms)) * float(np.exp(off))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from ondevice.host.base import CpuTimes, said
+from ondevice.host.base import CpuTimes
+from ondevice.host.command import output_of
 from ondevice.host.linux import Linux
 
 
@@ -32,11 +33,11 @@ class Android(Linux):
         return None
 
     def load_average(self) -> float | None:
-        """None, for the same reason."""
+        """None: apps may not read it, as with `cpu_times`."""
         return None
 
     def _property(self, key: str) -> str:
-        return said("getprop", key) or said(str(self.root / "system/bin/getprop"), key)
+        return output_of("getprop", key) or output_of(str(self.root / "system/bin/getprop"), key)
 
 
 def _is_termux() -> bool:

@@ -1,11 +1,14 @@
-"""macOS: what `sysctl` says. There is no affinity and no quota, and sensors are for root alone."""
+"""macOS: what `sysctl` says. It has neither affinity nor quotas, and shows its sensors to root alone."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from ondevice.host.base import Host, said
+from ondevice.host.base import Host
+from ondevice.host.command import output_of
+from ondevice.host.memory import Memory
+from ondevice.host.system import kernel_machine
 
 # Linux's names, and where macOS says the same.
 _CPU_FEATURES = {
@@ -25,34 +28,43 @@ class MacOS(Host):
         """Whether the kernel is Darwin."""
         return sys.platform == "darwin"
 
+    @property
+    def memory(self) -> Memory:
+        """The memory as `sysctl` and `ps` show it."""
+        return MacMemory()
+
     def cpu_model(self) -> str:
         """The processor's name, or the architecture."""
-        return _sysctl("machdep.cpu.brand_string") or self.kernel_machine()
+        return _sysctl("machdep.cpu.brand_string") or kernel_machine()
 
     def cpu_features(self) -> list[str]:
         """The vector instructions that CNN kernels use, of those that the kernel names."""
         return [feature for feature, key in _CPU_FEATURES.items() if _sysctl(key) == "1"]
 
-    def memory_bytes(self) -> int:
-        """The machine's memory."""
-        return int(_sysctl("hw.memsize") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-
     def load_average(self) -> float | None:
         """How many processes were running or ready, on average over the last minute."""
         return os.getloadavg()[0]
 
-    def peak_memory_bytes(self) -> int:
-        """The most memory that was resident for this process at any time."""
+
+class MacMemory(Memory):
+    """Memory as `sysctl` and `ps` show it."""
+
+    def total_bytes(self) -> int:
+        """The machine's memory."""
+        return int(_sysctl("hw.memsize") or super().total_bytes())
+
+    def peak_bytes(self) -> int:
+        """The most that was resident for this process at any time."""
         import resource
 
         # Bytes, where Linux counts in KiB.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def resident_bytes(self) -> int | None:
-        """The memory that is resident for this process now."""
-        text = said("ps", "-o", "rss=", "-p", str(os.getpid()))
+        """What is resident for this process now."""
+        text = output_of("ps", "-o", "rss=", "-p", str(os.getpid()))
         return int(text) * 1024 if text else None
 
 
 def _sysctl(key: str) -> str:
-    return said("sysctl", "-n", key)
+    return output_of("sysctl", "-n", key)

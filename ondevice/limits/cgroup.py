@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ondevice.errors import OnDeviceError, UsageError
+from ondevice.host.cgroups import quota_of
+from ondevice.host.procfs import read
 
 _PROC = Path("/proc")
 # The kernel's own default, and Docker's: a quota then means here what it means in a container.
@@ -97,7 +99,7 @@ def cpu_group(quota: float, proc: Path = _PROC) -> Iterator[CpuGroup]:
 def find(proc: Path = _PROC) -> Hierarchy:
     """The hierarchy that has the cpu controller. Raises OnDeviceError where there is none or it is out of sight."""
     group, unified = _membership(proc)
-    for line in _read(proc / "self" / "mountinfo").splitlines():
+    for line in read(proc / "self" / "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         root, mount = before.split()[3:5]
         kind, _, options = after.split(" ", 2)
@@ -120,7 +122,7 @@ def sweep(place: Hierarchy, proc: Path = _PROC) -> None:
 def _membership(proc: Path) -> tuple[PurePosixPath, bool]:
     """The path of this process's group in the cpu controller's hierarchy, and whether that is v2."""
     groups = {}
-    for line in _read(proc / "self" / "cgroup").splitlines():
+    for line in read(proc / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         groups.update(dict.fromkeys(controllers.split(","), PurePosixPath(path)))
     if "cpu" in groups:
@@ -132,23 +134,19 @@ def _membership(proc: Path) -> tuple[PurePosixPath, bool]:
 
 def _check(place: Hierarchy, quota: float) -> None:
     above = [path for path in (place.own, *place.own.parents) if path.is_relative_to(place.top)]
-    granted = min(_quota(place, path) for path in above)
+    granted = min(_granted(path) for path in above)
     if quota > granted:
         raise UsageError(
             f"--cpu-quota {quota:g}: this process's own control group has a quota of {granted:g} CPUs; give no more"
         )
-    if place.unified and "cpu" not in _read(place.own / "cgroup.controllers").split():
+    if place.unified and "cpu" not in read(place.own / "cgroup.controllers").split():
         raise _impossible(f"the cpu controller is not delegated to {place.own}", quota)
 
 
-def _quota(place: Hierarchy, path: Path) -> float:
+def _granted(path: Path) -> float:
     """The CPUs' worth of time that a group grants; infinity where it sets no limit."""
-    if place.unified:
-        limit, _, period = _read(path / "cpu.max").partition(" ")
-    else:
-        limit, period = _read(path / "cpu.cfs_quota_us"), _read(path / "cpu.cfs_period_us")
-    # v1 says -1 where v2 says max; the root may have no such file at all.
-    return int(limit) / int(period) if limit.strip().isdigit() else math.inf
+    quota = quota_of(path)
+    return math.inf if quota is None else quota
 
 
 def _set_quota(place: Hierarchy, path: Path, quota: float) -> None:
@@ -158,7 +156,7 @@ def _set_quota(place: Hierarchy, path: Path, quota: float) -> None:
     else:
         _write(path / "cpu.cfs_period_us", str(_PERIOD_US))
         _write(path / "cpu.cfs_quota_us", str(limit_us))
-    if (got := _quota(place, path)) != limit_us / _PERIOD_US:
+    if (got := _granted(path)) != limit_us / _PERIOD_US:
         raise _impossible(f"the kernel made a quota of {got:g} CPUs of it", quota)
 
 
@@ -172,11 +170,11 @@ def _switch_on(place: Hierarchy, path: Path) -> None:
 
 def _name(place: Hierarchy, proc: Path) -> str:
     """A name that no other group in ours has, from which `sweep` knows the owner."""
-    pid, started = _read(proc / "self" / "stat").split(" ", 1)[0], _state_and_start(proc, "self")[1]
+    pid, started = read(proc / "self" / "stat").split(" ", 1)[0], _state_and_start(proc, "self")[1]
     names = [path.name for path in place.own.glob("ondevice-*")]
     # The last of the groups that profit from it switches off what the first has switched on.
     ours = place.unified and (
-        "cpu" not in _read(place.own / "cgroup.subtree_control").split()
+        "cpu" not in read(place.own / "cgroup.subtree_control").split()
         or any(name.endswith(_SWITCHED_ON) for name in names)
     )
     stem = f"ondevice-{pid}-{started}-{_namespace(proc)}-"
@@ -193,7 +191,7 @@ def _lives(proc: Path, pid: int, started: str) -> bool:
 def _state_and_start(proc: Path, process_id: str) -> tuple[str, str]:
     """A process's state letter and start time; both empty where there is no such process."""
     # The command's name, in parentheses, may hold anything, parentheses and blanks included.
-    fields = _read(proc / process_id / "stat").rpartition(")")[2].split()
+    fields = read(proc / process_id / "stat").rpartition(")")[2].split()
     return (fields[0], fields[19]) if fields else ("", "")
 
 
@@ -232,7 +230,7 @@ def _empty(path: Path) -> None:
         for inner in filter(Path.is_dir, path.iterdir()):
             _empty(inner)
         # In a threaded group cgroup.procs cannot be read; v1 has no cgroup.threads.
-        for member in (_read(path / "cgroup.threads") or _read(path / "cgroup.procs")).split():
+        for member in (read(path / "cgroup.threads") or read(path / "cgroup.procs")).split():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(int(member), signal.SIGKILL)
         try:
@@ -284,10 +282,3 @@ def _write(path: Path, text: str) -> None:
         os.write(handle, text.encode())
     finally:
         os.close(handle)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from ondevice.errors import OnDeviceError, UsageError
+from ondevice.host import system
+from ondevice.host.procfs import field
 
 # Less is a forgotten unit (`--memory 256`): Python and numpy alone take 60 to 100 MB.
 MIN_MEMORY_BYTES = 1 << 20
@@ -26,7 +27,7 @@ def parse_memory(text: str) -> int:
 
 def check_memory(limit: int) -> None:
     """Return if the machine has that many bytes, and they can be meant. Raises UsageError."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    machine = system.memory_bytes()
     if not MIN_MEMORY_BYTES <= limit <= machine:
         raise UsageError(
             f"--memory {limit} bytes: give 1MiB or more, and no more than the machine's {machine / 1e6:.0f} MB"
@@ -60,9 +61,8 @@ def cap(limit: int) -> None:
 
 
 def _private_writable_bytes() -> int:
-    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-    match = re.search(r"^VmData:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(match[1]) * 1024 if match else 0
+    text = field(Path("/proc/self/status"), "VmData")
+    return int(text.removesuffix("kB")) * 1024 if text else 0
 
 
 def _can_map(size: int) -> bool:

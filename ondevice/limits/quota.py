@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 
 from ondevice.errors import UsageError
+from ondevice.host import system
 
 # The kernel takes no quota below 1 ms in a period of 100 ms.
 MIN_QUOTA = 0.01
@@ -25,7 +25,7 @@ def parse_quota(text: str) -> float:
 
 def check_quota(quota: float) -> None:
     """Return if this machine has that many CPUs' worth of time to grant. Raises UsageError."""
-    cores = os.cpu_count() or 1
+    cores = system.cores()
     if not MIN_QUOTA <= quota <= cores:
         raise UsageError(
             f"--cpu-quota {quota:g} ({quota * 100:g} %): this machine has {cores} cores; give {MIN_QUOTA:g} to {cores}"

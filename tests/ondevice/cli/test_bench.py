@@ -193,7 +193,7 @@ def test_csv_has_a_row_a_record_and_no_samples(cli: Cli, sweep: Path) -> None:
         ("digits_xs_int8", "2"),
         ("digits_m_fp32", "1"),
     ]
-    assert rows[0]["host.cores"] == str(host.current().cores())
+    assert rows[0]["host.cores"] == str(host.system.cores())
     assert not [name for name in rows[0] if "samples" in name]
     assert not [name for row in rows for name, value in row.items() if name is None or value is None]
 

@@ -11,7 +11,6 @@ import pytest
 from ondevice import host
 from ondevice.cli.console import Format
 from ondevice.cli.doctor import doctor
-from ondevice.host.base import Host
 from ondevice.host.linux import Linux
 
 PI = {
@@ -47,8 +46,8 @@ def found(
 def test_a_32_bit_raspberry_pi_in_a_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Host, "bits", lambda machine: 32)
-    monkeypatch.setattr(Host, "kernel_machine", lambda machine: "aarch64")
+    monkeypatch.setattr(host.system, "bits", lambda: 32)
+    monkeypatch.setattr(host.system, "kernel_machine", lambda: "aarch64")
     facts = found(tmp_path, PI, monkeypatch, capsys)
     assert facts["platform"] == "raspberry-pi, a 32-bit system on a 64-bit kernel"
     assert facts["processor"] == "Raspberry Pi 4 Model B Rev 1.4"

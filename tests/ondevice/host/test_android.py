@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ondevice.host import system
 from ondevice.host.android import Android
+from ondevice.host.description import describe
 
 TERMUX = {"PREFIX": "/data/data/com.termux/files/usr"}
 # What a session of proot-distro inherits from Termux, without --isolated.
@@ -35,7 +37,7 @@ def fake(path: Path, properties: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "environment", "release", "here", "wheels"),
+    ("kernel", "environment", "release", "here", "wheels"),
     [
         ("linux", {}, "6.1.0-13-arm64", False, True),
         ("linux", {"PREFIX": "/usr/local"}, "6.1.0-13-arm64", False, True),
@@ -53,7 +55,7 @@ def fake(path: Path, properties: dict[str, str]) -> None:
     ],
 )  # fmt: skip
 def test_is_here(
-    system: str,
+    kernel: str,
     environment: dict[str, str],
     release: str,
     here: bool,
@@ -61,7 +63,7 @@ def test_is_here(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(sys, "platform", kernel)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "localhost", release, "#1", "aarch64")))
     machine = android(tmp_path, environment, monkeypatch)
     assert (machine.is_here(), machine.takes_wheels()) == (here, wheels)
@@ -105,6 +107,6 @@ def test_a_phone_without_control_groups_has_no_limits(tmp_path: Path, monkeypatc
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text("4:cpu:/\n1:memory:/apps\n0::/uid_10234/pid_4581\n")
     machine = android(tmp_path, TERMUX, monkeypatch)
-    assert (machine.cpu_quota(), machine.memory_limit_bytes()) == (None, None)
-    assert machine.cpu_budget() == machine.usable_cores()
-    assert machine.describe()["platform"] == "android"
+    assert (machine.cpu_quota(), machine.memory.limit_bytes()) == (None, None)
+    assert machine.cpu_budget() == system.usable_cores()
+    assert describe(machine)["platform"] == "android"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ondevice.host.description import describe
 from ondevice.host.linux import Linux
 
 V2 = "0::/a/b/c\n"
@@ -90,7 +91,7 @@ def test_cpu_quota_of_the_root_group_and_of_mixed_hierarchies(tmp_path: Path) ->
     ids=["own", "above", "max below", "max", "more than there is", "v1", "another's", "no v1", "64k pages", "no files"],
 )
 def test_memory_limit(membership: str, settings: dict[str, str], expected: int | None, tmp_path: Path) -> None:
-    assert grouped(tmp_path, membership, settings).memory_limit_bytes() == expected
+    assert grouped(tmp_path, membership, settings).memory.limit_bytes() == expected
 
 
 CPUINFO_X86 = (
@@ -118,8 +119,8 @@ def test_clock_and_governor(tmp_path: Path) -> None:
         f"{cpus}/cpufreq/policy0/scaling_cur_freq": "9900000\n",
     }
     machine = linux(tmp_path / "phone", files)
-    assert (machine.frequency_mhz(), machine.governor()) == (2995.2, "ondemand")
-    assert linux(tmp_path / "virtual", {"proc/cpuinfo": CPUINFO_X86}).frequency_mhz() == 2445.404
+    assert (machine.sensors.frequency_mhz(), machine.sensors.governor()) == (2995.2, "ondemand")
+    assert linux(tmp_path / "virtual", {"proc/cpuinfo": CPUINFO_X86}).sensors.frequency_mhz() == 2445.404
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_temperature(zones: list[tuple[str, str]], expected: float | None, tmp_p
     for number, (kind, text) in enumerate(zones):
         files[f"sys/class/thermal/thermal_zone{number}/type"] = kind + "\n"
         files[f"sys/class/thermal/thermal_zone{number}/temp"] = text + "\n"
-    assert linux(tmp_path, files).temperature_c() == expected
+    assert linux(tmp_path, files).sensors.temperature_c() == expected
 
 
 def test_processor_time_counts_neither_guests_twice_nor_waiting(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_load_and_memory(tmp_path: Path) -> None:
     status = "Name:\tpython\nVmHWM:\t   21240 kB\nVmRSS:\t    2040 kB\n"
     machine = linux(tmp_path, {"proc/loadavg": "1.25 0.56 0.24 2/96 4581\n", "proc/self/status": status})
     assert machine.load_average() == 1.25
-    assert (machine.peak_memory_bytes(), machine.resident_bytes()) == (21240 * 1024, 2040 * 1024)
+    assert (machine.memory.peak_bytes(), machine.memory.resident_bytes()) == (21240 * 1024, 2040 * 1024)
 
 
 @pytest.fixture
@@ -191,15 +192,15 @@ def forbidden(tmp_path: Path) -> Iterator[Path]:
 
 
 def shows_nothing(machine: Linux) -> None:
-    facts = machine.describe()
+    facts = describe(machine)
     shown = {name for name, value in facts.items() if value is not None}
     assert facts["cpu_model"] == os.uname().machine
     assert shown == {
         "platform", "cpu_model", "cores", "usable_cores", "memory_bytes", "machine", "bits", "system", "python"
     }  # fmt: skip
     assert machine.cpu_features() == []
-    assert (machine.cpu_times(), machine.load_average(), machine.resident_bytes()) == (None, None, None)
-    assert machine.peak_memory_bytes() > MIB
+    assert (machine.cpu_times(), machine.load_average(), machine.memory.resident_bytes()) == (None, None, None)
+    assert machine.memory.peak_bytes() > MIB
 
 
 def test_what_is_forbidden_is_not_shown(forbidden: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ondevice.host import system
+from ondevice.host.description import describe
 from ondevice.host.macos import MacOS
 
 VALUES = {
@@ -39,27 +41,27 @@ def mac(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MacOS:
 def test_processor_and_memory(mac: MacOS) -> None:
     assert mac.cpu_model() == "Apple M2 Pro"
     assert mac.cpu_features() == ["asimd", "asimdhp", "asimddp"]
-    assert mac.memory_bytes() == 16 * 2**30
+    assert mac.memory.total_bytes() == 16 * 2**30
 
 
 def test_a_mac_without_sysctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert MacOS().cpu_model() == os.uname().machine
     assert MacOS().cpu_features() == []
-    assert MacOS().memory_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert MacOS().resident_bytes() is None
+    assert MacOS().memory.total_bytes() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert MacOS().memory.resident_bytes() is None
 
 
 def test_memory_of_this_process(mac: MacOS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path / "ps", f'[ "$*" = "-o rss= -p {os.getpid()}" ] && echo " 20480"', monkeypatch)
-    assert mac.resident_bytes() == 20 * 2**20
-    assert mac.peak_memory_bytes() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert mac.memory.resident_bytes() == 20 * 2**20
+    assert mac.memory.peak_bytes() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def test_no_affinity_no_quota_no_sensors(mac: MacOS, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert mac.cpu_budget() == mac.usable_cores() == mac.cores()
-    facts = mac.describe()
+    assert mac.cpu_budget() == system.usable_cores() == system.cores()
+    facts = describe(mac)
     nothing = {name for name, value in facts.items() if value is None}
     assert nothing == {
         "cpu_quota", "governor", "frequency_mhz", "temperature_c", "throttled", "memory_limit_bytes"
@@ -68,7 +70,7 @@ def test_no_affinity_no_quota_no_sensors(mac: MacOS, monkeypatch: pytest.MonkeyP
     assert mac.load_average() == os.getloadavg()[0]
 
 
-@pytest.mark.parametrize(("system", "expected"), [("darwin", True), ("linux", False), ("ios", False)])
-def test_is_here(system: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", system)
+@pytest.mark.parametrize(("kernel", "expected"), [("darwin", True), ("linux", False), ("ios", False)])
+def test_is_here(kernel: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", kernel)
     assert MacOS().is_here() is expected

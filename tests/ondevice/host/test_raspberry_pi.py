@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ondevice.host.base import Throttling
+from ondevice.host.description import describe
 from ondevice.host.raspberry_pi import RaspberryPi
+from ondevice.host.sensors import Throttling
 
 WORDS = {
     "0x0": "none",
@@ -43,27 +44,27 @@ def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_throttling(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, f'[ "$1" = get_throttled ] && echo "throttled={word}"', monkeypatch)
-    assert str(pi(tmp_path).throttling()) == WORDS[word]
+    assert str(pi(tmp_path).sensors.throttling()) == WORDS[word]
 
 
 def test_throttling_tells_now_from_since_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, 'echo "throttled=0x50004"', monkeypatch)
     machine = pi(tmp_path)
-    assert machine.throttling() == Throttling(("throttled",), ("under-voltage", "throttled"))
-    assert machine.describe()["throttled"] == "throttled now, under-voltage since boot, throttled since boot"
+    assert machine.sensors.throttling() == Throttling(("throttled",), ("under-voltage", "throttled"))
+    assert describe(machine)["throttled"] == "throttled now, under-voltage since boot, throttled since boot"
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo nonsense", "echo throttled=what", "exec sleep 0"])
 def test_where_vcgencmd_fails(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path, script, monkeypatch)
     machine = pi(tmp_path)
-    assert (machine.throttling(), machine.temperature_c()) == (None, None)
+    assert (machine.sensors.throttling(), machine.sensors.temperature_c()) == (None, None)
 
 
 def test_without_vcgencmd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     machine = pi(tmp_path)
-    assert (machine.throttling(), machine.temperature_c()) == (None, None)
+    assert (machine.sensors.throttling(), machine.sensors.temperature_c()) == (None, None)
 
 
 def test_temperature_is_the_firmware_s_where_linux_has_no_sensor(
@@ -71,12 +72,12 @@ def test_temperature_is_the_firmware_s_where_linux_has_no_sensor(
 ) -> None:
     fake(tmp_path, """[ "$1" = measure_temp ] && echo "temp=55.8'C" """, monkeypatch)
     machine = pi(tmp_path)
-    assert machine.temperature_c() == 55.8
+    assert machine.sensors.temperature_c() == 55.8
     zone = tmp_path / "sys/class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "type").write_text("cpu-thermal\n")
     (zone / "temp").write_text("48312\n")
-    assert machine.temperature_c() == 48.312
+    assert machine.sensors.temperature_c() == 48.312
 
 
 @pytest.mark.parametrize(
