@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import signal
 from collections.abc import Generator, Iterator, Sequence
-from itertools import islice, product
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from itertools import product
 from typing import Any, NamedTuple
 
-from ondevice.errors import OnDeviceError, UsageError
+from ondevice.errors import UsageError
 from ondevice.lab.simulate.arrivals import Arrivals
+from ondevice.lab.simulate.jobs import shared_out
 from ondevice.lab.simulate.legs import Network
 from ondevice.lab.simulate.modelset import ModelSet
 from ondevice.lab.simulate.outcomes import Estimate, Outcomes
@@ -98,70 +94,15 @@ def _cells(name: str, estimate: Estimate) -> Iterator[tuple[str, float]]:
 def run(cases: Sequence[Case], settings: Settings, jobs: int = 1) -> Generator[Done, None, None]:
     """Simulate the cases, in this process or in `jobs` of their own, and give each as it is done.
 
-    Whatever the jobs, a case's outcome is the same. Closed before its end, it ends the processes. Processes are begun
-    from the main thread. Raises OnDeviceError where one of them dies.
+    Whatever the jobs, a case's outcome is the same. Closed before its end, it ends the processes. Raises OnDeviceError
+    where one of them dies.
     """
     if jobs == 1 or len(cases) == 1:
         for number, case in enumerate(cases):
             yield Done(number, case, simulate(case, settings))
         return
-    workers: dict[Connection, SpawnProcess] = {}
-    try:
-        workers |= _started(min(jobs, len(cases)), cases, settings)
-        for number, outcomes in _shared_out(list(workers), len(cases)):
-            yield Done(number, cases[number], outcomes)
-    except (EOFError, ConnectionError) as error:
-        raise OnDeviceError(
-            "a process of --jobs ended before its time, perhaps for want of memory: try fewer"
-        ) from error
-    finally:
-        for worker in workers.values():
-            worker.terminate()
-            worker.join()
-
-
-def _started(jobs: int, cases: Sequence[Case], settings: Settings) -> dict[Connection, SpawnProcess]:
-    """Processes, each at the end of its pipe. Ctrl-C, which reaches all, does not stop them: the parent does."""
-    context = multiprocessing.get_context("spawn")
-    workers: dict[Connection, SpawnProcess] = {}
-    # They inherit what is ignored, and so are safe from their first moment on; what is blocked, spawning unblocks.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        for _ in range(jobs):
-            here, there = context.Pipe()
-            workers[here] = context.Process(target=_work, args=(there, cases, settings), daemon=True)
-            workers[here].start()
-            there.close()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return workers
-
-
-def _shared_out(pipes: Sequence[Connection], cases: int) -> Iterator[tuple[int, Outcomes]]:
-    """Give each process a case, and the next when it has done that. Raises EOFError or ConnectionError if one dies."""
-    todo = iter(range(cases))
-    for pipe, number in zip(pipes, todo, strict=False):
-        pipe.send(number)
-    for _ in range(cases):
-        ready = wait(pipes)[0]
-        assert isinstance(ready, Connection)
-        result = ready.recv()
-        if isinstance(result, Exception):
-            raise result
-        yield result
-        for number in islice(todo, 1):
-            ready.send(number)
-
-
-def _work(pipe: Connection, cases: Sequence[Case], settings: Settings) -> None:
-    """Simulate the cases whose numbers come, until the parent is gone."""
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            number = pipe.recv()
-            try:
-                pipe.send((number, simulate(cases[number], settings)))
-            except OnDeviceError as error:
-                pipe.send(error)
+    for number, outcomes in shared_out(cases, settings, min(jobs, len(cases))):
+        yield Done(number, cases[number], outcomes)
 
 
 def deadlines(texts: Sequence[str]) -> list[float]:

@@ -63,9 +63,9 @@ class Child:
 
     def ends(self, within_s: float) -> bool:
         """Whether it ends within so many seconds; 0 asks whether it has."""
-        self._lifeline.settimeout(within_s)
         left_s = _ENDING_S
         try:
+            self._lifeline.settimeout(within_s)
             # It closes when the child dies, which is noticed at once; waiting for a process looks every 50 ms.
             self._lifeline.recv(1)
         except OSError:

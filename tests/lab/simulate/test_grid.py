@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from simulating import small
@@ -12,6 +12,8 @@ from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import arrivals, legs, reserve
 from ondevice.lab.simulate.grid import MEASURES, SHARE, Grid, deadlines, run
 from ondevice.lab.simulate.simulation import Queue, Settings
+from ondevice.process import child
+from ondevice.process.child import Child
 
 SETTINGS = Settings(300, reserve=reserve.given(0.41, 20))
 
@@ -59,21 +61,35 @@ def test_a_row_is_flat_and_whole(tmp_path: Path) -> None:
         assert sum(shares.values()) == pytest.approx(1)
 
 
-def test_what_is_left_early_ends(tmp_path: Path) -> None:
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> list[Child]:
+    """All that are started."""
+    found: list[Child] = []
+    start = child.start
+
+    def noted(*arguments: str, **options: Any) -> Child:
+        found.append(start(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(child, "start", noted)
+    return found
+
+
+def test_what_is_left_early_ends(tmp_path: Path, processes: list[Child]) -> None:
     running = run(grid(tmp_path).cases(), SETTINGS, 2)
     assert next(running).outcomes.requests == 300
-    assert len(multiprocessing.active_children()) == 2
+    assert [process.ends(0) for process in processes] == [False, False]
     running.close()
-    assert multiprocessing.active_children() == []
+    assert [process.ends(0) for process in processes] == [True, True]
 
 
-def test_a_process_that_dies_is_told_of(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_told_of(tmp_path: Path, processes: list[Child]) -> None:
     running = run(grid(tmp_path).cases(), Settings(200_000), 2)
     next(running)
-    multiprocessing.active_children()[0].kill()
-    with pytest.raises(OnDeviceError, match="a process of --jobs ended before its time"):
+    processes[0].kill()
+    with pytest.raises(OnDeviceError, match=r"a process of --jobs ended before its time \(SIGKILL\)"):
         list(running)
-    assert multiprocessing.active_children() == []
+    assert [process.ends(0) for process in processes] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ def test_it_can_be_asked_to_end(program: Any) -> None:
         started.terminate()
         assert started.death().cause == "SIGTERM"
         started.kill()  # which has nothing left to do
+    assert started.ends(0)
 
 
 @linux
