@@ -14,7 +14,7 @@ import orjson
 
 from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
-from ondevice.cloud.answers import Answered, answers
+from ondevice.cloud.answers import LINES, Answered, answers
 from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.http import Head, Piece, Request, Response
 from ondevice.cloud.infer import Asked
@@ -249,7 +249,7 @@ class Service:
         """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
         several = answers(choices, work, self._lost)
         first = await anext(several)
-        headers = (("content-type", openapi.LINES), _timing({"upload": call.request.upload_ms}))
+        headers = (("content-type", LINES), _timing({"upload": call.request.upload_ms}))
         return Response(200, headers, self._lines(call, asked, first, several))
 
     async def _lines(

@@ -12,10 +12,37 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from serving import FAMILY, PICTURE, Endpoint
 
+from ondevice._version import __version__
 from ondevice.cloud import ask, openapi, routes
 from ondevice.errors import NoRouteError
 
-DOCUMENT = openapi.document(["cnnselect", "net"])
+
+def resolved(node: Any, document: dict[str, Any]) -> Any:
+    """With what every reference leads to in its place, beside what stands beside the reference."""
+    if isinstance(node, list):
+        return [resolved(item, document) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {key: resolved(value, document) for key, value in node.items() if key != "$ref"}
+    if "$ref" not in node:
+        return plain
+    there = resolved(followed(node["$ref"], document), document)
+    return {
+        **there,
+        **plain,
+        **({"properties": there["properties"] | plain["properties"]} if "properties" in plain else {}),
+    }
+
+
+def followed(reference: str, document: dict[str, Any]) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+WRITTEN = openapi.document(["cnnselect", "net"])
+DOCUMENT = resolved(WRITTEN, WRITTEN)
 OPERATIONS = [
     (path, method) for path, item in DOCUMENT["paths"].items() for method in item if method in ("get", "post", "put")
 ]
@@ -54,20 +81,36 @@ def test_other_methods_are_not_allowed(path: str, method: str) -> None:
     assert (caught.value.status, method.upper() in caught.value.allowed) == (405, True)
 
 
-def test_references_lead_somewhere() -> None:
-    for reference in re.findall(r"'\$ref': '([^']+)'", str(DOCUMENT)):
-        found: Any = DOCUMENT
-        for part in reference.removeprefix("#/").split("/"):
-            found = found[part]
-        assert found["type"] == "object"
-
-
 def test_the_query_of_a_picture_and_the_body_of_a_question_take_the_same_parameters() -> None:
     infer = DOCUMENT["paths"]["/v2/models/{model}/infer"]["post"]
     query = {parameter["name"] for parameter in infer["parameters"] if parameter["in"] == "query"}
     select = DOCUMENT["paths"]["/v2/models/cnnselect/select"]["post"]["requestBody"]["content"]["application/json"]
     assert query == set(ask.NAMES)
     assert set(select["schema"]["properties"]) == query | {"bytes"}
+
+
+def test_its_limits_are_the_codes() -> None:
+    properties = WRITTEN["components"]["schemas"]["Parameters"]["properties"]
+    times = (0, ask.LONGEST_MS)
+    assert {
+        name: (schema["minimum"], schema["maximum"]) for name, schema in properties.items() if "maximum" in schema
+    } == {
+        "sla_ms": (ask.SHORTEST_MS, ask.LONGEST_MS),
+        "timeout": (1, ask.LONGEST_MS * 1e3),
+        "upload_ms": times,
+        "return_ms": times,
+        "top": (1, ask.MOST_CLASSES),
+        "device_top1": (0, 1),
+        "anytime": (1, ask.MOST_ANSWERS),
+    }
+
+
+def test_every_component_is_referred_to() -> None:
+    references = set(re.findall(r"'\$ref': '([^']+)'", str(WRITTEN)))
+    components = WRITTEN["components"]
+    for kind in ("parameters", "responses", "schemas"):
+        named = {f"#/components/{kind}/{name}" for name in components[kind]}
+        assert named <= {reference.partition("/properties")[0] for reference in references}
 
 
 def test_the_limits_that_it_states_hold(endpoint: Endpoint) -> None:
@@ -105,13 +148,14 @@ def test_what_is_served_is_as_it_says(endpoint: Endpoint, path: str, method: str
     assert kind in stated["content"]
     if kind == "application/json":
         schema = stated["content"][kind]["schema"]
-        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         assert isinstance(reply.json(), list if schema["type"] == "array" else dict)
         assert all(name in reply.json() for name in schema.get("required", ()))
 
 
 def test_the_served_document_names_the_served_models(endpoint: Endpoint) -> None:
-    paths = endpoint.get("/openapi.json")["paths"]
+    served = endpoint.get("/openapi.json")
+    assert served["info"]["version"] == __version__
+    paths = resolved(served["paths"], served)
     models = paths["/v2/models/{model}/infer"]["parameters"][0]["schema"]["enum"]
     assert models == ["cnnselect", FAMILY[0]]
     assert paths["/v2/repository/models/{model}/load"]["parameters"][0]["schema"]["enum"] == [FAMILY[0]]
