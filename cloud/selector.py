@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice.cloud.ask import Ask
+from ondevice.cloud.ask import SHORTEST_MS, Ask
 from ondevice.cloud.backend import Backend
 from ondevice.cloud.slip import Slip
 from ondevice.errors import ProtocolError, RefusedError, UsageError
@@ -20,6 +20,7 @@ from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import Law
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.bounds import LONGEST_MS
 from ondevice.timing.profile import LEVELS
 
 NAME = "cnnselect"
@@ -38,7 +39,7 @@ class Rules:
 
     refuse: whether work that cannot be done in time is refused when others wait, or done all the same.
     admit: the least chance to be on time with which work is accepted then; keep: the least with which it is begun.
-    anytime: how many models may answer one request that asks for it.
+    anytime: how many models may answer one request that asks for it. Raises UsageError for what cannot be obeyed.
     """
 
     policy: str = "effective"
@@ -47,6 +48,11 @@ class Rules:
     admit: float = 0.99
     keep: float = 0.8
     anytime: int = 2
+
+    def __post_init__(self) -> None:
+        policies.find(self.policy)
+        if not SHORTEST_MS <= self.sla_ms <= LONGEST_MS:
+            raise UsageError(f"the deadline must be from {SHORTEST_MS:g} to {LONGEST_MS:g} ms, not {self.sla_ms:g}")
 
 
 class Arrival(NamedTuple):
@@ -362,7 +368,7 @@ class Selector:
 def common_labels(models: Sequence[Served]) -> tuple[str, ...]:
     """The label list that all models share. Raises UsageError where two differ, for an index would mean two things."""
     if not models:
-        raise UsageError("no model to serve: give --models or --upstream")
+        raise UsageError("no model to serve: name one, or another server")
     first = models[0]
     for other in models[1:]:
         if other.labels != first.labels:

@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 
 from ondevice.errors import UsageError
+from ondevice.models import files
 
 _SHORTEST = 16
 
@@ -18,17 +19,11 @@ class Tokens:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--tokens {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-        tokens = [line for line in lines if line and not line.startswith("#")]
+        tokens = files.filled_lines(path)
         if not tokens:
-            raise UsageError(
-                f"--tokens {path}: has no token; put one on each line, such as `openssl rand -hex 32` makes"
-            )
+            raise UsageError(f"{path}: has no token; put one on each line, such as `openssl rand -hex 32` makes")
         if min(map(len, tokens)) < _SHORTEST:
-            raise UsageError(f"--tokens {path}: a token under {_SHORTEST} characters can be guessed; make them longer")
+            raise UsageError(f"{path}: a token under {_SHORTEST} characters can be guessed; make them longer")
         self._hashes = [_hash(token) for token in tokens]
 
     def allow(self, authorization: str) -> bool:

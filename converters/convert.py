@@ -30,6 +30,10 @@ class Converted:
     error: OnDeviceError | None = None
 
 
+# Each takes a core and 2 to 8 GB (docs/converting.md): more is a slip of the finger on any machine that there is.
+_MOST_AT_ONCE = 64
+
+
 def check(jobs: list[Job]) -> None:
     """Raise UsageError, before any work, for two jobs of one name or a file that would be overwritten."""
     stems = [job.stem for job in jobs]
@@ -45,6 +49,8 @@ def check(jobs: list[Job]) -> None:
 
 def convert(jobs: list[Job], at_once: int, on_stage: OnText, on_note: OnText) -> Iterator[Converted]:
     """Run the jobs, `at_once` at a time; gives what became of each, in their order. Raises UsageError as `check`."""
+    if not 1 <= at_once <= _MOST_AT_ONCE:
+        raise UsageError(f"from 1 to {_MOST_AT_ONCE} networks can be converted at once, not {at_once}")
     check(jobs)
     pool = ThreadPoolExecutor(at_once)
     try:

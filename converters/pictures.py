@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice.errors import ImageError, UsageError
+from ondevice.errors import ImageError, UsageError, naming
 from ondevice.image import pixels
 from ondevice.models.card import Input
 from ondevice.sources import expand
@@ -30,10 +30,8 @@ def listed(folder: str, flag: str) -> tuple[tuple[str, ...], int]:
     """The pictures of a folder by their names, and how many other files it holds. Raises UsageError for none."""
     if not Path(folder).is_dir():
         raise UsageError(f"{flag} {folder}: no such folder")
-    found = expand([folder])
-    if not found.paths:
-        raise UsageError(f"{flag} {folder}: no picture in it ({found.skipped} other files)")
-    return found.paths, found.skipped
+    with naming(flag):
+        return expand([folder])
 
 
 def even(paths: Sequence[str], size: int, seed: int) -> tuple[str, ...]:

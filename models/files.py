@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ondevice.errors import OnDeviceError
+from ondevice.errors import OnDeviceError, UsageError
 
 
 def cache_dir() -> Path:
@@ -88,6 +88,25 @@ def sweep(folder: Path, name: str) -> None:
     """Remove what an interrupted `replacing` of `folder/name` left; call it under the lock."""
     for part in folder.glob(f".{name}.*.part"):
         part.unlink(missing_ok=True)
+
+
+def check(path: Path) -> None:
+    """Return if there is a folder for the file; to be asked before the work that it is to keep. Raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: folder '{path.parent}' does not exist; make it, or give another file")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: folder '{path.parent}' may not be written to; give a file in another one")
+
+
+def filled_lines(path: Path) -> list[str]:
+    """The lines of a text file, without those that are blank or begin with #. Raises UsageError."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def explain(error: OSError, path: Path) -> OnDeviceError:

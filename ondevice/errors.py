@@ -29,7 +29,8 @@ A message is one line that says what is wrong and what to do about it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -64,6 +65,15 @@ class OnDeviceError(Exception):
 
 class UsageError(OnDeviceError):
     """What was asked for cannot be asked for."""
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Have a UsageError that is raised inside begin with what it is about, such as the flag that gave a value."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{what} {error}") from error
 
 
 class ImageError(OnDeviceError):

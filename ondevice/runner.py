@@ -71,6 +71,7 @@ class Runner:
 
     def classify(self, image: ImageSource, top: int = 5) -> Answer:
         """The best `top` classes of one picture. Raises ImageError, ModelError, UsageError."""
+        _check_top(top)
         start = perf_counter()
         tensor = self.prepare(image)
         ready = perf_counter()
@@ -94,9 +95,7 @@ class Runner:
                 yield Outcome(describe(image), error)
 
     def best(self, stored: np.ndarray[Any, Any], top: int) -> tuple[Prediction, ...]:
-        """The best `top` of a raw output [classes], equal scores in the order of their index."""
-        if top < 1:
-            raise UsageError(f"top must be 1 or more, not {top}")
+        """The best `top`, 1 or more, of a raw output [classes], equal scores in the order of their index."""
         if stored.dtype.kind == "f" and np.isnan(stored).any():
             raise ModelError(f"{self.model.path}: one of its scores is not a number (NaN)", str(self.model.path))
         if self.background:
@@ -107,6 +106,11 @@ class Runner:
         scores = self.model.dequantize(stored[indexes])
         names = self.labels.names
         return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise UsageError(f"top must be 1 or more, not {top}")
 
 
 def resolve(model: str, runtime: str | None = None) -> Resolved:

@@ -23,8 +23,9 @@ class Pictures(NamedTuple):
 def expand(arguments: Iterable[str]) -> Pictures:
     """Files as they are, globs expanded, folders walked; within a folder only names that end like a picture count.
 
-    Raises UsageError for an empty name.
+    Raises UsageError for an empty name, and where no picture is left.
     """
+    arguments = list(arguments)
     paths: list[str] = []
     skipped = 0
     for argument in arguments:
@@ -40,6 +41,8 @@ def expand(arguments: Iterable[str]) -> Pictures:
                 skipped += len(inside) - len(pictures)
             else:
                 paths.append(match)
+    if not paths:
+        raise UsageError(f"{', '.join(arguments)}: no picture in it ({skipped} other files)")
     return Pictures(tuple(paths), skipped)
 
 
@@ -68,13 +71,11 @@ def labelled(folder: Path, labels: Labels) -> Labelled:
     table = folder / "labels.csv"
     index_of = _by_wnid(table, labels) if table.is_file() else None
     found = expand([str(folder)])
-    truth = [
+    truth = tuple(
         _wnid_class(Path(p), index_of, table) if index_of else _folder_class(Path(p), folder, labels)
         for p in found.paths
-    ]
-    if not truth:
-        raise UsageError(f"{folder}: no picture in it ({found.skipped} other files)")
-    return Labelled(found.paths, tuple(truth), found.skipped)
+    )
+    return Labelled(found.paths, truth, found.skipped)
 
 
 def _by_wnid(table: Path, labels: Labels) -> dict[str, int]:

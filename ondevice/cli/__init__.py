@@ -95,7 +95,7 @@ def _without_help(arguments: list[str]) -> list[str]:
 
 
 def _words(arguments: list[str]) -> Iterator[str]:
-    """What is no flag. Before the command there are only flags without a value."""
+    """What does not begin with a dash: the command first, for no flag before it takes a value."""
     return (argument for argument in arguments if not argument.startswith("-"))
 
 

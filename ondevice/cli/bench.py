@@ -11,7 +11,8 @@ import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.options import DeviceName, OutputFormat, RuntimeName, ScaledDecode
+from ondevice.cli.options import DeviceName, OutputFormat, RuntimeName, ScaledDecode, expanded, size_bytes
+from ondevice.errors import OnDeviceError, UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.bench.record import Record
@@ -151,8 +152,6 @@ def bench(
 def _check(
     measuring: bool, read: Path | None, compare: tuple[Path, Path] | None, output: Path | None, stray_qps: float | None
 ) -> None:
-    from ondevice.errors import UsageError
-
     if sum((measuring, read is not None, compare is not None)) != 1:
         raise UsageError("give either models to measure, or --read FILE, or --compare A B")
     if compare is not None and output is not None:
@@ -170,28 +169,20 @@ def _threads(text: str | None) -> list[int | None]:
 def _limits(cpus: str | None, cpu_quota: str | None, memory: str | None) -> Limits:
     from ondevice.limits.affinity import parse_cpus
     from ondevice.limits.limits import Limits
-    from ondevice.limits.memory import parse_memory
     from ondevice.limits.quota import parse_quota
 
     return Limits(
         None if cpus is None else parse_cpus(cpus),
         None if cpu_quota is None else parse_quota(cpu_quota),
-        None if memory is None else parse_memory(memory),
+        None if memory is None else size_bytes("--memory", memory),
     )
 
 
 def _pictures(arguments: list[str] | None) -> tuple[str, ...]:
-    from ondevice.errors import UsageError
-    from ondevice.sources import expand
-
     if not arguments:
         return ()
-    found = expand(arguments)
-    if found.skipped:
-        console.note(f"skipped {found.skipped} files in folders that are no pictures by their names")
-    if not found.paths:
-        raise UsageError("--image: no picture there")
-    return found.paths
+    with naming("--image"):
+        return expanded(arguments)
 
 
 def _mlperf(
@@ -201,25 +192,15 @@ def _mlperf(
         return None
     from ondevice import extras
     from ondevice.bench.mlperf import mlperf
-    from ondevice.errors import UsageError
 
-    if scenario not in mlperf.SCENARIOS:
-        raise UsageError(f"--scenario is one of {', '.join(mlperf.SCENARIOS)}, not '{scenario}'")
+    settings = mlperf.Settings(scenario, runs, min_secs, target_qps, latency_bound)
     extras.require("mlperf", "an MLPerf scenario")
-    return {
-        "scenario": scenario,
-        "min_queries": runs,
-        "min_duration_s": min_secs,
-        "target_qps": target_qps,
-        "latency_bound_ms": latency_bound,
-        "log_dir": str(log_dir),
-    }
+    return {**console.as_record(settings), "log_dir": str(log_dir)}
 
 
 def _measure(specs: list[Spec], limits: Limits) -> tuple[list[Record], int]:
     """All records, and the exit status: 1 where one could not be measured, 130 where Ctrl-C or SIGTERM came."""
     from ondevice.bench.measure import measure
-    from ondevice.errors import OnDeviceError
 
     # A polite kill must take the control group away too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

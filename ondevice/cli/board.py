@@ -15,22 +15,22 @@ from ondevice.cli.console import table
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ondevice.cli.tally import Done, Tally
+    from ondevice.cli.tally import Graded, Tally
     from ondevice.client.offload import OffloadClient
 
-# How many requests it shows.
+# Requests that it shows: with heads and totals a third of the smallest usual terminal, 24 lines; above are the notes.
 _ROWS = 8
 _HEADS = ("image", "label", "score", "right", "where", "model", "total_ms", "on_time", "why")
 
 
 class Board:
-    """What it shows of `tally`, and of the requests that it is told of."""
+    """The totals of `tally`, and the last of the requests that it is told of."""
 
     def __init__(self, tally: Tally, client: OffloadClient) -> None:
         self._tally, self._client = tally, client
-        self._last: deque[Done] = deque(maxlen=_ROWS)
+        self._last: deque[Graded] = deque(maxlen=_ROWS)
 
-    def add(self, done: Done) -> None:
+    def add(self, done: Graded) -> None:
         """Show a request."""
         self._last.append(done)
 
@@ -46,7 +46,7 @@ class Board:
             yield
 
     def __rich__(self) -> Text:
-        """As it stands now. Plain lines: a table of rich's takes 10 ms to lay out, in which no request gets on."""
+        """The table now. Plain lines: a table of rich's takes 10 ms to lay out, in which no request gets on."""
         from rich.text import Text
 
         last = list(self._last)
@@ -57,8 +57,8 @@ class Board:
             board.append(f"{row}\n", "" if on_time else "red")
         return board.append(self._totals())
 
-    def _row(self, done: Done) -> dict[str, Any]:
-        """Of its name the end, which tells pictures apart."""
+    def _row(self, done: Graded) -> dict[str, Any]:
+        """A line of the table; of the picture's name the end, which tells pictures apart."""
         row = done.row() if done.outcome.ok else {"why": str(done.outcome.result)}
         row["image"] = "/".join(Path(done.outcome.image).parts[-2:])
         return {head: row.get(head) for head in _HEADS if head != "right" or self._tally.has_truth}

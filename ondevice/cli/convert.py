@@ -11,7 +11,7 @@ import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.options import OutputFormat
+from ondevice.cli.options import OutputFormat, pixel_range
 
 if TYPE_CHECKING:
     from ondevice.converters.convert import Converted
@@ -94,13 +94,11 @@ def convert(
     extras.require("convert", "converting")
     if zoo not in ("", "paper") or bool(zoo) == bool(sources):
         raise UsageError("give either sources, or --zoo paper")
-    if not 1 <= jobs <= 64:
-        raise UsageError(f"--jobs must be from 1 to 64, not {jobs}")
     wanted = [
         Job(
             source=source, out=str(out), name=name, weights=_weights(source, weights),
             precisions=tuple(precision.split(",")), io=io, calibration=calibration, calibration_size=calibration_size,
-            check=check, side=size, value_range=_range(value_range), crop=crop, labels=labels, licence=licence,
+            check=check, side=size, value_range=pixel_range(value_range), crop=crop, labels=labels, licence=licence,
             seed=seed, force=force,
         )
         for source in sources or converting.sources_in_paper()
@@ -117,12 +115,6 @@ def _weights(source: str, weights: str) -> str:
     from ondevice.converters.convert import weights_of
 
     return "" if Path(source).exists() else weights_of(source, weights)
-
-
-def _range(text: str | None) -> tuple[float, float] | None:
-    from ondevice.cli.models import parse_range
-
-    return parse_range(text)
 
 
 def _told(converted: Converted) -> Converted:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ondevice.cli import console
-from ondevice.errors import UsageError
+from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.lab.demo.live import Live
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _REPORT = Path("ondevice-demo.html")
 # What is suggested for photos: the device's, and the better one for the endpoint.
 _SMALL, _LARGE = "mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"
+# Columns of the text below the table, which is about as wide.
 _WIDTH = 100
 
 
@@ -56,17 +57,14 @@ def demo(
 
 def _check(report: Path | None, live: bool, port: int | None) -> None:
     from ondevice import extras
+    from ondevice.models import files
 
     if port is not None and not live:
         raise UsageError("--port is where the page of --live is: give --live too")
     if report is not None:
         extras.require("lab", "`--report`")
-    path = report or _REPORT
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"there is no folder '{path.parent}'"
-        raise UsageError(f"--report {path}: {what}; give the name of a file")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"folder '{path.parent}' may not be written to: give --report a file in another one")
+    with naming("--report"):
+        files.check(report or _REPORT)
 
 
 def _play(scene: Scene, live: bool, port: int) -> list[Course]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ondevice.cli.console import Format, emit, note
-from ondevice.cli.options import OutputFormat
+from ondevice.cli.options import OutputFormat, size_bytes
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def link(
     up, down = _capacities(trace, rate_up, rate_down, seed)
     toxics = _toxics(toxic or [])
     _check_times(latency, jitter)
-    size = _bytes(buffer)
+    size = size_bytes("--buffer", buffer)
     way_up, way_down = (
         Direction(capacity, latency / 2, jitter, size, toxics[stream])
         for capacity, stream in ((up, "upstream"), (down, "downstream"))
@@ -125,7 +125,7 @@ def _address(text: str) -> tuple[str, int]:
     try:
         socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"--to {text}: there is no host '{host}'; give its name or its address") from error
+        raise UsageError(f"--to {text}: host '{host}' is not known; give its name or its address") from error
     return host, int(port)
 
 
@@ -173,15 +173,6 @@ def _outage(text: str) -> tuple[float, float]:
         return float(start), float(length)
     except ValueError as error:
         raise UsageError(f"--outage takes START:LENGTH in seconds, such as 10:2.5, not '{text}'") from error
-
-
-def _bytes(text: str) -> int:
-    from ondevice.limits.memory import parse_memory
-
-    try:
-        return parse_memory(text)
-    except UsageError as error:
-        raise UsageError(f"--buffer takes a size such as 64KiB, 1MB or bytes, not '{text}'") from error
 
 
 def _run(specs: list[LinkSpec], what: str, form: Format) -> None:

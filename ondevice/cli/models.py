@@ -10,7 +10,7 @@ import typer
 from ondevice.cli import console
 from ondevice.cli.commands import Commands
 from ondevice.cli.console import Format
-from ondevice.cli.options import OutputFormat
+from ondevice.cli.options import OutputFormat, pixel_range
 
 if TYPE_CHECKING:
     from ondevice.models.zoo import Entry
@@ -118,7 +118,7 @@ def add(
     from ondevice import intake
 
     with console.quiet_runtime():
-        entry = intake.add(file, name, labels, parse_range(value_range), crop, licence, force)
+        entry = intake.add(file, name, labels, pixel_range(value_range), crop, licence, force)
     print(f"added {entry.card.name}; try: ondevice run {entry.card.name} PHOTO.jpg")
 
 
@@ -150,16 +150,3 @@ def _pullable(entry: Entry) -> Entry:
     if entry.origin != "pulled":
         raise UsageError(f"{entry.card.name} is {entry.origin}: there is nothing to pull")
     return entry
-
-
-def parse_range(text: str | None) -> tuple[float, float] | None:
-    """The numbers of `--range LOW,HIGH`. Raises UsageError."""
-    from ondevice.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
-    return low, high

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +17,10 @@ import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.options import DeviceName, OutputFormat, Threads
-from ondevice.cli.stream import AT_ONCE, Picture, Stream
-from ondevice.cli.tally import Done, Tally, lines
-from ondevice.errors import OffloadError, OnDeviceError, UsageError
-from ondevice.timing.bounds import LONGEST_MS
+from ondevice.cli.options import DeviceName, OutputFormat, Threads, expanded
+from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
+from ondevice.cli.tally import Graded, Tally, lines
+from ondevice.errors import OffloadError, OnDeviceError, UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.cli.board import Board
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from ondevice.models.labels import Labels
     from ondevice.runner import Runner
 
-_TOKEN = "ONDEVICE_TOKEN"  # the variable's name
-# Before the first picture the endpoint has so long to tell of its models.
+# The environment variable that holds the bearer token.
+_TOKEN = "ONDEVICE_TOKEN"
+# Before the first picture the endpoint has so long to tell of its models: several round trips of the slowest emulated
+# network; longer keeps a person waiting, shorter answers the first pictures without knowing the endpoint.
 _READY_S = 2.0
-# What the client says is not repeated within so many seconds.
+# What the client says is not repeated within so many seconds: a failing cloud is told of at every picture, many times
+# a second, and a person reads about as fast.
 _AGAIN_S = 2.0
 
 
@@ -136,7 +139,7 @@ def offload(
         typer.Option(
             "--patience",
             metavar="MS",
-            help="How long after the deadline the cloud is waited for, where there is no local model.",
+            help="How long after the deadline the cloud is waited for, without a local model.",
             show_default="as long as --sla",
         ),
     ] = None,
@@ -151,9 +154,10 @@ def offload(
     """
     from ondevice.client.offload import OffloadClient, Options
 
-    _check(endpoint, local, (device, threads), (every, patience))
+    if not local and (device is not None or threads is not None):
+        raise UsageError("--device and --threads are for the local model: give --local MODEL")
     options = Options(top, confident, _token(token_file), _verify(ca, insecure), patience, anytime)
-    pictures = _pictures(images)
+    stream = PictureStream([_named(path) for path in expanded(images)], every, repeat)
     with _notes() as notes:
         with console.quiet_runtime():
             runners = _runners(local or [], threads, device)
@@ -161,8 +165,8 @@ def offload(
         with client:
             _tell(client)
             _first_contact(client, notes)
-            pictures = _with_truth(pictures, images, _labels(client, runners))
-            tally = _ask(client, Stream(pictures, every, repeat), form)
+            stream = replace(stream, pictures=_with_truth(stream.pictures, images, _labels(client, runners)))
+            tally = _ask(client, stream, form)
     if tally.failed:
         console.note(f"{tally.failed} of {tally.pictures} pictures have no answer")
         raise typer.Exit(1)
@@ -171,37 +175,17 @@ def offload(
 # Before the first request
 
 
-def _check(
-    endpoint: str | None,
-    local: list[str] | None,
-    of_local: tuple[str | int | None, ...],
-    times: tuple[float | None, float | None],
-) -> None:
-    """What the client itself does not refuse. of_local: --device and --threads. times: --every and --patience."""
-    if endpoint is None and not local:
-        raise UsageError("nobody to ask: give --endpoint URL, --local MODEL, or both")
-    if not local and any(value is not None for value in of_local):
-        raise UsageError("--device and --threads are for the local model: give --local MODEL")
-    every, patience = times
-    if every is not None and not 0 < every <= LONGEST_MS:
-        raise UsageError(f"--every takes ms above 0, up to an hour, not {every:g}; without it, one after the other")
-    if patience is not None and not 0 <= patience <= LONGEST_MS:
-        raise UsageError(f"--patience takes ms from 0 up to an hour, not {patience:g}")
-
-
 def _token(path: Path | None) -> str | None:
-    """The bearer token: the first line, as `ondevice serve --tokens` reads them, or the variable."""
+    """The bearer token: the first of a file such as `ondevice serve --tokens` takes, or the variable."""
+    from ondevice.models import files
+
     if path is None:
         return os.environ.get(_TOKEN, "").strip() or None
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise UsageError(f"--token-file {path}: cannot be read: {said}") from error
-    token = next((line for line in lines if line and not line.startswith("#")), None)
-    if token is None:
-        raise UsageError(f"--token-file {path}: there is no token in it")
-    return token
+    with naming("--token-file"):
+        tokens = files.filled_lines(path)
+        if not tokens:
+            raise UsageError(f"{path}: has no token in it")
+    return tokens[0]
 
 
 def _verify(ca: Path | None, insecure: bool) -> bool | str:
@@ -210,15 +194,8 @@ def _verify(ca: Path | None, insecure: bool) -> bool | str:
     return not insecure if ca is None else str(ca)
 
 
-def _pictures(arguments: list[str]) -> list[Picture]:
-    from ondevice.sources import expand
-
-    found = expand(arguments)
-    if found.skipped:
-        console.note(f"skipped {found.skipped} files in folders that are no pictures by their names")
-    if not found.paths:
-        raise UsageError("no picture to classify")
-    return [Picture(path, sys.stdin.buffer.read() if path == "-" else path) for path in found.paths]
+def _named(path: str) -> NamedImage:
+    return NamedImage(path, sys.stdin.buffer.read() if path == "-" else path)
 
 
 def _runners(models: list[str], threads: int | None, device: str | None) -> list[Runner]:
@@ -262,7 +239,7 @@ def _labels(client: OffloadClient, runners: list[Runner]) -> Labels | None:
     return None
 
 
-def _with_truth(pictures: list[Picture], arguments: list[str], labels: Labels | None) -> list[Picture]:
+def _with_truth(pictures: list[NamedImage], arguments: list[str], labels: Labels | None) -> list[NamedImage]:
     """The pictures with their classes, where they are those of one labelled folder."""
     from ondevice.sources import labelled
 
@@ -274,7 +251,7 @@ def _with_truth(pictures: list[Picture], arguments: list[str], labels: Labels | 
         if Path(arguments[0], "labels.csv").is_file():  # else it is just a folder of pictures
             console.note(f"right answers are not counted: {error}")
         return pictures
-    return [Picture(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
+    return [NamedImage(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
 
 
 class _Notes(logging.Handler):
@@ -318,7 +295,7 @@ def _notes() -> Iterator[_Notes]:
 # The requests
 
 
-def _ask(client: OffloadClient, stream: Stream, form: Format) -> Tally:
+def _ask(client: OffloadClient, stream: PictureStream, form: Format) -> Tally:
     """Ask about all pictures and print what comes; also after Ctrl-C, which is passed on then."""
     tally, printer = Tally(stream.has_truth), _Printer(form)
     try:
@@ -354,7 +331,7 @@ class _Printer:
         self._form = form
         self._kept: list[dict[str, Any]] = []
 
-    def put(self, done: Done) -> None:
+    def put(self, done: Graded) -> None:
         """Print one, or keep it for the end; report one that has no answer."""
         if self._form is Format.JSONL:
             console.emit([done.record()], self._form)

@@ -1,11 +1,13 @@
-"""The arguments and flags that several commands have, in one wording."""
+"""The arguments and flags that several commands have, in one wording, and what becomes of their texts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 import typer
 
+from ondevice.cli import console
 from ondevice.cli.console import Format
 
 ModelArgument: TypeAlias = Annotated[
@@ -32,3 +34,35 @@ ScaledDecode: TypeAlias = Annotated[
     ),
 ]
 OutputFormat: TypeAlias = Annotated[Format, typer.Option("--format", "-f", help="How to print the result.")]
+
+
+def expanded(pictures: Iterable[str]) -> tuple[str, ...]:
+    """The files that files, globs and folders stand for; notes how many others the folders hold. Raises UsageError."""
+    from ondevice.sources import expand
+
+    found = expand(pictures)
+    if found.skipped:
+        console.note(f"skipped {found.skipped} files in folders: by their names they are not pictures")
+    return found.paths
+
+
+def pixel_range(text: str | None) -> tuple[float, float] | None:
+    """The numbers of `--range LOW,HIGH`. Raises UsageError."""
+    from ondevice.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
+    return low, high
+
+
+def size_bytes(flag: str, text: str) -> int:
+    """The bytes of a size such as 16MB. Raises UsageError, which names the flag."""
+    from ondevice.errors import naming
+    from ondevice.limits.memory import parse_memory
+
+    with naming(flag):
+        return parse_memory(text)

@@ -10,7 +10,15 @@ import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.options import DeviceName, ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
+from ondevice.cli.options import (
+    DeviceName,
+    ModelArgument,
+    OutputFormat,
+    RuntimeName,
+    ScaledDecode,
+    Threads,
+    expanded,
+)
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
@@ -41,23 +49,15 @@ def run(
 
     A picture that cannot be read is reported on standard error and costs itself alone; the exit status is then 1.
     """
-    from ondevice.errors import UsageError
     from ondevice.runner import Runner
-    from ondevice.sources import expand
 
-    if top < 1:
-        raise UsageError(f"--top must be 1 or more, not {top}")
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, device)
-    pictures = expand(images)
-    if pictures.skipped:
-        console.note(f"skipped {pictures.skipped} files in folders that are no pictures by their names")
-    if not pictures.paths:
-        raise UsageError("no picture to classify")
-    _warn(runner, pictures.paths)
-    failed = _print(_outcomes(runner, pictures.paths, top), form, runner.emulation)
+    paths = expanded(images)
+    _warn(runner, paths)
+    failed = _print(_outcomes(runner, paths, top), form, runner.emulation)
     if failed:
-        console.note(f"{failed} of {len(pictures.paths)} pictures could not be read")
+        console.note(f"{failed} of {len(paths)} pictures could not be read")
         raise typer.Exit(1)
 
 
@@ -142,7 +142,7 @@ def _warn(runner: Runner, paths: tuple[str, ...]) -> None:
 
 
 def _is_photo(path: str) -> bool:
-    """Whether a readable picture is no greyscale drawing of about the bundled samples' size."""
+    """Whether a picture that can be read is in colour, or larger than the bundled samples by far."""
     from PIL import Image
 
     from ondevice.image import FORMATS

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ondevice.cli.console import note
-from ondevice.cli.options import RuntimeName
-from ondevice.errors import UsageError
+from ondevice.cli.options import RuntimeName, size_bytes
+from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.cloud.endpoint import Setup
     from ondevice.cloud.selector import Selector
     from ondevice.cloud.server import Address
+    from ondevice.cloud.tokens import Tokens
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -125,35 +126,26 @@ def serve(
     from ondevice import extras
 
     extras.require("serve", "`ondevice serve`")
-    from ondevice.cloud.ask import SHORTEST_MS
-    from ondevice.cloud.endpoint import Setup, bundled
+    from ondevice.cloud.endpoint import Setup
     from ondevice.cloud.http import Limits
     from ondevice.cloud.local import Workers
     from ondevice.cloud.selector import Rules
     from ondevice.cloud.server import Address, tls
-    from ondevice.cloud.tokens import Tokens
-    from ondevice.selection import policies
-    from ondevice.timing.bounds import LONGEST_MS
 
-    if not SHORTEST_MS <= sla <= LONGEST_MS:
-        raise UsageError(f"--sla takes ms from {SHORTEST_MS:g} to {LONGEST_MS:g}, not {sla:g}")
-    policies.find(policy)  # a wrong one is told before anything starts
+    rules = Rules(policy, sla, overload is Overload.REFUSE, anytime=anytime)
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("--tls-cert and --tls-key belong together: give both")
     if host not in _LOOPBACK and not tokens and not open_to_all:
         raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
-    sources = [name.strip() for name in models.split(",") if name.strip()] if models is not None else []
-    if models is not None and not sources:
-        raise UsageError("--models names none; leave it out to serve the bundled family")
     _run(
         Setup(
-            sources or ([] if upstream else bundled()),
+            _sources(models, upstream),
             Workers(workers or _cores(threads), threads, runtime),
             Address(host, port, tls(tls_cert, tls_key) if tls_cert and tls_key else None),
-            Rules(policy, sla, overload is Overload.REFUSE, anytime=anytime),
-            Limits(_bytes("--max-body", max_body), connections=max_connections, send_s=send_timeout),
-            Tokens(tokens) if tokens else None,
-            _bytes("--memory-budget", memory_budget) if memory_budget else None,
+            rules,
+            Limits(size_bytes("--max-body", max_body), connections=max_connections, send_s=send_timeout),
+            _tokens(tokens),
+            size_bytes("--memory-budget", memory_budget) if memory_budget else None,
             profiles,
             drain,
             log_requests,
@@ -162,19 +154,25 @@ def serve(
     )
 
 
+def _sources(models: str | None, upstream: list[str] | None) -> list[str]:
+    from ondevice.cloud.endpoint import bundled
+
+    if models is None:
+        return [] if upstream else bundled()
+    return [name.strip() for name in models.split(",") if name.strip()]
+
+
+def _tokens(path: Path | None) -> Tokens | None:
+    from ondevice.cloud.tokens import Tokens
+
+    with naming("--tokens"):
+        return None if path is None else Tokens(path)
+
+
 def _cores(threads: int) -> int:
     from ondevice import host
 
     return max(1, host.current().cpu_budget() // threads)
-
-
-def _bytes(flag: str, text: str) -> int:
-    from ondevice.limits.memory import parse_memory
-
-    try:
-        return parse_memory(text)
-    except UsageError as error:
-        raise UsageError(f"{flag} takes a size such as 16MB, 1.5GB, 512MiB or bytes, not '{text}'") from error
 
 
 def _run(setup: Setup) -> None:

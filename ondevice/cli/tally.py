@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ondevice.client.offload import OffloadClient
 
 
-class Done(NamedTuple):
-    """A request that is over, and whether its answer is right, where that is known."""
+class Graded(NamedTuple):
+    """What came of a request, and whether its answer is right, where that is known."""
 
     outcome: Outcome
     right: bool | None
@@ -42,7 +42,7 @@ class Done(NamedTuple):
         }
 
     def record(self) -> dict[str, Any]:
-        """It as JSON has it: the row and all that `ondevice run` gives of an answer; or `error`."""
+        """The request as JSON has it: the row and all that `ondevice run` gives of an answer; or `error`."""
         return {**(self.row() if self.outcome.ok else {}), **run.record(self.outcome, None)}
 
 
@@ -64,7 +64,7 @@ class Tally:
 
     @property
     def pictures(self) -> int:
-        """All, readable or not."""
+        """How many pictures were asked about, readable or not."""
         return self.requests + self.unreadable
 
     @property
@@ -72,7 +72,7 @@ class Tally:
         """Pictures without an answer."""
         return self.pictures - len(self.times_ms)
 
-    def add(self, done: Done) -> None:
+    def add(self, done: Graded) -> None:
         """Count a request."""
         if isinstance(done.outcome.result, ImageError):
             self.unreadable += 1

@@ -18,7 +18,7 @@ def parse_memory(text: str) -> int:
     """Bytes from "256MB" or "256M" (10^6), "1GiB" (2^30), "1.5GB", or plain bytes. Raises UsageError."""
     match = _MEMORY.fullmatch(text.strip())
     if not match:
-        raise UsageError(f"--memory takes a size such as 256MB, 1.5GB, 512MiB or a number of bytes, not '{text}'")
+        raise UsageError(f"'{text[:40]}' is not a size: give one such as 256MB, 1.5GB, 512MiB, or a number of bytes")
     number, prefix, binary = match.groups()
     power = "kmgt".index(prefix.lower()) + 1 if prefix else 0
     unit: int = (1024 if binary else 1000) ** power

@@ -247,7 +247,9 @@ def test_no_picture_at_all_is_an_error(cli: Cli, tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "ondevice: error: none of the pictures can be read"
     assert "Traceback" not in done.stderr
     (tmp_path / "empty").mkdir()
-    assert "no picture there" in one_line_error(cli(*DIGITS, "--image", tmp_path / "empty").stderr)
+    assert f"--image {tmp_path / 'empty'}: no picture in it" in one_line_error(
+        cli(*DIGITS, "--image", tmp_path / "empty").stderr
+    )
 
 
 def test_a_plot_is_a_picture(cli: Cli, tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_compare_with_nothing_in_common(cli: Cli, sweep: Path, tmp_path: Path) -
         (["digits_xs_int8", "--threads", "1,,2"], 2, "not '1,,2'"),
         (["digits_xs_int8", "--threads", "0"], 2, "from 1 to 256, not 0"),
         (["digits_xs_int8", "--runs", "0"], 2, "--runs must be from 1"),
-        (["digits_xs_int8", "--scenario", "walk"], 2, "single-stream, multi-stream, server, offline, not 'walk'"),
+        (["digits_xs_int8", "--scenario", "walk"], 2, "no scenario 'walk': choose single-stream, multi-stream, server"),
         (["digits_xs_int8", "--device", "pixel-33"], 2, "no device 'pixel-33'; did you mean pixel-3"),
         (["digits_xs_int8", "--device", "nexus-5"], 2, "listed, not emulated"),
         (["digits_xs_int8", "--device", "pixel-3", "--threads", "2"], 2, "leave --threads out"),
@@ -333,7 +335,7 @@ def test_compare_with_nothing_in_common(cli: Cli, sweep: Path, tmp_path: Path) -
         (["digits_xs_int8", "--cpu-quota", "0"], 2, "--cpu-quota 0 (0 %): this machine has"),
         (["digits_xs_int8", "--cpu-quota", "500000%"], 2, "--cpu-quota 5000 (500000 %): this machine has"),
         (["digits_xs_int8", "--cpu-quota", "half"], 2, "--cpu-quota takes a number of CPUs"),
-        (["digits_xs_int8", "--memory", "lots"], 2, "--memory takes a size such as 256MB"),
+        (["digits_xs_int8", "--memory", "lots"], 2, "--memory 'lots' is not a size: give one such as 256MB"),
         (["digits_xs_int8", "--memory", "1000"], 2, "give 1MiB or more"),
         (["digits_xs_int8", "--memory", "20MB"], 1, "does not fit into --memory 20 MB; give it more"),
     ],

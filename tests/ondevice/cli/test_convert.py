@@ -331,7 +331,7 @@ def test_a_full_disk(networks: Path, tmp_path: Path) -> None:
         ([], "give either sources, or --zoo paper"),
         (["small.keras", "--zoo", "paper"], "give either sources, or --zoo paper"),
         (["--zoo", "other"], "give either sources, or --zoo paper"),
-        (["small.keras", "--jobs", "0"], "--jobs must be from 1 to 64, not 0"),
+        (["small.keras", "--jobs", "0"], "from 1 to 64 networks can be converted at once, not 0"),
         (["a/net.keras", "b/net.h5"], "two sources are called 'net': give one of them another --name"),
         (["a.keras", "b.keras", "--name", "same"], "two sources are called 'same'"),
         (["net.keras", "--precision", "fp32,int4"], "not 'int4'"),

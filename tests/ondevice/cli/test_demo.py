@@ -150,7 +150,7 @@ def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, s
         (["--port", "8001"], "give --live too"),
         (["--live", "--port", "65536"], "65536"),
         (["--report", "."], "is a folder"),
-        (["--report", "no/such/report.html"], "there is no folder 'no/such'"),
+        (["--report", "no/such/report.html"], "folder 'no/such' does not exist"),
         (["--seed", "-1"], "-1"),
         (["--seed", "good"], "good"),
         (["pictures"], "pictures"),

@@ -132,7 +132,7 @@ def test_one_request(cli: Cli, zoo: Path) -> None:
         (["--queue", "known"], "give --load too"),
         (["--load", "poisson:rate=3", "--queue", "knwon"], "no queue 'knwon'; did you mean known"),
         (["--knows", "tru"], "no --knows 'tru'; did you mean true"),
-        (["--bytes", "many"], "--bytes takes a size"),
+        (["--bytes", "many"], "--bytes 'many' is not a size"),
         (["--device", "pixel-33"], "no device 'pixel-33'"),
         (["--device-ms", "3"], "give --device-top1 too"),
         (["--device", "nexus-5", "--device-ms", "3"], "leave --device-ms out"),
@@ -140,7 +140,7 @@ def test_one_request(cli: Cli, zoo: Path) -> None:
         (["--figure", "f.gif"], "--figure makes .svg"),
         (["--figure", "f.svg", "--plot", "usag"], "no plot 'usag'; did you mean usage"),
         (["--published", "p.csv"], "give --figure too"),
-        (["--out", "nowhere/a.csv"], "there is no folder 'nowhere'"),
+        (["--out", "nowhere/a.csv"], "folder 'nowhere' does not exist"),
         (["--only", "digits_s_int8"], "`ondevice bench digits_s_int8 --save FILE.json`"),
     ],
 )  # fmt: skip

@@ -31,5 +31,5 @@ def test_memory(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "1.MB", "1e9", "256 megabytes", "1PB", "iB", "1iB", "nan"])
 def test_malformed_memory(text: str) -> None:
-    with pytest.raises(UsageError, match="--memory takes"):
+    with pytest.raises(UsageError, match="is not a size"):
         memory.parse_memory(text)
