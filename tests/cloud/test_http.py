@@ -8,35 +8,48 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from clock import Clock
 from serving import until
 
-from ondevice.cloud.http import Connections, Head, Limits, Piece, Request, Response
+from ondevice.cloud import http
+from ondevice.cloud.http import Connection, Connections, Head, Limits, Piece, Request, Response
 
-SMALL = Limits(body_bytes=1000, header_bytes=2000, connections=4, send_s=0.4, idle_s=0.6)
+# As much time as there is: what runs on the real clock must not depend on how fast this machine is.
+SMALL = Limits(body_bytes=1000, header_bytes=2000, connections=4)
+PATIENCE_S = 30.0
+CLOSE = "Connection: close\r\n"
+HASTY = replace(SMALL, send_s=0.4, idle_s=0.6)
 
 
 @dataclass
 class Running:
-    """A server on a loop of its own; `seen` are the requests that were handled."""
+    """A server on a loop of its own; `seen` are the requests that were handled.
+
+    What is slow waits for the test to let it go.
+    """
 
     port: int
     loop: asyncio.AbstractEventLoop
     connections: Connections
+    gone_on: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[Request] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+
+    def let_go(self) -> None:
+        self.loop.call_soon_threadsafe(self.gone_on.set)
 
     def say(self, text: str) -> bytes:
-        """All that the server answers to this, until it closes."""
+        """All that the server answers to this, until it closes: so the last request had better ask for that."""
         with self.connect() as client:
             client.sendall(text.encode("latin-1"))
             return read_all(client)
@@ -49,27 +62,27 @@ def read_all(client: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
-async def pieces(path: str, ended: list[str]) -> AsyncGenerator[Piece, None]:
+async def pieces(server: Running, path: str) -> AsyncGenerator[Piece, None]:
     try:
         for piece in (b"one\n", b"two\n", b"x" * 20 + b"\n"):
             yield Piece(piece, last="known" in path and len(piece) == 21)
-            await asyncio.sleep(0.2 if "slow" in path else 0)
+            await (server.gone_on.wait() if "slow" in path else asyncio.sleep(0))
         while "ever" in path:
             yield Piece(b"more" * 10_000, last=False)
     finally:
-        ended.append(path)
+        server.ended.append(path)
 
 
 async def answer(server: Running, request: Request) -> Response:
     server.seen.append(request)
     if request.path == "/slow":
         try:
-            await asyncio.sleep(0.5)
+            await server.gone_on.wait()
         except asyncio.CancelledError:
             server.cancelled.append(request.path)
             raise
     if request.path.startswith("/pieces"):
-        return Response(200, (), pieces(request.path, server.ended))
+        return Response(200, (), pieces(server, request.path))
     return Response(200, (("x-path", request.path),), request.body)
 
 
@@ -112,6 +125,12 @@ async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], connectio
     await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lets refused clients read why for a shorter time."""
+    monkeypatch.setattr(http, "_LINGER_S", 0.3)
+
+
 def get(path: str, extra: str = "") -> str:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n{extra}\r\n"
 
@@ -138,7 +157,7 @@ def test_a_request_is_answered_and_the_connection_kept() -> None:
 
 def test_pipelined_requests_are_answered_in_order() -> None:
     with running() as server:
-        reply = server.say("".join(post("/echo", f"body{i}") for i in range(20)))
+        reply = server.say("".join(post("/echo", f"body{i}") for i in range(19)) + post("/echo", "body19", CLOSE))
     assert [request.body for request in server.seen] == [f"body{i}".encode() for i in range(20)]
     positions = [reply.index(f"body{i}".encode()) for i in range(10, 20)]
     assert positions == sorted(positions)
@@ -147,44 +166,24 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 def test_path_query_and_headers_are_decoded() -> None:
     with running() as server:
-        server.say(get("/a%20b/c?x=1&y=%20", "X-Thing: Value\r\n"))
+        server.say(get("/a%20b/c?x=1&y=%20", "X-Thing: Value\r\n" + CLOSE))
     request = server.seen[0]
     assert (request.method, request.path, request.query) == ("GET", "/a b/c", "x=1&y=%20")
     assert request.headers["x-thing"] == "Value"
     assert request.peer == "127.0.0.1"
 
 
-def test_the_upload_is_timed_from_its_first_byte_to_its_last() -> None:
-    with running() as server, server.connect() as client:
-        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nCont")
-        time.sleep(0.1)
-        client.sendall(b"ent-Length: 4\r\n\r\nab")
-        time.sleep(0.1)
-        client.sendall(b"cd")
-        client.recv(65536)
-    assert 190 < server.seen[0].upload_ms < 400
-
-
-def test_each_request_of_a_connection_has_its_own_clock() -> None:
-    with running() as server, server.connect() as client:
-        for _ in range(2):
-            client.sendall(post("/echo", "x").encode())
-            client.recv(65536)
-            time.sleep(0.2)
-    assert server.seen[1].upload_ms < 100
-
-
 def test_a_chunked_body_is_put_together() -> None:
     chunks = "4\r\nabcd\r\n3\r\nefg\r\n0\r\n\r\n"
     with running() as server:
-        reply = server.say(f"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}")
+        reply = server.say(f"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{CLOSE}\r\n{chunks}")
     assert status(reply) == 200
     assert server.seen[0].body == b"abcdefg"
 
 
 def test_head_has_no_body() -> None:
     with running() as server:
-        reply = server.say("HEAD /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        reply = server.say(f"HEAD /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n{CLOSE}\r\nabc")
     assert b"content-length: 3" in reply
     assert reply.endswith(b"\r\n\r\n")
 
@@ -252,7 +251,7 @@ def test_what_the_gate_refuses_is_answered_though_the_client_goes_on_sending() -
         (get("/", "Upgrade: websocket\r\nConnection: Upgrade\r\n"), 200),
     ],
 )
-def test_what_is_no_request_is_refused(text: str, wanted: int) -> None:
+def test_what_is_no_request_is_refused(impatient: None, text: str, wanted: int) -> None:
     with running() as server:
         assert status(server.say(text)) == wanted
 
@@ -264,78 +263,192 @@ def test_a_header_without_end_is_refused_at_the_limit() -> None:
         assert status(read_all(client)) == 431
 
 
-def drip(client: socket.socket, seconds: float) -> None:
-    end = time.monotonic() + seconds
+def drip(client: socket.socket) -> None:
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         client.sendall(b"a")
         time.sleep(0.05)
 
 
-def test_a_slow_sender_is_refused() -> None:
-    with running() as server, server.connect() as client:
-        begun = time.monotonic()
-        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\na")
+def test_a_slow_sender_is_refused(impatient: None) -> None:
+    with running(HASTY) as server, server.connect() as client:
+        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na")
         with pytest.raises(ConnectionError):  # after the reply
-            drip(client, seconds=4)
-        assert time.monotonic() - begun < 4
+            drip(client)
     assert server.seen == []
 
 
 def test_a_slow_sender_is_told_why() -> None:
-    with running() as server, server.connect() as client:
+    with running(HASTY) as server, server.connect() as client:
         client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\na")
         assert status(read_all(client)) == 408
     assert server.seen == []
 
 
 def test_an_idle_connection_is_closed() -> None:
-    with running() as server, server.connect() as client:
+    with running(HASTY) as server, server.connect() as client:
         client.sendall(post("/echo", "x").encode())
-        client.recv(65536)
-        assert client.recv(65536) == b""
+        assert status(read_all(client)) == 200
     assert len(server.seen) == 1
 
 
 def test_a_connection_too_many_is_refused() -> None:
     with running() as server:
         held = [server.connect() for _ in range(4)]
-        time.sleep(0.1)
+        until(lambda: len(server.connections.open) == 4)
         with server.connect() as one_more:
             assert status(read_all(one_more)) == 503
         for client in held:
             client.close()
-        time.sleep(0.2)
-        assert status(server.say(get("/a"))) == 200
+        until(lambda: not server.connections.open)
+        assert status(server.say(get("/a", CLOSE))) == 200
 
 
 def test_work_for_a_client_that_has_gone_is_cancelled() -> None:
     with running() as server:
         with server.connect() as client:
             client.sendall(get("/slow").encode())
-            time.sleep(0.1)
-        time.sleep(0.1)
-        assert server.cancelled == ["/slow"]
+            until(lambda: server.seen)
+        until(lambda: server.cancelled == ["/slow"])
 
 
 def test_draining_lets_what_is_in_flight_finish_and_closes_the_idle() -> None:
-    with running(Limits()) as server, server.connect() as idle, server.connect() as busy:
+    with running() as server, server.connect() as idle, server.connect() as busy:
         busy.sendall(get("/slow").encode())
-        time.sleep(0.1)
-        drained = asyncio.run_coroutine_threadsafe(server.connections.drain(5), server.loop)
+        until(lambda: server.seen)
+        drained = asyncio.run_coroutine_threadsafe(server.connections.drain(PATIENCE_S), server.loop)
         assert idle.recv(100) == b""
+        assert not drained.done()
+        server.let_go()
         reply = read_all(busy)
         assert status(reply) == 200
         assert b"connection: close" in reply
-        drained.result(timeout=5)
+        drained.result(PATIENCE_S)
 
 
-def test_a_drain_ends_in_time() -> None:
-    with running(Limits()) as server, server.connect() as busy:
+def test_a_drain_ends_though_what_is_in_flight_does_not() -> None:
+    with running() as server, server.connect() as busy:
         busy.sendall(get("/slow").encode())
-        time.sleep(0.1)
-        begun = time.monotonic()
-        asyncio.run_coroutine_threadsafe(server.connections.drain(0.1), server.loop).result(timeout=5)
-        assert time.monotonic() - begun < 0.45
+        until(lambda: server.seen)
+        asyncio.run_coroutine_threadsafe(server.connections.drain(0.1), server.loop).result(PATIENCE_S)
+        until(lambda: server.cancelled == ["/slow"])
+
+
+# On a given clock, and without a socket
+
+
+class Line(asyncio.Transport):
+    """A connection's other end, which keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.closed = b"", False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+class Timed:
+    """A server with one connection, whose time passes as the test says."""
+
+    def __init__(self, limits: Limits = SMALL) -> None:
+        self.seen: list[Request] = []
+        self.line = Line()
+        self.connections = Connections(
+            self._answer, lambda head: None, lambda status, text: Response(status, (), text.encode()), limits
+        )
+        self.connection: Connection = self.connections()
+        self.connection.connection_made(self.line)
+
+    async def _answer(self, request: Request) -> Response:
+        self.seen.append(request)
+        return Response(200, (), request.body)
+
+    async def take(self, data: str) -> None:
+        """Receive this, and answer what is whole by it."""
+        self.connection.data_received(data.encode())
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The server's."""
+    given = Clock()
+    monkeypatch.setattr(http, "perf_counter", given)
+    return given
+
+
+def test_the_upload_is_timed_from_its_first_byte_to_its_last(clock: Clock) -> None:
+    async def play() -> list[Request]:
+        server = Timed()
+        for piece in ("POST /echo HTTP/1.1\r\nHost: x\r\nCont", "ent-Length: 4\r\n\r\nab", "cd"):
+            await server.take(piece)
+            clock.pass_ms(100)
+        return server.seen
+
+    (request,) = asyncio.run(play())
+    assert request.body == b"abcd"
+    assert request.upload_ms == pytest.approx(200)
+
+
+def test_each_request_of_a_connection_has_its_own_clock(clock: Clock) -> None:
+    async def play() -> list[Request]:
+        server = Timed()
+        for _ in range(2):
+            await server.take(post("/echo", "x"))
+            clock.pass_ms(200)
+        await server.take(post("/echo", "x") + "POST /echo HTTP/1.1\r\nContent-Le")
+        clock.pass_ms(70)
+        await server.take("ngth: 0\r\n\r\n")
+        return server.seen
+
+    assert [request.upload_ms for request in asyncio.run(play())] == pytest.approx([0, 0, 0, 70])
+
+
+@pytest.mark.parametrize(
+    ("sent", "wait_ms", "said"),
+    [
+        ("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\na", 400, b"408 Request Timeout"),
+        ("POST /a HTT", 400, b"408 Request Timeout"),
+        (post("/a", "x"), 600, b"200 OK"),
+        ("", 600, b""),
+    ],
+    ids=["in the body", "in the head", "after a reply", "before anything"],
+)
+def test_a_connection_ends_when_its_time_is_over_and_not_before(
+    clock: Clock, sent: str, wait_ms: float, said: bytes
+) -> None:
+    async def play() -> None:
+        server = Timed(HASTY)
+        if sent:
+            await server.take(sent)
+        clock.pass_ms(wait_ms - 1)
+        server.connections.sweep()
+        assert (server.line.closed, b"408" in server.line.written) == (False, False)
+        clock.pass_ms(2)
+        server.connections.sweep()
+        assert said in server.line.written
+        clock.pass_ms(http._LINGER_S * 1e3 + 1 if b"408" in said else 0)  # it gets to read why
+        server.connections.sweep()
+        assert server.line.closed
+
+    asyncio.run(play())
 
 
 # Bodies in pieces
@@ -362,6 +475,7 @@ def test_each_piece_comes_when_it_is_there() -> None:
         while b"one" not in got:
             got += client.recv(1000)
         assert b"two" not in got
+        server.let_go()
         while not got.endswith(b"0\r\n\r\n"):
             got += client.recv(1000)
         assert got.endswith(CHUNKED)
@@ -382,7 +496,7 @@ def test_pieces_end_when_their_client_leaves() -> None:
 
 
 def test_pieces_wait_for_a_client_that_does_not_read_and_end_when_that_takes_too_long() -> None:
-    with running() as server, server.connect() as client:
+    with running(HASTY) as server, server.connect() as client:
         client.sendall(b"GET /pieces/for/ever HTTP/1.1\r\n\r\n")
         until(lambda: server.ended == ["/pieces/for/ever"])
         assert not server.connections.open

@@ -30,7 +30,7 @@ from ondevice.protocol import oip
 from ondevice.timing.profile import Profile
 
 HOST = "127.0.0.1"
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 # At once; a client that reads slowly, or not at all, holds up no more.
 _PIECE = 1 << 16
 # Of an endless piece: so often it is repeated, that a client who took it all in would be seen to.
