@@ -86,8 +86,6 @@ class OffloadClient:
         self.totals = Totals()
         self.cloud = Cloud(endpoint, options.token, options.verify) if endpoint is not None else None
         runners = [_runner(one) for one in _listed(local)]
-        if endpoint is None and not runners:
-            raise UsageError("nobody to ask: give an endpoint, a local model, or both")
         self.device = Device(runners) if runners and self.mode is not Mode.CLOUD else None
         self._check()
         if self.cloud and self.device:

@@ -330,7 +330,7 @@ def test_ctrl_c_prints_what_there_is(folder: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({}, "nobody to ask: give an endpoint, a local model, or both"),
+        ({}, "mode auto needs an endpoint, such as http://localhost:8000; device needs none"),
         ({"endpoint": "localhost:8000"}, "has no scheme; did you mean http://localhost:8000?"),
         ({"endpoint": NOWHERE, "sla": 0.0}, "the deadline must be over 0 ms"),
         ({"endpoint": NOWHERE, "sla": math.nan}, "the deadline must be over 0 ms"),
