@@ -1,8 +1,9 @@
 """The endpoint's own figures: the decision's cost, deadlines, a competing load, overload, a memory budget.
 
     python benchmarks/endpoint.py MODELS PHOTOS [--only decision,overhead,deadlines,hog,price,overload,budget]
-                                                [--sla MS]
+                                                [--sla MS] [--rounds N] [--against PYTHON]
 
+With `--against PYTHON` the part is `overhead` alone, of this version and of that environment's, in turn.
 MODELS: a folder of .tflite files of one label list that are in the zoo. PHOTOS: a folder for `ondevice evaluate`.
 The server is `ondevice serve` as its users start it; the load comes from this process, and takes part of the machine.
 """
@@ -19,11 +20,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import versions
 from load import Load, Sent
 
 from ondevice import Runner, host
@@ -45,12 +48,16 @@ Row = dict[str, Any]
 
 
 class Data(NamedTuple):
-    """The models' paths, pictures with their classes, and a deadline that leaves a choice among the models here."""
+    """The models' paths, pictures with their classes, and a deadline that leaves a choice among the models here.
+
+    rounds: of `overhead`.
+    """
 
     models: list[Path]
     pictures: list[bytes]
     classes: list[int]
     sla_ms: float
+    rounds: int = 7
 
 
 class Running(NamedTuple):
@@ -70,11 +77,20 @@ def main() -> None:
     parser.add_argument(
         "--sla", type=float, default=40.0, help="deadline, ms; of it budget takes 2, 0.75 and 0.3 times"
     )
+    parser.add_argument("--rounds", type=int, default=7, help="of overhead (7)")
+    parser.add_argument("--against", metavar="PYTHON", help="compare the overhead with that of this environment")
     arguments = parser.parse_args()
+    if arguments.against and arguments.rounds < versions.FEWEST_ROUNDS:
+        parser.error(f"--against: give --rounds {versions.FEWEST_ROUNDS} or more: fewer show nothing")
     models = sorted(arguments.models.glob("*.tflite"))
     found = labelled(arguments.photos, Runner(models[0]).labels)
-    data = Data(models, [Path(path).read_bytes() for path in found.paths], list(found.truth), arguments.sla)
+    data = Data(
+        models, [Path(path).read_bytes() for path in found.paths], list(found.truth), arguments.sla, arguments.rounds
+    )
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores; {len(data.pictures)} pictures\n")
+    if arguments.against:
+        against(data, arguments.against)
+        return
     for part in arguments.only.split(","):
         print(f"{part}: {PARTS[part].__doc__}")
         print(console.table(list(PARTS[part](data)), ".2f") + "\n", flush=True)
@@ -124,9 +140,37 @@ def overhead(data: Data) -> Iterator[Row]:
     for path in data.models:
         runner = Runner(path)
         with serving([path], "--no-log-requests") as server:
-            pairs = [(bare(runner, data.pictures[:100]), asked(server, data.pictures[:100])) for _ in range(7)]
-        alone, through = (statistics.median(side) for side in zip(*pairs, strict=True))
+            pairs = [
+                (bare(runner, data.pictures[:100]), asked(server, data.pictures[:100])) for _ in range(data.rounds)
+            ]
+        alone, through = versions.medians(pairs)
         yield {"model": path.stem, "decode + invoke_ms": alone, "endpoint_ms": through, "over_ms": through - alone}
+
+
+def against(data: Data, python: str) -> None:
+    """One connection to each version: the time for an answer, and what of it is neither decoding nor inference."""
+    both = versions.sides(python)
+    print(versions.header(both, data.rounds) + "\n", flush=True)
+    rows = [compared.record() for path in data.models for compared in _compared(both, path, data)]
+    print(console.table(rows))
+
+
+def _compared(both: tuple[versions.Side, versions.Side], path: Path, data: Data) -> Iterator[versions.Compared]:
+    runner, alone, through = Runner(path), [], []
+    tens = [data.pictures[i : i + 10] for i in range(0, min(len(data.pictures), 200), 10)]
+    for _ in range(data.rounds):
+        with (
+            serving([path], "--no-log-requests", by=both[0]) as new,
+            serving([path], "--no-log-requests", by=both[1]) as old,
+        ):
+            for server in (new, old):
+                asked(server, tens[0])  # warms up
+            through.append(versions.medians(versions.in_turn(partial(asked, new), partial(asked, old), tens)))
+        alone.append(statistics.median(bare(runner, ten) for ten in tens))
+    yield versions.Compared(f"answer, {path.stem}", through)
+    added = [(ours - own, theirs - own) for (ours, theirs), own in zip(through, alone, strict=True)]
+    if min(min(pair) for pair in added) > 0:  # else the machine is too busy for differences of such differences
+        yield versions.Compared(f"of it added to decode + invoke, {path.stem}", added)
 
 
 def deadlines(data: Data) -> Iterator[Row]:
@@ -222,14 +266,15 @@ PARTS: dict[str, Callable[[Data], Iterator[Row]]] = {
 
 
 @contextmanager
-def serving(models: Sequence[Path], *options: str) -> Iterator[Running]:
-    """`ondevice serve` on a free port, with fresh profiles."""
+def serving(models: Sequence[Path], *options: str, by: versions.Side | None = None) -> Iterator[Running]:
+    """`ondevice serve` on a free port, with fresh profiles; of another version if asked."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--models", ",".join(map(str, models))]
-        command += ["--profiles", f"{folder}/profiles.json", *options]
+        command = [by.python if by else sys.executable, "-m", "ondevice", "serve", "--port", "0"]
+        command += ["--models", ",".join(map(str, models)), "--profiles", f"{folder}/profiles.json", *options]
+        environment = by.environment if by else None
         with log.open("wb") as stream:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=environment)
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:

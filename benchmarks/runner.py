@@ -4,6 +4,10 @@ Each part times two sides in turn, A B B A, so that what else the machine does f
 milliseconds. Models and photos come from the folder that ONDEVICE_TEST_DATA names, with tflite/ and imagenet/ in it.
 
     python benchmarks/runner.py --only process,hand,mediapipe,litert --rounds 21
+
+With `--against PYTHON` the other side is the ondevice of another environment, and the parts are `process` and `hand`:
+
+    python benchmarks/runner.py --against ../ondevice-0.1.0/.venv/bin/python --rounds 7
 """
 
 from __future__ import annotations
@@ -16,7 +20,6 @@ import multiprocessing
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,11 +28,12 @@ from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import TypeVar
 
 import numpy as np
+import versions
 from by_hand import ByHand
 from PIL import Image
+from versions import in_turn, run
 
 from ondevice import host
 from ondevice.cli import console
@@ -41,8 +45,6 @@ PHOTOS = 100
 BLOCK = 10  # photos that a worker classifies in a row, about 20 ms: the sides stay close in time, their caches warm
 INVOCATIONS, WARM_UP = 100, 10
 
-Item = TypeVar("Item")
-Timing = TypeVar("Timing")
 Classify = Callable[[str], int]
 
 
@@ -80,6 +82,9 @@ def main() -> None:
     arguments = _arguments()
     setup = _setup(arguments.rounds)
     print(_versions())
+    if arguments.against:
+        against(setup, arguments.against, arguments.only)
+        return
     print(f"{len(setup.photos)} photos, {setup.rounds} rounds, one thread; medians; the two sides in turn, A B B A\n")
     rows = [row for part in arguments.only for row in PARTS[part](setup)]
     if rows:
@@ -89,8 +94,12 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--only", metavar="PARTS", type=_parts, default=list(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--against", metavar="PYTHON", help="compare with the ondevice of this environment instead")
     parser.add_argument("--rounds", metavar="N", type=_rounds, default=21, help="times everything is timed (21)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.against and arguments.rounds < versions.FEWEST_ROUNDS:
+        parser.error(f"--against: give --rounds {versions.FEWEST_ROUNDS} or more: fewer show nothing")
+    return arguments
 
 
 def _parts(text: str) -> list[str]:
@@ -133,24 +142,26 @@ def _version(package: str) -> str:
         return "(not installed)"
 
 
-def in_turn(
-    ours: Callable[[Item], Timing], theirs: Callable[[Item], Timing], items: Sequence[Item], rounds: int
-) -> Iterator[tuple[Timing, Timing]]:
-    """Both sides of every item, `rounds` times; who goes first alternates over the items and over the rounds."""
-    for round_ in range(rounds):
-        for position, item in enumerate(items):
-            if (round_ + position) % 2:
-                second = theirs(item)
-                yield ours(item), second
-            else:
-                first = ours(item)
-                yield first, theirs(item)
-
-
 def _timed(classify: Classify, photo: str) -> tuple[float, int]:
     start = perf_counter()
     best = classify(photo)
     return perf_counter() - start, best
+
+
+# --- Another version of ondevice
+
+
+def against(setup: Setup, python: str, parts: Sequence[str]) -> None:
+    """This version over the other one: whole processes, calls in a process that has warmed up, inferences."""
+    both = versions.sides(python)
+    print(versions.header(both, setup.rounds) + "\n", flush=True)
+    rows: list[versions.Compared] = []
+    if "process" in parts:
+        rows += versions.process(both, setup.models, SMALL, setup.photos[0], setup.rounds)
+    if "hand" in parts:
+        for name in (SMALL, LARGE):
+            rows += versions.classify(both, setup.model(name), setup.photos, setup.rounds)
+    print(console.table([row.record() for row in rows]))
 
 
 # --- Runner.classify against the same steps by hand
@@ -335,7 +346,7 @@ def _litert_benchmark(path: str) -> float:
             "result_json": result,
         }
         program = [sys.executable, "-m", "ai_edge_litert.tools.benchmark_litert_model"]
-        _run([*program, *(f"--{flag}={value}" for flag, value in flags.items())])
+        run([*program, *(f"--{flag}={value}" for flag, value in flags.items())])
         return float(json.loads(result.read_text())["latency"]["median_ms"]) / 1e3
 
 
@@ -353,7 +364,7 @@ def process(setup: Setup) -> Iterator[Row]:
         # Installed packages have their bytecode, an editable install in an environment that writes none has not.
         environment = {**os.environ, "ONDEVICE_HOME": home, "PYTHONPYCACHEPREFIX": f"{home}/bytecode"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        _run([ondevice, "models", "pull", SMALL, "--from", str(setup.models)], environment)
+        run([ondevice, "models", "pull", SMALL, "--from", str(setup.models)], environment)
         commands = [ondevice, "run", SMALL, photo], [sys.executable, bare, setup.model(SMALL), labels, photo]
         ours, theirs = (lambda _, command=command: _lasting(command, environment) for command in commands)
         pairs = list(in_turn(ours, theirs, [photo], setup.rounds + 1))[1:]  # the first compiles
@@ -362,14 +373,8 @@ def process(setup: Setup) -> Iterator[Row]:
 
 def _lasting(command: list[str], environment: dict[str, str]) -> float:
     start = perf_counter()
-    _run(command, environment)
+    run(command, environment)
     return perf_counter() - start
-
-
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip()}")
 
 
 PARTS: dict[str, Callable[[Setup], Iterator[Row]]] = {

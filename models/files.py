@@ -31,7 +31,7 @@ def _user_dir(ours: str, variable: str, linux: str, mac: str) -> Path:
     """
     if home := os.environ.get("ONDEVICE_HOME"):
         return Path(home).expanduser() / ours
-    user = os.path.expanduser("~")  # noqa: PTH111 - Path's raises an error where there is no home folder
+    user = os.path.expanduser("~")  # noqa: PTH111 - Path's raises an error for a user without one
     base = Path(user, mac) if sys.platform == "darwin" else Path(os.environ.get(variable) or Path(user, linux))
     before = base / "ondevice"
     return before if before.is_dir() else _platform_dir(ours)
