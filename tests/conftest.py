@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,23 @@ def stranger(tmp_path: Path) -> Path:
 def sample() -> Path:
     """A bundled picture."""
     return min(zoo.samples_dir().glob("7/*.png"))
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, to build and to install from: that leaves something behind."""
+    folder = tmp_path_factory.mktemp("checkout") / "ondevice"
+    hidden = shutil.ignore_patterns(".venv", ".git", "build", "*.egg-info", "__pycache__", ".*_cache")
+    return Path(shutil.copytree(ROOT, folder, ignore=hidden))
+
+
+@pytest.fixture(scope="session")
+def wheel_path(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that the project makes."""
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(checkout)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(out.glob("*.whl"))
 
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
