@@ -46,11 +46,11 @@ from ondevice.lab.link import networks
 from ondevice.lab.link.trace import PACKET_BYTES, Cursor, Trace
 from ondevice.lab.simulate import legs, simulation
 from ondevice.lab.simulate.arrivals import Arrivals
-from ondevice.lab.simulate.estimates import Knowledge, Knows
-from ondevice.lab.simulate.legs import Legs, Network, Sizes
+from ondevice.lab.simulate.estimates import ReplyEstimate, RequestEstimator
+from ondevice.lab.simulate.legs import Legs, NetworkModel, Sizes
 from ondevice.lab.simulate.modelset import ModelSet, drawn_ms
-from ondevice.lab.simulate.outcomes import LATE, ON_TIME, Batch
-from ondevice.lab.simulate.simulation import Case, Rngs, Settings
+from ondevice.lab.simulate.outcomes import LATE, ON_TIME, OutcomeBatch
+from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import POINTS
 from ondevice.sources import labelled
@@ -64,7 +64,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Sent(Network):
+class Sent(NetworkModel):
     """A run's requests through its traces, one after the other on one link.
 
     up_bytes [n], client_ms [n]: of each. lost_ms [n]: when it was given up, after its call, and its connection with it;
@@ -80,7 +80,7 @@ class Sent(Network):
     lost_ms: FloatArray
 
     def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
-        """See Network."""
+        """See NetworkModel."""
         through_ms = self.arrived_ms(at_ms)[1]
 
         def reply(leaves_ms: FloatArray, part: slice) -> FloatArray:
@@ -89,11 +89,11 @@ class Sent(Network):
         return Legs(through_ms, through_ms - at_ms, reply)
 
     def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
+        """See NetworkModel."""
         return np.quantile(legs.reply_ms, np.linspace(0, 1, 21))[None]
 
     def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
+        """See NetworkModel."""
         return np.full((1, 1), ROUND_TRIP_MS)
 
     def arrived_ms(self, at_ms: FloatArray) -> FloatArray:
@@ -143,16 +143,16 @@ def sent(run: Real, trace: str, lost_ms: FloatArray) -> Sent:
     return Sent("sent", *networks.find(trace), run.up_bytes, run.down_bytes, client_ms, lost_ms)
 
 
-def plain(run: Real, trace: str, seed: int) -> Batch:
+def plain(run: Real, trace: str, seed: int) -> OutcomeBatch:
     """As `ondevice simulate` has it."""
     network = legs.find(f"trace:{trace},rtt={ROUND_TRIP_MS:g}")
     case, settings = stated(run, network, 0.0, seed)
     ways = network.sample(run.at_ms, np.random.default_rng(0), settings.sizes)  # there is no chance in a trace
-    knowledge = Knowledge(settings.knows, network, settings.sizes)
-    return played(case, settings, knowledge.requests(ways, case.sla_ms, settings.device_top1))
+    estimator = RequestEstimator(settings.estimate, network, settings.sizes)
+    return played(case, settings, estimator.requests(ways, case.sla_ms, settings.device_top1))
 
 
-def shared(run: Real, trace: str, seed: int) -> Batch:
+def shared(run: Real, trace: str, seed: int) -> OutcomeBatch:
     """With all that is known: which requests are given up follows from a first look without, and then again."""
     lost_ms = np.full(len(run.asked), math.inf)
     for _ in range(3):
@@ -180,22 +180,24 @@ def known(run: Real, one: Asked, upload_ms: float) -> tuple[float, float, FloatA
     return left_ms, return_ms, law.given(upload_ms) if law else np.full(POINTS, return_ms)
 
 
-def stated(run: Real, network: Network, other_ms: float, seed: int) -> tuple[Case, Settings]:
+def stated(run: Real, network: NetworkModel, other_ms: float, seed: int) -> tuple[Case, SimulationSettings]:
     """A run as the simulator takes it. other_ms: what the server takes beside the inference."""
     at_ms = run.at_ms
     arrivals = Arrivals("as asked", queued=False, trace=Trace(at_ms, float(at_ms[-1])))
     case = Case(model_set(run, other_ms), network, run.limit_ms, "effective", arrivals)
     sizes = Sizes(round(float(run.up_bytes.mean())), run.down_bytes)
-    return case, Settings(len(at_ms), seed, Knows.GIVEN, sizes, run.device, duplication=run.device is not None)
+    return case, SimulationSettings(
+        len(at_ms), seed, ReplyEstimate.GIVEN, sizes, run.device, duplication=run.device is not None
+    )
 
 
-def played(case: Case, settings: Settings, requests: Requests) -> Batch:
+def played(case: Case, settings: SimulationSettings, requests: Requests) -> OutcomeBatch:
     """All of them. requests: what the policy has to go by."""
-    rngs = Rngs.of(settings.seed)
-    truth = simulation.truths(case, settings, rngs)(0, settings.requests)
-    rule = simulation.policy(case.policy, rngs.choice)
-    model = rule(case.models.models, requests, lambda: truth.all_ms(case.models))
-    return simulation.came_of(case, settings, truth, model)
+    streams = RandomStreams.of(settings.seed)
+    truth = simulation.ground_truths(case, settings, streams)(0, settings.requests)
+    choose = simulation.chooser(case.policy, streams.choice)
+    model = choose(case.models.models, requests, lambda: truth.all_ms(case.models))
+    return simulation.cloud_batch(case, settings, truth, model)
 
 
 def model_set(run: Real, other_ms: float) -> ModelSet:
@@ -264,7 +266,7 @@ def really(run: Real) -> Share:
     ))  # fmt: skip
 
 
-def supposedly(run: Real, batch: Batch, judge: Judge) -> Share:
+def supposedly(run: Real, batch: OutcomeBatch, judge: Judge) -> Share:
     """As one simulation has it."""
     answers = np.where(batch.fate == ON_TIME, batch.model, len(run.profiles))
     right = [
@@ -304,7 +306,7 @@ def usage(run: Real) -> str:
     return "/".join(str(counts[each.model]) for each in run.profiles)
 
 
-def drawn(run: Real, batches: Sequence[Batch]) -> str:
+def drawn(run: Real, batches: Sequence[OutcomeBatch]) -> str:
     """The same in the simulation, in the mean."""
     answers = np.concatenate([batch.model[batch.fate == ON_TIME] for batch in batches])
     return "/".join(f"{np.sum(answers == m) / len(batches):.0f}" for m in range(len(run.profiles)))

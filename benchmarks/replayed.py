@@ -26,7 +26,7 @@ from ondevice.client.reply import Said
 from ondevice.client.wire import Reply, Request
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
-from ondevice.lab.simulate.reserve import Reserve
+from ondevice.lab.simulate.device_model import DeviceModel
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile, loads
 
@@ -91,7 +91,7 @@ class Real:
     asked: list[Asked] = field(default_factory=list)
     limit_ms: float = 0.0
     down_bytes: int = 0
-    device: Reserve | None = None
+    device: DeviceModel | None = None
     profiles: tuple[Profile, ...] = ()
     top1: dict[str, float] = field(default_factory=dict)
     side: int = 0
@@ -232,8 +232,8 @@ def _with_device(found: Real, client: OffloadClient) -> Real:
     limit_ms = min(statistics.median(held or [found.sla_ms]), found.sla_ms)
     begins_ms = max(limit_ms - client.device.worst_ms(0), 0.0)
     runner, quantiles_ms = client.device.runners[0], client.device.times[0].quantiles_ms
-    reserve = Reserve(runner.name, client.device.top1(0), quantiles_ms, begins_ms)
-    return replace(found, limit_ms=limit_ms, device=reserve)
+    device = DeviceModel(runner.name, client.device.top1(0), quantiles_ms, begins_ms)
+    return replace(found, limit_ms=limit_ms, device=device)
 
 
 def _told(found: Real, port: int) -> Real:

@@ -19,15 +19,15 @@ from time import perf_counter
 from typing import Any
 
 from ondevice.cli import console
-from ondevice.lab.simulate import arrivals, legs, modelset, reserve
-from ondevice.lab.simulate.estimates import Knows
+from ondevice.lab.simulate import arrivals, device_model, legs, modelset
+from ondevice.lab.simulate.estimates import ReplyEstimate
 from ondevice.lab.simulate.modelset import ModelSet
 from ondevice.lab.simulate.queueing import simulate
-from ondevice.lab.simulate.simulation import DEVICE, ORACLE, Case, Queue, Settings
+from ondevice.lab.simulate.simulation import DEVICE, ORACLE, Case, QueueView, SimulationSettings
 from ondevice.selection.policies import POLICIES
 
 NETWORK, SLA_MS = "normal:mean=50,std=25", 200.0
-PHONE = reserve.given(0.414, 30)
+PHONE = device_model.given(0.414, 30)
 # `effective` weighs as many replies as are known, so that it takes a multiple of the others' time.
 SHARE = {"effective": 0.1}
 # Learning a law from each reply is a loop in Python, whatever the policy.
@@ -58,11 +58,12 @@ def policies(arguments: argparse.Namespace) -> Iterator[Row]:
     models, network = _set(arguments), legs.find(NETWORK)
     for policy in (*POLICIES, ORACLE, DEVICE):
         row: Row = {"policy": policy, "models": len(models)}
-        for knows in Knows:
-            share = SHARE.get(policy, 1) * (GIVEN_SHARE if knows is Knows.GIVEN else 1)
+        for estimate in ReplyEstimate:
+            share = SHARE.get(policy, 1) * (GIVEN_SHARE if estimate is ReplyEstimate.GIVEN else 1)
             count = max(1, int(arguments.requests * share))
             case = Case(models, network, SLA_MS, policy)
-            row[f"M/s, {knows}"] = count / _seconds(case, Settings(count, knows=knows, reserve=PHONE)) / 1e6
+            settings = SimulationSettings(count, estimate=estimate, device=PHONE)
+            row[f"M/s, {estimate}"] = count / _seconds(case, settings) / 1e6
         yield row
 
 
@@ -71,13 +72,13 @@ def load(arguments: argparse.Namespace) -> Iterator[Row]:
     models, network = _set(arguments), legs.find(NETWORK)
     for policy in ("mdinference", "cnnselect", "effective", ORACLE):
         row: Row = {"policy": policy}
-        for queue in Queue:
+        for queue in QueueView:
             case = Case(models, network, SLA_MS, policy, arrivals.find("poisson:load=1.2"), 2, queue)
-            row[f"k/s, {queue}"] = LOADED / _seconds(case, Settings(LOADED)) / 1e3
+            row[f"k/s, {queue}"] = LOADED / _seconds(case, SimulationSettings(LOADED)) / 1e3
         yield row
 
 
-def _seconds(case: Case, settings: Settings) -> float:
+def _seconds(case: Case, settings: SimulationSettings) -> float:
     begun = perf_counter()
     simulate(case, settings)
     return perf_counter() - begun

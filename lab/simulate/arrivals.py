@@ -19,13 +19,18 @@ import numpy as np
 
 from ondevice.errors import UsageError
 from ondevice.lab.link.trace import Trace
-from ondevice.lab.simulate import spec
-from ondevice.lab.simulate.spec import Bounds
+from ondevice.lab.simulate import notation
+from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
 
 Clock = Callable[[int], FloatArray]
 _KINDS = ("alone", "poisson", "bursts", "file")
+# A million requests a second, or a thousand times what the server carries, is more than any server is asked.
 _RATE = {"rate": Bounds(0, 1e6, 0.0), "load": Bounds(0, 1e3, 0.0)}
+# Bursts without settings have 5 times the rate for 2 s: a server at a fifth of its capacity in the mean is then full.
+# At once the rate there would be no silence between; a burst of 10^6 s (11 days) is longer than any simulation.
+_BURST = {"factor": Bounds(1, 1e3, 5.0, open=True), "length": Bounds(0, 1e6, 2.0, open=True)}
+# Requests that find the server idle may come at any pace; with one a second a trace is met at many places.
 _ALONE_PER_S = 1.0
 
 
@@ -58,27 +63,27 @@ ALONE = Arrivals("alone", queued=False, rate_per_s=_ALONE_PER_S)
 
 
 def find(text: str) -> Arrivals:
-    """What `text` names. Raises UsageError; OnDeviceError, with the line, for a file that is none."""
+    """The arrivals that `text` names. Raises UsageError; OnDeviceError with the line for a file of other lines."""
     kind = text.partition(":")[0]
-    spec.known(kind, _KINDS, "load")
+    notation.known(kind, _KINDS, "load")
     if kind == "file":
         path = text.partition(":")[2]
         if not path:
             raise UsageError("file: write file:FILE, each of its lines a time in ms")
         return Arrivals(text, True, trace=Trace.load(path))
-    _, settings = spec.split(text)
+    _, settings = notation.parse(text)
     bounds: dict[str, Bounds] = {}
     if kind != "alone":
         bounds = dict(_RATE)
     if kind == "bursts":
-        bounds |= {"factor": Bounds(1, 1e3, 5.0, open=True), "length": Bounds(0, 1e6, 2.0, open=True)}
-    values = spec.numbers(text, settings, bounds)
+        bounds |= _BURST
+    numbers = notation.parse_numbers(text, settings, bounds)
     if kind == "alone":
         return ALONE
-    if bool(values["rate"]) == bool(values["load"]):
-        raise UsageError(f"{spec.shown(text)}: give one of rate=REQUESTS_A_SECOND and load=SHARE, above 0")
+    if bool(numbers["rate"]) == bool(numbers["load"]):
+        raise UsageError(f"{notation.shortened(text)}: give one of rate=REQUESTS_A_SECOND and load=SHARE, above 0")
     return Arrivals(
-        text, True, values["rate"], values["load"], values.get("factor", 1.0), values.get("length", 0.0) * 1e3
+        text, True, numbers["rate"], numbers["load"], numbers.get("factor", 1.0), numbers.get("length", 0.0) * 1e3
     )
 
 
@@ -95,7 +100,7 @@ def _poisson(rate_per_ms: float, rng: np.random.Generator) -> Clock:
 
 
 def _in_bursts(steady: Clock, length_ms: float, factor: float, rng: np.random.Generator) -> Clock:
-    """What comes on a clock that runs in bursts alone, with the silences put between."""
+    """A clock that runs in bursts: the times of `steady`, with silences put between."""
     ends_ms, silent_ms = np.zeros(0), np.zeros(1)
 
     def clock(n: int) -> FloatArray:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate import spec
-from ondevice.lab.simulate.grid import SHARE
+from ondevice.errors import OnDeviceError, UsageError, naming
+from ondevice.lab.simulate import notation
+from ondevice.lab.simulate.grid import SHARE_PREFIX
 from ondevice.lab.simulate.simulation import DEVICE, ORACLE
 from ondevice.models import files
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _SUFFIXES = (".svg", ".png", ".pdf")
+# Three panels of this size side by side are as wide as a screen, and their texts can be read in a page's column.
 _PANEL_INCHES, _MOST_COLUMNS = (4.8, 3.4), 3
 _MARKS = "os^Dv<>PX*hp"
 # What a row has beside deadline, policy and measures: what differs makes panels.
@@ -52,10 +53,10 @@ PLOTS = (*_MEASURES, "usage", "trade")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SimulationFigure:
     """A figure to be drawn. plot: of PLOTS. command: its caption. published: a file of points to draw beside.
 
-    Raises UsageError for what cannot be drawn, OnDeviceError for a file that has no points.
+    Raises UsageError for what cannot be drawn, OnDeviceError with the line for a file that does not hold points.
     """
 
     path: Path
@@ -64,18 +65,18 @@ class Sheet:
     published: Path | None = None
 
     def __post_init__(self) -> None:
-        spec.known(self.plot, PLOTS, "plot")
+        notation.known(self.plot, PLOTS, "plot")
         if self.path.suffix.lower() not in _SUFFIXES:
             raise UsageError(f"--figure makes {', '.join(_SUFFIXES)}, not '{self.path.name}'")
-        if not self.path.parent.is_dir():
-            raise UsageError(f"--figure {self.path}: there is no folder '{self.path.parent}'; make it first")
+        with naming("--figure"):
+            files.check(self.path)
         if self.published is not None:
             if self.plot not in _MEASURES:
                 raise UsageError(f"--published: its points have no place in a figure of {self.plot}; take another plot")
             points(self.published)
 
     def draw(self, rows: Sequence[Row]) -> None:
-        """Draw rows as `grid.Done.row` makes them, at least one. Raises OnDeviceError where it cannot be written."""
+        """Draw rows as `grid.CaseResult.row` makes them, at least one. Raises OnDeviceError where it cannot write."""
         import matplotlib as mpl
         from matplotlib.figure import Figure
 
@@ -121,7 +122,7 @@ def points(path: Path) -> dict[str, list[tuple[float, float]]]:
     try:
         reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        what = (getattr(error, "strerror", None) or "it is no text").lower()
+        what = (getattr(error, "strerror", None) or "it is not a text file").lower()
         raise UsageError(f"--published {path}: {what}") from error
     if not {"policy", "sla_ms", "value"} <= set(reader.fieldnames or ()):
         raise OnDeviceError(f"{path}, line 1: the heading has no policy, sla_ms and value")
@@ -134,7 +135,7 @@ def points(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def _panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows by place. The network is no place where it is the axis."""
+    """The rows of each panel, by its title: the place, but for the network where that is the axis."""
     by_network = _by_network(rows)
     varied = [key for key in _PLACES if not (by_network and key == "network")]
     panels: dict[str, list[Row]] = {}
@@ -145,7 +146,7 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _usage_panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """One for each policy at each place."""
+    """The rows of a panel for each policy in each place, by its title."""
     panels: dict[str, list[Row]] = {}
     for title, members in _panels(rows).items():
         for row in members:
@@ -159,7 +160,7 @@ def _by_network(rows: Sequence[Row]) -> bool:
 
 
 def _axis(axes: Axes, rows: Sequence[Row]) -> Callable[[Row], float]:
-    """Name the axis; gives where a row stands on it."""
+    """Label the horizontal axis; gives where a row stands on it."""
     if not _by_network(rows):
         axes.set_xlabel("deadline, ms")
         return lambda row: float(row["sla_ms"])
@@ -169,7 +170,7 @@ def _axis(axes: Axes, rows: Sequence[Row]) -> Callable[[Row], float]:
 
 
 def _short(place: str) -> str:
-    """A trace or a load by its file's name alone."""
+    """The name of a network or a load, of a file its name alone."""
     return re.sub(r"^(trace|file):.*/", r"\1:", place)
 
 
@@ -188,7 +189,7 @@ def _look(policy: str, number: int) -> dict[str, Any]:
 
 
 def _legend(panels: Sequence[Axes]) -> dict[str, Any]:
-    """What stands in any of the panels, by its name."""
+    """What is drawn in any of the panels, by its label."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -220,20 +221,20 @@ def _draw_curves(
 
 
 def _draw_others(axes: Axes, published: Mapping[str, Sequence[tuple[float, float]]], drawn: set[str]) -> None:
-    """Published points of what was not simulated."""
-    for policy, pairs in published.items():
+    """Draw the published points of policies that were not simulated."""
+    for policy, its_points in published.items():
         if policy not in drawn:
-            axes.plot(*zip(*pairs, strict=True), "x", color="0.4", label=f"{policy}, published")
+            axes.plot(*zip(*its_points, strict=True), "x", color="0.4", label=f"{policy}, published")
 
 
 def _draw_usage(axes: Axes, rows: Sequence[Row], colours: Mapping[str, Any]) -> None:
-    """Stacked shares of the models, the least accurate at the bottom."""
+    """Draw the shares of the models, stacked, the least accurate at the bottom."""
     where = _axis(axes, rows)
     x = [where(row) for row in rows]
     names = [key for key in rows[0] if key in colours]
     if len(x) > 1 and not _by_network(rows):
         shares = [_column(rows, name) for name in names]
-        labels = [name.removeprefix(SHARE) for name in names]
+        labels = [name.removeprefix(SHARE_PREFIX) for name in names]
         axes.stackplot(x, shares, labels=labels, colors=[colours[name] for name in names], linewidth=0)
         axes.set_xlim(min(x), max(x))
     else:
@@ -247,7 +248,7 @@ def _draw_bars(axes: Axes, x: Sequence[float], rows: Sequence[Row], colours: Map
     below = [0.0] * len(x)
     for name, colour in colours.items():
         shares = _column(rows, name)
-        axes.bar(x, shares, width, below, label=name.removeprefix(SHARE), color=colour)
+        axes.bar(x, shares, width, below, label=name.removeprefix(SHARE_PREFIX), color=colour)
         below = [b + s for b, s in zip(below, shares, strict=True)]
 
 
@@ -255,17 +256,17 @@ def _colours(rows: Sequence[Row]) -> dict[str, Any]:
     """A colour for each model that is ever chosen, from dark to light in the rows' order; the device is grey."""
     from matplotlib import colormaps
 
-    known = dict.fromkeys(key for row in rows for key in row if key.startswith(SHARE))
+    known = dict.fromkeys(key for row in rows for key in row if key.startswith(SHARE_PREFIX))
     names = [name for name in known if any(row.get(name) for row in rows)]
     steps = max(len(names) - 1, 1)
     return {
-        name: "0.75" if name == SHARE + DEVICE else colormaps["turbo"](0.05 + 0.9 * i / steps)
+        name: "0.75" if name == SHARE_PREFIX + DEVICE else colormaps["turbo"](0.05 + 0.9 * i / steps)
         for i, name in enumerate(names)
     }
 
 
 def _draw_trade(axes: Axes, rows: Sequence[Row]) -> None:
-    """Accuracy against attainment; a policy's points are its deadlines."""
+    """Draw accuracy against attainment; a policy's points are its deadlines."""
     for i, (policy, members) in enumerate(_by_policy(rows).items()):
         axes.plot(
             _column(members, "attainment"), _column(members, "top1"), marker=_MARKS[i % len(_MARKS)], markersize=5,

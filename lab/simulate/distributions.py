@@ -1,4 +1,4 @@
-"""Distributions of pairs: what an upload and its reply take, ms."""
+"""Distributions of a request's two legs: what its upload and its reply take, ms."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ondevice.lab.simulate import spec
-from ondevice.lab.simulate.spec import Bounds
+from ondevice.lab.simulate import notation
+from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
 
-# A distribution is told by so many equally likely points.
+# A policy is told a distribution by so many equally likely points: as many as the client tells the endpoint.
 POINTS = 21
+# The middles of so many equal parts of the distribution.
 LEVELS = (np.arange(POINTS) + 0.5) / POINTS
 _NORMAL_POINTS = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
 _ABOVE_0 = Bounds(open=True)
 
 
-class Pairs(Protocol):
-    """A distribution of pairs of legs."""
+class LegDistribution(Protocol):
+    """A distribution of both legs of a request, together."""
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Uploads [n] and replies [n], ms."""
+        """Draw uploads [n] and their replies [n], ms."""
 
     def reply_points(self, upload_ms: FloatArray) -> FloatArray:
-        """[n or 1, POINTS]: equally likely replies, given the uploads [n]."""
+        """Equally likely times of each reply, ms, [n or 1, POINTS], given the uploads [n]."""
 
     @property
     def leg_ms(self) -> float:
-        """The mean of one leg."""
+        """The mean of one leg, ms."""
 
 
 class Normal(NamedTuple):
@@ -43,17 +44,17 @@ class Normal(NamedTuple):
     std_ms: float
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """The same array twice."""
+        """Draw the uploads [n], which are the replies too."""
         leg_ms = positive_normal(np.full(n, self.mean_ms), self.std_ms, rng)
         return leg_ms, leg_ms
 
     def reply_points(self, upload_ms: FloatArray) -> FloatArray:
-        """Known for certain."""
+        """The upload, as often as there are points: the reply is known for certain."""
         return np.broadcast_to(upload_ms[:, None], (len(upload_ms), POINTS))
 
     @property
     def leg_ms(self) -> float:
-        """Of what is left above 0: the mean of the truncated normal."""
+        """The mean of the normal distribution cut off at 0."""
         if self.mean_ms > 10 * self.std_ms:
             return self.mean_ms
         z, standard = self.mean_ms / self.std_ms, NormalDist()
@@ -61,19 +62,19 @@ class Normal(NamedTuple):
 
 
 class Lognormal(NamedTuple):
-    """Legs with this mean and deviation each. correlation: of their logarithms."""
+    """Lognormal legs, each with this mean and deviation. correlation: of their logarithms."""
 
     mean_ms: float
     std_ms: float
     correlation: float
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """From two normal draws a request."""
+        """Draw uploads [n] and replies [n] from two normal draws a request."""
         up, own = rng.standard_normal((2, n))
         return self._leg_ms(up), self._leg_ms(self.correlation * up + self._rest * own)
 
     def reply_points(self, upload_ms: FloatArray) -> FloatArray:
-        """Given the upload, the reply's logarithm is normal, too."""
+        """Points of the reply given the upload: its logarithm is normal then, too."""
         mu, sigma = self._of_log
         if not self.correlation or not sigma:
             return self._leg_ms(_NORMAL_POINTS)[None]
@@ -82,7 +83,7 @@ class Lognormal(NamedTuple):
 
     @property
     def leg_ms(self) -> float:
-        """As it was given."""
+        """The mean that was given."""
         return self.mean_ms
 
     @property
@@ -101,7 +102,7 @@ class Lognormal(NamedTuple):
         return leg_ms
 
 
-class Floor(NamedTuple):
+class ShiftedLomax(NamedTuple):
     """Legs that take min_ms at the least, most of them little more and some much: min_ms + a Lomax draw.
 
     tail_ms: that draw's mean. shape: the chance of more than x falls off as x^-shape; the smaller, the heavier the
@@ -113,17 +114,17 @@ class Floor(NamedTuple):
     shape: float
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """By the inverse of the distribution function."""
+        """Draw uploads [n] and replies [n] by the inverse of the distribution function."""
         up, down = self._leg_ms(rng.random((2, n)))
         return up, down
 
     def reply_points(self, upload_ms: FloatArray) -> FloatArray:
-        """The same whatever the upload took."""
+        """Points [1, POINTS] of any reply, for the upload tells nothing of it."""
         return self._leg_ms(LEVELS)[None]
 
     @property
     def leg_ms(self) -> float:
-        """The floor, and the mean of what is above it."""
+        """The least time, and the mean of what is above it."""
         return self.min_ms + self.tail_ms
 
     def _leg_ms(self, level: FloatArray) -> FloatArray:
@@ -131,25 +132,25 @@ class Floor(NamedTuple):
         return leg_ms
 
 
-class _Form(NamedTuple):
-    """How a kind is written: its settings, in the order of its fields."""
+class _Kind(NamedTuple):
+    """A distribution as it is written: the bounds of its settings, in the order of its fields."""
 
-    kind: type[Normal] | type[Lognormal] | type[Floor]
+    distribution: type[Normal] | type[Lognormal] | type[ShiftedLomax]
     bounds: dict[str, Bounds]
 
 
-FORMS = {
-    "normal": _Form(Normal, {"mean": _ABOVE_0, "std": Bounds()}),
-    "lognormal": _Form(Lognormal, {"mean": _ABOVE_0, "std": Bounds(), "correlation": Bounds(-1, 1, 0.0)}),
+KINDS = {
+    "normal": _Kind(Normal, {"mean": _ABOVE_0, "std": Bounds()}),
+    "lognormal": _Kind(Lognormal, {"mean": _ABOVE_0, "std": Bounds(), "correlation": Bounds(-1, 1, 0.0)}),
     # Below a shape of 1 the tail has no mean.
-    "floor": _Form(Floor, {"min": Bounds(), "tail": Bounds(), "shape": Bounds(1, 100, 2.0, open=True)}),
+    "floor": _Kind(ShiftedLomax, {"min": Bounds(), "tail": Bounds(), "shape": Bounds(1, 100, 2.0, open=True)}),
 }
 
 
-def of(text: str, kind: str, settings: dict[str, str]) -> Pairs:
-    """The distribution of a kind of FORMS with the settings of `text`. Raises UsageError."""
-    form = FORMS[kind]
-    return form.kind(*spec.numbers(text, settings, form.bounds).values())
+def parse(text: str, kind: str, settings: dict[str, str]) -> LegDistribution:
+    """The distribution of a kind of KINDS with the settings of `text`. Raises UsageError."""
+    made_of = KINDS[kind]
+    return made_of.distribution(*notation.parse_numbers(text, settings, made_of.bounds).values())
 
 
 def positive_normal(mean_ms: FloatArray, std_ms: FloatArray | float, rng: np.random.Generator) -> FloatArray:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.lab.simulate import spec
-from ondevice.lab.simulate.spec import Bounds
+from ondevice.lab.simulate import notation
+from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
 
 _DRIFT = re.compile(r"(?P<factor>[^@]+)@(?P<first>\d{1,12})(?:-(?P<last>\d{1,12}))?", re.ASCII)
@@ -25,18 +25,20 @@ class Drift(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Drift:
-        """From `2@500` or `2@500-1500`. Raises UsageError."""
+        """Read `2@500` or `2@500-1500`. Raises UsageError."""
         match = _DRIFT.fullmatch(text)
         if not match:
-            raise UsageError(f"drift={spec.shown(text)}: write FACTOR@REQUEST or FACTOR@FIRST-LAST, such as 2@500")
-        factor = spec.numbers("drift", {"drift": match["factor"]}, {"drift": Bounds(1e-3, 1e3)})["drift"]
+            raise UsageError(
+                f"drift={notation.shortened(text)}: write FACTOR@REQUEST or FACTOR@FIRST-LAST, such as 2@500"
+            )
+        factor = notation.parse_numbers("drift", {"drift": match["factor"]}, {"drift": Bounds(1e-3, 1e3)})["drift"]
         first, last = int(match["first"]), int(match["last"] or match["first"])
         if last < first:
             raise UsageError(f"drift={text}: its last request comes before its first")
         return cls(factor, first, last)
 
     def factors(self, first: int, n: int) -> FloatArray:
-        """[n] for the n requests from number `first` on."""
+        """How many times as long the legs take, [n], for the n requests from number `first` on."""
         number = np.arange(first, first + n)
         done = (number - self.first + 1) / (self.last - self.first + 1)
         factors: FloatArray = 1 + (self.factor - 1) * np.clip(done, 0, 1)
@@ -58,24 +60,24 @@ class Outage(NamedTuple):
 
     @classmethod
     def of(cls, text: str) -> Outage:
-        """From `10:2` or `10:2:60`, seconds. Raises UsageError."""
+        """Read `10:2` or `10:2:60`, seconds. Raises UsageError."""
         try:
             start, length, every = [float(part) * 1e3 for part in f"{text}:inf".split(":")[:3]]
         except ValueError:
             start = length = every = math.nan
         if not (0 <= start < math.inf and 0 < length < every and text.count(":") <= 2):
             raise UsageError(
-                f"outage={spec.shown(text)}: write START:LENGTH in seconds, such as 10:2, or START:LENGTH:EVERY with "
-                "EVERY above LENGTH"
+                f"outage={notation.shortened(text)}: write START:LENGTH in seconds, such as 10:2, or "
+                "START:LENGTH:EVERY with EVERY above LENGTH"
             )
         return cls(start, length, every)
 
-    def stretched_ms(self, at_ms: FloatArray, took_ms: FloatArray) -> FloatArray:
-        """What takes took_ms when it begins at at_ms and nothing stands still, takes so long; both broadcast."""
+    def stretched_ms(self, at_ms: FloatArray, needs_ms: FloatArray) -> FloatArray:
+        """How long it takes what begins at at_ms and would take needs_ms without outages; both broadcast."""
         outages, within_ms = self._outages(at_ms)
         shut_ms = np.clip(within_ms, 0, self.length_ms)
         # The time is told by a clock that stands still in outages, and told back.
-        done_ms = at_ms - outages * self.length_ms - shut_ms + took_ms
+        done_ms = at_ms - outages * self.length_ms - shut_ms + needs_ms
         through_ms = self._when_ms(done_ms)
         in_outage = (within_ms >= 0) & (within_ms < self.length_ms)
         begins_ms = np.where(in_outage, at_ms + self.length_ms - within_ms, at_ms)

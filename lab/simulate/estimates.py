@@ -1,4 +1,4 @@
-"""What is known of a request when a model is chosen for it: its upload, and something of the reply to come."""
+"""Estimates with which a model is chosen for a request: its upload is known, and something of the reply to come."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import enum
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ondevice.lab.simulate.legs import Legs, Network, Sizes
+from ondevice.lab.simulate.legs import Legs, NetworkModel, Sizes
 from ondevice.selection.problem import Requests
 from ondevice.selection.replies import POINTS, Replies
 from ondevice.timing.arrays import FloatArray
 
-# So many requests are looked back on. A network that changes is learned anew within as many.
+# So many requests are looked back on. A network that changes is learned anew within as many; fewer would not show the
+# reply's tail.
 WINDOW = 16
 
 
-class Knows(enum.StrEnum):
-    """What is known of the reply and of the link.
+class ReplyEstimate(enum.StrEnum):
+    """How the reply and the link are estimated.
 
-    seen: the last WINDOW requests' replies, each as likely, and the mean of their ways, learned from the stream itself.
-    given: the reply given the upload, as the client learns it and tells the endpoint (`ondevice.selection.replies`),
-    from the stream itself; the link as `seen`.
-    true: the network's own distribution, given the upload, and its mean. upload: as published, the reply takes as long
-    as the upload, and both are the link.
+    seen: by the last WINDOW requests' replies, each as likely, and the mean of their legs, learned from the stream
+    itself. given: by the reply given the upload, as the client learns it and tells the endpoint
+    (`ondevice.selection.replies`), from the stream itself; the link as `seen`. true: by the network's own distribution,
+    given the upload, and its mean. upload: as published, the reply takes as long as the upload, and both are the link.
     """
 
     SEEN = "seen"
@@ -32,11 +32,11 @@ class Knows(enum.StrEnum):
     UPLOAD = "upload"
 
 
-class Knowledge:
-    """Of a stream of requests, which must be told of in its order."""
+class RequestEstimator:
+    """Estimates for a stream of requests, which must be asked for in its order."""
 
-    def __init__(self, knows: Knows, network: Network, sizes: Sizes) -> None:
-        self._knows, self._network, self._sizes = knows, network, sizes
+    def __init__(self, estimate: ReplyEstimate, network: NetworkModel, sizes: Sizes) -> None:
+        self._estimate, self._network, self._sizes = estimate, network, sizes
         # Of the last WINDOW requests: replies, and both legs together.
         self._seen: FloatArray | None = None
         self._replies = Replies()
@@ -54,25 +54,28 @@ class Knowledge:
         )  # fmt: skip
 
     def _reply_and_link(self, legs: Legs, first: int) -> tuple[FloatArray | None, FloatArray | None]:
-        if self._knows is Knows.UPLOAD:
+        if self._estimate is ReplyEstimate.UPLOAD:
             return None, None
-        if self._knows is Knows.SEEN:
-            return self._looking_back(legs)
-        if self._knows is Knows.GIVEN:
-            return self._learning(legs), self._looking_back(legs)[1]
+        if self._estimate is ReplyEstimate.SEEN:
+            return self._last_seen(legs)
+        if self._estimate is ReplyEstimate.GIVEN:
+            return self._given_uploads(legs), self._last_seen(legs)[1]
         n, points = len(legs.upload_ms), self._network.reply_points(legs, self._sizes, first)
         return np.broadcast_to(points, (n, points.shape[1])), self._network.link_ms(n, self._sizes, first)
 
-    def _learning(self, legs: Legs) -> FloatArray:
-        """One after the other: what is known before each request, which then tells its own."""
+    def _given_uploads(self, legs: Legs) -> FloatArray:
+        """What is known before each request [n, POINTS], one after the other, for each then tells its own reply."""
         points_ms = np.empty((len(legs.upload_ms), POINTS))
         for row, upload_ms, reply_ms in zip(points_ms, legs.upload_ms.tolist(), legs.reply_ms.tolist(), strict=True):
             row[:] = self._replies.points_ms(upload_ms)
             self._replies.add(upload_ms, reply_ms)
         return points_ms
 
-    def _looking_back(self, legs: Legs) -> tuple[FloatArray, FloatArray]:
-        """A reply is known when the next request comes: as it would have been without the inference before it."""
+    def _last_seen(self, legs: Legs) -> tuple[FloatArray, FloatArray]:
+        """The last replies [n, WINDOW], and the mean of both legs [n, 1], before each request.
+
+        A reply is known when the next request comes: as it would have been without the inference before it.
+        """
         now = np.stack([legs.reply_ms, legs.upload_ms + legs.reply_ms])
         if self._seen is None:
             # Before the first reply: that it will take as long as the first upload.

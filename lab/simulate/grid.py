@@ -9,29 +9,30 @@ from typing import Any, NamedTuple
 from ondevice.errors import UsageError
 from ondevice.lab.simulate.arrivals import Arrivals
 from ondevice.lab.simulate.jobs import shared_out
-from ondevice.lab.simulate.legs import Network
+from ondevice.lab.simulate.legs import NetworkModel
 from ondevice.lab.simulate.modelset import ModelSet
-from ondevice.lab.simulate.outcomes import Estimate, Outcomes
+from ondevice.lab.simulate.outcomes import IntervalEstimate, OutcomeCounts
 from ondevice.lab.simulate.queueing import simulate
-from ondevice.lab.simulate.simulation import DEVICE, Case, Queue, Settings
+from ondevice.lab.simulate.simulation import DEVICE, Case, QueueView, SimulationSettings
 from ondevice.timing.bounds import BELIEVABLE_MS
 
 Row = dict[str, Any]
 # The measures that have an interval.
 MEASURES = ("top1", "attainment", "effective_top1", "device_share")
-SHARE = "share_"
+SHARE_PREFIX = "share_"
+# More deadlines are a slip of the pen in a step: a figure is 1000 pixels wide.
 _MOST_DEADLINES = 10_000
 
 
 class Grid(NamedTuple):
-    """What is combined: each with each."""
+    """What a simulation combines, each with each: model sets, networks, loads, deadlines, policies."""
 
     models: Sequence[ModelSet]
-    networks: Sequence[Network]
+    networks: Sequence[NetworkModel]
     loads: Sequence[Arrivals]
     slas_ms: Sequence[float]
     policies: Sequence[str]
-    queues: Sequence[Queue] = (Queue.BLIND,)
+    queues: Sequence[QueueView] = (QueueView.BLIND,)
     workers: int = 1
 
     def cases(self) -> list[Case]:
@@ -44,15 +45,15 @@ class Grid(NamedTuple):
         ]
 
 
-class Done(NamedTuple):
+class CaseResult(NamedTuple):
     """A case that was simulated. number: of the case in its list."""
 
     number: int
     case: Case
-    outcomes: Outcomes
+    outcomes: OutcomeCounts
 
-    def row(self, settings: Settings) -> Row:
-        """It as one flat record; `share_MODEL`: how often that model was chosen."""
+    def row(self, settings: SimulationSettings) -> Row:
+        """The case and its measures as one flat record; `share_MODEL`: how often that model was chosen."""
         case, found = self.case, self.outcomes
         queued = case.arrivals.queued
         estimates = (found.top1_chosen, found.attainment, found.effective_top1, found.device_share)
@@ -62,16 +63,16 @@ class Done(NamedTuple):
             "load": case.arrivals.text,
             "workers": case.workers if queued else None,
             "queue": str(case.queue) if queued else None,
-            "device": settings.reserve.name if settings.reserve else None,
-            "duplication": settings.reserve is not None and settings.duplication,
-            "knows": str(settings.knows),
+            "device": settings.device.name if settings.device else None,
+            "duplication": settings.device is not None and settings.duplication,
+            "knows": str(settings.estimate),
             "sla_ms": float(case.sla_ms),
             "policy": case.policy,
             "requests": settings.requests,
             "seed": settings.seed,
             **{key: value for name, each in zip(MEASURES, estimates, strict=True) for key, value in _cells(name, each)},
-            "mean_ms": found.mean_ms,
-            **{f"p{level:g}_ms": found.quantile_ms(level / 100) for level in (50, 90, 95, 99)},
+            "mean_ms": found.answer_times.mean_ms,
+            **{f"p{level:g}_ms": found.answer_times.quantile_ms(level / 100) for level in (50, 90, 95, 99)},
             "server_ms": found.server_ms,
             "wait_ms": found.wait_ms,
             **self._shares(),
@@ -80,18 +81,17 @@ class Done(NamedTuple):
     def _shares(self) -> Row:
         """How often each model was chosen, the least accurate first, and last the device alone."""
         models, shares = self.case.models.models, self.outcomes.shares.tolist()
-        return {SHARE + models.names[i]: shares[i] for i in models.top1.argsort(kind="stable")} | {
-            SHARE + DEVICE: shares[-1]
-        }
+        by_name = {SHARE_PREFIX + models.names[i]: shares[i] for i in models.top1.argsort(kind="stable")}
+        return by_name | {SHARE_PREFIX + DEVICE: shares[-1]}
 
 
-def _cells(name: str, estimate: Estimate) -> Iterator[tuple[str, float]]:
+def _cells(name: str, estimate: IntervalEstimate) -> Iterator[tuple[str, float]]:
     yield name, estimate.value
     yield f"{name}_low", estimate.low
     yield f"{name}_high", estimate.high
 
 
-def run(cases: Sequence[Case], settings: Settings, jobs: int = 1) -> Generator[Done, None, None]:
+def run(cases: Sequence[Case], settings: SimulationSettings, jobs: int = 1) -> Generator[CaseResult, None, None]:
     """Simulate the cases, in this process or in `jobs` of their own, and give each as it is done.
 
     Whatever the jobs, a case's outcome is the same. Closed before its end, it ends the processes. Raises OnDeviceError
@@ -99,10 +99,10 @@ def run(cases: Sequence[Case], settings: Settings, jobs: int = 1) -> Generator[D
     """
     if jobs == 1 or len(cases) == 1:
         for number, case in enumerate(cases):
-            yield Done(number, case, simulate(case, settings))
+            yield CaseResult(number, case, simulate(case, settings))
         return
     for number, outcomes in shared_out(cases, settings, min(jobs, len(cases))):
-        yield Done(number, cases[number], outcomes)
+        yield CaseResult(number, cases[number], outcomes)
 
 
 def deadlines(texts: Sequence[str]) -> list[float]:

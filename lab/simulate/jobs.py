@@ -9,16 +9,16 @@ from itertools import islice
 from multiprocessing.connection import Connection, Pipe, wait
 
 from ondevice.errors import OnDeviceError
-from ondevice.lab.simulate.outcomes import Outcomes
+from ondevice.lab.simulate.outcomes import OutcomeCounts
 from ondevice.lab.simulate.queueing import simulate
-from ondevice.lab.simulate.simulation import Case, Settings
+from ondevice.lab.simulate.simulation import Case, SimulationSettings
 from ondevice.process import child
 from ondevice.process.child import Child
 
 _Workers = Mapping[Connection, Child]
 
 
-def shared_out(cases: Sequence[Case], settings: Settings, jobs: int) -> Iterator[tuple[int, Outcomes]]:
+def shared_out(cases: Sequence[Case], settings: SimulationSettings, jobs: int) -> Iterator[tuple[int, OutcomeCounts]]:
     """Simulate the cases in so many processes; gives each one's number and outcomes as it is done.
 
     Closed before its end, it ends the processes. Raises OnDeviceError where one of them dies.

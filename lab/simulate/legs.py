@@ -1,4 +1,4 @@
-"""What the ways to the cloud and back take, drawn for many requests at once: networks named in text.
+"""The legs of simulated networks, up to the cloud and back, for many requests at once; networks are named in text.
 
 ::
 
@@ -31,14 +31,13 @@ import numpy as np
 from ondevice.errors import UsageError
 from ondevice.lab.link import networks
 from ondevice.lab.link.trace import Trace
-from ondevice.lab.simulate import distributions as pairs
-from ondevice.lab.simulate import spec
-from ondevice.lab.simulate.distributions import Pairs
+from ondevice.lab.simulate import distributions, notation
+from ondevice.lab.simulate.distributions import LegDistribution
 from ondevice.lab.simulate.disturbances import NO_DRIFT, Drift, Outage
-from ondevice.lab.simulate.spec import Bounds
+from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
 
-# So many requests at random times tell a trace's distribution.
+# So many requests at random times tell a trace's distribution: its quantiles are off by 1 % of the requests.
 _TRACE_SAMPLES = 4096
 _TRACE = re.compile(r"trace:(?P<name>.*?)(?:,(?P<settings>[a-z_]+=.*))?", re.DOTALL)
 
@@ -50,122 +49,122 @@ class Sizes(NamedTuple):
     down_bytes: int = 1_000
 
 
-USUAL = Sizes()
+DEFAULT_SIZES = Sizes()
 
 
 # What a reply takes that leaves at leaves_ms [k] or [k, m], of the requests in a part of the n.
-Reply = Callable[[FloatArray, slice], FloatArray]
-EACH = slice(None)
+ReplyTimes = Callable[[FloatArray, slice], FloatArray]
+ALL_REQUESTS = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class Legs:
-    """The ways of n requests. through_ms [n]: when the upload, which takes upload_ms [n], is through. reply: see Reply.
+    """The legs of n requests.
 
-    reply_ms [n]: what a reply takes that leaves when the upload is through.
+    through_ms [n]: when the upload, which takes upload_ms [n], is through. reply: see ReplyTimes.
     """
 
     through_ms: FloatArray
     upload_ms: FloatArray
-    reply: Reply
+    reply: ReplyTimes
 
     @cached_property
     def reply_ms(self) -> FloatArray:
-        """See above."""
+        """What a reply takes [n] that leaves when the upload is through."""
         return self.reply_after(np.zeros_like(self.upload_ms))
 
-    def reply_after(self, later_ms: FloatArray, part: slice = EACH) -> FloatArray:
+    def reply_after(self, later_ms: FloatArray, part: slice = ALL_REQUESTS) -> FloatArray:
         """What the replies of the k requests in `part` take that leave later_ms [k] or [k, m] after their upload's end.
 
-        As later_ms is, or [k, 1] where it does not matter when a reply leaves.
+        In the shape of later_ms, or [k, 1] where it does not matter when a reply leaves.
         """
         return self.reply(_beside(self.through_ms[part], later_ms) + later_ms, part)
 
 
-class Network(ABC):
-    """A network. text: what names it."""
+class NetworkModel(ABC):
+    """A network that requests are sent through. text: what names it."""
 
     text: str
 
     @abstractmethod
     def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
-        """The legs of n requests that begin at at_ms [n], ms since the start; the first of them is number `first`."""
+        """Draw the legs of n requests that begin at at_ms [n], ms since the start; the first is number `first`."""
 
     @abstractmethod
     def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
-        """[n or 1, k]: the true distribution of each reply of `legs`, given its upload, as equally likely times.
+        """The true distribution of each reply of `legs`, given its upload, as equally likely times [n or 1, k].
 
         Outages are not foreseen; a trace's replies are those at any time.
         """
 
     @abstractmethod
     def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
-        """[n, 1] or [1, 1]: what upload and reply take together in the mean, for n requests from number `first` on."""
+        """What upload and reply take together in the mean, [n, 1] or [1, 1], for n requests from number `first` on."""
 
 
-def find(text: str, seed: int = 0) -> Network:
+def find(text: str, seed: int = 0) -> NetworkModel:
     """The network that `text` names. seed: of the synthetic traces.
 
-    Raises UsageError for what names none, OnDeviceError for a file that is no trace.
+    Raises UsageError where it names none, OnDeviceError with the line for a file that does not hold a trace.
     """
     if text.startswith("trace:"):
         return _trace(text, seed)
-    kind, settings = spec.split(text)
-    spec.known(kind, [*pairs.FORMS, "trace"], "network")
-    drift, outage = _changes(settings)
-    return Drawn(text, pairs.of(text, kind, settings), drift, outage)
+    kind, settings = notation.parse(text)
+    notation.known(kind, [*distributions.KINDS, "trace"], "network")
+    drift, outage = _disturbances(settings)
+    return DrawnNetwork(text, distributions.parse(text, kind, settings), drift, outage)
 
 
-def _trace(text: str, seed: int) -> Network:
+def _trace(text: str, seed: int) -> NetworkModel:
     match = _TRACE.fullmatch(text)
     if not match or not match["name"]:
-        raise UsageError(f"{spec.shown(text)}: write trace:NAME_OR_FILE, or trace:NAME_OR_FILE,rtt=MS")
-    _, settings = spec.split(f"trace:{match['settings'] or ''}")
-    drift, outage = _changes(settings)
+        raise UsageError(f"{notation.shortened(text)}: write trace:NAME_OR_FILE, or trace:NAME_OR_FILE,rtt=MS")
+    _, settings = notation.parse(f"trace:{match['settings'] or ''}")
+    drift, outage = _disturbances(settings)
     if drift != NO_DRIFT:
-        raise UsageError(f"{spec.shown(text)}: a trace changes by itself; drift is for the other networks")
-    rtt_ms = spec.numbers("trace:", settings, {"rtt": Bounds(default=0.0)})["rtt"]
-    return Traced(text, *networks.find(match["name"], seed), rtt_ms, outage)
+        raise UsageError(f"{notation.shortened(text)}: a trace changes by itself; drift is for the other networks")
+    rtt_ms = notation.parse_numbers("trace:", settings, {"rtt": Bounds(default=0.0)})["rtt"]
+    return TracedNetwork(text, *networks.find(match["name"], seed), rtt_ms, outage)
 
 
-def _changes(settings: dict[str, str]) -> tuple[Drift, Outage | None]:
-    """What every network may have; taken out of its settings."""
+def _disturbances(settings: dict[str, str]) -> tuple[Drift, Outage | None]:
+    """The disturbances that every network may have, taken out of its settings."""
     drift, outage = settings.pop("drift", None), settings.pop("outage", None)
     return Drift.of(drift) if drift else NO_DRIFT, Outage.of(outage) if outage else None
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn(Network):
+class DrawnNetwork(NetworkModel):
     """Legs drawn from a distribution, whatever their bytes."""
 
     text: str
-    pairs: Pairs
+    distribution: LegDistribution
     drift: Drift = NO_DRIFT
     outage: Outage | None = None
 
     def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
-        """See Network."""
-        upload_ms, reply_ms = self.pairs.draw(len(at_ms), rng)
+        """Draw the legs of n requests, each leg as long as its drift and its outages make it."""
+        upload_ms, reply_ms = self.distribution.draw(len(at_ms), rng)
         if self.drift != NO_DRIFT:
             factors = self.drift.factors(first, len(at_ms))
             upload_ms, reply_ms = upload_ms * factors, reply_ms * factors
         return _legs(at_ms, upload_ms, lambda leaves_ms, part: _beside(reply_ms[part], leaves_ms), self.outage)
 
     def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
+        """The distribution of each reply given its upload, as it drifts."""
         if self.drift == NO_DRIFT:
-            return self.pairs.reply_points(legs.upload_ms)
+            return self.distribution.reply_points(legs.upload_ms)
         factors = self.drift.factors(first, len(legs.upload_ms))
-        return self.pairs.reply_points(legs.upload_ms / factors) * factors[:, None]
+        return self.distribution.reply_points(legs.upload_ms / factors) * factors[:, None]
 
     def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
-        return 2 * self.pairs.leg_ms * self.drift.factors(first, n)[:, None]
+        """Twice the mean of a leg, as it drifts."""
+        return 2 * self.distribution.leg_ms * self.drift.factors(first, n)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
-class Traced(Network):
-    """Bytes through two traces, each request's as if alone on the link, and half the round trip on each way.
+class TracedNetwork(NetworkModel):
+    """Bytes through two traces, each request's as if alone on the link, and half the round trip on each leg.
 
     A request's first byte is offered when it begins, its reply's when that leaves; the traces go on meanwhile.
     """
@@ -177,7 +176,7 @@ class Traced(Network):
     outage: Outage | None = None
 
     def sample(self, at_ms: FloatArray, rng: np.random.Generator, sizes: Sizes, first: int = 0) -> Legs:
-        """See Network."""
+        """The legs of n requests that begin at at_ms [n]; nothing is drawn, for the traces say all."""
         upload_ms = self.up.passed_ms(at_ms, sizes.up_bytes) - at_ms + self.rtt_ms / 2
 
         def reply(leaves_ms: FloatArray, part: slice) -> FloatArray:
@@ -186,20 +185,20 @@ class Traced(Network):
         return _legs(at_ms, upload_ms, reply, self.outage)
 
     def reply_points(self, legs: Legs, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
-        return self._seen(sizes)[1]
+        """The distribution of the replies at any time, whatever the uploads took."""
+        return self._moments(sizes)[1]
 
     def link_ms(self, n: int, sizes: Sizes, first: int = 0) -> FloatArray:
-        """See Network."""
-        return self._seen(sizes)[0]
+        """What upload and reply take together in the mean, at any time."""
+        return self._moments(sizes)[0]
 
-    def _seen(self, sizes: Sizes) -> tuple[FloatArray, FloatArray]:
+    def _moments(self, sizes: Sizes) -> tuple[FloatArray, FloatArray]:
         """The mean of both legs [1, 1], and points of the reply [1, k], over the whole of the traces."""
         if sizes not in self._known:
             rng = np.random.default_rng(0)
             at_ms = rng.uniform(0, 10 * max(self.up.period_ms, self.down.period_ms), _TRACE_SAMPLES)
-            legs = Traced(self.text, self.up, self.down, self.rtt_ms).sample(at_ms, rng, sizes)
-            points = np.quantile(legs.reply_ms, pairs.LEVELS)[None]
+            legs = TracedNetwork(self.text, self.up, self.down, self.rtt_ms).sample(at_ms, rng, sizes)
+            points = np.quantile(legs.reply_ms, distributions.LEVELS)[None]
             self._known[sizes] = np.full((1, 1), (legs.upload_ms + legs.reply_ms).mean()), points
         return self._known[sizes]
 
@@ -208,7 +207,7 @@ class Traced(Network):
         return {}
 
 
-def _legs(at_ms: FloatArray, upload_ms: FloatArray, reply: Reply, outage: Outage | None) -> Legs:
+def _legs(at_ms: FloatArray, upload_ms: FloatArray, reply: ReplyTimes, outage: Outage | None) -> Legs:
     """Legs that begin at at_ms [n], and stand still in outages."""
     if outage is None:
         return Legs(at_ms + upload_ms, upload_ms, reply)

@@ -19,14 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate import spec
+from ondevice.lab.simulate import notation
 from ondevice.models import zoo
 from ondevice.selection.problem import Models
 from ondevice.timing import profile
 from ondevice.timing.arrays import FloatArray, IndexArray
 from ondevice.timing.profile import LEVELS, Profile
 
-# Where a normal distribution is written as quantiles: its ends, in deviations.
+# A normal distribution as quantiles, in deviations. It has no ends: one request in a thousand lies beyond each here.
 _NORMAL_QUANTILES = np.array([NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)])
 _PROFILE_SUFFIX = ".json"
 
@@ -58,18 +58,18 @@ class ModelSet:
         return times_ms
 
     def noise(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """[n]: what `times_ms` takes."""
+        """Draw the noise [n] that `times_ms` takes."""
         return rng.standard_normal(n) if self.drawn_ms is None else rng.random(n)
 
 
-class Choice(NamedTuple):
-    """Which models of a file: those that match a pattern of `only` (all, where there is none) and none of `without`."""
+class ModelFilter(NamedTuple):
+    """Which models of a file are kept: those that match a pattern of `only`, if it has any, and none of `without`."""
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
     def __call__(self, names: Sequence[str], where: str) -> list[str]:
-        """Those of names. Raises UsageError where none is left, or a pattern of `only` or `without` matches none."""
+        """Those of names that are kept. Raises UsageError where none is, or a pattern matches no name."""
         for pattern in (*self.only, *self.without):
             if not any(fnmatchcase(name, pattern) for name in names):
                 _refuse(pattern, names, where)
@@ -83,7 +83,7 @@ class Choice(NamedTuple):
         return wanted and not any(fnmatchcase(name, pattern) for pattern in self.without)
 
 
-ALL = Choice()
+EVERY_MODEL = ModelFilter()
 
 
 def _refuse(pattern: str, names: Sequence[str], where: str) -> None:
@@ -91,26 +91,26 @@ def _refuse(pattern: str, names: Sequence[str], where: str) -> None:
     if any(entry.card.name == pattern for entry in zoo.entries()):
         raise UsageError(f"{pattern} has no profile in {where}: {_measure(pattern)}")
     if set("*?[") & set(pattern):
-        raise UsageError(f"{where}: no model matches '{spec.shown(pattern)}'; it has {', '.join(names)}")
-    spec.known(pattern, names, f"model in {where}")
+        raise UsageError(f"{where}: no model matches '{notation.shortened(pattern)}'; it has {', '.join(names)}")
+    notation.known(pattern, names, f"model in {where}")
 
 
 def _measure(model: str) -> str:
     return f"measure it with `ondevice bench {model} --save FILE.json`, and give that file"
 
 
-def find(text: str, choice: Choice = ALL) -> ModelSet:
-    """The set that `text` names: FILE.csv, FILE.csv:COLUMN or FILE.json, less what `choice` leaves out.
+def find(text: str, keep: ModelFilter = EVERY_MODEL) -> ModelSet:
+    """The set that `text` names: FILE.csv, FILE.csv:COLUMN or FILE.json, of which it has the models that `keep` keeps.
 
-    Raises UsageError for what names none and for a set without models, OnDeviceError for a file that is none, with the
-    line.
+    Raises UsageError where there is no such file or no model is left, OnDeviceError with the line for a file that does
+    not hold models.
     """
     path, column = _place(text)
     content = _read(path)
     name = path.stem + (f":{column}" if column else "")
     if path.suffix.lower() == _PROFILE_SUFFIX:
-        return _profiled(name, content, path, choice)
-    return _published(name, content, path, column, choice)
+        return _profiled(name, content, path, keep)
+    return _published(name, content, path, column, keep)
 
 
 def _place(text: str) -> tuple[Path, str]:
@@ -128,28 +128,28 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(
-            f"--models {spec.shown(str(path))}: {(error.strerror or str(error)).lower()}; give a CSV of models, or the "
-            "profiles of `ondevice bench --save FILE.json`"
+            f"--models {notation.shortened(str(path))}: {(error.strerror or str(error)).lower()}; "
+            "give a CSV of models, or the profiles of `ondevice bench --save FILE.json`"
         ) from error
     except UnicodeDecodeError as error:
-        raise OnDeviceError(f"{path} is no text: give a CSV of models, or profiles in JSON") from error
+        raise OnDeviceError(f"{path} is not a text file: give a CSV of models, or profiles in JSON") from error
 
 
-def _profiled(name: str, content: str, path: Path, choice: Choice) -> ModelSet:
+def _profiled(name: str, content: str, path: Path, keep: ModelFilter) -> ModelSet:
     try:
         profiles = profile.loads(content)
         if not profiles:
             raise ValueError("it has no profiles")
     except ValueError as error:
         raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
-    names = choice([each.model for each in profiles], str(path))
+    names = keep([each.model for each in profiles], str(path))
     top1 = _accuracies(names, path)
     kept = [each for each in profiles if each.model in names]
     return ModelSet(name, Models.of(top1, kept), top1, np.array([drawn_ms(each) for each in kept]))
 
 
 def drawn_ms(of: Profile) -> FloatArray:
-    """[21]: the quantiles of a profile as times are drawn from them, uniform between two, so that the mean is the same.
+    """The quantiles [21] between which times are drawn uniformly, such that their mean is the profile's.
 
     The largest was one of n runs and not one of 21: where it makes the mean too large it is lowered, to the 95th
     percentile at most.
@@ -177,42 +177,42 @@ def _accuracies(names: Iterable[str], path: Path) -> dict[str, float]:
     return found
 
 
-class _Row(NamedTuple):
+class _ModelRow(NamedTuple):
     line: int
     cells: dict[str, str]
 
 
-def _published(name: str, content: str, path: Path, place: str, choice: Choice) -> ModelSet:
+def _published(name: str, content: str, path: Path, place: str, keep: ModelFilter) -> ModelSet:
     rows, heads = _rows(content, path)
     prefix = _column(heads, place, path)
     top1 = {model: _top1(row, heads, path) for model, row in rows.items()}
     profiles = []
-    for model in choice(list(rows), str(path)):
+    for model in keep(list(rows), str(path)):
         mean_ms, std_ms = (_cell(rows[model], f"{prefix}{end}", path, math.inf) for end in ("mean_ms", "std_ms"))
         profiles.append(_normal(model, mean_ms, std_ms, place))
     return ModelSet(name, Models.of(top1, profiles), top1)
 
 
-def _top1(row: _Row, heads: Sequence[str], path: Path) -> float:
+def _top1(row: _ModelRow, heads: Sequence[str], path: Path) -> float:
     if "top1" in heads:
         return _cell(row, "top1", path, 1.0)
     return _cell(row, "top1_percent", path, 100.0) / 100
 
 
-def _rows(content: str, path: Path) -> tuple[dict[str, _Row], list[str]]:
+def _rows(content: str, path: Path) -> tuple[dict[str, _ModelRow], list[str]]:
     """The rows by model, and the headings."""
     try:
         reader = csv.DictReader(content.splitlines(), strict=True)
         heads = [head.strip() for head in reader.fieldnames or ()]
         reader.fieldnames = heads
-        rows = [_Row(reader.line_num, cells) for cells in reader]
+        rows = [_ModelRow(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise OnDeviceError(f"{path}: {error}; give a CSV with a heading") from error
     if "model" not in heads or not {"top1", "top1_percent"} & set(heads):
         raise OnDeviceError(f"{path}, line 1: the heading has no `model`, or neither `top1` nor `top1_percent`")
     if not rows:
         raise OnDeviceError(f"{path} has no models: write a line for each below its heading")
-    by_name: dict[str, _Row] = {}
+    by_name: dict[str, _ModelRow] = {}
     for row in rows:
         name = row.cells["model"]
         if not name:
@@ -234,10 +234,10 @@ def _column(heads: Sequence[str], column: str, path: Path) -> str:
     names = [prefix.removesuffix("_") for prefix in prefixes]
     if not column:
         raise UsageError(f"{path} has the times of several places: give {' or '.join(f'{path}:{n}' for n in names)}")
-    return prefixes[names.index(spec.known(column, names, f"place in {path}"))]
+    return prefixes[names.index(notation.known(column, names, f"place in {path}"))]
 
 
-def _cell(row: _Row, head: str, path: Path, most: float) -> float:
+def _cell(row: _ModelRow, head: str, path: Path, most: float) -> float:
     text = (row.cells[head] or "").strip()
     where = f"{path}, line {row.line}: {row.cells['model']}"
     if not text:
@@ -248,7 +248,7 @@ def _cell(row: _Row, head: str, path: Path, most: float) -> float:
         value = math.nan
     if not 0 <= value <= most or math.isinf(value):
         limit = "" if math.isinf(most) else f" to {most:g}"
-        raise OnDeviceError(f"{where}: {head} is a number from 0{limit}, not '{spec.shown(text)}'")
+        raise OnDeviceError(f"{where}: {head} is a number from 0{limit}, not '{notation.shortened(text)}'")
     return value
 
 

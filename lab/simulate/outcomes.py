@@ -9,19 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.evaluate import wilson
+from ondevice.lab.simulate.histogram import TimeHistogram
 from ondevice.timing.arrays import FloatArray, IndexArray
 
 Counts = np.ndarray[Any, np.dtype[np.int64]]
 
 # What becomes of a request: its own answer is on time; the device's stood in for it; or there is none in time.
 ON_TIME, STOOD_IN, LATE = range(3)
-# Intervals are found by drawing blocks of consecutive requests anew, for neighbours may share their fate.
-BLOCKS, _RESAMPLES, _LEAST_BLOCKS = 200, 1000, 20
-# Times are counted in bins of a quarter of a percent.
-_LOWEST_MS, _RATIO, _BINS = 1e-3, 1.0025, 11_100
+# Intervals are found by drawing blocks of consecutive requests anew (block bootstrap), for neighbours may share their
+# fate. 200 blocks know their own spread to 5 %, and of 10,000 requests each is longer than what learns looks back.
+BLOCKS = 200
+# Of a 95 % interval 25 resamples lie beyond each end, enough for its ends to stand still from seed to seed.
+_RESAMPLES = 1000
+# Of fewer blocks the interval comes out too narrow: none is better.
+_LEAST_BLOCKS = 20
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A mean with its 95 % interval; NaN where too few requests tell one."""
 
     value: float
@@ -29,7 +33,7 @@ class Estimate(NamedTuple):
     high: float
 
 
-class Batch(NamedTuple):
+class OutcomeBatch(NamedTuple):
     """What became of n requests in a row. model [n]: len(models) stands for the device alone. fate [n].
 
     answer_ms [n]: from the first byte sent to the answer. server_ms [n]: the inference. wait_ms [n]: in the queue.
@@ -42,54 +46,53 @@ class Batch(NamedTuple):
     wait_ms: FloatArray
 
 
-class Outcomes:
-    """Counts `requests` requests, in their order. top1 [m + 1]: of each model, and last of the device.
+class OutcomeCounts:
+    """Counts `requests` requests, in their order, and gives the measures.
 
-    counts [blocks, m + 1, 3]: by block of consecutive requests, model and fate.
+    top1 [m + 1]: the accuracy of each model, and last of the device. counts [blocks, m + 1, 3]: by block of consecutive
+    requests, model and fate. answer_times: from the first byte sent to the answer.
     """
 
     def __init__(self, requests: int, top1: FloatArray, device_top1: float) -> None:
-        self.requests, self.top1, self.device_top1 = requests, np.append(top1, device_top1), device_top1
-        self.blocks = min(requests, BLOCKS)
-        self.counts: Counts = np.zeros((self.blocks, len(self.top1), 3), np.int64)
-        self._times: Counts = np.zeros(_BINS, np.int64)
-        self._sums_ms = np.zeros(3)
+        self.requests, self.top1 = requests, np.append(top1, device_top1)
+        self.counts: Counts = np.zeros((min(requests, BLOCKS), len(self.top1), 3), np.int64)
+        self.answer_times = TimeHistogram()
+        self._sums_ms = np.zeros(2)
         self._counted = 0
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: OutcomeBatch) -> None:
         """Count the next requests."""
         n = len(batch.model)
-        block = np.arange(self._counted, self._counted + n) * self.blocks // self.requests
+        block = np.arange(self._counted, self._counted + n) * len(self.counts) // self.requests
         key = (block * len(self.top1) + batch.model) * 3 + batch.fate
         self.counts += np.bincount(key, minlength=self.counts.size).reshape(self.counts.shape)
-        level = np.log(np.maximum(batch.answer_ms, _LOWEST_MS) / _LOWEST_MS) / math.log(_RATIO)
-        self._times += np.bincount(np.minimum(level.astype(np.intp), _BINS - 1), minlength=_BINS)
-        self._sums_ms += [batch.answer_ms.sum(), batch.server_ms.sum(), batch.wait_ms.sum()]
+        self.answer_times.add(batch.answer_ms)
+        self._sums_ms += [batch.server_ms.sum(), batch.wait_ms.sum()]
         self._counted += n
 
     @property
-    def top1_chosen(self) -> Estimate:
+    def top1_chosen(self) -> IntervalEstimate:
         """The accuracy of the models that were chosen, in time or not: the papers' measure."""
-        return self._estimate(self._top1_sums())
+        return self._interval(self.counts.sum(axis=2) @ self.top1)
 
     @property
-    def attainment(self) -> Estimate:
+    def attainment(self) -> IntervalEstimate:
         """The share whose own answer is on time. The interval is the wider of two, by blocks and Wilson's."""
         on_time = self.counts[:, :, ON_TIME].sum(axis=1)
-        share, low, high = self._estimate(on_time)
+        share, low, high = self._interval(on_time)
         least, most = wilson(int(on_time.sum()), self.requests)
-        return Estimate(share, float(np.fmin(low, least)), float(np.fmax(high, most)))
+        return IntervalEstimate(share, float(np.fmin(low, least)), float(np.fmax(high, most)))
 
     @property
-    def effective_top1(self) -> Estimate:
+    def effective_top1(self) -> IntervalEstimate:
         """The accuracy of what is there at the deadline: the model's, else the device's, else nothing: 0."""
-        return self._estimate(self._effective_sums())
+        return self._interval(_effective_sums(self))
 
     @property
-    def device_share(self) -> Estimate:
+    def device_share(self) -> IntervalEstimate:
         """The share that the device answers, alone or because the cloud's answer is late."""
         alone = self.counts[:, -1].sum(axis=1)
-        return self._estimate(alone + self.counts[:, :-1, STOOD_IN].sum(axis=1))
+        return self._interval(alone + self.counts[:, :-1, STOOD_IN].sum(axis=1))
 
     @property
     def shares(self) -> FloatArray:
@@ -98,54 +101,37 @@ class Outcomes:
         return shares
 
     @property
-    def mean_ms(self) -> float:
-        """The mean time to the answer."""
-        return float(self._sums_ms[0]) / self.requests
-
-    @property
     def server_ms(self) -> float:
         """What inference a request costs the server in the mean."""
-        return float(self._sums_ms[1]) / self.requests
+        return float(self._sums_ms[0]) / self.requests
 
     @property
     def wait_ms(self) -> float:
         """The mean wait in the queue."""
-        return float(self._sums_ms[2]) / self.requests
+        return float(self._sums_ms[1]) / self.requests
 
-    def quantile_ms(self, level: float) -> float:
-        """A quantile of the time to the answer, to a quarter of a percent."""
-        level = max(level, 0.5 / self.requests)
-        upto = np.concatenate([[0], np.cumsum(self._times)]) / self.requests
-        bin_ = min(int(np.searchsorted(upto, level, side="left")), _BINS) - 1
-        within = (level - upto[bin_]) / (upto[bin_ + 1] - upto[bin_])
-        return float(_LOWEST_MS * _RATIO ** (bin_ + within))
-
-    def gain(self, over: Outcomes) -> Estimate:
+    def gain(self, over: OutcomeCounts) -> IntervalEstimate:
         """By how much effective accuracy is above that of `over`, with the same requests: a paired interval."""
-        return self._estimate(self._effective_sums() - over._effective_sums())
+        return self._interval(_effective_sums(self) - _effective_sums(over))
 
-    def _top1_sums(self) -> FloatArray:
-        sums: FloatArray = self.counts.sum(axis=2) @ self.top1
-        return sums
-
-    def _effective_sums(self) -> FloatArray:
-        sums: FloatArray = (
-            self.counts[:, :, ON_TIME] @ self.top1 + self.counts[:, :, STOOD_IN].sum(axis=1) * self.device_top1
-        )
-        return sums
-
-    def _estimate(self, sums: FloatArray | Counts) -> Estimate:
+    def _interval(self, sums: FloatArray | Counts) -> IntervalEstimate:
         """Of a mean over requests, from its sum over each block."""
         value = float(sums.sum()) / self.requests
-        if self.blocks < _LEAST_BLOCKS:
-            return Estimate(value, math.nan, math.nan)
+        if len(self.counts) < _LEAST_BLOCKS:
+            return IntervalEstimate(value, math.nan, math.nan)
         sizes = self.counts.sum(axis=(1, 2))
-        weights = _resamples(self.blocks)
+        weights = _resamples(len(self.counts))
         low, high = np.quantile((weights @ sums) / (weights @ sizes), (0.025, 0.975))
-        return Estimate(value, float(low), float(high))
+        return IntervalEstimate(value, float(low), float(high))
+
+
+def _effective_sums(found: OutcomeCounts) -> FloatArray:
+    """[blocks]: the sum of what each request's answer at the deadline is worth."""
+    sums: FloatArray = found.counts[:, :, ON_TIME] @ found.top1
+    return sums + found.counts[:, :, STOOD_IN].sum(axis=1) * found.top1[-1]
 
 
 @lru_cache(maxsize=4)
 def _resamples(blocks: int) -> FloatArray:
-    """How often each block is drawn, in each resample [resamples, blocks]: the same for all, so that pairs stay so."""
+    """How often each block is drawn in each resample [resamples, blocks]: fixed, so that paired results stay paired."""
     return np.random.default_rng(blocks).multinomial(blocks, np.full(blocks, 1 / blocks), _RESAMPLES).astype(float)

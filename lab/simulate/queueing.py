@@ -1,7 +1,7 @@
-"""The same under load: requests that meet at the server wait for one of its workers, first come first served.
+"""Simulation under load: requests that meet at the server wait for one of its workers, first come first served.
 
-Discrete events by simpy; what is drawn for a request is the same as without load. The server begins idle: where it is
-given more than it can do, the queue grows for as long as requests come, and there is no steady state to be measured.
+Discrete events by simpy; for a request the same is drawn as in `simulation`, without load. The server begins idle:
+where it is given more than it can do, the queue grows for as long as requests come, and never comes to a steady state.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ondevice.lab.simulate import simulation
-from ondevice.lab.simulate.estimates import Knowledge
-from ondevice.lab.simulate.outcomes import Outcomes
+from ondevice.lab.simulate.estimates import RequestEstimator
+from ondevice.lab.simulate.outcomes import OutcomeCounts
 from ondevice.lab.simulate.simulation import (
     DEVICE,
     Case,
-    Queue,
-    Rngs,
-    Rule,
-    Settings,
-    Truth,
-    came_of,
-    outcomes,
-    policy,
-    truths,
+    Chooser,
+    GroundTruth,
+    QueueView,
+    RandomStreams,
+    SimulationSettings,
+    chooser,
+    cloud_batch,
+    ground_truths,
+    no_outcomes,
 )
 from ondevice.selection.problem import Requests, filled
 from ondevice.timing.arrays import IndexArray
@@ -38,31 +38,32 @@ if TYPE_CHECKING:
 # Two views of the same time: as the server expects it, and as it is.
 EXPECTED, TRUE = range(2)
 _Times = tuple[float, float]
-# A queue of more than so many is long.
+# In a longer queue the wait is reckoned in the mean: what each of them takes evens out, and to go through them all at
+# each arrival would take time that grows with the square of their number.
 _LONG = 100
 
 
-def simulate(case: Case, settings: Settings) -> Outcomes:
-    """All requests of a case, with queues where its load makes them. Raises UsageError."""
+def simulate(case: Case, settings: SimulationSettings) -> OutcomeCounts:
+    """Simulate all requests of a case, with queues where its load makes them. Raises UsageError."""
     if not case.arrivals.queued or case.policy == DEVICE:
         return simulation.simulate(case, settings)
-    rngs, counted = Rngs.of(settings.seed), outcomes(case, settings)
-    truth = truths(case, settings, rngs)(0, settings.requests)
-    knowledge = Knowledge(settings.knows, case.network, settings.sizes)
-    requests = knowledge.requests(truth.legs, case.sla_ms, settings.device_top1)
-    server = Server(case, truth, requests, policy(case.policy, rngs.choice))
+    streams, outcomes = RandomStreams.of(settings.seed), no_outcomes(case, settings)
+    truth = ground_truths(case, settings, streams)(0, settings.requests)
+    estimator = RequestEstimator(settings.estimate, case.network, settings.sizes)
+    requests = estimator.requests(truth.legs, case.sla_ms, settings.device_top1)
+    server = SimulatedServer(case, truth, requests, chooser(case.policy, streams.choice))
     server.run()
-    counted.add(came_of(case, settings, truth, server.model, server.wait_ms))
-    return counted
+    outcomes.add(cloud_batch(case, settings, truth, server.model, server.wait_ms))
+    return outcomes
 
 
-class Server:
+class SimulatedServer:
     """Workers and their queue. After `run`: model [n], the choices; wait_ms [n], the time in the queue."""
 
-    def __init__(self, case: Case, truth: Truth, requests: Requests, rule: Rule) -> None:
+    def __init__(self, case: Case, truth: GroundTruth, requests: Requests, choose: Chooser) -> None:
         import simpy
 
-        self._case, self._truth, self._requests, self._rule = case, truth, requests, rule
+        self._case, self._truth, self._requests, self._chooser = case, truth, requests, choose
         self.model: IndexArray = np.zeros(len(truth), np.intp)
         self.wait_ms = np.zeros(len(truth))
         self._env = simpy.Environment()
@@ -74,8 +75,8 @@ class Server:
         self._ends_ms: dict[int, _Times] = {}
 
     def run(self) -> None:
-        """Until the last request is through."""
-        if self._case.queue is Queue.BLIND:
+        """Run until the last request is through."""
+        if self._case.queue is QueueView.BLIND:
             self._choose_all()
         self._env.process(self._source())
         self._env.run()
@@ -88,15 +89,15 @@ class Server:
 
     def _serve(self, request: int) -> Generator[simpy.Event, None, None]:
         came_ms = self._env.now
-        if self._case.queue is Queue.KNOWN:
+        if self._case.queue is QueueView.KNOWN:
             self._choose(request, self._ahead_ms)
         with self._workers.request() as turn:
-            self._wait(request)
+            self._begin_wait(request)
             yield turn
-            self._wait(request, ends=True)
+            self._end_wait(request)
             waited_ms = self._env.now - came_ms
             self.wait_ms[request] = waited_ms
-            if self._case.queue is Queue.TURN:
+            if self._case.queue is QueueView.TURN:
                 self._choose(request, lambda view: waited_ms)
             expected_ms, true_ms = self._takes_ms.pop(request)
             self._ends_ms[request] = self._env.now + expected_ms, self._env.now + true_ms
@@ -115,19 +116,21 @@ class Server:
             heapq.heapreplace(free_ms, free_ms[0] + self._takes_ms[request][view])
         return free_ms[0]
 
-    def _wait(self, request: int, ends: bool = False) -> None:
-        """It waits from now on, or no longer. Only where a model is chosen before is known what it will take."""
-        if ends:
-            del self._waiting[request]
-        else:
-            self._waiting[request] = None
+    def _begin_wait(self, request: int) -> None:
+        """A request waits from now on. Only where a model is chosen before is known what it will take."""
+        self._waiting[request] = None
         for view, takes_ms in enumerate(self._takes_ms.get(request, ())):
-            self._planned_ms[view] += -takes_ms if ends else takes_ms
+            self._planned_ms[view] += takes_ms
+
+    def _end_wait(self, request: int) -> None:
+        del self._waiting[request]
+        for view, takes_ms in enumerate(self._takes_ms.get(request, ())):
+            self._planned_ms[view] -= takes_ms
 
     def _choose_all(self) -> None:
-        """As if there were no queue."""
+        """Choose for all requests before they come, blind to the queue."""
         models, request = self._case.models, np.arange(len(self._truth))
-        self.model = self._rule(models.models, self._requests, lambda: self._truth.all_ms(models))
+        self.model = self._chooser(models.models, self._requests, lambda: self._truth.all_ms(models))
         expected_ms = models.models.mean_ms[self.model].tolist()
         true_ms = self._truth.times_ms(models, self.model, request).tolist()
         self._takes_ms = dict(enumerate(zip(expected_ms, true_ms, strict=True)))
@@ -135,18 +138,18 @@ class Server:
     def _choose(self, request: int, wait_ms: Callable[[int], float]) -> None:
         """Choose for one request now. wait_ms: its wait, in each view."""
         models, one = self._case.models, slice(request, request + 1)
-        asked = _one(self._requests, one, wait_ms(EXPECTED))
-        if self._case.queue is Queue.KNOWN:
-            longest_ms = float(asked.budget_ms[0] - models.models.quantiles_ms[:, -1].min())
-            asked = replace(asked, fill=filled(asked.wait_ms, longest_ms))
-        chosen = self._rule(models.models, asked, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
+        requests = _one(self._requests, one, wait_ms(EXPECTED))
+        if self._case.queue is QueueView.KNOWN:
+            longest_ms = float(requests.budget_ms[0] - models.models.quantiles_ms[:, -1].min())
+            requests = replace(requests, fill=filled(requests.wait_ms, longest_ms))
+        chosen = self._chooser(models.models, requests, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
         true_ms = self._truth.times_ms(models, chosen, np.array([request]))
         self.model[request] = chosen[0]
         self._takes_ms[request] = float(models.models.mean_ms[chosen[0]]), float(true_ms[0])
 
 
 def _one(requests: Requests, one: slice, wait_ms: float) -> Requests:
-    """One of the requests, with its wait."""
+    """A single one of the requests, with its wait."""
     reply_ms, link_ms = requests.reply_ms, requests.link_ms
     return Requests(
         requests.sla_ms[one], requests.upload_ms[one], requests.return_ms[one], np.full((1, 1), wait_ms),

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.lab.simulate import spec
+from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.arrivals import ALONE, Arrivals
-from ondevice.lab.simulate.estimates import Knowledge, Knows
-from ondevice.lab.simulate.legs import EACH, USUAL, Legs, Network, Sizes
+from ondevice.lab.simulate.device_model import DeviceModel
+from ondevice.lab.simulate.estimates import ReplyEstimate, RequestEstimator
+from ondevice.lab.simulate.legs import ALL_REQUESTS, DEFAULT_SIZES, Legs, NetworkModel, Sizes
 from ondevice.lab.simulate.modelset import ModelSet
-from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, Batch, Outcomes
-from ondevice.lab.simulate.reserve import Reserve
+from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, OutcomeBatch, OutcomeCounts
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray, IndexArray
@@ -27,12 +27,15 @@ from ondevice.timing.arrays import FloatArray, IndexArray
 # So many requests at once: what they need fits into the processor's cache.
 CHUNK = 8192
 ORACLE, DEVICE = "oracle", "device"
-_NO_DEVICE = Reserve("none", 0.0, np.full(2, np.inf))
+# Without a device its answer never comes; two quantiles are the least that a distribution has.
+_NO_DEVICE = DeviceModel("none", 0.0, np.full(2, np.inf))
 
 
-class Queue(enum.StrEnum):
-    """What a policy knows of the queue. blind: nothing, as published. known: the expected wait, as it chooses at the
-    request's arrival. turn: it chooses when a worker is free, and knows what has been waited.
+class QueueView(enum.StrEnum):
+    """What a policy sees of the queue.
+
+    blind: nothing, as published. known: the expected wait, as it chooses at the request's arrival. turn: it chooses
+    when a worker is free, and knows what has been waited.
     """
 
     BLIND = "blind"
@@ -41,20 +44,24 @@ class Queue(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What all cases have in common. reserve: the device's own model. duplication: whether its answer stands in."""
+class SimulationSettings:
+    """What all cases have in common.
+
+    estimate: of replies and the link, see ReplyEstimate. sizes: of pictures and replies, for traces. device: the
+    device's own model. duplication: whether its answer stands in for a late one.
+    """
 
     requests: int = 10_000
     seed: int = 0
-    knows: Knows = Knows.SEEN
-    sizes: Sizes = USUAL
-    reserve: Reserve | None = None
+    estimate: ReplyEstimate = ReplyEstimate.SEEN
+    sizes: Sizes = DEFAULT_SIZES
+    device: DeviceModel | None = None
     duplication: bool = True
 
     @property
     def device_top1(self) -> float:
         """The accuracy of the device's answer, which stands in for a late one; 0 where none does."""
-        return self.reserve.top1 if self.reserve and self.duplication else 0.0
+        return self.device.top1 if self.device and self.duplication else 0.0
 
 
 @dataclass(frozen=True)
@@ -65,17 +72,17 @@ class Case:
     """
 
     models: ModelSet
-    network: Network
+    network: NetworkModel
     sla_ms: float
     policy: str
     arrivals: Arrivals = ALONE
     workers: int = 1
-    queue: Queue = Queue.BLIND
+    queue: QueueView = QueueView.BLIND
 
 
 @dataclass(frozen=True, eq=False)
-class Rngs:
-    """Chance, apart for each purpose, so that one's draws do not move the others'."""
+class RandomStreams:
+    """A stream of random numbers for each purpose, so that one's draws do not move the others'."""
 
     arrivals: np.random.Generator
     legs: np.random.Generator
@@ -84,17 +91,18 @@ class Rngs:
     choice: np.random.Generator
 
     @classmethod
-    def of(cls, seed: int) -> Rngs:
-        """All from one seed."""
+    def of(cls, seed: int) -> RandomStreams:
+        """Make all streams from one seed."""
         return cls(*map(np.random.default_rng, np.random.SeedSequence(seed).spawn(5)))
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """What n requests will meet, and no policy knows. at_ms [n]: when they begin. device_ms [n]: the device's answer.
+class GroundTruth:
+    """What n requests will meet, and no policy knows.
 
-    noise [2 n]: of the inference times. Model j of m takes that of j n / m places further: so it is another draw for
-    each model of a request, at the cost of one.
+    at_ms [n]: when they begin. legs: what the network does with them. noise [2 n]: of the inference times; model j of m
+    takes that of j n / m places further: so it is another draw for each model of a request, at the cost of one.
+    device_ms [n]: what the device's answer takes.
     """
 
     at_ms: FloatArray
@@ -106,25 +114,24 @@ class Truth:
         return len(self.at_ms)
 
     def times_ms(self, models: ModelSet, model: IndexArray, request: IndexArray) -> FloatArray:
-        """The inference of requests with models, both given by number; they broadcast."""
+        """The inference times of requests with models, both given by number; they broadcast."""
         return models.times_ms(self.noise[request + model * len(self) // len(models)], model)
 
-    def all_ms(self, models: ModelSet, wait_ms: float = 0.0, part: slice = EACH) -> FloatArray:
-        """[k, m]: the whole of the k requests in `part` with each model, after a wait."""
+    def all_ms(self, models: ModelSet, wait_ms: float = 0.0, part: slice = ALL_REQUESTS) -> FloatArray:
+        """The time to the answer of the k requests in `part` with each model, after a wait at the server: [k, m]."""
         request = np.arange(len(self))[part, None]
         later_ms = wait_ms + self.times_ms(models, np.arange(len(models)), request)
         all_ms: FloatArray = self.legs.upload_ms[part, None] + later_ms + self.legs.reply_after(later_ms, part)
         return all_ms
 
 
-Rule = Callable[[Models, Requests, Callable[[], FloatArray]], IndexArray]
+# The models [n] chosen for n requests; the last argument gives the true times to the answer, which only the oracle
+# asks.
+Chooser = Callable[[Models, Requests, Callable[[], FloatArray]], IndexArray]
 
 
-def policy(text: str, rng: np.random.Generator) -> Rule:
-    """The models [n] that the policy chooses; the last argument gives the true total times, which only the oracle asks.
-
-    Raises UsageError for what names none.
-    """
+def chooser(text: str, rng: np.random.Generator) -> Chooser:
+    """The policy that `text` names, with what it draws. Raises UsageError for a text that names none."""
     if text == ORACLE:
         return lambda models, requests, total_ms: policies.oracle(models, requests, total_ms()).argmax(axis=1)
     found = policies.find(text)
@@ -132,91 +139,94 @@ def policy(text: str, rng: np.random.Generator) -> Rule:
 
 
 def check_policy(text: str) -> None:
-    """Raises UsageError for what names no policy, with the nearest."""
+    """Raise UsageError, with the nearest, for a text that does not name a policy."""
     if text not in (ORACLE, DEVICE):
         name = text.partition(":")[0]
-        spec.known(name, [*policies.POLICIES, ORACLE, DEVICE], "policy")
+        notation.known(name, [*policies.POLICIES, ORACLE, DEVICE], "policy")
         policies.find(text)
 
 
-def truths(case: Case, settings: Settings, rngs: Rngs) -> Callable[[int, int], Truth]:
-    """Gives the next n requests, from number `first` on, each time it is called: (first, n)."""
-    clock = case.arrivals.clock(carries_per_s(case), rngs.arrivals)
-    reserve = settings.reserve or _NO_DEVICE
+def ground_truths(
+    case: Case, settings: SimulationSettings, streams: RandomStreams
+) -> Callable[[int, int], GroundTruth]:
+    """A function that draws the next n requests, from number `first` on, each time it is called: (first, n)."""
+    clock = case.arrivals.clock(carries_per_s(case), streams.arrivals)
+    device = settings.device or _NO_DEVICE
 
-    def following(first: int, n: int) -> Truth:
+    def draw_next(first: int, n: int) -> GroundTruth:
         at_ms = clock(n)
-        legs = case.network.sample(at_ms, rngs.legs, settings.sizes, first)
-        noise = case.models.noise(n, rngs.noise)
-        return Truth(at_ms, legs, np.concatenate([noise, noise]), reserve.sample(n, rngs.device))
+        legs = case.network.sample(at_ms, streams.legs, settings.sizes, first)
+        noise = case.models.noise(n, streams.noise)
+        return GroundTruth(at_ms, legs, np.concatenate([noise, noise]), device.sample(n, streams.device))
 
-    return following
+    return draw_next
 
 
 def carries_per_s(case: Case) -> float:
-    """How many requests a second the workers do with the most accurate model alone, the fastest of equals."""
+    """How many requests a second the workers carry with the most accurate model alone, the fastest of equals."""
     models = case.models.models
     best = np.lexsort((models.mean_ms, -models.top1))[0]
     return float(case.workers * 1e3 / models.mean_ms[best])
 
 
-def outcomes(case: Case, settings: Settings) -> Outcomes:
-    """Where to count."""
-    return Outcomes(settings.requests, case.models.models.top1, settings.reserve.top1 if settings.reserve else 0.0)
+def no_outcomes(case: Case, settings: SimulationSettings) -> OutcomeCounts:
+    """Counts for the requests of a case, of which none is counted yet."""
+    return OutcomeCounts(settings.requests, case.models.models.top1, settings.device.top1 if settings.device else 0.0)
 
 
-Play = Callable[[Truth, int], Batch]
+# What becomes of the requests drawn, of which the first has this number.
+_Batches = Callable[[GroundTruth, int], OutcomeBatch]
 
 
-def simulate(case: Case, settings: Settings) -> Outcomes:
-    """All requests of the case, each alone: the load only says when they come. See `queueing.simulate` for queues.
+def simulate(case: Case, settings: SimulationSettings) -> OutcomeCounts:
+    """Simulate all requests of the case, each alone: the load only says when they come. Queues: `queueing.simulate`.
 
     Memory grows with CHUNK, not with their number. Raises UsageError.
     """
-    rngs, counted = Rngs.of(settings.seed), outcomes(case, settings)
-    following = truths(case, settings, rngs)
-    play = _on_device(case) if case.policy == DEVICE else _in_cloud(case, settings, rngs)
+    streams, outcomes = RandomStreams.of(settings.seed), no_outcomes(case, settings)
+    draw_next = ground_truths(case, settings, streams)
+    batch = _on_device(case) if case.policy == DEVICE else _in_cloud(case, settings, streams)
     for first in range(0, settings.requests, CHUNK):
-        counted.add(play(following(first, min(CHUNK, settings.requests - first)), first))
-    return counted
+        outcomes.add(batch(draw_next(first, min(CHUNK, settings.requests - first)), first))
+    return outcomes
 
 
-def _on_device(case: Case) -> Play:
-    """All on the device."""
+def _on_device(case: Case) -> _Batches:
+    """All requests are answered by the device."""
 
-    def play(truth: Truth, first: int) -> Batch:
+    def batch(truth: GroundTruth, first: int) -> OutcomeBatch:
         nothing = np.zeros(len(truth))
         fate = np.where(truth.device_ms <= case.sla_ms, ON_TIME, LATE)
-        return Batch(np.full(len(truth), len(case.models)), fate, truth.device_ms, nothing, nothing)
+        return OutcomeBatch(np.full(len(truth), len(case.models)), fate, truth.device_ms, nothing, nothing)
 
-    return play
-
-
-def _in_cloud(case: Case, settings: Settings, rngs: Rngs) -> Play:
-    """All to the cloud."""
-    rule = policy(case.policy, rngs.choice)
-    knowledge = Knowledge(settings.knows, case.network, settings.sizes)
-
-    def play(truth: Truth, first: int) -> Batch:
-        requests = knowledge.requests(truth.legs, case.sla_ms, settings.device_top1, first)
-        model = rule(case.models.models, requests, lambda: truth.all_ms(case.models))
-        return came_of(case, settings, truth, model)
-
-    return play
+    return batch
 
 
-def came_of(
-    case: Case, settings: Settings, truth: Truth, model: IndexArray, wait_ms: FloatArray | float = 0.0
-) -> Batch:
+def _in_cloud(case: Case, settings: SimulationSettings, streams: RandomStreams) -> _Batches:
+    """All requests are sent to the cloud."""
+    choose = chooser(case.policy, streams.choice)
+    estimator = RequestEstimator(settings.estimate, case.network, settings.sizes)
+
+    def batch(truth: GroundTruth, first: int) -> OutcomeBatch:
+        requests = estimator.requests(truth.legs, case.sla_ms, settings.device_top1, first)
+        model = choose(case.models.models, requests, lambda: truth.all_ms(case.models))
+        return cloud_batch(case, settings, truth, model)
+
+    return batch
+
+
+def cloud_batch(
+    case: Case, settings: SimulationSettings, truth: GroundTruth, model: IndexArray, wait_ms: FloatArray | float = 0.0
+) -> OutcomeBatch:
     """What becomes of n requests with these models [n] and waits [n] at the server."""
     times_ms = truth.times_ms(case.models, model, np.arange(len(truth)))
     later_ms = wait_ms + times_ms
     cloud_ms = truth.legs.upload_ms + later_ms + truth.legs.reply_after(later_ms)
-    fate, answer_ms = fates(cloud_ms, truth.device_ms, case.sla_ms, settings.duplication)
-    return Batch(model, fate, answer_ms, times_ms, np.broadcast_to(wait_ms, len(truth)))
+    fate, answer_ms = _fates(cloud_ms, truth.device_ms, case.sla_ms, settings.duplication)
+    return OutcomeBatch(model, fate, answer_ms, times_ms, np.broadcast_to(wait_ms, len(truth)))
 
 
-def fates(cloud_ms: FloatArray, device_ms: FloatArray, sla_ms: float, duplication: bool) -> tuple[Any, FloatArray]:
+def _fates(cloud_ms: FloatArray, device_ms: FloatArray, sla_ms: float, duplication: bool) -> tuple[Any, FloatArray]:
     """What becomes of requests whose cloud answer takes cloud_ms, and the time to the answer that the user gets.
 
     With duplication the device works on each request, too: its answer is taken at the deadline, and where neither is

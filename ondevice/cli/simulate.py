@@ -16,11 +16,11 @@ from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.lab.simulate.arrivals import Arrivals
-    from ondevice.lab.simulate.curves import Sheet
-    from ondevice.lab.simulate.grid import Done, Grid
+    from ondevice.lab.simulate.curves import SimulationFigure
+    from ondevice.lab.simulate.device_model import DeviceModel
+    from ondevice.lab.simulate.grid import CaseResult, Grid
     from ondevice.lab.simulate.modelset import ModelSet
-    from ondevice.lab.simulate.reserve import Reserve
-    from ondevice.lab.simulate.simulation import Settings
+    from ondevice.lab.simulate.simulation import SimulationSettings
 
 Texts = list[str] | None
 # They give shares to ± 0.00003 (95 %), and take hours: more is a slip of the finger.
@@ -142,9 +142,9 @@ def simulate(
     A row of the result is a case: its measures with 95 % intervals, and the share of each model. On Ctrl-C the cases
     that are done are kept.
     """
-    from ondevice.lab.simulate import arrivals, grid, legs, spec
-    from ondevice.lab.simulate.estimates import Knows
-    from ondevice.lab.simulate.simulation import Queue, Settings, check_policy
+    from ondevice.lab.simulate import arrivals, grid, legs, notation
+    from ondevice.lab.simulate.estimates import ReplyEstimate
+    from ondevice.lab.simulate.simulation import QueueView, SimulationSettings, check_policy
     from ondevice.models import files
 
     sheet = _sheet(figure, plot, published)
@@ -152,14 +152,14 @@ def simulate(
         with naming("--out"):
             files.check(out)
     sets = _sets(models, only, without)
-    reserve = _reserve(device, device_top1, device_ms, cold, sets)
-    policies = spec.items(policy or ()) or _all_policies(reserve)
+    device_model = _device_model(device, device_top1, device_ms, cold, sets)
+    policies = notation.split_items(policy or ()) or _all_policies(device_model)
     for text in policies:
         check_policy(text)
-    _check_device(policies, reserve)
-    loads = [arrivals.find(text) for text in spec.items(load or ())] or [arrivals.ALONE]
+    _check_device(policies, device_model)
+    loads = [arrivals.find(text) for text in notation.split_items(load or ())] or [arrivals.ALONE]
     _check_load(loads, queue)
-    networks = [legs.find(text, seed) for text in spec.items(network)]
+    networks = [legs.find(text, seed) for text in notation.split_items(network)]
     if not networks:
         raise UsageError("no network: give --network, such as normal:mean=50,std=25")
     plan = grid.Grid(
@@ -168,22 +168,21 @@ def simulate(
         loads,
         grid.deadlines(sla),
         policies,
-        [Queue(spec.known(word, Queue, "queue")) for word in spec.items([queue or "blind"])],
+        [QueueView(notation.known(word, QueueView, "queue")) for word in notation.split_items([queue or "blind"])],
         workers,
     )
-    settings = Settings(
-        requests, seed, Knows(spec.known(knows, Knows, "--knows")), _sizes(picture, reply), reserve, duplication
-    )
+    estimate = ReplyEstimate(notation.known(knows, ReplyEstimate, "--knows"))
+    settings = SimulationSettings(requests, seed, estimate, _sizes(picture, reply), device_model, duplication)
     _run(plan, settings, jobs, _Outputs(out, sheet, form))
 
 
 class _Outputs:
     """Where the results go."""
 
-    def __init__(self, out: Path | None, sheet: Sheet | None, form: Format) -> None:
+    def __init__(self, out: Path | None, sheet: SimulationFigure | None, form: Format) -> None:
         self._out, self._sheet, self._form = out, sheet, form
 
-    def write(self, done: Sequence[Done], settings: Settings) -> None:
+    def write(self, done: Sequence[CaseResult], settings: SimulationSettings) -> None:
         """Write all: the files, and then what goes to standard output."""
         rows = [each.row(settings) for each in done]
         if self._out is not None:
@@ -195,13 +194,13 @@ class _Outputs:
         console.emit(_table(rows) if tabular else rows, self._form)
 
 
-def _run(plan: Grid, settings: Settings, jobs: int, outputs: _Outputs) -> None:
+def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: _Outputs) -> None:
     import contextlib
 
     from ondevice.lab.simulate import grid
 
     cases = plan.cases()
-    done: list[Done] = []
+    done: list[CaseResult] = []
     try:
         with (
             console.progress(len(cases), "cases") as step,
@@ -217,7 +216,7 @@ def _run(plan: Grid, settings: Settings, jobs: int, outputs: _Outputs) -> None:
     outputs.write(_in_order(done), settings)
 
 
-def _in_order(done: Sequence[Done]) -> list[Done]:
+def _in_order(done: Sequence[CaseResult]) -> list[CaseResult]:
     return sorted(done, key=lambda each: each.number)
 
 
@@ -249,40 +248,40 @@ def _with_interval(row: dict[str, Any], name: str) -> str:
 def _sets(models: Sequence[str], only: Texts, without: Texts) -> list[ModelSet]:
     from ondevice.lab.simulate import modelset
 
-    choice = modelset.Choice(modelset.patterns(only or ()), modelset.patterns(without or ()))
-    return [modelset.find(text, choice) for text in dict.fromkeys(models)]
+    keep = modelset.ModelFilter(modelset.patterns(only or ()), modelset.patterns(without or ()))
+    return [modelset.find(text, keep) for text in dict.fromkeys(models)]
 
 
-def _reserve(
+def _device_model(
     device: str | None, top1: float | None, ms: float | None, cold: bool, sets: Sequence[ModelSet]
-) -> Reserve | None:
-    from ondevice.lab.simulate import reserve
+) -> DeviceModel | None:
+    from ondevice.lab.simulate import device_model
 
     if device is not None:
         if ms is not None:
             raise UsageError("--device says how long it takes: leave --device-ms out, or --device")
         known = {name: accuracy for each in sets for name, accuracy in each.top1.items()}
-        return reserve.find(device, top1, known, cold)
+        return device_model.find(device, top1, known, cold)
     if cold:
         raise UsageError("--cold needs a --device, whose card says what loading takes")
     if top1 is None:
         if ms is not None:
             raise UsageError("--device-ms is of no use without the answer's accuracy: give --device-top1 too")
         return None
-    return reserve.given(top1, ms or 0.0)
+    return device_model.given(top1, ms or 0.0)
 
 
-def _all_policies(reserve: Reserve | None) -> list[str]:
+def _all_policies(device: DeviceModel | None) -> list[str]:
     from ondevice.lab.simulate.simulation import DEVICE, ORACLE
     from ondevice.selection.policies import POLICIES
 
-    return [*POLICIES, ORACLE, *([DEVICE] if reserve else ())]
+    return [*POLICIES, ORACLE, *([DEVICE] if device else ())]
 
 
-def _check_device(policies: Sequence[str], reserve: Reserve | None) -> None:
+def _check_device(policies: Sequence[str], device: DeviceModel | None) -> None:
     from ondevice.lab.simulate.simulation import DEVICE
 
-    if DEVICE in policies and reserve is None:
+    if DEVICE in policies and device is None:
         raise UsageError("--policy device: which? Give --device, or --device-top1 and --device-ms")
 
 
@@ -301,7 +300,7 @@ def _sizes(picture: str, reply: str) -> Any:
     return Sizes(size_bytes("--bytes", picture), size_bytes("--reply-bytes", reply))
 
 
-def _sheet(path: Path | None, plot: str, published: Path | None) -> Sheet | None:
+def _sheet(path: Path | None, plot: str, published: Path | None) -> SimulationFigure | None:
     """The figure to be drawn, if any; what cannot be drawn is said before the simulation."""
     if path is None:
         if published is not None:
@@ -313,7 +312,7 @@ def _sheet(path: Path | None, plot: str, published: Path | None) -> Sheet | None
     from ondevice.lab.simulate import curves
 
     extras.require("lab", "--figure")
-    return curves.Sheet(path, plot, shlex.join(["ondevice", *sys.argv[1:]]), published)
+    return curves.SimulationFigure(path, plot, shlex.join(["ondevice", *sys.argv[1:]]), published)
 
 
 def _write(path: Path, text: str) -> None:

@@ -21,4 +21,4 @@ def small(folder: Path, content: str = SMALL) -> ModelSet:
 
 def authors(data: Path, place: str = "gpu") -> ModelSet:
     """The authors' 11 models."""
-    return modelset.find(f"{data / 'profiles' / 'cnnselect_zoo.csv'}:{place}", modelset.Choice((), WITHOUT))
+    return modelset.find(f"{data / 'profiles' / 'cnnselect_zoo.csv'}:{place}", modelset.ModelFilter((), WITHOUT))

@@ -1,18 +1,18 @@
-"""Pairs of legs: their moments, their dependence, and the distribution that is told of the reply."""
+"""Distributions of legs: their moments, their dependence, and the distribution that is told of the reply."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ondevice.lab.simulate import distributions as pairs
-from ondevice.lab.simulate.distributions import FORMS, Pairs
+from ondevice.lab.simulate import distributions
+from ondevice.lab.simulate.distributions import KINDS, LegDistribution
 
 N = 200_000
 
 
-def made(kind: str, **settings: float) -> Pairs:
-    return pairs.of(kind, kind, {key: str(value) for key, value in settings.items()})
+def made(kind: str, **settings: float) -> LegDistribution:
+    return distributions.parse(kind, kind, {key: str(value) for key, value in settings.items()})
 
 
 def test_one_normal_draw_above_0_for_both_legs() -> None:
@@ -43,10 +43,10 @@ def test_a_floor_is_sharp_and_its_tail_heavy() -> None:
     assert abs(np.corrcoef(np.argsort(np.argsort(upload_ms)), np.argsort(np.argsort(reply_ms)))[0, 1]) < 0.01
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_of_a_leg_is_known(kind: str) -> None:
     settings = {"normal": (30, 40), "lognormal": (46, 24), "floor": (20, 15, 4)}[kind]
-    drawn = pairs.of(kind, kind, dict(zip(FORMS[kind].bounds, map(str, settings), strict=False)))
+    drawn = distributions.parse(kind, kind, dict(zip(KINDS[kind].bounds, map(str, settings), strict=False)))
     assert drawn.draw(N, np.random.default_rng(0))[1].mean() == pytest.approx(drawn.leg_ms, rel=0.01)
 
 
@@ -57,8 +57,8 @@ def test_the_reply_given_the_upload(correlation: float) -> None:
     upload_ms, reply_ms = drawn.draw(N, np.random.default_rng(0))
     points_ms = drawn.reply_points(upload_ms)
     for some in (upload_ms < 30, upload_ms > 70):
-        below = (reply_ms[some, None] <= np.broadcast_to(points_ms, (N, pairs.POINTS))[some]).mean(axis=0)
-        assert below == pytest.approx(pairs.LEVELS, abs=0.01)
+        below = (reply_ms[some, None] <= np.broadcast_to(points_ms, (N, distributions.POINTS))[some]).mean(axis=0)
+        assert below == pytest.approx(distributions.LEVELS, abs=0.01)
 
 
 def test_the_reply_of_a_shared_draw_is_certain() -> None:
@@ -76,6 +76,6 @@ def test_no_deviation_is_no_chance() -> None:
 
 
 def test_draws_are_positive_however_wide() -> None:
-    drawn = pairs.positive_normal(np.full((100, 3), 1.0), 100.0, np.random.default_rng(0))
+    drawn = distributions.positive_normal(np.full((100, 3), 1.0), 100.0, np.random.default_rng(0))
     assert drawn.shape == (100, 3)
     assert drawn.min() > 0

@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ondevice.lab.simulate.estimates import WINDOW, Knowledge, Knows
-from ondevice.lab.simulate.legs import USUAL, Legs, find
+from ondevice.lab.simulate.estimates import WINDOW, ReplyEstimate, RequestEstimator
+from ondevice.lab.simulate.legs import DEFAULT_SIZES, Legs, find
 from ondevice.selection.replies import Replies
 
 NETWORK = find("lognormal:mean=46,std=24")
 
 
 def legs(first: int, n: int) -> Legs:
-    return NETWORK.sample(np.zeros(n), np.random.default_rng(first), USUAL, first)
+    return NETWORK.sample(np.zeros(n), np.random.default_rng(first), DEFAULT_SIZES, first)
 
 
 def test_only_the_past_is_seen_whole_or_in_parts() -> None:
     whole = legs(0, 100)
     parts = [Legs(whole.through_ms[s], whole.upload_ms[s], lambda leaves_ms, part, s=s: whole.reply_ms[s][part])  # type: ignore[misc]
              for s in (slice(0, 1), slice(1, 40), slice(40, 100))]  # fmt: skip
-    knowledge = Knowledge(Knows.SEEN, NETWORK, USUAL)
-    told = [knowledge.requests(part, 200, 0.4) for part in parts]
+    estimator = RequestEstimator(ReplyEstimate.SEEN, NETWORK, DEFAULT_SIZES)
+    told = [estimator.requests(part, 200, 0.4) for part in parts]
     reply_ms, link_ms = (np.concatenate([getattr(t, name) for t in told]) for name in ("reply_ms", "link_ms"))
     total_ms = whole.upload_ms + whole.reply_ms
     for i in range(WINDOW, 100):
@@ -36,8 +36,8 @@ def test_the_reply_given_the_upload_is_learned_from_the_past_in_parts_or_whole()
     whole = legs(0, 60)
     parts = [Legs(whole.through_ms[s], whole.upload_ms[s], lambda leaves_ms, part, s=s: whole.reply_ms[s][part])  # type: ignore[misc]
              for s in (slice(0, 1), slice(1, 60))]  # fmt: skip
-    knowledge = Knowledge(Knows.GIVEN, NETWORK, USUAL)
-    told = np.concatenate([knowledge.requests(part, 200, 0.4).reply_ms for part in parts])  # type: ignore[misc]
+    estimator = RequestEstimator(ReplyEstimate.GIVEN, NETWORK, DEFAULT_SIZES)
+    told = np.concatenate([estimator.requests(part, 200, 0.4).reply_ms for part in parts])  # type: ignore[misc]
     replies = Replies()
     for i in range(60):
         assert told[i] == pytest.approx(replies.points_ms(whole.upload_ms[i]))
@@ -45,7 +45,7 @@ def test_the_reply_given_the_upload_is_learned_from_the_past_in_parts_or_whole()
 
 
 def test_published_knowledge_is_the_upload_alone() -> None:
-    told = Knowledge(Knows.UPLOAD, NETWORK, USUAL).requests(legs(0, 9), 200, 0.4)
+    told = RequestEstimator(ReplyEstimate.UPLOAD, NETWORK, DEFAULT_SIZES).requests(legs(0, 9), 200, 0.4)
     assert told.reply_ms is None
     assert told.link_ms is None
     assert (told.return_ms == told.upload_ms).all()
@@ -54,7 +54,7 @@ def test_published_knowledge_is_the_upload_alone() -> None:
 
 
 def test_the_truth_is_the_network_s() -> None:
-    told = Knowledge(Knows.TRUE, NETWORK, USUAL).requests(legs(0, 9), 200, 0.4)
+    told = RequestEstimator(ReplyEstimate.TRUE, NETWORK, DEFAULT_SIZES).requests(legs(0, 9), 200, 0.4)
     assert told.reply_ms is not None
     assert told.reply_ms.shape == (9, 21)
     assert told.reply_ms[0].mean() == pytest.approx(46, rel=0.05)

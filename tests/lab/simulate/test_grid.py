@@ -9,13 +9,13 @@ import pytest
 from simulating import small
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate import arrivals, legs, reserve
-from ondevice.lab.simulate.grid import MEASURES, SHARE, Grid, deadlines, run
-from ondevice.lab.simulate.simulation import Queue, Settings
+from ondevice.lab.simulate import arrivals, device_model, legs
+from ondevice.lab.simulate.grid import MEASURES, SHARE_PREFIX, Grid, deadlines, run
+from ondevice.lab.simulate.simulation import QueueView, SimulationSettings
 from ondevice.process import child
 from ondevice.process.child import Child
 
-SETTINGS = Settings(300, reserve=reserve.given(0.41, 20))
+SETTINGS = SimulationSettings(300, device=device_model.given(0.41, 20))
 
 
 def grid(folder: Path, loads: tuple[str, ...] = ("alone",)) -> Grid:
@@ -26,7 +26,7 @@ def grid(folder: Path, loads: tuple[str, ...] = ("alone",)) -> Grid:
         [arrivals.find(load) for load in loads],
         [100, 150],
         ["greedy", "cnnselect", "oracle"],
-        [Queue.BLIND, Queue.KNOWN],
+        [QueueView.BLIND, QueueView.KNOWN],
         2,
     )
 
@@ -36,7 +36,7 @@ def test_all_combinations_but_queues_where_there_is_one(tmp_path: Path) -> None:
     assert len(cases) == 2 * (1 + 2) * 2 * 3
     keys = {(c.network.text, c.arrivals.text, c.queue, c.policy, c.sla_ms) for c in cases}
     assert len(keys) == len(cases)
-    assert not any(c.queue is Queue.KNOWN for c in cases if not c.arrivals.queued)
+    assert not any(c.queue is QueueView.KNOWN for c in cases if not c.arrivals.queued)
 
 
 def test_processes_give_the_same_as_one(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_row_is_flat_and_whole(tmp_path: Path) -> None:
         for name in MEASURES:
             assert row[f"{name}_low"] <= row[name] <= row[f"{name}_high"]
         assert row["p50_ms"] <= row["p90_ms"] <= row["p95_ms"] <= row["p99_ms"] <= row["sla_ms"] * 1.003
-        shares = {key: value for key, value in row.items() if key.startswith(SHARE)}
+        shares = {key: value for key, value in row.items() if key.startswith(SHARE_PREFIX)}
         assert list(shares) == ["share_fast", "share_middle", "share_slow", "share_device"]
         assert sum(shares.values()) == pytest.approx(1)
 
@@ -84,7 +84,7 @@ def test_what_is_left_early_ends(tmp_path: Path, processes: list[Child]) -> None
 
 
 def test_a_process_that_dies_is_told_of(tmp_path: Path, processes: list[Child]) -> None:
-    running = run(grid(tmp_path).cases(), Settings(200_000), 2)
+    running = run(grid(tmp_path).cases(), SimulationSettings(200_000), 2)
     next(running)
     processes[0].kill()
     with pytest.raises(OnDeviceError, match=r"a process of --jobs ended before its time \(SIGKILL\)"):

@@ -9,7 +9,7 @@ import pytest
 
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.link import networks
-from ondevice.lab.simulate.legs import USUAL, Legs, Network, Sizes, find
+from ondevice.lab.simulate.legs import DEFAULT_SIZES, Legs, NetworkModel, Sizes, find
 from ondevice.timing.arrays import FloatArray
 
 KINDS = [
@@ -21,7 +21,7 @@ KINDS = [
 AT_MS = np.sort(np.random.default_rng(1).uniform(0, 300_000, 500))
 
 
-def sampled(network: Network, at_ms: FloatArray = AT_MS, sizes: Sizes = USUAL, first: int = 0) -> Legs:
+def sampled(network: NetworkModel, at_ms: FloatArray = AT_MS, sizes: Sizes = DEFAULT_SIZES, first: int = 0) -> Legs:
     return network.sample(at_ms, np.random.default_rng(0), sizes, first)
 
 
@@ -39,10 +39,10 @@ def test_legs_are_made_from_the_seed_and_above_0(text: str) -> None:
 def test_what_is_told_of_a_network_has_its_shape(text: str) -> None:
     network = find(text)
     legs = sampled(network)
-    points = network.reply_points(legs, USUAL)
+    points = network.reply_points(legs, DEFAULT_SIZES)
     assert points.shape[0] in (1, 500)
     assert (np.diff(points, axis=1) >= 0).all()
-    link_ms = network.link_ms(500, USUAL)
+    link_ms = network.link_ms(500, DEFAULT_SIZES)
     assert link_ms.shape in ((1, 1), (500, 1))
     assert (legs.upload_ms + legs.reply_ms).mean() == pytest.approx(link_ms.mean(), rel=0.15)
 
@@ -93,9 +93,9 @@ def test_drift_changes_the_mean_and_what_is_told() -> None:
     before, after = sampled(plain), sampled(drifting)
     assert after.upload_ms == pytest.approx(before.upload_ms * factors)
     assert after.reply_ms == pytest.approx(before.reply_ms * factors)
-    points = np.broadcast_to(plain.reply_points(before, USUAL), (500, 21))
-    assert drifting.reply_points(after, USUAL) == pytest.approx(points * factors[:, None])
-    assert drifting.link_ms(500, USUAL)[:, 0] == pytest.approx(92 * factors)
+    points = np.broadcast_to(plain.reply_points(before, DEFAULT_SIZES), (500, 21))
+    assert drifting.reply_points(after, DEFAULT_SIZES) == pytest.approx(points * factors[:, None])
+    assert drifting.link_ms(500, DEFAULT_SIZES)[:, 0] == pytest.approx(92 * factors)
     assert sampled(drifting, first=100).upload_ms == pytest.approx(before.upload_ms * 3)
 
 

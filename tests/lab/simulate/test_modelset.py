@@ -9,7 +9,7 @@ import pytest
 from simulating import SMALL, authors, small
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate.modelset import ALL, Choice, find, patterns
+from ondevice.lab.simulate.modelset import EVERY_MODEL, ModelFilter, find, patterns
 from ondevice.models import zoo
 from ondevice.timing import profile
 from ondevice.timing.profile import Profile
@@ -56,10 +56,10 @@ def test_saved_profiles_have_the_zoo_s_accuracies(tmp_path: Path) -> None:
 
 def test_what_is_kept(tmp_path: Path) -> None:
     path = written(tmp_path, SMALL)
-    assert find(path, Choice(("*s*",))).models.names == ("fast", "slow")
-    assert find(path, Choice((), ("slow",))).models.names == ("fast", "middle")
-    assert find(path, Choice(("fast", "slow"), ("f*",))).models.names == ("slow",)
-    assert find(path, Choice((), ("slow",))).top1["slow"] == 0.8
+    assert find(path, ModelFilter(("*s*",))).models.names == ("fast", "slow")
+    assert find(path, ModelFilter((), ("slow",))).models.names == ("fast", "middle")
+    assert find(path, ModelFilter(("fast", "slow"), ("f*",))).models.names == ("slow",)
+    assert find(path, ModelFilter((), ("slow",))).top1["slow"] == 0.8
     assert patterns(["a, b", "c"]) == ("a", "b", "c")
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_holds_no_profiles(tmp_path: Path, content: str, said: str) 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "picture.csv").write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(OnDeviceError, match="is no text"):
+    with pytest.raises(OnDeviceError, match="is not a text file"):
         find(str(tmp_path / "picture.csv"))
     for name in ("nowhere.csv", ""):
         with pytest.raises(UsageError, match="give a CSV of models, or the profiles"):
@@ -151,24 +151,24 @@ def test_a_place_has_to_be_named_where_there_are_several(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice((), ("*",)), "no model is left of 3"),
-        (Choice(("fsat",)), "no model in .* 'fsat'; did you mean fast"),
-        (Choice(("mobile*",)), "no model matches 'mobile.*it has fast, middle, slow"),
-        (Choice((), ("mobile*",)), "no model matches"),
-        (Choice(("digits_s_int8",)), "digits_s_int8 has no profile in .*`ondevice bench digits_s_int8 --save"),
+        (ModelFilter((), ("*",)), "no model is left of 3"),
+        (ModelFilter(("fsat",)), "no model in .* 'fsat'; did you mean fast"),
+        (ModelFilter(("mobile*",)), "no model matches 'mobile.*it has fast, middle, slow"),
+        (ModelFilter((), ("mobile*",)), "no model matches"),
+        (ModelFilter(("digits_s_int8",)), "digits_s_int8 has no profile in .*`ondevice bench digits_s_int8 --save"),
     ],
 )
-def test_a_choice_that_leaves_nothing(tmp_path: Path, choice: Choice, said: str) -> None:
+def test_a_choice_that_leaves_nothing(tmp_path: Path, choice: ModelFilter, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         find(written(tmp_path, SMALL), choice)
 
 
 def test_a_model_without_a_profile_says_how_to_get_one() -> None:
     with pytest.raises(UsageError, match=r"`ondevice bench digits_s_int8 --save FILE\.json`"):
-        find("digits_s_int8", ALL)
+        find("digits_s_int8", EVERY_MODEL)
 
 
 def test_a_model_without_an_accuracy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the accuracy of stranger is not known; add the model"):
         find(saved(tmp_path, "digits_s_int8", "stranger"))
-    assert len(find(saved(tmp_path, "digits_s_int8", "stranger"), Choice((), ("stranger",)))) == 1
+    assert len(find(saved(tmp_path, "digits_s_int8", "stranger"), ModelFilter((), ("stranger",)))) == 1

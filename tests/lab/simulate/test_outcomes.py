@@ -7,21 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, Batch, Outcomes
+from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, OutcomeBatch, OutcomeCounts
 
 TOP1 = np.array([0.5, 0.7, 0.8])
 
 
-def batch(n: int, seed: int = 0) -> Batch:
+def batch(n: int, seed: int = 0) -> OutcomeBatch:
     rng = np.random.default_rng(seed)
     model, fate = rng.integers(0, 4, n), rng.integers(0, 3, n)
-    return Batch(model, fate, rng.lognormal(4, 1, n), rng.uniform(1, 9, n), rng.uniform(0, 3, n))
+    return OutcomeBatch(model, fate, rng.lognormal(4, 1, n), rng.uniform(1, 9, n), rng.uniform(0, 3, n))
 
 
-def counted(whole: Batch, step: int = 10**9) -> Outcomes:
-    outcomes = Outcomes(len(whole.model), TOP1, 0.4)
+def counted(whole: OutcomeBatch, step: int = 10**9) -> OutcomeCounts:
+    outcomes = OutcomeCounts(len(whole.model), TOP1, 0.4)
     for first in range(0, len(whole.model), step):
-        outcomes.add(Batch(*(values[first : first + step] for values in whole)))
+        outcomes.add(OutcomeBatch(*(values[first : first + step] for values in whole)))
     return outcomes
 
 
@@ -36,7 +36,7 @@ def test_measures_are_those_of_the_requests(n: int) -> None:
     by_device = (whole.model == 3) | (whole.fate == STOOD_IN)
     assert outcomes.device_share.value == pytest.approx(by_device.mean())
     assert outcomes.shares == pytest.approx(np.bincount(whole.model, minlength=4) / n)
-    assert outcomes.mean_ms == pytest.approx(whole.answer_ms.mean())
+    assert outcomes.answer_times.mean_ms == pytest.approx(whole.answer_ms.mean())
     assert outcomes.server_ms == pytest.approx(whole.server_ms.mean())
     assert outcomes.wait_ms == pytest.approx(whole.wait_ms.mean())
 
@@ -46,20 +46,22 @@ def test_how_requests_are_cut_does_not_matter() -> None:
     one, many = counted(whole), counted(whole, 77)
     assert (one.counts == many.counts).all()
     assert one.effective_top1 == many.effective_top1
-    assert one.quantile_ms(0.9) == many.quantile_ms(0.9)
+    assert one.answer_times.quantile_ms(0.9) == many.answer_times.quantile_ms(0.9)
 
 
 @pytest.mark.parametrize("level", [0, 0.01, 0.5, 0.95, 0.999, 1])
 def test_quantiles_to_a_quarter_of_a_percent(level: float) -> None:
     whole = batch(20_000)
-    assert counted(whole).quantile_ms(level) == pytest.approx(np.quantile(whole.answer_ms, level), rel=0.003)
+    assert counted(whole).answer_times.quantile_ms(level) == pytest.approx(
+        np.quantile(whole.answer_ms, level), rel=0.003
+    )
 
 
 def test_absurd_times_are_counted() -> None:
     nothing = np.zeros(3)
-    outcomes = counted(Batch(np.zeros(3, int), np.full(3, LATE), np.array([0, 1e-9, 1e30]), nothing, nothing))
-    assert outcomes.quantile_ms(0.1) < 0.01
-    assert outcomes.quantile_ms(1) > 1e8
+    outcomes = counted(OutcomeBatch(np.zeros(3, int), np.full(3, LATE), np.array([0, 1e-9, 1e30]), nothing, nothing))
+    assert outcomes.answer_times.quantile_ms(0.1) < 0.01
+    assert outcomes.answer_times.quantile_ms(1) > 1e8
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -11,19 +11,19 @@ import pytest
 from simulating import authors, small
 
 from ondevice.errors import UsageError
-from ondevice.lab.simulate import legs, reserve
-from ondevice.lab.simulate.estimates import WINDOW, Knows
+from ondevice.lab.simulate import device_model, legs
+from ondevice.lab.simulate.estimates import WINDOW, ReplyEstimate
 from ondevice.lab.simulate.modelset import ModelSet
 from ondevice.lab.simulate.simulation import (
     CHUNK,
     DEVICE,
     ORACLE,
     Case,
-    Rngs,
-    Settings,
+    RandomStreams,
+    SimulationSettings,
     check_policy,
+    ground_truths,
     simulate,
-    truths,
 )
 from ondevice.selection import policies
 from ondevice.selection.policies import POLICIES
@@ -31,7 +31,7 @@ from ondevice.selection.problem import Requests
 
 ALL = [*POLICIES, "mdinference:gamma=2", "cnnselect:reading=sigma", ORACLE, DEVICE]
 SHARED, INDEPENDENT = "normal:mean=50,std=25", "lognormal:mean=46,std=24"
-PHONE = reserve.given(0.414, 30)
+PHONE = device_model.given(0.414, 30)
 
 
 def case(models: ModelSet, policy: str, network: str = SHARED, sla_ms: float = 150.0) -> Case:
@@ -50,7 +50,7 @@ def case(models: ModelSet, policy: str, network: str = SHARED, sla_ms: float = 1
     ],
 )
 def test_the_authors_simulation(data: Path, policy: str, sla_ms: float, percent: float, attainment: float) -> None:
-    found = simulate(case(authors(data), policy, SHARED, sla_ms), Settings(10_000))
+    found = simulate(case(authors(data), policy, SHARED, sla_ms), SimulationSettings(10_000))
     assert 100 * found.top1_chosen.value == pytest.approx(percent, abs=0.5)
     assert found.attainment.value == pytest.approx(attainment, abs=0.02)
 
@@ -71,7 +71,7 @@ def test_the_authors_simulation(data: Path, policy: str, sla_ms: float, percent:
 def test_effective_accuracy_with_the_true_distributions(
     data: Path, network: str, sla_ms: float, percent: dict[str, float]
 ) -> None:
-    models, settings = authors(data), Settings(20_000, knows=Knows.TRUE, reserve=PHONE)
+    models, settings = authors(data), SimulationSettings(20_000, estimate=ReplyEstimate.TRUE, device=PHONE)
     found = {
         policy: 100 * simulate(case(models, policy, network, sla_ms), settings).effective_top1.value
         for policy in percent
@@ -83,9 +83,12 @@ def test_effective_accuracy_with_the_true_distributions(
 @pytest.mark.parametrize("policy", ["greedy", "mdinference", "layercake", "effective", ORACLE])
 def test_a_plain_loop_gives_the_same(tmp_path: Path, policy: str, duplication: bool) -> None:
     models, n, sla_ms = small(tmp_path), 300, 120.0
-    given, settings = case(models, policy, INDEPENDENT, sla_ms), Settings(n, 3, reserve=PHONE, duplication=duplication)
+    given, settings = (
+        case(models, policy, INDEPENDENT, sla_ms),
+        SimulationSettings(n, 3, device=PHONE, duplication=duplication),
+    )
     found = simulate(given, settings)
-    truth, history = truths(given, settings, Rngs.of(3))(0, n), []
+    truth, history = ground_truths(given, settings, RandomStreams.of(3))(0, n), []
     chosen, effective, on_time, answer_ms = [], [], [], []
     for i in range(n):
         upload_ms, reply_ms = truth.legs.upload_ms[i], truth.legs.reply_ms[i]
@@ -111,52 +114,56 @@ def test_a_plain_loop_gives_the_same(tmp_path: Path, policy: str, duplication: b
     assert found.shares[:3] == pytest.approx(np.bincount(chosen, minlength=3) / n)
     assert found.attainment.value == pytest.approx(np.mean(on_time))
     assert found.effective_top1.value == pytest.approx(np.mean(effective))
-    assert found.mean_ms == pytest.approx(np.mean(answer_ms))
+    assert found.answer_times.mean_ms == pytest.approx(np.mean(answer_ms))
     assert found.device_share.value == pytest.approx(np.mean(np.logical_not(on_time)) if duplication else 0)
 
 
 @pytest.mark.parametrize("network", [SHARED, "floor:min=20,tail=15", "trace:cellular,rtt=30"])
 @pytest.mark.parametrize("policy", ALL)
 def test_what_holds_for_every_policy(tmp_path: Path, policy: str, network: str) -> None:
-    given, settings = case(small(tmp_path), policy, network), Settings(2000, reserve=PHONE)
+    given, settings = case(small(tmp_path), policy, network), SimulationSettings(2000, device=PHONE)
     found, again, other = (simulate(given, each) for each in (settings, settings, replace(settings, seed=1)))
     assert (found.counts == again.counts).all()
-    assert found.mean_ms == again.mean_ms != other.mean_ms or policy == DEVICE
+    assert found.answer_times.mean_ms == again.answer_times.mean_ms != other.answer_times.mean_ms or policy == DEVICE
     assert found.shares.sum() == pytest.approx(1)
     bound = simulate(replace(given, policy=ORACLE), settings)
     assert found.attainment.value <= bound.attainment.value or policy == DEVICE
     assert found.effective_top1.value <= bound.effective_top1.value + 1e-9
     # Its device is faster than the deadline: there is always an answer.
-    assert found.quantile_ms(1) <= 150 * 1.003
+    assert found.answer_times.quantile_ms(1) <= 150 * 1.003
 
 
 @pytest.mark.parametrize("n", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 5])
 def test_any_number_of_requests(tmp_path: Path, n: int) -> None:
-    found = simulate(case(small(tmp_path), "mdinference"), Settings(n))
+    found = simulate(case(small(tmp_path), "mdinference"), SimulationSettings(n))
     assert found.counts.sum() == n
 
 
 def test_the_first_requests_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
-    given, settings = case(small(tmp_path), "mdinference"), Settings(CHUNK)
-    first = truths(given, settings, Rngs.of(0))(0, CHUNK)
-    following = truths(given, replace(settings, requests=3 * CHUNK), Rngs.of(0))
+    given, settings = case(small(tmp_path), "mdinference"), SimulationSettings(CHUNK)
+    first = ground_truths(given, settings, RandomStreams.of(0))(0, CHUNK)
+    following = ground_truths(given, replace(settings, requests=3 * CHUNK), RandomStreams.of(0))
     assert (following(0, CHUNK).legs.upload_ms == first.legs.upload_ms).all()
     assert (following(CHUNK, 9).legs.upload_ms != first.legs.upload_ms[:9]).all()
 
 
 def test_policies_and_deadlines_meet_the_same_requests(tmp_path: Path) -> None:
     models = small(tmp_path)
-    slow = [simulate(case(models, policy, SHARED, 1e6), Settings(3000)) for policy in ("static-accuracy", "greedy")]
-    assert slow[0].mean_ms == slow[1].mean_ms
+    slow = [
+        simulate(case(models, policy, SHARED, 1e6), SimulationSettings(3000))
+        for policy in ("static-accuracy", "greedy")
+    ]
+    assert slow[0].answer_times.mean_ms == slow[1].answer_times.mean_ms
     attainments = [
-        simulate(case(models, "greedy", SHARED, sla), Settings(3000)).attainment.value for sla in (60, 120, 180)
+        simulate(case(models, "greedy", SHARED, sla), SimulationSettings(3000)).attainment.value
+        for sla in (60, 120, 180)
     ]
     assert attainments == sorted(attainments)
 
 
 def test_each_model_has_a_draw_of_its_own(tmp_path: Path) -> None:
     models, n = small(tmp_path), 4000
-    truth = truths(case(models, ORACLE), Settings(n), Rngs.of(0))(0, n)
+    truth = ground_truths(case(models, ORACLE), SimulationSettings(n), RandomStreams.of(0))(0, n)
     times_ms = truth.times_ms(models, np.arange(3), np.arange(n)[:, None])
     assert np.abs(np.corrcoef(times_ms.T) - np.eye(3)).max() < 0.05
     assert times_ms.mean(axis=0) == pytest.approx([10, 20, 40], rel=0.01)
@@ -166,32 +173,34 @@ def test_each_model_has_a_draw_of_its_own(tmp_path: Path) -> None:
 
 def test_what_the_device_does_for_a_late_answer(tmp_path: Path) -> None:
     models = small(tmp_path)
-    slow_device = reserve.given(0.6, 400.0)
+    slow_device = device_model.given(0.6, 400.0)
 
     def found(**settings: Any) -> Any:
-        return simulate(case(models, "static-accuracy", "normal:mean=200,std=0", 300), Settings(50, **settings))
+        return simulate(
+            case(models, "static-accuracy", "normal:mean=200,std=0", 300), SimulationSettings(50, **settings)
+        )
 
     assert found().effective_top1.value == 0
-    assert found(reserve=PHONE).effective_top1.value == pytest.approx(0.414)
-    assert found(reserve=PHONE, duplication=False).effective_top1.value == 0
-    assert found(reserve=PHONE).mean_ms == 300
+    assert found(device=PHONE).effective_top1.value == pytest.approx(0.414)
+    assert found(device=PHONE, duplication=False).effective_top1.value == 0
+    assert found(device=PHONE).answer_times.mean_ms == 300
     # Neither is in time: what comes first is taken.
-    assert found(reserve=slow_device).effective_top1.value == 0
-    assert found(reserve=slow_device).mean_ms == pytest.approx(400)
-    assert found(reserve=slow_device, duplication=False).mean_ms == pytest.approx(440, abs=3)
+    assert found(device=slow_device).effective_top1.value == 0
+    assert found(device=slow_device).answer_times.mean_ms == pytest.approx(400)
+    assert found(device=slow_device, duplication=False).answer_times.mean_ms == pytest.approx(440, abs=3)
 
 
 def test_on_the_device_alone(tmp_path: Path) -> None:
-    found = simulate(case(small(tmp_path), DEVICE), Settings(100, reserve=PHONE))
-    assert (found.attainment.value, found.device_share.value, found.mean_ms) == (1, 1, 30)
+    found = simulate(case(small(tmp_path), DEVICE), SimulationSettings(100, device=PHONE))
+    assert (found.attainment.value, found.device_share.value, found.answer_times.mean_ms) == (1, 1, 30)
     assert found.shares.tolist() == [0, 0, 0, 1]
-    late = simulate(case(small(tmp_path), DEVICE, sla_ms=20), Settings(100, reserve=PHONE))
+    late = simulate(case(small(tmp_path), DEVICE, sla_ms=20), SimulationSettings(100, device=PHONE))
     assert (late.attainment.value, late.effective_top1.value) == (0, 0)
 
 
 def test_a_change_of_the_network_is_learned_within_the_window(tmp_path: Path) -> None:
     models, text = small(tmp_path), "lognormal:mean=20,std=2,drift=3@1000"
-    given, settings = Case(models, legs.find(text), 110, "effective"), Settings(2000)
+    given, settings = Case(models, legs.find(text), 110, "effective"), SimulationSettings(2000)
     counts = simulate(given, settings).counts.sum(axis=2)
     # 10 requests a block: before the change the slow one always, and from the second block after it never.
     assert (counts[:100, 2] == 10).all()

@@ -1,4 +1,4 @@
-"""A thing named in text with its settings, `kind:key=value,key=value`, and what is said of a wrong one."""
+"""How things are named in text with their settings, `kind:key=value,key=value`, and what is said of a wrong one."""
 
 from __future__ import annotations
 
@@ -9,37 +9,39 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ondevice.errors import UsageError
+from ondevice.timing.bounds import BELIEVABLE_MS
 
 # A comma before `key=` goes on with the settings; any other begins the next item.
 _COMMA = re.compile(r",(?![a-z_0-9]+=)")
-_MOST = 1e9
 
 
 class Bounds(NamedTuple):
     """What a setting may be: from low to high; without a default it has to be given. open: low itself is too small."""
 
     low: float = 0.0
-    high: float = _MOST
+    high: float = BELIEVABLE_MS
     default: float | None = None
     open: bool = False
 
 
-def items(texts: Iterable[str]) -> list[str]:
+def split_items(texts: Iterable[str]) -> list[str]:
     """Each of `texts` may hold several items with commas between them: all of them, in their order, none twice."""
     return list(dict.fromkeys(item.strip() for text in texts for item in _COMMA.split(text) if item.strip()))
 
 
-def split(text: str) -> tuple[str, dict[str, str]]:
-    """`kind` and its settings, as text. Raises UsageError for a setting without a value, or given twice."""
+def parse(text: str) -> tuple[str, dict[str, str]]:
+    """The kind and its settings, as text. Raises UsageError for a setting without a value, or given twice."""
     kind, _, rest = text.partition(":")
     settings: dict[str, str] = {}
     for item in filter(None, rest.split(",")):
-        key, equals, value = item.partition("=")
-        if not (equals and value):
-            raise UsageError(f"{shown(text)}: '{shown(item)}' is no setting; write {kind}:key=value,key=value")
+        key, equals, setting = item.partition("=")
+        if not (equals and setting):
+            raise UsageError(
+                f"{shortened(text)}: '{shortened(item)}' is not a setting; write {kind}:key=value,key=value"
+            )
         if key in settings:
-            raise UsageError(f"{shown(text)}: {key} is given twice")
-        settings[key] = value
+            raise UsageError(f"{shortened(text)}: {key} is given twice")
+        settings[key] = setting
     return kind, settings
 
 
@@ -50,31 +52,34 @@ def known(word: str, words: Iterable[str], what: str) -> str:
         return word
     nearest = difflib.get_close_matches(word[:40], words, cutoff=0.4)
     hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(words) or 'none'}"
-    raise UsageError(f"no {what} '{shown(word)}'; {hint}")
+    raise UsageError(f"no {what} '{shortened(word)}'; {hint}")
 
 
-def numbers(text: str, settings: Mapping[str, str], bounds: Mapping[str, Bounds]) -> dict[str, float]:
-    """The settings that `bounds` knows as numbers, in its order. Raises UsageError for others, or wrong or missing."""
+def parse_numbers(text: str, settings: Mapping[str, str], bounds: Mapping[str, Bounds]) -> dict[str, float]:
+    """The settings of `text` as numbers, in the order of `bounds`.
+
+    Raises UsageError for a setting that bounds does not know, one out of its bounds, and one that is missing.
+    """
     for key in settings:
         known(key, bounds, f"setting of {text.partition(':')[0]}")
     return {key: _number(text, key, settings.get(key), bound) for key, bound in bounds.items()}
 
 
-def _number(text: str, key: str, value: str | None, bound: Bounds) -> float:
-    if value is None:
+def _number(text: str, key: str, setting: str | None, bound: Bounds) -> float:
+    if setting is None:
         if bound.default is None:
-            raise UsageError(f"{shown(text)}: {key} is missing; add {key}=NUMBER")
+            raise UsageError(f"{shortened(text)}: {key} is missing; add {key}=NUMBER")
         return bound.default
     try:
-        number = float(value)
+        number = float(setting)
     except ValueError:
         number = math.nan
     if not bound.low <= number <= bound.high or (bound.open and number == bound.low):
         low = f"above {bound.low:g}" if bound.open else f"from {bound.low:g}"
-        raise UsageError(f"{shown(text)}: {key} is a number {low} to {bound.high:g}, not '{shown(value)}'")
+        raise UsageError(f"{shortened(text)}: {key} is a number {low} to {bound.high:g}, not '{shortened(setting)}'")
     return number
 
 
-def shown(text: str) -> str:
-    """As much of it as fits into a line."""
+def shortened(text: str) -> str:
+    """As much of a text as fits into one line beside other words."""
     return text if len(text) <= 80 else f"{text[:77]}..."

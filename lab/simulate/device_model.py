@@ -19,7 +19,7 @@ from ondevice.devices import card
 from ondevice.devices.card import Device, Latency
 from ondevice.devices.spread import spread_of
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate import spec
+from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.modelset import drawn_ms
 from ondevice.models import zoo
 from ondevice.timing import profile
@@ -27,10 +27,11 @@ from ondevice.timing.arrays import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class Reserve:
-    """A model on the device. quantiles_ms [k]: of its inference time, evenly spaced from 0 to 1.
+class DeviceModel:
+    """The model that a device runs by itself.
 
-    load_ms: what loading it takes, before each request where it is cold.
+    top1: its accuracy. quantiles_ms [k]: of its inference time, at levels evenly spaced from 0 to 1. load_ms: what
+    loading it takes, before each request where it is cold.
     """
 
     name: str
@@ -39,24 +40,24 @@ class Reserve:
     load_ms: float = 0.0
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """[n]: what n answers take."""
+        """Draw what n answers take, ms [n]."""
         levels = np.linspace(0, 1, len(self.quantiles_ms))
         return self.load_ms + np.interp(rng.random(n), levels, self.quantiles_ms)
 
 
-def given(top1: float, ms: float) -> Reserve:
-    """A device of which only this is known: it takes ms each time. Raises UsageError for what cannot be."""
+def given(top1: float, ms: float) -> DeviceModel:
+    """A model of which only its accuracy is known, and that it takes ms each time. Raises UsageError."""
     if not 0 <= top1 <= 1:
         raise UsageError(f"--device-top1 is a fraction from 0 to 1, not {top1:g}")
     if not 0 <= ms < np.inf:
-        raise UsageError(f"--device-ms is a number of ms from 0 on, not {ms:g}")
-    return Reserve("device", top1, np.full(2, ms))
+        raise UsageError(f"--device-ms is a number of ms from 0 up, not {ms:g}")
+    return DeviceModel("device", top1, np.full(2, ms))
 
 
-def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: bool = False) -> Reserve:
-    """The device and model that `text` names. top1: its accuracy; None: as in known_top1, or as the zoo knows it.
+def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: bool = False) -> DeviceModel:
+    """The device's model that `text` names. top1: its accuracy; None: as in known_top1, or as the zoo knows it.
 
-    Raises UsageError, for a model without an accuracy too, and OnDeviceError for a file that holds no profiles.
+    Raises UsageError, for a model without an accuracy too, and OnDeviceError for a file that does not hold profiles.
     """
     name, _, model = text.partition(":")
     if Path(name).suffix == ".json":
@@ -64,15 +65,15 @@ def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: b
     else:
         made = _published(card.find(name), model, cold)
     accuracy = _top1(made.name, known_top1) if top1 is None else top1
-    return Reserve(text, given(accuracy, 0.0).top1, made.quantiles_ms, made.load_ms)
+    return DeviceModel(text, given(accuracy, 0.0).top1, made.quantiles_ms, made.load_ms)
 
 
-def _published(device: Device, text: str, cold: bool) -> Reserve:
+def _published(device: Device, text: str, cold: bool) -> DeviceModel:
     latency = _latency(device, text)
     spread = np.array(spread_of(device).quantiles)
     # The quantile function is made of straight lines: its mean is that of their middles.
     ratio = spread / ((spread[1:] + spread[:-1]) / 2).mean()
-    return Reserve(latency.model, 0.0, latency.infer_ms * ratio, _load_ms(device, latency) if cold else 0.0)
+    return DeviceModel(latency.model, 0.0, latency.infer_ms * ratio, _load_ms(device, latency) if cold else 0.0)
 
 
 def _latency(device: Device, text: str) -> Latency:
@@ -86,10 +87,10 @@ def _latency(device: Device, text: str) -> Latency:
                 f"{device.name}` lists them"
             )
         model = models[0]
-    spec.known(model, models, f"published time on {device.name} of")
+    notation.known(model, models, f"published time on {device.name} of")
     found = {latency.kind: latency for latency in device.latencies if latency.model == model}
     if slash:
-        return found[spec.known(kind, found, f"kernel of {model} on {device.name}")]
+        return found[notation.known(kind, found, f"kernel of {model} on {device.name}")]
     return found.get("float") or next(iter(found.values()))
 
 
@@ -101,7 +102,7 @@ def _load_ms(device: Device, latency: Latency) -> float:
     raise UsageError(f"--cold: nothing is published of loading {latency.model} on {device.name}; leave it out")
 
 
-def _profiled(path: Path, model: str, cold: bool) -> Reserve:
+def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     if cold:
         raise UsageError(f"--cold: profiles such as {path} do not say what loading takes; leave it out")
     try:
@@ -112,8 +113,8 @@ def _profiled(path: Path, model: str, cold: bool) -> Reserve:
         raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
     if not model and len(profiles) == 1:
         model = next(iter(profiles))
-    found = profiles[spec.known(model, profiles, f"profile in {path} of")]
-    return Reserve(model, 0.0, drawn_ms(found))
+    found = profiles[notation.known(model, profiles, f"profile in {path} of")]
+    return DeviceModel(model, 0.0, drawn_ms(found))
 
 
 def _top1(model: str, known_top1: Mapping[str, float]) -> float:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate.reserve import Reserve, find, given
+from ondevice.lab.simulate.device_model import DeviceModel, find, given
 from ondevice.timing import profile
 from ondevice.timing.profile import Profile
 
 N = 50_000
 
 
-def mean_ms(reserve: Reserve) -> float:
-    return float(reserve.sample(N, np.random.default_rng(0)).mean())
+def mean_ms(phone: DeviceModel) -> float:
+    return float(phone.sample(N, np.random.default_rng(0)).mean())
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def mean_ms(reserve: Reserve) -> float:
     ],
 )
 def test_published_times(text: str, published_ms: float) -> None:
-    reserve = find(text, 0.4, {})
-    assert (reserve.name, reserve.top1) == (text, 0.4)
-    assert mean_ms(reserve) == pytest.approx(published_ms, rel=0.02)
+    phone = find(text, 0.4, {})
+    assert (phone.name, phone.top1) == (text, 0.4)
+    assert mean_ms(phone) == pytest.approx(published_ms, rel=0.02)
 
 
 def test_cold_is_with_loading() -> None:
@@ -54,9 +54,9 @@ def test_a_saved_profile(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).uniform(10, 30, 999).tolist()
     path.write_text(profile.dumps([Profile.of("digits_xs_int8", samples, "pixel-3", "x", 4)]))
     for text in (str(path), f"{path}:digits_xs_int8"):
-        reserve = find(text, None, {})
-        assert mean_ms(reserve) == pytest.approx(20, rel=0.02)
-        assert 0.5 < reserve.top1 < 1
+        phone = find(text, None, {})
+        assert mean_ms(phone) == pytest.approx(20, rel=0.02)
+        assert 0.5 < phone.top1 < 1
     with pytest.raises(UsageError, match=r"no profile in .*digits_s_int8.*did you mean digits_xs_int8"):
         find(f"{path}:digits_s_int8", None, {})
     with pytest.raises(UsageError, match=r"profiles such as .* do not say what loading takes"):
