@@ -127,8 +127,9 @@ class OutcomeCounts:
 
 def _effective_sums(found: OutcomeCounts) -> FloatArray:
     """[blocks]: the sum of what each request's answer at the deadline is worth."""
-    sums: FloatArray = found.counts[:, :, ON_TIME] @ found.top1
-    return sums + found.counts[:, :, STOOD_IN].sum(axis=1) * found.top1[-1]
+    own, of_device = found.counts[:, :, ON_TIME], found.counts[:, :, STOOD_IN].sum(axis=1)
+    sums: FloatArray = own @ found.top1 + of_device * found.top1[-1]
+    return sums
 
 
 @lru_cache(maxsize=4)
