@@ -34,11 +34,11 @@ def copy(tmp_path: Path) -> Path:
 
 
 def found(copy: Path, module: str, before: str = "") -> str:
-    """Where a new Python, started in the checkout's root, finds a module; empty where it does not."""
+    """Where a new Python that has no packages finds a module; empty where it does not."""
     program = (
         f"import importlib.util\n{before}\nspec = importlib.util.find_spec({module!r})\nprint(spec and spec.origin)"
     )
-    command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(copy)!r})\n{program}"]
+    command = [sys.executable, "-IS", "-c", f"import sys; sys.path.insert(0, {str(copy)!r})\n{program}"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     return "" if said == "None" else said
 
