@@ -174,9 +174,9 @@ def told(run: Real, network: Sent) -> Requests:
 
 def known(run: Real, one: Asked, upload_ms: float) -> tuple[float, float, FloatArray]:
     """Of one request the deadline, the reply in the mean, and its points [21]. One that was not sent asks nothing."""
-    if one.asking is None:
+    if one.context is None:
         return run.limit_ms, ROUND_TRIP_MS, np.full(POINTS, ROUND_TRIP_MS)
-    left_ms, return_ms, law = one.asking.left_ms, one.asking.return_ms, one.asking.law
+    left_ms, return_ms, law = one.context.left_ms, one.context.return_ms, one.context.law
     return left_ms, return_ms, law.given(upload_ms) if law else np.full(POINTS, return_ms)
 
 

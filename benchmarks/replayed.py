@@ -17,13 +17,13 @@ from offload import BUFFER_BYTES, DEVICE, EVERY_S, ROUND_TRIP_MS
 from ondevice import Runner
 from ondevice.answer import Answer
 from ondevice.cli import console
-from ondevice.client.face import Asking, Face, Question
-from ondevice.client.network import Network, Sample
+from ondevice.client.connection import HttpReply, HttpRequest
+from ondevice.client.endpoint import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.picture import Sent, side_for
+from ondevice.client.picture import Upload, side_for
 from ondevice.client.plan import Mode
-from ondevice.client.reply import Said
-from ondevice.client.wire import Reply, Request
+from ondevice.client.reply import ParsedReply
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.lab.simulate.device_model import DeviceModel
@@ -52,7 +52,7 @@ class Stage(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A request. at_ms: since the trace began. sent_bytes: of the picture; head_bytes: of what goes before it. asking:
+    """A request. at_ms: since the trace began. sent_bytes: of the picture; head_bytes: of what goes before it. context:
     what the endpoint was told; None: it was not asked.
 
     other_ms, client_ms: what the server and the client took beside inference and network; of an answer from the cloud.
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
     at_ms: float
     sent_bytes: int
     head_bytes: int
-    asking: Asking | None
+    context: RequestContext | None
     answer: Answer | None
     right: bool
     other_ms: float = 0.0
@@ -121,43 +121,43 @@ class Real:
         return np.array([one.at_ms for one in self.asked])
 
 
-class Watched(Network):
+class Watched(NetworkEstimates):
     """What the client learns of the network, the last of it kept aside."""
 
-    last = Sample(0.0, 0.0, 0.0)
+    last = NetworkSample(0.0, 0.0, 0.0)
 
-    def add(self, sample: Sample) -> None:
-        """See Network."""
+    def add(self, sample: NetworkSample) -> None:
+        """See NetworkEstimates."""
         self.last = sample
         super().add(sample)
 
 
 class Overheard:
-    """An endpoint's face, the last question that was put to it, and the bytes of its head and of each reply."""
+    """What is known of an endpoint, the last request made for it, and the bytes of its head and of each reply."""
 
-    def __init__(self, face: Face, port: int) -> None:
-        self._face, self._port = face, port
+    def __init__(self, description: EndpointDescription, port: int) -> None:
+        self._description, self._port = description, port
         self.replies_bytes: list[int] = []
         self.forget()
 
     def forget(self) -> None:
-        """Until the next question."""
-        self.asking: Asking | None = None
+        """Until the next request."""
+        self.context: RequestContext | None = None
         self.head_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._face, name)
+        return getattr(self._description, name)
 
-    def question(self, sent: Sent, asking: Asking) -> Question:
-        """See Face."""
-        question = self._face.question(sent, asking)
-        self.asking, self.head_bytes = asking, _head_bytes(question.request, self._port)
-        return question
+    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+        """See EndpointDescription."""
+        prepared = self._description.prepare(upload, context)
+        self.context, self.head_bytes = context, _head_bytes(prepared.request, self._port)
+        return prepared
 
-    def read(self, question: Question, reply: Reply) -> Said:
-        """See Face."""
+    def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
+        """See EndpointDescription."""
         self.replies_bytes.append(len(_STATUS) + len(reply.headers.as_bytes()) + len(reply.body))
-        return self._face.read(question, reply)
+        return self._description.read(prepared, reply)
 
 
 class Session:
@@ -166,9 +166,9 @@ class Session:
     def __init__(self, stage: Stage, client: OffloadClient, link: Link) -> None:
         assert client.cloud
         assert client.cloud.ready(BEGIN_S)
-        assert client.cloud.face
+        assert client.cloud.endpoint
         client.cloud.network = self._watched = Watched()
-        client.cloud.face = self._overheard = Overheard(client.cloud.face, link.port)
+        client.cloud.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
         self._stage, self._client, self._link = stage, client, link
 
     def run(self) -> Real:
@@ -196,7 +196,7 @@ class Session:
             answer = None
         sent_bytes = self._client.totals.sent_bytes - before
         right = bool(answer and answer.index == truth)
-        one = Asked(at_ms, sent_bytes, heard.head_bytes, heard.asking, answer, right)
+        one = Asked(at_ms, sent_bytes, heard.head_bytes, heard.context, answer, right)
         if not answer or not one.cloud:
             return one
         other_ms = self._watched.last.other_ms
@@ -204,8 +204,8 @@ class Session:
         return one._replace(other_ms=other_ms, client_ms=client_ms)
 
 
-def _head_bytes(request: Request, port: int) -> int:
-    """As `ondevice.client.wire` sends it."""
+def _head_bytes(request: HttpRequest, port: int) -> int:
+    """As `ondevice.client.connection` sends it."""
     headers = {"Host": f"127.0.0.1:{port}", "Accept-Encoding": "identity", **request.headers}
     headers["Content-Length"] = str(len(request.body))
     lines = (f"{name}: {value}\r\n" for name, value in headers.items())

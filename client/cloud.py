@@ -1,11 +1,9 @@
-"""The endpoint as a place to classify: connections kept and made anew, what it says learned, its faults contained."""
+"""The endpoint as an executor: its replies are learned from, and its failures contained."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,41 +12,41 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.answer import Answer
+from ondevice.client import connection as connections
 from ondevice.client import reply as answers
-from ondevice.client import wire
-from ondevice.client.attempt import Attempt, Task
-from ondevice.client.face import Asking, Face, Question
-from ondevice.client.network import CENSORED, Network, Sample
-from ondevice.client.picture import Scaling, Sent, side_for
-from ondevice.client.plain import Plain
-from ondevice.client.published import NAME, Published
-from ondevice.client.published import question as choosing
-from ondevice.client.wire import Address, Connection, Reply, Request
+from ondevice.client.cnnselect import NAME, CnnSelectEndpoint, picture_request
+from ondevice.client.connection import HttpConnection, HttpReply, HttpRequest, ServerAddress
+from ondevice.client.endpoint import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.executor import Attempt, Task
+from ondevice.client.generic import GenericEndpoint
+from ondevice.client.idle import IdleConnections
+from ondevice.client.network import CENSORED, NetworkEstimates, NetworkSample
+from ondevice.client.picture import Scaling, Upload, side_for
 from ondevice.errors import FailureKind, ImageError, OnDeviceError, UpstreamError
 from ondevice.protocol import replies
 from ondevice.resilience.breaker import Breaker
 
 _log = logging.getLogger("ondevice.client")
 
-# At once: requests, questions, and those that hang in resolving a name, which nothing can end.
+# At once: requests, metadata, and those that hang in resolving a name, which nothing can end; a phone has one or two
+# requests under way, so that six may hang before the next one waits.
 _THREADS = 8
-# A connection that was idle for so long may have been forgotten on its way; routers do so silently.
-_IDLE_S = 60.0
-# Models' times are asked for again so often; replies tell of those in use.
-_ASK_AGAIN_S = 60.0
-# A question besides the requests may take so long; less where it is to find out whether the endpoint is back.
-_QUESTION_S, _PROBE_S = 5.0, 2.0
+# Models' times are asked for again so often: replies tell of those in use, so only the others grow old meanwhile.
+_REFRESH_S = 60.0
+# Asking for metadata may take so long, as a slow mobile network does; a probe, which keeps requests waiting for its
+# result, no longer than a request would be worth waiting for.
+_METADATA_S, _PROBE_S = 5.0, 2.0
 # Failures that another try at once does not mend.
 _CERTAIN = (FailureKind.REFUSED, FailureKind.DENIED, FailureKind.UNTRUSTED)
 # Failures that say nothing of whether the endpoint is well.
 _NO_FAULT = (FailureKind.BUSY, FailureKind.REJECTED)
 # That a server has no such model: which of them it says, is not agreed on.
 _UNKNOWN = (FailureKind.MISSING, FailureKind.REJECTED)
-# A scaled picture must be so much sooner there.
-_WORTH_MS = 2.0
+# A scaled picture must be expected so much sooner there: scaling costs some accuracy, and the estimate is that rough.
+_MIN_GAIN_MS = 2.0
 
 
-class Way(NamedTuple):
+class SendOptions(NamedTuple):
     """How a request is sent. device_top1: what the endpoint's answer must be better than. keep_s: how long after the
     deadline its reply is still of interest. anytime: how many answers it may give, one after the other.
     """
@@ -62,13 +60,13 @@ class Way(NamedTuple):
 class CloudAttempt(Attempt):
     """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names.
 
-    heard: its last answer, and that model's accuracy.
+    received: its last answer, and that model's accuracy.
     """
 
     sent_bytes = 0
-    heard: tuple[Answer, float | None] | None = None
+    received: tuple[Answer, float | None] | None = None
     model = ""
-    connection: Connection | None = None
+    connection: HttpConnection | None = None
 
     def cancel(self) -> None:
         """Give it up, and close its connection."""
@@ -77,65 +75,62 @@ class CloudAttempt(Attempt):
             self.connection.cancel()
 
 
-_Made = tuple[Face | None, Question]
+class SentRequest(NamedTuple):
+    """A request, who reads its reply, when it was sent, by perf_counter, and what connecting had taken, ms."""
 
-
-class Asked(NamedTuple):
-    """A question, whose it is, when it was sent, by perf_counter, and what connecting had taken, ms."""
-
-    face: Face | None
-    question: Question
+    endpoint: EndpointDescription | None
+    prepared: PreparedRequest
     started: float
     connected_ms: float
 
 
-class Cloud:
-    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `wire.context`.
+_Prepared = tuple[EndpointDescription | None, PreparedRequest]
+
+
+class CloudExecutor:
+    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `connections.tls_context`.
 
     labels: the classes that its models must have; empty: any. The endpoint need not be there: until it is, and whenever
-    it is not, attempts fail. Raises UsageError for what is no URL.
+    it is not, attempts fail. Raises UsageError for what is not a URL.
     """
 
     def __init__(self, url: str, token: str | None = None, verify: bool | str | Path = True) -> None:
-        self._address, self._token = Address.parse(url), wire.bearer(token)
-        self._tls = wire.context(verify) if self._address.scheme == "https" else None
-        self.network, self.breaker = Network(), Breaker()
-        self.face: Face | None = None
+        address = ServerAddress.parse(url)
+        tls = connections.tls_context(verify) if address.scheme == "https" else None
+        self.network, self.breaker = NetworkEstimates(), Breaker()
+        self._connections = IdleConnections(address, connections.bearer(token), tls, self.network)
+        self.endpoint: EndpointDescription | None = None
         self.labels: tuple[str, ...] = ()
         self.problem: UpstreamError | None = None
         self._scaling = Scaling()
-        self._idle: deque[tuple[Connection, float]] = deque()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ondevice-cloud")
-        self._local = ""
-        self._described_at = -_ASK_AGAIN_S
+        self._described_at = -_REFRESH_S
         self._describing = threading.RLock()
-        self._closed = False
 
     @property
     def best_top1(self) -> float:
         """The accuracy of its best model; as long as nothing is known, 1."""
-        return self.face.best_top1 if self.face else 1.0
+        return self.endpoint.best_top1 if self.endpoint else 1.0
 
     def close(self) -> None:
         """Close all connections."""
-        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._drop()
+        self._connections.close()
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Do what is due besides requests, without waiting for it: a probe, or asking for the models again."""
         now = perf_counter()
         if self.breaker.probe(now):
-            self._spawn(self._describe, _PROBE_S)
-        elif self.breaker.closed and now - self._described_at > (_ASK_AGAIN_S if self.face else _QUESTION_S):
+            self._spawn(self._refresh, _PROBE_S)
+        elif self.breaker.closed and now - self._described_at > (_REFRESH_S if self.endpoint else _METADATA_S):
             self._described_at = now
-            self._spawn(self._describe_once)
+            self._spawn(self._refresh_once)
 
     def ready(self, timeout_s: float) -> bool:
         """Ask for its models, if that is not done, and wait for the answer; `problem` has what is wrong otherwise."""
         with self._describing:  # it may be under way
-            if self.face is None:
-                self._describe(timeout_s)
+            if self.endpoint is None:
+                self._refresh(timeout_s)
         return self.problem is None
 
     def sending(self, size_bytes: int) -> tuple[float, bool]:
@@ -146,9 +141,9 @@ class Cloud:
             return as_is_ms, False
         scaling_ms, scaled_bytes = self._scaling.expect(side)
         scaled_ms = scaling_ms + self.network.sending_ms(scaled_bytes)
-        return (scaled_ms, True) if scaled_ms + _WORTH_MS < as_is_ms else (as_is_ms, False)
+        return (scaled_ms, True) if scaled_ms + _MIN_GAIN_MS < as_is_ms else (as_is_ms, False)
 
-    def around_ms(self, size_bytes: int) -> Any:
+    def overhead_ms(self, size_bytes: int) -> Any:
         """[21] equally likely times, ms, of all but the inference, for a picture whose file has this size."""
         if not self.sending(size_bytes)[1]:
             return self.network.points_ms(size_bytes)
@@ -157,26 +152,26 @@ class Cloud:
 
     @property
     def _side(self) -> int:
-        """Of scaled pictures; 0: its models do not tell.
+        """The side of scaled pictures; 0: its models do not tell.
 
-        Before they are asked, what most want: over a bad link whole pictures may leave the question itself no room.
+        Before their metadata is there, what most models want: over a bad link whole pictures may leave no room for it.
         """
-        return side_for(self.face.side) if self.face else _ANY_SIDE
+        return side_for(self.endpoint.side) if self.endpoint else _ANY_SIDE
 
-    def begin(self, task: Task, *, way: Way) -> CloudAttempt:
+    def begin(self, task: Task, *, options: SendOptions) -> CloudAttempt:
         """Send the task's picture."""
         attempt = CloudAttempt(task, "cloud", self.best_top1)
-        if not self._spawn(self._run, attempt, way):
+        if not self._spawn(self._run, attempt, options):
             attempt.end(UpstreamError("the client is closed", FailureKind.REFUSED))
         return attempt
 
     # On the pool's threads
 
-    def _run(self, attempt: CloudAttempt, way: Way) -> None:
+    def _run(self, attempt: CloudAttempt, options: SendOptions) -> None:
         if attempt.cancelled.is_set():
             return
         try:
-            self._answer(attempt, way)
+            self._answer(attempt, options)
         except OnDeviceError as error:
             if not attempt.cancelled.is_set():
                 attempt.end(error)
@@ -184,43 +179,45 @@ class Cloud:
             _log.exception("a request to the endpoint failed")
             attempt.end(UpstreamError(f"{type(error).__name__}: {error}", FailureKind.WRONG))
 
-    def _answer(self, attempt: CloudAttempt, way: Way) -> None:
+    def _answer(self, attempt: CloudAttempt, options: SendOptions) -> None:
         """Send the picture, and hand in each answer. Raises ImageError, UpstreamError."""
         try:
-            sent = self._sent(attempt.task)
-            self._exchange(attempt, lambda: self._question(attempt, sent, way), attempt.task.until + way.keep_s)
-            if attempt.heard is None:
+            upload = self._upload(attempt.task)
+            self._exchange(
+                attempt, lambda: self._prepare(attempt, upload, options), attempt.task.until + options.keep_s
+            )
+            if attempt.received is None:
                 raise UpstreamError("its answer is empty", FailureKind.WRONG)
         except UpstreamError as error:
             self._failed(attempt, error)
             raise
         # Only now: the next request finds the connection free.
-        attempt.end(*attempt.heard)
+        attempt.end(*attempt.received)
 
-    def _hear(self, attempt: CloudAttempt, asked: Asked, reply: Reply) -> None:
+    def _receive(self, attempt: CloudAttempt, sent: SentRequest, reply: HttpReply) -> None:
         """Take an answer. Raises UpstreamError."""
-        took_ms = (perf_counter() - asked.started) * 1e3
-        said = asked.face.read(asked.question, reply) if asked.face else answers.read(reply)
-        self._compare(said)
-        self._learn(len(asked.question.request.body), took_ms, said, first=attempt.heard is None)
-        network_ms = asked.connected_ms + took_ms - (said.server_ms or 0.0)
+        took_ms = (perf_counter() - sent.started) * 1e3
+        parsed = sent.endpoint.read(sent.prepared, reply) if sent.endpoint else answers.read(reply)
+        self._check_labels(parsed)
+        self._learn(len(sent.prepared.request.body), took_ms, parsed, first=attempt.received is None)
+        network_ms = sent.connected_ms + took_ms - (parsed.server_ms or 0.0)
         answer = Answer(
-            said.top, said.model, "", 0, said.decode_ms, said.infer_ms, attempt.task.elapsed_ms,
-            where="cloud", queue_ms=said.queue_ms, network_ms=max(network_ms, 0.0),
+            parsed.top, parsed.model, "", 0, parsed.decode_ms, parsed.infer_ms, attempt.task.elapsed_ms,
+            where="cloud", queue_ms=parsed.queue_ms, network_ms=max(network_ms, 0.0),
         )  # fmt: skip
-        attempt.heard = answer, said.top1
-        if not said.last:
-            attempt.end(*attempt.heard, last=False)
+        attempt.received = answer, parsed.top1
+        if not parsed.last:
+            attempt.end(*attempt.received, last=False)
 
-    def _compare(self, said: answers.Said) -> None:
+    def _check_labels(self, parsed: answers.ParsedReply) -> None:
         """See that its classes are ours. Raises UpstreamError."""
-        for index, label, _ in said.top if self.labels else ():
+        for index, label, _ in parsed.top if self.labels else ():
             if not index < len(self.labels) or self.labels[index] != label:
                 ours = self.labels[index] if index < len(self.labels) else "none"
                 message = f"its class {index} is '{label[:60]}', the device's '{ours}': its models have other labels"
                 raise UpstreamError(message, FailureKind.WRONG)
 
-    def _sent(self, task: Task) -> Sent:
+    def _upload(self, task: Task) -> Upload:
         """What is sent of the picture. Raises ImageError."""
         picture = task.picture
         if picture.file is None:
@@ -230,179 +227,147 @@ class Cloud:
                 return self._scaling.apply(picture, self._side)
             except ImageError:  # the endpoint may read what is not readable here, or says what is wrong with it
                 pass
-        return Sent(picture.file, picture.kind, scaled=False)
+        return Upload(picture.file, picture.kind, scaled=False)
 
-    def _question(self, attempt: CloudAttempt, sent: Sent, way: Way) -> _Made:
-        task, face = attempt.task, self.face
-        left_ms = max(task.sla_ms - task.elapsed_ms - way.guard_ms, 0.001)
-        around_ms, return_ms = self.network.points_ms(len(sent.body)), self.network.fixed_ms()
-        asking = Asking(left_ms, around_ms, return_ms, way.device_top1, task.top, self.network.law())
-        asking = asking._replace(anytime=way.anytime if face else 1)  # older ones know of no more
-        question = face.question(sent, asking) if face else choosing(sent, asking)
-        attempt.sent_bytes, attempt.model = len(question.request.body), question.model
-        return face, question
+    def _prepare(self, attempt: CloudAttempt, upload: Upload, options: SendOptions) -> _Prepared:
+        task, endpoint = attempt.task, self.endpoint
+        left_ms = max(task.sla_ms - task.elapsed_ms - options.guard_ms, 0.001)
+        overhead_ms, return_ms = self.network.points_ms(len(upload.body)), self.network.fixed_ms()
+        context = RequestContext(left_ms, overhead_ms, return_ms, options.device_top1, task.top, self.network.law())
+        context = context._replace(anytime=options.anytime if endpoint else 1)  # older ones know of no more
+        prepared = endpoint.prepare(upload, context) if endpoint else picture_request(upload, context)
+        attempt.sent_bytes, attempt.model = len(prepared.request.body), prepared.model
+        return endpoint, prepared
 
-    def _exchange(self, attempt: CloudAttempt, question: Callable[[], _Made], until: float) -> None:
-        """Ask, on a connection that was kept, or else a new one, and hear what comes.
+    def _exchange(self, attempt: CloudAttempt, prepare: Callable[[], _Prepared], until: float) -> None:
+        """Send the request on a connection that was kept, or else a new one, and take in what comes.
 
         One that was kept may have been closed by the server just then: then again, on a new one.
         """
-        connection, connected_ms = self._take(), 0.0
+        connection, connected_ms = self._connections.take(), 0.0
         for kept in (True, False):
             if connection is None:
                 begun = perf_counter()
-                connection, kept = self._connect(until), False
+                connection, kept = self._connections.open(until), False
                 connected_ms = (perf_counter() - begun) * 1e3
             attempt.connection = connection
             if attempt.cancelled.is_set():
                 connection.close()
                 raise UpstreamError("given up", FailureKind.LATE)
-            asked = Asked(*question(), perf_counter(), connected_ms)
+            sent = SentRequest(*prepare(), perf_counter(), connected_ms)
             try:
-                connection.ask(asked.question.request, until, partial(self._hear, attempt, asked))
+                connection.ask(sent.prepared.request, until, partial(self._receive, attempt, sent))
             except UpstreamError as error:
                 if not kept or connection.heard or error.failure != FailureKind.CUT or attempt.cancelled.is_set():
                     attempt.connection = None
-                    self._keep(connection)  # if it is open: after a refusal
+                    self._connections.keep(connection)  # if it is open: after a refusal
                     raise
                 connection = None
             else:
                 attempt.connection = None
-                self._keep(connection)
+                self._connections.keep(connection)
                 return
         raise AssertionError("a new connection is not tried twice")
 
     def _failed(self, attempt: CloudAttempt, error: UpstreamError) -> None:
         if attempt.cancelled.is_set() or error.failure == FailureKind.LATE:
-            if attempt.heard is None:
-                self._late(attempt, (perf_counter() - attempt.begun) * 1e3)
+            if attempt.received is None:
+                self._learn_late(attempt, (perf_counter() - attempt.begun) * 1e3)
             if self.breaker.closed:
-                self._spawn(self._spare)
+                self._spawn(self._open_spare)
         elif error.failure not in _NO_FAULT:
-            self._fault(error)
+            self._record_failure(error)
 
-    def _late(self, attempt: CloudAttempt, elapsed_ms: float) -> None:
+    def _learn_late(self, attempt: CloudAttempt, elapsed_ms: float) -> None:
         """Learn that nothing had come by then."""
-        if self.face and attempt.model and not self.network.fixed_ms():  # all is counted as the model's
-            self.face.ran(attempt.model, CENSORED * elapsed_ms)
+        if self.endpoint and attempt.model and not self.network.fixed_ms():  # all is counted as the model's
+            self.endpoint.record_inference(attempt.model, CENSORED * elapsed_ms)
         else:
             self.network.add_late(attempt.sent_bytes, elapsed_ms)
 
-    def _fault(self, error: UpstreamError) -> None:
+    def _record_failure(self, error: UpstreamError) -> None:
         if self.problem is None or error.failure != self.problem.failure:
             _log.warning("the cloud fails: %s", error)
         self.problem = error
         if self.breaker.failed(perf_counter(), at_once=error.failure in _CERTAIN):
-            self._drop()
+            self._connections.drop()
 
-    def _well(self) -> None:
+    def _record_success(self) -> None:
         if self.problem:
             _log.warning("the cloud answers again")
         self.problem = None
         if self.breaker.succeeded():
-            self._described_at = -_ASK_AGAIN_S  # it may be another one
+            self._described_at = -_REFRESH_S  # it may be another one
 
-    def _learn(self, size_bytes: int, took_ms: float, said: answers.Said, first: bool) -> None:
-        """first: whether it is the request's first answer, which alone tells of the network."""
-        infer_ms = took_ms if said.server_ms is None else min(said.infer_ms, took_ms)
+    def _learn(self, size_bytes: int, took_ms: float, parsed: answers.ParsedReply, first: bool) -> None:
+        """Learn from an answer. first: whether it is the request's first answer, which alone tells of the network."""
+        infer_ms = took_ms if parsed.server_ms is None else min(parsed.infer_ms, took_ms)
         if first:
-            self._learn_network(size_bytes, took_ms, infer_ms, said)
-        if self.face:
-            self.face.ran(said.model, infer_ms)
-        self._well()
+            self._learn_network(size_bytes, took_ms, infer_ms, parsed)
+        if self.endpoint:
+            self.endpoint.record_inference(parsed.model, infer_ms)
+        self._record_success()
 
-    def _learn_network(self, size_bytes: int, took_ms: float, infer_ms: float, said: answers.Said) -> None:
-        if said.server_ms is None:  # then all of it is the model's
-            self.network.add(Sample(0.0, 0.0, 0.0))
+    def _learn_network(self, size_bytes: int, took_ms: float, infer_ms: float, parsed: answers.ParsedReply) -> None:
+        if parsed.server_ms is None:  # then all of it is the model's
+            self.network.add(NetworkSample(0.0, 0.0, 0.0))
         else:
-            server_ms = min(said.server_ms, took_ms)
+            server_ms = min(parsed.server_ms, took_ms)
             network_ms = took_ms - server_ms
-            if said.upload_ms is not None:
-                upload_ms = min(said.upload_ms, network_ms)
+            if parsed.upload_ms is not None:
+                upload_ms = min(parsed.upload_ms, network_ms)
                 self.network.replied(upload_ms, network_ms - upload_ms)
-            split = self.network.split(size_bytes, network_ms, said.upload_ms)
-            self.network.add(Sample(*split, max(server_ms - infer_ms, 0.0)))
+            split = self.network.split(size_bytes, network_ms, parsed.upload_ms)
+            self.network.add(NetworkSample(*split, max(server_ms - infer_ms, 0.0)))
 
-    def _spare(self) -> None:
+    def _open_spare(self) -> None:
         """Have a connection for the next request, in place of one that was given up."""
         try:
-            self._keep(self._connect(perf_counter() + _PROBE_S))
+            self._connections.keep(self._connections.open(perf_counter() + _PROBE_S))
         except UpstreamError as error:
             if error.failure != FailureKind.LATE:
-                self._fault(error)
+                self._record_failure(error)
 
-    def _describe(self, timeout_s: float = _QUESTION_S) -> None:
+    def _refresh(self, timeout_s: float = _METADATA_S) -> None:
         """Ask for its models."""
         with self._describing:
             self._described_at = perf_counter()
             try:
-                self.face = self._found(perf_counter() + timeout_s)
+                self.endpoint = self._found(perf_counter() + timeout_s)
             except UpstreamError as error:
-                self._fault(error)
+                self._record_failure(error)
             except Exception as error:  # a probe that never ends would be the last
                 _log.exception("asking the endpoint for its models failed")
-                self._fault(UpstreamError(f"{type(error).__name__}: {error}", FailureKind.WRONG))
+                self._record_failure(UpstreamError(f"{type(error).__name__}: {error}", FailureKind.WRONG))
             else:
-                self._well()
+                self._record_success()
 
-    def _describe_once(self) -> None:
-        """The same, unless it was asked for meanwhile."""
+    def _refresh_once(self) -> None:
+        """Ask for its models, unless another thread has done so meanwhile."""
         due = self._described_at
         with self._describing:
             if self._described_at == due:
-                self._describe()
+                self._refresh()
 
-    def _found(self, until: float) -> Face:
+    def _found(self, until: float) -> EndpointDescription:
         try:
-            metadata = replies.parsed(self._ask(Request("GET", f"/v2/models/{NAME}"), until).body)
+            metadata = replies.parsed(self._ask(HttpRequest("GET", f"/v2/models/{NAME}"), until).body)
         except UpstreamError as error:
             if error.failure not in _UNKNOWN:
                 raise
-            if isinstance(self.face, Plain):  # it goes on learning
-                return self.face
-            return Plain.found(lambda request: self._ask(request, until))
+            if isinstance(self.endpoint, GenericEndpoint):  # it goes on learning
+                return self.endpoint
+            return GenericEndpoint.discover(lambda request: self._ask(request, until))
         if not isinstance(metadata, Mapping):
             raise UpstreamError("what it says of its models is not an object", FailureKind.WRONG)
-        return Published(metadata)
+        return CnnSelectEndpoint(metadata)
 
-    def _ask(self, request: Request, until: float) -> Reply:
-        connection = self._take() or self._connect(until)
+    def _ask(self, request: HttpRequest, until: float) -> HttpReply:
+        connection = self._connections.take() or self._connections.open(until)
         try:
             return connection.ask(request, until)
         finally:
-            self._keep(connection)
-
-    # Connections
-
-    def _take(self) -> Connection | None:
-        with contextlib.suppress(IndexError):  # there is none, or no longer: other threads take too
-            while True:
-                connection, since = self._idle.pop()
-                if perf_counter() - since < _IDLE_S and connection.usable:
-                    return connection
-                connection.close()
-        return None
-
-    def _keep(self, connection: Connection) -> None:
-        if connection.usable:
-            self._idle.append((connection, perf_counter()))
-        else:
-            connection.close()
-        if self._closed:
-            self._drop()
-
-    def _drop(self) -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                self._idle.pop()[0].close()
-
-    def _connect(self, until: float) -> Connection:
-        connection = Connection(self._address, self._token, self._tls, until)
-        if self._local and connection.local != self._local:
-            self.network.forget()  # this device has another address: Wi-Fi instead of mobile, or the other way
-        self._local = connection.local
-        self.network.connected(connection.connect_ms)
-        return connection
+            self._connections.keep(connection)
 
     def _spawn(self, work: Callable[..., None], *arguments: object) -> bool:
         try:

@@ -11,14 +11,16 @@ import numpy as np
 from PIL import Image
 
 from ondevice.answer import Answer
-from ondevice.client.attempt import Attempt, Task
+from ondevice.client.executor import Attempt, Task
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
 from ondevice.runner import Runner
 from ondevice.timing.recent import Recent
 
-# Each model runs so often before the first request: the first is the slowest, and not measured.
+# Each model runs so often before the first request: the first is the slowest, and not measured; three more show a
+# spread without keeping the user waiting.
 _RUNS = 4
+# Of the picture that these runs decode, pixels: as ImageNet's photos.
 _SIZE = (400, 350)
 # A few runs do not show the worst: 12,478 inferences on one phone took up to 1.34 of their model's mean (the logs that
 # cake-lab/PieSlicer published).
@@ -39,7 +41,7 @@ class DeviceAttempt(Attempt):
         return max(self.expected_ms - (perf_counter() - self.started) * 1e3, 0.0)
 
 
-class Device:
+class DeviceExecutor:
     """Runs one picture after the other, on a thread of its own.
 
     runners: at least one. busy_ms: the time that it has worked so far. Raises UsageError where their labels differ.

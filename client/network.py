@@ -12,12 +12,15 @@ from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import LEVELS
 from ondevice.timing.recent import quantiles
 
-# Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE.
+# Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE, when it
+# would weigh under 3 % of the newest.
 _HALF_LIFE, _SIZE = 6, 32
+# By age, the oldest first.
 _WEIGHTS = 0.5 ** (np.arange(_SIZE - 1, -1, -1) / _HALF_LIFE)
-# Of a request that was given up, only a bound is known. What it would have taken is taken for so much more.
+# Of a request that was given up, only a bound is known. What it would have taken is taken for so much more: enough that
+# a few in a row rule the cloud out, little enough that one does not.
 CENSORED = 1.5
-# Before the first request: a mobile link.
+# Before the first request: a mobile link, of 60 ms round trip and 10 Mbit/s.
 _FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
 # So much is sent before the first acknowledgement (TCP's initial window, RFC 6928): more shows the rate.
 _TELLING_BYTES = 14_600
@@ -25,8 +28,8 @@ _TELLING_BYTES = 14_600
 _MIDDLE = len(LEVELS) // 2
 
 
-class Sample(NamedTuple):
-    """A request's way. fixed_ms: round trip and reply, whatever its size. ms_per_byte: of sending it.
+class NetworkSample(NamedTuple):
+    """What a request took. fixed_ms: round trip and reply, whatever its size. ms_per_byte: of sending it.
 
     other_ms: what the server took beside the inference: its queue, decoding, its own work.
     """
@@ -36,10 +39,10 @@ class Sample(NamedTuple):
     other_ms: float
 
 
-class Network:
+class NetworkEstimates:
     """The last requests' times, recent ones weighing more. May be used by several threads.
 
-    A request of b bytes takes fixed + b * ms_per_byte on the way, and `other` at the server. The three are kept
+    A request of b bytes takes fixed + b * ms_per_byte on the network, and `other` at the server. The three are kept
     together for each request, for they are correlated: a link that is bad is bad in all of them.
     """
 
@@ -55,7 +58,7 @@ class Network:
         """Whether any request has told something."""
         return self._written > 0
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: NetworkSample) -> None:
         """Learn from a request that was answered."""
         with self._lock:
             at = self._written % _SIZE
@@ -77,7 +80,7 @@ class Network:
         fixed, per_byte, other = self._middle()
         longer = CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
         if longer > CENSORED:  # else it was given up before anything was to be expected
-            self.add(Sample(fixed * longer, per_byte * longer, other))
+            self.add(NetworkSample(fixed * longer, per_byte * longer, other))
             self.replied(per_byte * longer * size_bytes, fixed * longer)
 
     def connected(self, round_trip_ms: float) -> None:
@@ -86,7 +89,7 @@ class Network:
             self._round_trip_ms = round_trip_ms
 
     def forget(self) -> None:
-        """Start anew: this is another network."""
+        """Executors anew: this is another network."""
         with self._lock:
             self._written, self._round_trip_ms = 0, None
             self.replies.forget()
@@ -105,7 +108,7 @@ class Network:
         return self._middle()[1] * size_bytes
 
     def split(self, size_bytes: int, network_ms: float, upload_ms: float | None) -> tuple[float, float]:
-        """(fixed_ms, ms_per_byte) of a request that took network_ms on the way.
+        """(fixed_ms, ms_per_byte) of a request that took network_ms on the network.
 
         upload_ms: between its first and its last byte at the server; None where the server does not say: then all
         beyond the round trip of a new connection is taken for sending. A small request arrives in one piece, which

@@ -13,12 +13,12 @@ from typing import Any
 
 from ondevice.answer import Answer
 from ondevice.client import plan as plans
-from ondevice.client.attempt import Attempt, Task
-from ondevice.client.cloud import Cloud, CloudAttempt, Way
-from ondevice.client.device import Device
-from ondevice.client.flight import Event, Flight, Start, Terms
+from ondevice.client.cloud import CloudAttempt, CloudExecutor, SendOptions
+from ondevice.client.device import DeviceExecutor
+from ondevice.client.executor import Attempt, Task
+from ondevice.client.flight import Event, Executors, Flight, FlightOptions
 from ondevice.client.picture import Picture
-from ondevice.client.plan import Here, Mode, Plan, There
+from ondevice.client.plan import CloudEstimate, DeviceEstimate, Mode, Plan
 from ondevice.client.totals import Totals
 from ondevice.errors import FailureKind, UsageError
 from ondevice.image import ImageSource
@@ -28,23 +28,28 @@ from ondevice.timing.recent import Recent
 
 Local = Runner | str | Path
 # Waking up to hand an answer over takes so long until it is known better, then this more than the longest of late; of a
-# deadline at most this share is given up for it.
+# deadline at most this share is given up for it. A phone's scheduler is a millisecond or two late, seldom more; 5 % of
+# a deadline is what a faster model would win.
 _WAKING_MS, _MORE_MS, _GUARD_SHARE = 3.0, 2.0, 0.05
-# `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long.
+# `auto` tries the cloud, though nothing is expected of it, after so long, and twice as long each time, at most so long:
+# mobile links recover within seconds, and each try costs an upload.
 _EXPLORE_S, _EXPLORE_MOST_S = 1.0, 8.0
 # From this score on `cascade` takes the device's answer; measured, see docs/offload.md.
 CONFIDENT = 0.9
-# A reply that is late but wanted for what it tells is waited for so long.
-_TELLING_S = 3.0
-# As at the endpoint.
+# A reply that is late but wanted for what it tells of the network is waited for so long: longer than any deadline that
+# makes sense for a camera, short enough to hold no connection for good.
+_EXPLORING_REPLY_S = 3.0
+# Answers to one request: the endpoint takes no more.
 _MOST_ANSWERS = 8
-# In an unknown file; a photo.
+# Of a picture whose file is not known: a photo of some 500 x 375 pixels.
 _SIZE_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class Options:
-    """What seldom needs setting. top: how many classes. confident: the score from which an answer of the device ends a
+    """What seldom needs setting.
+
+    top: how many classes. confident: the score from which an answer of the device ends a
     request at once; above 1: never; None: CONFIDENT in `cascade`, else never. token: the endpoint's bearer token.
     verify: whether its certificate is checked, or a file with the authorities for it. patience_ms: how long after the
     deadline the cloud is waited for where there is nothing else; None: as long again. anytime: how many models of the
@@ -84,9 +89,9 @@ class OffloadClient:
         self.sla_ms, self.mode, self.options = _deadline(sla_ms), _mode(mode), options
         self._confident = _confident(options.confident, self.mode)
         self.totals = Totals()
-        self.cloud = Cloud(endpoint, options.token, options.verify) if endpoint is not None else None
+        self.cloud = CloudExecutor(endpoint, options.token, options.verify) if endpoint is not None else None
         runners = [_runner(one) for one in _listed(local)]
-        self.device = Device(runners) if runners and self.mode is not Mode.CLOUD else None
+        self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
         self._check()
         if self.cloud and self.device:
             self.cloud.labels = self.device.labels
@@ -95,7 +100,7 @@ class OffloadClient:
         self._lock = threading.Lock()
         self._explore_at, self._explore_s = perf_counter(), _EXPLORE_S
         if self.cloud and self.mode is not Mode.DEVICE:
-            self.cloud.tend()
+            self.cloud.maintain()
 
     def classify(self, image: ImageSource, sla_ms: float | None = None) -> Answer:
         """The best classes of one picture, as good as can be had by the deadline.
@@ -106,15 +111,15 @@ class OffloadClient:
         task = Task(Picture(image), self.sla_ms if sla_ms is None else _deadline(sla_ms), self.options.top)
         model = self.device.best(task.sla_ms - self._guard_ms(task)) if self.device else 0
         plan = self._plan(task, model)
-        flight = Flight(task, plan, self._start(plan, model), self._terms(task, plan))
+        flight = Flight(task, plan, self._executors(plan, model), self._flight_options(task, plan))
         try:
             answer = flight.run()
         except Exception:
             self._count(None, flight)
             raise
         self._count(answer, flight)
-        if flight.woke_ms is not None:
-            self._waking.add(flight.woke_ms)
+        if flight.overslept_ms is not None:
+            self._waking.add(flight.overslept_ms)
         return answer
 
     def network_changed(self) -> None:
@@ -152,21 +157,21 @@ class OffloadClient:
     # Deciding
 
     def _plan(self, task: Task, model: int) -> Plan:
-        here = self._here(task, model) if self.device else None
+        device = self._device_estimate(task, model) if self.device else None
         if self.cloud is None or self.mode is Mode.DEVICE:
-            return plans.fixed(Mode.DEVICE, here)
-        self.cloud.tend()
-        if here and not self.cloud.breaker.closed:
+            return plans.fixed(Mode.DEVICE, device)
+        self.cloud.maintain()
+        if device and not self.cloud.breaker.closed:
             return Plan(False, 0.0, f"the cloud fails: {self.cloud.problem}")
-        if here is None or self.mode in (Mode.CLOUD, Mode.HEDGE):
-            return plans.fixed(self.mode, here)
-        if self.mode is Mode.CASCADE and here.chance == 1:
+        if device is None or self.mode in (Mode.CLOUD, Mode.HEDGE):
+            return plans.fixed(self.mode, device)
+        if self.mode is Mode.CASCADE and device.chance == 1:
             return Plan(False, 0.0, "device first")
-        there = self._there(self.cloud, task, task.sla_ms - self._guard_ms(task))
-        return self._exploring(plans.auto(here, there, perf_counter() >= self._explore_at))
+        estimate = self._cloud_estimate(self.cloud, task, task.sla_ms - self._guard_ms(task))
+        return self._exploring(plans.auto(device, estimate, perf_counter() >= self._explore_at))
 
-    def _then(self, cloud: Cloud, attempt: Attempt) -> Plan:
-        """For `cascade`: what follows what the device came to."""
+    def _after_device(self, cloud: CloudExecutor, attempt: Attempt) -> Plan:
+        """For `cascade`: the plan once the device has a result."""
         task, result = attempt.task, attempt.result
         if isinstance(result, Answer) and result.score >= self._confident:
             return Plan(False, 0.0, f"the device was confident: {result.score:.3f}")
@@ -175,9 +180,9 @@ class OffloadClient:
         if not isinstance(result, Answer):
             return Plan(True, math.inf, f"the device failed: {result}")
         left_ms = task.sla_ms - self._guard_ms(task) - task.elapsed_ms
-        here, there = Here(attempt.top1, 1.0, 0.0), self._there(cloud, task, left_ms)
+        device, estimate = DeviceEstimate(attempt.top1, 1.0, 0.0), self._cloud_estimate(cloud, task, left_ms)
         exploring = perf_counter() >= self._explore_at
-        return self._exploring(plans.cascade(result.score, left_ms, here, there, exploring))
+        return self._exploring(plans.cascade(result.score, left_ms, device, estimate, exploring))
 
     def _exploring(self, plan: Plan) -> Plan:
         """Set when the cloud is tried next."""
@@ -188,54 +193,54 @@ class OffloadClient:
             self._explore_s = _EXPLORE_S
         return plan
 
-    def _here(self, task: Task, model: int) -> Here:
+    def _device_estimate(self, task: Task, model: int) -> DeviceEstimate:
         assert self.device
         within_ms = task.sla_ms - self._guard_ms(task)
         wait_ms = self.device.wait_ms()
         chance = self.device.chance(model, within_ms - wait_ms)
         latest_ms = max(within_ms - wait_ms - self.device.worst_ms(model), 0.0)
         # Where it cannot be in time, it is only for when nothing else has been.
-        return Here(self.device.top1(model), chance, latest_ms if chance else within_ms)
+        return DeviceEstimate(self.device.top1(model), chance, latest_ms if chance else within_ms)
 
-    def _there(self, cloud: Cloud, task: Task, within_ms: float) -> There | None:
-        if cloud.face is None or not cloud.network.known:
+    def _cloud_estimate(self, cloud: CloudExecutor, task: Task, within_ms: float) -> CloudEstimate | None:
+        if cloud.endpoint is None or not cloud.network.known:
             return None
-        around_ms = cloud.around_ms(_size_bytes(task.picture))
-        return There(cloud.face, within_ms, around_ms, cloud.network.fixed_ms())
+        overhead_ms = cloud.overhead_ms(_size_bytes(task.picture))
+        return CloudEstimate(cloud.endpoint, within_ms, overhead_ms, cloud.network.fixed_ms())
 
     # Doing
 
-    def _start(self, plan: Plan, model: int) -> Start:
+    def _executors(self, plan: Plan, model: int) -> Executors:
         device, cloud = self.device, self.cloud
 
-        def there(task: Task, plan: Plan) -> CloudAttempt:
+        def at_cloud(task: Task, plan: Plan) -> CloudAttempt:
             assert cloud
             patience_s = self._patience_ms(task.sla_ms) / 1e3 if device is None else 0.0
-            keep_s = _TELLING_S if plan.explore else patience_s
+            keep_s = _EXPLORING_REPLY_S if plan.explore else patience_s
             top1 = device.top1(model) if device and math.isfinite(plan.device_at_ms) else 0.0
-            return cloud.begin(task, way=Way(top1, self._guard_ms(task), keep_s, self.options.anytime))
+            return cloud.begin(task, options=SendOptions(top1, self._guard_ms(task), keep_s, self.options.anytime))
 
-        def here(task: Task) -> Attempt:
+        def on_device(task: Task) -> Attempt:
             assert device
             return device.begin(task, model=model)
 
-        def then(attempt: Attempt) -> Plan:
+        def after_device(attempt: Attempt) -> Plan:
             assert cloud
-            return self._then(cloud, attempt)
+            return self._after_device(cloud, attempt)
 
         # What is sent at once, for the device may be late, is as in `auto`.
         later = self.mode is Mode.CASCADE and cloud and not plan.send
-        return Start(there if cloud else None, here if device else None, then if later else None)
+        return Executors(at_cloud if cloud else None, on_device if device else None, after_device if later else None)
 
-    def _terms(self, task: Task, plan: Plan) -> Terms:
+    def _flight_options(self, task: Task, plan: Plan) -> FlightOptions:
         number, observe = next(self._numbers), self.options.observe
 
-        def tell(at_ms: float, what: str, detail: str) -> None:
+        def report(at_ms: float, what: str, detail: str) -> None:
             if observe:
                 observe(Event(number, at_ms, what, detail))
 
         confident = math.inf if self.mode is Mode.CASCADE and plan.send else self._confident
-        return Terms(self._guard_ms(task), self._patience_ms(task.sla_ms), confident, tell)
+        return FlightOptions(self._guard_ms(task), self._patience_ms(task.sla_ms), confident, report)
 
     def _count(self, answer: Answer | None, flight: Flight) -> None:
         with self._lock:

@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ondevice.client.face import Face
+from ondevice.client.endpoint import EndpointDescription
 from ondevice.timing.arrays import FloatArray
 
-# So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred.
-WORTH_TOP1 = 0.01
+# So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred, for less
+# is within the error of the estimates and costs an upload.
+MIN_GAIN_TOP1 = 0.01
 
 
 class Mode(enum.StrEnum):
@@ -41,7 +42,7 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Here:
+class DeviceEstimate:
     """The device's model for a request. chance: to be on time. top1: its accuracy. latest_ms: when it must begin."""
 
     top1: float
@@ -49,52 +50,52 @@ class Here:
     latest_ms: float
 
     @property
-    def worth(self) -> float:
+    def effective_top1(self) -> float:
         """The expected effective accuracy of the device alone."""
         return self.top1 * self.chance
 
 
 @dataclass(frozen=True)
-class There:
-    """The endpoint for a request. within_ms: the time that there is. around_ms, return_ms: as in `Face`."""
+class CloudEstimate:
+    """The endpoint for a request. within_ms: the time that there is. overhead_ms, return_ms: see `RequestContext`."""
 
-    face: Face
+    endpoint: EndpointDescription
     within_ms: float
-    around_ms: FloatArray
+    overhead_ms: FloatArray
     return_ms: float
 
-    def worth(self, here: Here) -> float:
+    def effective_top1(self, device: DeviceEstimate) -> float:
         """The expected effective accuracy of asking, with the device in reserve."""
-        return self.face.effective_top1(self.within_ms, self.around_ms, self.return_ms, here.worth)
+        return self.endpoint.effective_top1(self.within_ms, self.overhead_ms, self.return_ms, device.effective_top1)
 
 
-def auto(here: Here, there: There | None, exploring: bool) -> Plan:
-    """The device alone, or the cloud with the device in reserve. there: None while nothing is known.
+def auto(device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -> Plan:
+    """The device alone, or the cloud with the device in reserve. cloud: None while nothing is known.
 
     exploring: whether it is time to try the cloud though nothing is expected of it.
     """
-    if there is None:
-        return Plan(True, here.latest_ms, "the cloud is not known yet")
-    worth = there.worth(here)
-    if worth >= here.worth + WORTH_TOP1:
-        return Plan(True, here.latest_ms, f"cloud expected: {worth:.3f} against {here.worth:.3f}")
-    why = f"device expected: {here.worth:.3f}, cloud {worth:.3f}"
+    if cloud is None:
+        return Plan(True, device.latest_ms, "the cloud is not known yet")
+    expected = cloud.effective_top1(device)
+    if expected >= device.effective_top1 + MIN_GAIN_TOP1:
+        return Plan(True, device.latest_ms, f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}")
+    why = f"device expected: {device.effective_top1:.3f}, cloud {expected:.3f}"
     return Plan(True, 0.0, f"{why}, tried all the same", explore=True) if exploring else Plan(False, 0.0, why)
 
 
-def cascade(score: float, left_ms: float, here: Here, there: There | None, exploring: bool) -> Plan:
+def cascade(score: float, left_ms: float, device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -> Plan:
     """For a device's answer that is there and unsure: whether the cloud is asked in the time that is left.
 
-    here: of that answer. there: for the time left; None while nothing is known. exploring: as in `auto`.
+    device: of that answer. cloud: for the time left; None while nothing is known. exploring: as in `auto`.
     """
-    plan = auto(here, there, exploring) if left_ms > 0 else Plan(False, 0.0, "no time is left")
+    plan = auto(device, cloud, exploring) if left_ms > 0 else Plan(False, 0.0, "no time is left")
     return plan._replace(why=f"the device was unsure: {score:.3f}; {plan.why}")
 
 
-def fixed(mode: Mode, here: Here | None) -> Plan:
-    """For the modes that decide nothing. here: None without a model on the device."""
+def fixed(mode: Mode, device: DeviceEstimate | None) -> Plan:
+    """For the modes that decide nothing. device: None without a model on the device."""
     if mode is Mode.DEVICE:
         return Plan(False, 0.0, "device only")
-    if mode is Mode.CLOUD or here is None:
+    if mode is Mode.CLOUD or device is None:
         return Plan(True, math.inf, "cloud only")
-    return Plan(True, here.latest_ms, "hedged")
+    return Plan(True, device.latest_ms, "hedged")

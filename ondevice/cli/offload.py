@@ -226,13 +226,13 @@ def _first_contact(client: OffloadClient, notes: _Notes) -> None:
 
 def _labels(client: OffloadClient, runners: list[Runner]) -> Labels | None:
     """The classes of the local models, else of one of the endpoint's that is in the zoo here."""
-    from ondevice.client.published import Published
+    from ondevice.client.cnnselect import CnnSelectEndpoint
     from ondevice.models import labels, zoo
 
     if runners:
         return runners[0].labels
-    face = client.cloud.face if client.cloud else None
-    for name in face.names if isinstance(face, Published) else ():
+    endpoint = client.cloud.endpoint if client.cloud else None
+    for name in endpoint.names if isinstance(endpoint, CnnSelectEndpoint) else ():
         with contextlib.suppress(OnDeviceError):
             entry = zoo.find(name)
             return labels.load(entry.card.labels, entry.card_path.parent)

@@ -29,10 +29,10 @@ from rude import (
 from serving import until
 
 from ondevice.answer import Answer
-from ondevice.client.attempt import Outcome, Task
-from ondevice.client.cloud import Cloud, CloudAttempt, Way
+from ondevice.client.cloud import CloudAttempt, CloudExecutor, SendOptions
+from ondevice.client.cnnselect import CnnSelectEndpoint
+from ondevice.client.executor import AttemptOutcome, Task
 from ondevice.client.picture import Picture
-from ondevice.client.published import Published
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.models import zoo
 from ondevice.selection.replies import Law
@@ -44,10 +44,10 @@ class Asker:
     """A cloud in front of a server, asked one picture after the other."""
 
     def __init__(self, server: Rude, **more: Any) -> None:
-        self.cloud = Cloud(server.url, **more)
+        self.cloud = CloudExecutor(server.url, **more)
 
     def begin(self, sla_ms: float = 10_000.0, keep_s: float = 0.0) -> CloudAttempt:
-        return self.cloud.begin(Task(Picture(PICTURE), sla_ms, 3), way=Way(keep_s=keep_s))
+        return self.cloud.begin(Task(Picture(PICTURE), sla_ms, 3), options=SendOptions(keep_s=keep_s))
 
     def ask(self, sla_ms: float = 10_000.0) -> Any:
         attempt = self.begin(sla_ms)
@@ -56,7 +56,7 @@ class Asker:
 
 
 @pytest.fixture
-def asking() -> Iterator[Any]:
+def context() -> Iterator[Any]:
     """Makes a server of a behaviour, and who asks it; both end with the test."""
     made: list[tuple[Rude, Asker]] = []
 
@@ -76,8 +76,8 @@ def failure(result: Any) -> str:
     return result.failure
 
 
-def test_what_a_request_says(asking: Any) -> None:
-    server, asker = asking(answering(endpoint), token="secret-and-long-enough")
+def test_what_a_request_says(context: Any) -> None:
+    server, asker = context(answering(endpoint), token="secret-and-long-enough")
     result = asker.ask()
     assert isinstance(result, Answer)
     assert (result.where, result.index, result.label, result.model) == ("cloud", 7, "that", "one")
@@ -93,12 +93,12 @@ def test_what_a_request_says(asking: Any) -> None:
     assert asked.body == PICTURE.read_bytes()
 
 
-def test_what_was_learned_of_replies_goes_with_the_next(asking: Any) -> None:
+def test_what_was_learned_of_replies_goes_with_the_next(context: Any) -> None:
     def telling(asked: Asked) -> bytes:
         said = "upload;dur=2, total;dur=0.5"
         return http(json.dumps(answer()).encode(), headers={"Server-Timing": said})
 
-    server, asker = asking(answering(telling))
+    server, asker = context(answering(telling))
     assert isinstance(asker.ask(), Answer)
     assert isinstance(asker.ask(), Answer)
     first, second = (dict(parse_qsl(asked.path.partition("?")[2])) for asked in server.asked)
@@ -106,82 +106,82 @@ def test_what_was_learned_of_replies_goes_with_the_next(asking: Any) -> None:
     assert len(Law.parse(second["reply"]).points_ms) == 21
 
 
-def test_one_connection_serves_many_requests(asking: Any) -> None:
-    server, asker = asking(answering(endpoint))
+def test_one_connection_serves_many_requests(context: Any) -> None:
+    server, asker = context(answering(endpoint))
     assert all(isinstance(asker.ask(), Answer) for _ in range(5))
     assert len(server.visits) == 1
 
 
-def test_a_kept_connection_that_was_closed_costs_nothing(asking: Any) -> None:
-    server, asker = asking(leaving(endpoint))
+def test_a_kept_connection_that_was_closed_costs_nothing(context: Any) -> None:
+    server, asker = context(leaving(endpoint))
     assert all(isinstance(asker.ask(), Answer) for _ in range(5))
     assert len(server.visits) == 5
     assert asker.cloud.breaker.closed
 
 
-def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(asking: Any) -> None:
+def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(context: Any) -> None:
     def once_and_no_more(visit: Visit) -> None:
         if asked := visit.next():
             visit.send(endpoint(asked))
         visit.next()  # and closes without a word
 
-    server, asker = asking(in_turn(once_and_no_more, answering(endpoint)))
+    server, asker = context(in_turn(once_and_no_more, answering(endpoint)))
     assert isinstance(asker.ask(), Answer)
     assert isinstance(asker.ask(), Answer)
     assert len(server.asked) == 3
 
 
-def test_a_new_connection_is_not_tried_again(asking: Any) -> None:
-    server, asker = asking(cutting(endpoint, 0))
+def test_a_new_connection_is_not_tried_again(context: Any) -> None:
+    server, asker = context(cutting(endpoint, 0))
     assert failure(asker.ask()) == "cut"
     assert len(server.visits) == 1
 
 
-def test_three_faults_open_the_breaker_and_a_probe_closes_it(asking: Any) -> None:
-    server, asker = asking(answering(refusal(500, "no")))
+def test_three_faults_open_the_breaker_and_a_probe_closes_it(context: Any) -> None:
+    server, asker = context(answering(refusal(500, "no")))
     for _ in range(3):
         assert asker.cloud.breaker.closed
         assert failure(asker.ask()) == "wrong"
     assert not asker.cloud.breaker.closed
     server.behaviour = answering(endpoint)
     server.hang_up()
-    until(lambda: asker.cloud.tend() or asker.cloud.breaker.closed)
+    until(lambda: asker.cloud.maintain() or asker.cloud.breaker.closed)
     assert asker.cloud.problem is None
-    assert isinstance(asker.cloud.face, Published)
+    assert isinstance(asker.cloud.endpoint, CnnSelectEndpoint)
 
 
-def test_web_pages_are_no_recovery(asking: Any) -> None:
-    server, asker = asking(answering(http(b"<html>It works!</html>")))
+def test_web_pages_are_no_recovery(context: Any) -> None:
+    server, asker = context(answering(http(b"<html>It works!</html>")))
     for _ in range(3):
         asker.ask()
-    until(lambda: asker.cloud.tend() or len(server.asked) >= 5)  # two probes
+    until(lambda: asker.cloud.maintain() or len(server.asked) >= 5)  # two probes
     assert not asker.cloud.breaker.closed
 
 
 @pytest.mark.parametrize("status", [503, 429, 400])
-def test_what_is_no_fault_of_the_endpoints_opens_nothing(asking: Any, status: int) -> None:
-    _, asker = asking(answering(refusal(status, "no")))
+def test_what_is_no_fault_of_the_endpoints_opens_nothing(context: Any, status: int) -> None:
+    _, asker = context(answering(refusal(status, "no")))
     for _ in range(5):
         assert failure(asker.ask()) in ("busy", "rejected")
     assert asker.cloud.breaker.closed
     assert asker.cloud.problem is None
 
 
-def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(asking: Any) -> None:
-    server, asker = asking(in_turn(stalling(endpoint, 10), answering(endpoint)))
+def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(context: Any) -> None:
+    server, asker = context(in_turn(stalling(endpoint, 10), answering(endpoint)))
     attempt = asker.begin()
     until(lambda: server.asked)
     attempt.cancel()
     assert server.visits[0].gone.wait(10)
     assert attempt.task.done.empty()
-    until(lambda: len(asker.cloud._idle) == 1)
+    until(lambda: len(asker.cloud._connections._idle) == 1)
     until(lambda: len(server.visits) == 2)  # it has accepted what the client holds already
     assert isinstance(asker.ask(), Answer)
     assert len(server.visits) == 2
 
 
-def test_late_replies_are_learned_from(asking: Any) -> None:
-    _, asker = asking(slow(endpoint, 5))
+def test_late_replies_are_learned_from(context: Any) -> None:
+    _, asker = context(slow(endpoint, 5))
     size_bytes = PICTURE.stat().st_size
     first_ms = asker.cloud.network.points_ms(size_bytes)[10]
     assert failure(asker.ask(sla_ms=400)) == "late"
@@ -189,32 +189,32 @@ def test_late_replies_are_learned_from(asking: Any) -> None:
     assert asker.cloud.network.points_ms(size_bytes)[10] > max(first_ms, 400)
 
 
-def test_a_reply_that_is_still_of_interest_is_waited_for(asking: Any) -> None:
-    _, asker = asking(slow(endpoint, 0.3))
+def test_a_reply_that_is_still_of_interest_is_waited_for(context: Any) -> None:
+    _, asker = context(slow(endpoint, 0.3))
     attempt = asker.begin(sla_ms=50, keep_s=10)
     assert attempt.task.done.get(timeout=10).attempt is attempt
     assert isinstance(attempt.result, Answer)
 
 
-def test_its_models_are_asked_for(asking: Any) -> None:
+def test_its_models_are_asked_for(context: Any) -> None:
     models = {"small": (0.5, 5.0), "large": (0.9, 50.0)}
     said = http(json.dumps(metadata(models, picture_side=224)).encode())
-    _, asker = asking(answering(said))
+    _, asker = context(answering(said))
     assert asker.cloud.best_top1 == 1.0
     assert asker.cloud.ready(10)
     assert asker.cloud.best_top1 == 0.9
-    assert isinstance(asker.cloud.face, Published)
-    assert (asker.cloud.face.names, asker.cloud.face.side) == (("small", "large"), 224)
+    assert isinstance(asker.cloud.endpoint, CnnSelectEndpoint)
+    assert (asker.cloud.endpoint.names, asker.cloud.endpoint.side) == (("small", "large"), 224)
 
 
-def test_metadata_that_are_not_understood_are_a_fault(asking: Any) -> None:
-    _, asker = asking(answering(http(b'{"name": "cnnselect", "parameters": {}}')))
+def test_metadata_that_are_not_understood_are_a_fault(context: Any) -> None:
+    _, asker = context(answering(http(b'{"name": "cnnselect", "parameters": {}}')))
     assert not asker.cloud.ready(10)
     assert "not understood" in str(asker.cloud.problem)
 
 
-def test_other_classes_than_ours(asking: Any) -> None:
-    _, asker = asking(answering(endpoint))
+def test_other_classes_than_ours(context: Any) -> None:
+    _, asker = context(answering(endpoint))
     asker.cloud.labels = ("a",) * 7 + ("that",)
     assert failure(asker.ask()) == "wrong"  # for its class 1 is "other"
     asker.cloud.labels = ("a", "other", *"aaaaa", "that")
@@ -224,8 +224,8 @@ def test_other_classes_than_ours(asking: Any) -> None:
     assert "its class 7 is 'that', the device's 'none'" in str(result)
 
 
-def test_a_large_picture_is_scaled_when_that_is_sooner(asking: Any) -> None:
-    server, asker = asking(answering(http(json.dumps(metadata(picture_side=224)).encode())))
+def test_a_large_picture_is_scaled_when_that_is_sooner(context: Any) -> None:
+    server, asker = context(answering(http(json.dumps(metadata(picture_side=224)).encode())))
     assert asker.cloud.ready(10)
     server.behaviour = answering(endpoint)
     server.hang_up()
@@ -233,36 +233,36 @@ def test_a_large_picture_is_scaled_when_that_is_sooner(asking: Any) -> None:
     ms, scaled = asker.cloud.sending(5_000_000)
     assert scaled
     assert ms < asker.cloud.network.sending_ms(5_000_000)
-    assert len(asker.cloud.around_ms(5_000_000)) == 21
+    assert len(asker.cloud.overhead_ms(5_000_000)) == 21
 
 
-def test_before_its_models_are_known_a_large_picture_is_scaled_too(asking: Any) -> None:
-    _, asker = asking(answering(endpoint))
-    assert asker.cloud.face is None
+def test_before_its_models_are_known_a_large_picture_is_scaled_too(context: Any) -> None:
+    _, asker = context(answering(endpoint))
+    assert asker.cloud.endpoint is None
     assert asker.cloud.sending(5_000_000)[1]
     assert not asker.cloud.sending(10_000)[1]
 
 
-def test_as_long_as_its_models_are_not_known_they_are_asked_for_often(asking: Any) -> None:
-    server, asker = asking(answering(http(json.dumps(metadata(picture_side=224)).encode())))
+def test_as_long_as_its_models_are_not_known_they_are_asked_for_often(context: Any) -> None:
+    server, asker = context(answering(http(json.dumps(metadata(picture_side=224)).encode())))
     assert asker.cloud.ready(10)
-    for known, questions in ((asker.cloud.face, 1), (None, 2)):
-        asker.cloud.face, asker.cloud._described_at = known, time.perf_counter() - 10
-        asker.cloud.tend()
+    for known, questions in ((asker.cloud.endpoint, 1), (None, 2)):
+        asker.cloud.endpoint, asker.cloud._described_at = known, time.perf_counter() - 10
+        asker.cloud.maintain()
         until(lambda: len(server.asked) >= questions)  # noqa: B023  # called at once
         time.sleep(0.1)
         assert len(server.asked) == questions
 
 
-def test_a_closed_cloud_answers_nothing(asking: Any) -> None:
-    _, asker = asking(answering(endpoint))
+def test_a_closed_cloud_answers_nothing(context: Any) -> None:
+    _, asker = context(answering(endpoint))
     asker.cloud.close()
     assert failure(asker.ask()) == "refused"
 
 
 def test_what_is_no_url() -> None:
     with pytest.raises(UsageError, match="did you mean http://laptop:8000"):
-        Cloud("laptop:8000")
+        CloudExecutor("laptop:8000")
 
 
 # Several answers to one request
@@ -294,7 +294,7 @@ def telling(*pieces: bytes, pause_s: float = 0.05) -> Behaviour:
     return behave
 
 
-def outcomes(attempt: CloudAttempt) -> list[Outcome]:
+def outcomes(attempt: CloudAttempt) -> list[AttemptOutcome]:
     """All that comes of it."""
     found = [attempt.task.done.get(timeout=10)]
     while not found[-1].last:
@@ -302,8 +302,8 @@ def outcomes(attempt: CloudAttempt) -> list[Outcome]:
     return found
 
 
-def test_each_answer_is_handed_in_when_it_is_there(asking: Any) -> None:
-    server, asker = asking(telling(line(0.4), line(0.6), line(0.8, final=True) + END))
+def test_each_answer_is_handed_in_when_it_is_there(context: Any) -> None:
+    server, asker = context(telling(line(0.4), line(0.6), line(0.8, final=True) + END))
     for _ in range(2):
         found = outcomes(asker.begin())
         assert [outcome.result.model for outcome in found] == ["m0.4", "m0.6", "m0.8"]
@@ -313,21 +313,21 @@ def test_each_answer_is_handed_in_when_it_is_there(asking: Any) -> None:
     assert len(server.visits) == 1
 
 
-def test_only_the_first_answer_tells_of_the_network(asking: Any) -> None:
+def test_only_the_first_answer_tells_of_the_network(context: Any) -> None:
     late = line(0.8, final=True, server_ms=1.0)
-    _, asker = asking(telling(line(0.4, server_ms=1.0), late + END, pause_s=0.2))
+    _, asker = context(telling(line(0.4, server_ms=1.0), late + END, pause_s=0.2))
     outcomes(asker.begin())
     assert asker.cloud.network.points_ms(100)[-1] < 150
 
 
-def test_where_none_is_said_to_be_the_last_it_is_the_one_before_the_end(asking: Any) -> None:
-    _, asker = asking(telling(line(0.4), line(0.6) + END))
+def test_where_none_is_said_to_be_the_last_it_is_the_one_before_the_end(context: Any) -> None:
+    _, asker = context(telling(line(0.4), line(0.6) + END))
     found = outcomes(asker.begin())
     assert [(outcome.top1, outcome.last) for outcome in found] == [(0.4, False), (0.6, False), (0.6, True)]
 
 
-def test_a_reply_that_is_cut_leaves_the_answers_that_were_there(asking: Any) -> None:
-    _, asker = asking(telling(line(0.4), line(0.6)[:50]))
+def test_a_reply_that_is_cut_leaves_the_answers_that_were_there(context: Any) -> None:
+    _, asker = context(telling(line(0.4), line(0.6)[:50]))
     found = outcomes(asker.begin())
     assert found[0].result.model == "m0.4"
     assert failure(found[1].result) == "cut"
@@ -344,13 +344,13 @@ def test_a_reply_that_is_cut_leaves_the_answers_that_were_there(asking: Any) -> 
     ],
     ids=["nothing", "no JSON", "no chunk", "no end", "no answer after one"],
 )
-def test_lines_that_are_none_are_a_failure(asking: Any, pieces: tuple[bytes, ...], kind: str) -> None:
-    _, asker = asking(telling(*pieces))
+def test_lines_that_are_none_are_a_failure(context: Any, pieces: tuple[bytes, ...], kind: str) -> None:
+    _, asker = context(telling(*pieces))
     assert failure(outcomes(asker.begin())[-1].result) == kind
 
 
-def test_giving_up_after_the_first_answer_says_nothing_of_the_network(asking: Any) -> None:
-    _, asker = asking(telling(line(0.4), line(0.8, final=True) + END, pause_s=2.0))
+def test_giving_up_after_the_first_answer_says_nothing_of_the_network(context: Any) -> None:
+    _, asker = context(telling(line(0.4), line(0.8, final=True) + END, pause_s=2.0))
     attempt = asker.begin()
     assert not attempt.task.done.get(timeout=10).last
     before = asker.cloud.network.points_ms(100)
@@ -364,12 +364,13 @@ def test_giving_up_after_the_first_answer_says_nothing_of_the_network(asking: An
 
 @pytest.mark.parametrize(("published", "asked", "told"), [(2, 3, "2"), (4, 3, "3"), (1, 3, None), (2, 1, None)])
 def test_as_many_as_the_endpoint_allows_are_asked_for(
-    asking: Any, published: int, asked: int, told: str | None
+    context: Any, published: int, asked: int, told: str | None
 ) -> None:
-    server, asker = asking(answering(endpoint))
-    for face in (None, Published(metadata() | {"parameters": metadata()["parameters"] | {"anytime": published}})):
-        asker.cloud.face = face
-        attempt = asker.cloud.begin(Task(Picture(PICTURE), 10_000.0, 3), way=Way(anytime=asked))
+    server, asker = context(answering(endpoint))
+    known = CnnSelectEndpoint(metadata() | {"parameters": metadata()["parameters"] | {"anytime": published}})
+    for description in (None, known):
+        asker.cloud.endpoint = description
+        attempt = asker.cloud.begin(Task(Picture(PICTURE), 10_000.0, 3), options=SendOptions(anytime=asked))
         outcomes(attempt)
         query = dict(parse_qsl(server.asked[-1].path.partition("?")[2]))
-        assert query.get("anytime") == (told if face else None)
+        assert query.get("anytime") == (told if description else None)

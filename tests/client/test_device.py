@@ -12,8 +12,8 @@ import pytest
 from serving import FAMILY, PICTURE, until
 
 from ondevice.answer import Answer
-from ondevice.client.attempt import Attempt, Task
-from ondevice.client.device import Device
+from ondevice.client.device import DeviceExecutor
+from ondevice.client.executor import Attempt, Task
 from ondevice.client.picture import Picture
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.runner import Runner
@@ -45,7 +45,7 @@ def ended(task: Task) -> Attempt:
     return task.done.get(timeout=10).attempt
 
 
-def timed(device: Device, *rows_ms: Sequence[float]) -> Device:
+def timed(device: DeviceExecutor, *rows_ms: Sequence[float]) -> DeviceExecutor:
     """With these times instead of the measured ones."""
     device.times = tuple(Recent(row) for row in rows_ms)
     return device
@@ -57,24 +57,24 @@ def runner() -> Runner:
 
 
 @pytest.fixture
-def device(runner: Runner) -> Iterator[Device]:
-    device = Device([runner])
+def device(runner: Runner) -> Iterator[DeviceExecutor]:
+    device = DeviceExecutor([runner])
     yield device
     device.close()
 
 
 @pytest.fixture
-def family() -> Iterator[Device]:
-    device = Device([Runner(model) for model in FAMILY])
+def family() -> Iterator[DeviceExecutor]:
+    device = DeviceExecutor([Runner(model) for model in FAMILY])
     yield device
     device.close()
 
 
 @pytest.fixture
-def held() -> Iterator[tuple[Device, Held]]:
+def held() -> Iterator[tuple[DeviceExecutor, Held]]:
     """A device that is taken to need a minute, and does not begin before it is told to."""
     runner = Held(MODEL)
-    device = timed(Device([runner]), [60_000.0])
+    device = timed(DeviceExecutor([runner]), [60_000.0])
     runner.go.clear()
     runner.waiting.clear()
     yield device, runner
@@ -85,7 +85,7 @@ def held() -> Iterator[tuple[Device, Held]]:
 # What it expects of itself
 
 
-def test_it_has_measured_its_models(family: Device, runner: Runner) -> None:
+def test_it_has_measured_its_models(family: DeviceExecutor, runner: Runner) -> None:
     assert [times.count for times in family.times] == [3] * len(FAMILY)
     assert all(times.mean_ms > 0 for times in family.times)
     assert family.busy_ms == 0
@@ -97,35 +97,35 @@ def test_it_has_measured_its_models(family: Device, runner: Runner) -> None:
 
 
 def test_a_model_whose_accuracy_nobody_knows_is_worth_nothing(stranger: Path) -> None:
-    device = Device([Runner(stranger)])
+    device = DeviceExecutor([Runner(stranger)])
     assert device.top1(0) == 0
     device.close()
 
 
-def test_the_best_is_the_most_accurate_that_is_sure_to_be_in_time(family: Device) -> None:
+def test_the_best_is_the_most_accurate_that_is_sure_to_be_in_time(family: DeviceExecutor) -> None:
     timed(family, [10.0], [20.0], [40.0], [80.0])
     found = [family.best(within_ms) for within_ms in (5.0, 13.4, 13.6, 26.9, 27.1, 60.0, 107.0, 108.1, 1e6)]
     assert found == [0, 0, 0, 0, 1, 2, 2, 3, 3]
 
 
 def test_the_order_of_the_models_does_not_matter() -> None:
-    device = timed(Device([Runner(model) for model in (FAMILY[2], FAMILY[0])]), [40.0], [10.0])
+    device = timed(DeviceExecutor([Runner(model) for model in (FAMILY[2], FAMILY[0])]), [40.0], [10.0])
     assert [device.best(within_ms) for within_ms in (20.0, 1000.0)] == [1, 0]
     device.close()
 
 
 def test_models_of_other_labels_are_refused(runner: Runner, stranger: Path) -> None:
     with pytest.raises(UsageError, match=f"stranger has other labels than {MODEL}"):
-        Device([runner, Runner(stranger)])
+        DeviceExecutor([runner, Runner(stranger)])
 
 
-def test_where_none_is_the_fastest_is_the_best(family: Device) -> None:
+def test_where_none_is_the_fastest_is_the_best(family: DeviceExecutor) -> None:
     timed(family, [10.0], [7.0], [40.0], [80.0])
     assert family.best(0.0) == 1
     assert family.best(9.0) == 1
 
 
-def test_the_worst_is_the_longest_of_late_or_what_is_usual_for_a_phone(device: Device) -> None:
+def test_the_worst_is_the_longest_of_late_or_what_is_usual_for_a_phone(device: DeviceExecutor) -> None:
     timed(device, [10.0] * 20)
     assert device.worst_ms(0) == pytest.approx(13.5)
     device.times[0].add(50.0)
@@ -135,7 +135,7 @@ def test_the_worst_is_the_longest_of_late_or_what_is_usual_for_a_phone(device: D
     assert device.worst_ms(0) == pytest.approx(13.5), "it was long ago"
 
 
-def test_the_chance_to_be_in_time(device: Device) -> None:
+def test_the_chance_to_be_in_time(device: DeviceExecutor) -> None:
     timed(device, np.linspace(10, 30, 21).tolist())
     chances = [device.chance(0, within_ms) for within_ms in range(0, 41)]
     assert chances[:10] == [0] * 10
@@ -149,7 +149,7 @@ def test_the_chance_to_be_in_time(device: Device) -> None:
 # Running
 
 
-def test_an_answer(device: Device, runner: Runner) -> None:
+def test_an_answer(device: DeviceExecutor, runner: Runner) -> None:
     asked = task(top=2)
     attempt = device.begin(asked, model=0)
     assert ended(asked) is attempt
@@ -160,7 +160,7 @@ def test_an_answer(device: Device, runner: Runner) -> None:
     assert attempt.result.model == MODEL
 
 
-def test_it_learns_and_counts_the_time_that_it_worked(device: Device) -> None:
+def test_it_learns_and_counts_the_time_that_it_worked(device: DeviceExecutor) -> None:
     busy_ms = 0.0
     for count in range(4, 8):
         asked = task()
@@ -171,7 +171,7 @@ def test_it_learns_and_counts_the_time_that_it_worked(device: Device) -> None:
         busy_ms = device.busy_ms
 
 
-def test_one_after_the_other(held: tuple[Device, Held]) -> None:
+def test_one_after_the_other(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
@@ -184,7 +184,7 @@ def test_one_after_the_other(held: tuple[Device, Held]) -> None:
     assert all(isinstance(attempt.result, Answer) for attempt in attempts)
 
 
-def test_no_wait_is_left_where_it_took_less_than_expected(held: tuple[Device, Held]) -> None:
+def test_no_wait_is_left_where_it_took_less_than_expected(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
@@ -196,7 +196,7 @@ def test_no_wait_is_left_where_it_took_less_than_expected(held: tuple[Device, He
     until(lambda: device.wait_ms() == 0)
 
 
-def test_what_is_cancelled_is_skipped_and_its_time_given_back(held: tuple[Device, Held]) -> None:
+def test_what_is_cancelled_is_skipped_and_its_time_given_back(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(4)]
     attempts = [device.begin(one, model=0) for one in asked]
@@ -214,7 +214,7 @@ def test_what_is_cancelled_is_skipped_and_its_time_given_back(held: tuple[Device
     assert all(attempt.result is None for attempt in attempts[1:3])
 
 
-def test_what_is_cancelled_while_it_runs_is_finished(held: tuple[Device, Held]) -> None:
+def test_what_is_cancelled_while_it_runs_is_finished(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = task()
     attempt = device.begin(asked, model=0)
@@ -230,7 +230,7 @@ def test_what_is_cancelled_while_it_runs_is_finished(held: tuple[Device, Held]) 
 
 
 @pytest.mark.parametrize("picture", [b"no picture", "no such file", np.zeros((3, 3), np.float64)], ids=repr)
-def test_an_unreadable_picture_is_the_result(device: Device, picture: Any) -> None:
+def test_an_unreadable_picture_is_the_result(device: DeviceExecutor, picture: Any) -> None:
     timed(device, [60_000.0])
     asked = task(picture)
     device.begin(asked, model=0)
@@ -242,7 +242,7 @@ def test_an_unreadable_picture_is_the_result(device: Device, picture: Any) -> No
     assert isinstance(ended(good).result, Answer)
 
 
-def test_an_unreadable_file_is_named_even_if_its_bytes_were_read_before(device: Device, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_even_if_its_bytes_were_read_before(device: DeviceExecutor, tmp_path: Path) -> None:
     path = tmp_path / "half.png"
     path.write_bytes(PICTURE[:60])
     asked = task(path)
@@ -254,13 +254,13 @@ def test_an_unreadable_file_is_named_even_if_its_bytes_were_read_before(device: 
     assert str(result).startswith(f"{path}: ")
 
 
-def test_other_errors_of_the_runner_are_the_result(device: Device) -> None:
+def test_other_errors_of_the_runner_are_the_result(device: DeviceExecutor) -> None:
     asked = task(top=0)
     device.begin(asked, model=0)
     assert isinstance(ended(asked).result, UsageError)
 
 
-def test_errors_that_nobody_expected_are_the_result(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_that_nobody_expected_are_the_result(device: DeviceExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.runners[0].model, "invoke", lambda tensor: 1 / 0)
     asked = task()
     device.begin(asked, model=0)
@@ -269,7 +269,7 @@ def test_errors_that_nobody_expected_are_the_result(device: Device, monkeypatch:
     assert str(result) == f"{MODEL}: ZeroDivisionError: division by zero"
 
 
-def test_closing_finishes_what_was_begun(held: tuple[Device, Held]) -> None:
+def test_closing_finishes_what_was_begun(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
@@ -283,7 +283,7 @@ def test_closing_finishes_what_was_begun(held: tuple[Device, Held]) -> None:
     assert not closing.is_alive()
 
 
-def test_a_closed_device_says_so(device: Device) -> None:
+def test_a_closed_device_says_so(device: DeviceExecutor) -> None:
     device.close()
     asked = task()
     device.begin(asked, model=0)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from ondevice.answer import Answer, Prediction
-from ondevice.client.attempt import Attempt, Outcome, Task
 from ondevice.client.cloud import CloudAttempt
-from ondevice.client.flight import Flight, Start, Terms
+from ondevice.client.executor import Attempt, AttemptOutcome, Task
+from ondevice.client.flight import Executors, Flight, FlightOptions
 from ondevice.client.picture import Picture
 from ondevice.client.plan import Plan
 from ondevice.errors import FailureKind, ImageError, ModelError, OffloadError, OnDeviceError, UpstreamError
@@ -32,7 +32,7 @@ def answer(where: str, score: float) -> Answer:
     return Answer((Prediction(1, where, score),), "m", "r", 1, 0.0, 0.0, 0.0, where=where)
 
 
-class Course(SimpleQueue[Outcome]):
+class Course(SimpleQueue[AttemptOutcome]):
     """A task's queue on a clock of its own: waiting for it is what makes the time pass.
 
     overslept_ms: by how much a wait for nothing takes longer than it was to.
@@ -47,7 +47,7 @@ class Course(SimpleQueue[Outcome]):
         """Do this so much later."""
         heapq.heappush(self._due, (self.now_ms + ms, next(self._order), act))
 
-    def get(self, block: bool = True, timeout: float | None = None) -> Outcome:
+    def get(self, block: bool = True, timeout: float | None = None) -> AttemptOutcome:
         """What comes first within so many seconds. Raises Empty at their end."""
         end_ms = math.inf if timeout is None else round(self.now_ms + timeout * 1e3, 6)
         if self._due and self._due[0][0] <= end_ms:
@@ -104,10 +104,10 @@ def fly(
     """A request that is sent where there is a cloud, and begun on the device at `at_ms`."""
     told: list[str] = []
     plan = Plan(cloud is not None, at_ms, "as planned", explore=more.pop("explore", False))
-    terms = Terms(
+    options = FlightOptions(
         3.0, more.pop("patience_ms", 0.0), more.pop("confident", NEVER), lambda ms, what, detail: told.append(what)
     )
-    flight = Flight(task(sla_ms), plan, Start(cloud, device), terms)
+    flight = Flight(task(sla_ms), plan, Executors(cloud, device), options)
     return flight.run(), flight, told
 
 
@@ -233,9 +233,9 @@ def first(
 ) -> tuple[Answer, Flight, list[str]]:
     """A request that begins on the device alone, and goes on by `then` once that has come to something."""
     told: list[str] = []
-    terms = Terms(3.0, 0.0, 0.9, lambda ms, what, detail: told.append(what))
-    start = Start(cloud, device, lambda attempt: then)
-    flight = Flight(task(sla_ms, overslept_ms), Plan(False, 0.0, "device first"), start, terms)
+    options = FlightOptions(3.0, 0.0, 0.9, lambda ms, what, detail: told.append(what))
+    start = Executors(cloud, device, lambda attempt: then)
+    flight = Flight(task(sla_ms, overslept_ms), Plan(False, 0.0, "device first"), start, options)
     return flight.run(), flight, told
 
 
@@ -294,7 +294,7 @@ def test_the_devices_error_is_told_where_the_cloud_fails_too() -> None:
 def test_trying_after_the_device_does_not_give_the_reply_up(overslept_ms: float) -> None:
     cloud, then = Place("cloud", NEVER), UNSURE._replace(explore=True)
     found, flight, _ = first(cloud, Place("device", 5), then, sla_ms=60, overslept_ms=overslept_ms)
-    assert (found.total_ms, flight.woke_ms) == (57 + overslept_ms, overslept_ms)
+    assert (found.total_ms, flight.overslept_ms) == (57 + overslept_ms, overslept_ms)
     assert (found.where, found.why, flight.failure) == ("device", "unsure", None)
     assert not cloud.attempts[0].cancelled.is_set()
 
@@ -312,7 +312,7 @@ def test_a_better_answer_is_waited_for_until_the_deadline() -> None:
     cloud = several(NEVER, (5, 0.4), (40, 0.5))
     found, flight, told = fly(cloud, None)
     assert (found.where, found.score, found.why) == ("cloud", 0.5, "as planned")
-    assert (found.total_ms, flight.woke_ms) == (297, 0)
+    assert (found.total_ms, flight.overslept_ms) == (297, 0)
     assert cloud.attempts[0].cancelled.is_set()
     assert told == ["sent", "cloud answer", "cloud answer", "answered"]
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ondevice.client.network import Network, Sample
+from ondevice.client.network import NetworkEstimates, NetworkSample
 
 # What a mobile link is taken for before anything is known.
 FIRST_MS, FIRST_MS_PER_BYTE = 60.0, 0.0008
 KEPT, HALF_LIFE = 32, 6
 
 
-def told(*samples: Sample) -> Network:
-    network = Network()
+def told(*samples: NetworkSample) -> NetworkEstimates:
+    network = NetworkEstimates()
     for sample in samples:
         network.add(sample)
     return network
@@ -35,7 +35,7 @@ def weighted_median(values: Sequence[float]) -> float:
 
 
 def test_before_anything_is_known_it_is_a_mobile_link() -> None:
-    network = Network()
+    network = NetworkEstimates()
     assert not network.known
     assert network.fixed_ms() == FIRST_MS
     assert network.sending_ms(100_000) == pytest.approx(FIRST_MS_PER_BYTE * 100_000)
@@ -43,11 +43,11 @@ def test_before_anything_is_known_it_is_a_mobile_link() -> None:
 
 
 def test_a_connection_tells_the_round_trip_before_the_first_request() -> None:
-    network = Network()
+    network = NetworkEstimates()
     network.connected(12.0)
     assert not network.known
     assert (network.fixed_ms(), network.points_ms(0)[10]) == (12, 12)
-    network.add(Sample(50, 0, 0))
+    network.add(NetworkSample(50, 0, 0))
     assert network.fixed_ms() == 50, "a request tells more"
 
 
@@ -55,27 +55,27 @@ def test_a_connection_tells_the_round_trip_before_the_first_request() -> None:
 
 
 def test_one_request() -> None:
-    network = told(Sample(10, 0.01, 2))
+    network = told(NetworkSample(10, 0.01, 2))
     assert network.known
     assert (network.fixed_ms(), network.sending_ms(500)) == (10, 5)
     assert network.points_ms(1000) == pytest.approx(np.full(21, 22))
 
 
 def test_two_requests() -> None:
-    network = told(Sample(10, 0.01, 2), Sample(30, 0.01, 2))
+    network = told(NetworkSample(10, 0.01, 2), NetworkSample(30, 0.01, 2))
     assert network.points_ms(1000) == pytest.approx(np.linspace(22, 42, 21))
     assert network.fixed_ms() == pytest.approx(20)
 
 
 def test_the_three_parts_of_a_request_stay_together() -> None:
-    network = told(Sample(10, 0.03, 0), Sample(30, 0.01, 0))
+    network = told(NetworkSample(10, 0.03, 0), NetworkSample(30, 0.01, 0))
     assert network.points_ms(1000) == pytest.approx(np.full(21, 40)), "neither 20 nor 60, which no request took"
 
 
 def test_recent_requests_weigh_more() -> None:
     values = [10.0] * 20
     for more in range(12):
-        network = told(*(Sample(value, value / 1000, 0) for value in [*values, *[30.0] * more]))
+        network = told(*(NetworkSample(value, value / 1000, 0) for value in [*values, *[30.0] * more]))
         expected = weighted_median([*values, *[30.0] * more])
         assert network.fixed_ms() == pytest.approx(expected)
         assert network.sending_ms(1000) == pytest.approx(expected)
@@ -84,17 +84,17 @@ def test_recent_requests_weigh_more() -> None:
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 64, 100])
 def test_only_so_many_are_kept(count: int) -> None:
-    network = told(*[Sample(1000, 0, 0)] * count, *[Sample(1, 0, 0)] * (KEPT - 1))
+    network = told(*[NetworkSample(1000, 0, 0)] * count, *[NetworkSample(1, 0, 0)] * (KEPT - 1))
     assert network.points_ms(0)[-1] == 1000
-    network.add(Sample(1, 0, 0))
+    network.add(NetworkSample(1, 0, 0))
     assert network.points_ms(0) == pytest.approx(np.ones(21))
 
 
 def test_points_never_fall_and_lie_among_the_requests() -> None:
     rng = np.random.default_rng(0)
-    network = Network()
+    network = NetworkEstimates()
     for _ in range(200):
-        network.add(Sample(*rng.lognormal([3, -6, 1], [1, 1, 2]).tolist()))
+        network.add(NetworkSample(*rng.lognormal([3, -6, 1], [1, 1, 2]).tolist()))
         for size_bytes in (0, 1000, 300_000):
             points_ms = network.points_ms(size_bytes)
             assert points_ms.shape == (21,)
@@ -104,12 +104,12 @@ def test_points_never_fall_and_lie_among_the_requests() -> None:
 
 
 def test_another_network_starts_anew() -> None:
-    network = told(*[Sample(10, 0.01, 2)] * 3)
+    network = told(*[NetworkSample(10, 0.01, 2)] * 3)
     network.connected(5.0)
     network.forget()
     assert not network.known
     assert network.points_ms(0) == pytest.approx(np.full(21, FIRST_MS))
-    network.add(Sample(20, 0, 0))
+    network.add(NetworkSample(20, 0, 0))
     assert network.points_ms(0) == pytest.approx(np.full(21, 20)), "nothing of the old one is left"
 
 
@@ -117,16 +117,16 @@ def test_another_network_starts_anew() -> None:
 
 
 def test_what_was_given_up_before_it_was_expected_tells_nothing() -> None:
-    network = told(Sample(50, 0.01, 10))
+    network = told(NetworkSample(50, 0.01, 10))
     network.add_late(4000, 99.0)
     assert network.points_ms(4000) == pytest.approx(np.full(21, 100))
-    unknown = Network()
+    unknown = NetworkEstimates()
     unknown.add_late(100_000, 139.0)
     assert not unknown.known
 
 
 def test_what_was_given_up_later_would_have_taken_half_as_much_again() -> None:
-    network = Network()
+    network = NetworkEstimates()
     network.add_late(100_000, 280.0)  # twice what a mobile link takes
     assert network.known
     assert network.points_ms(100_000) == pytest.approx(np.full(21, 1.5 * 280))
@@ -135,19 +135,19 @@ def test_what_was_given_up_later_would_have_taken_half_as_much_again() -> None:
 
 
 def test_the_server_s_own_time_is_not_taken_for_longer() -> None:
-    network = told(Sample(50, 0.0, 50))
+    network = told(NetworkSample(50, 0.0, 50))
     network.add_late(0, 200.0)
     assert network.fixed_ms() == pytest.approx((50 + 50 * 3) / 2)
     assert network.points_ms(0)[[0, -1]] == pytest.approx([100, 200])
 
 
 def test_a_link_that_hangs_is_soon_expected_to() -> None:
-    network = told(*[Sample(20, 0.0001, 1)] * 20)
+    network = told(*[NetworkSample(20, 0.0001, 1)] * 20)
     for _ in range(8):
         network.add_late(100_000, 200.0)
     assert network.points_ms(100_000)[10] > 200
     for _ in range(12):
-        network.add(Sample(20, 0.0001, 1))
+        network.add(NetworkSample(20, 0.0001, 1))
     assert network.points_ms(100_000)[10] == pytest.approx(31), "and once it is well, to be well"
 
 
@@ -158,14 +158,14 @@ LARGE = 100_000
 
 
 def test_the_server_tells_what_sending_took() -> None:
-    network = Network()
+    network = NetworkEstimates()
     assert network.split(LARGE, 50.0, 30.0) == (20, 0.0003)
     assert network.split(LARGE, 50.0, 0.0) == (50, 0)
     assert network.split(LARGE, 50.0, 80.0) == (0, 0.0005), "it cannot be more than all"
 
 
 def test_without_that_all_beyond_a_connection_s_round_trip_is_sending() -> None:
-    network = Network()
+    network = NetworkEstimates()
     assert network.split(LARGE, 50.0, None) == (0, 0.0005)
     network.connected(20.0)
     assert network.split(LARGE, 50.0, None) == (20, 0.0003)
@@ -173,8 +173,8 @@ def test_without_that_all_beyond_a_connection_s_round_trip_is_sending() -> None:
 
 
 def test_a_small_request_tells_nothing_of_the_rate() -> None:
-    network = Network()
-    network.add(Sample(20, 0.001, 1))
+    network = NetworkEstimates()
+    network.add(NetworkSample(20, 0.001, 1))
     assert network.split(3000, 50.0, 0.0) == (47, 0.001)
     assert network.split(3000, 1.5, 0.0) == (0, 0.0005), "but it cannot have taken longer than all"
     assert network.split(0, 50.0, None) == (50, 0.001)
@@ -184,11 +184,11 @@ def test_a_small_request_tells_nothing_of_the_rate() -> None:
 
 
 def test_samples_are_whole_for_several_threads() -> None:
-    network, sums_ms = told(Sample(50, 50, 0)), []
+    network, sums_ms = told(NetworkSample(50, 50, 0)), []
 
     def learn(seed: int) -> None:
         for fixed_ms in np.random.default_rng(seed).integers(0, 101, 1000).tolist():
-            network.add(Sample(fixed_ms, 100 - fixed_ms, 0))
+            network.add(NetworkSample(fixed_ms, 100 - fixed_ms, 0))
 
     def read() -> None:
         sums_ms.extend(network.points_ms(1) for _ in range(1000))

@@ -425,7 +425,7 @@ def test_certificates(tmp_path: Path, runner: Runner) -> None:
     ("arguments", "says"),
     [
         ({"endpoint": "localhost:8000"}, "did you mean http://localhost:8000"),
-        ({"endpoint": "ftp://localhost"}, "no address of a server"),
+        ({"endpoint": "ftp://localhost"}, "not the address of a server"),
         ({"endpoint": NOWHERE, "sla_ms": 0}, "the deadline must be over 0 ms, not 0"),
         ({"endpoint": NOWHERE, "sla_ms": float("nan")}, "the deadline must be over 0"),
         ({"endpoint": NOWHERE, "mode": "sometimes"}, "there are device, cloud, hedge, auto, cascade"),
@@ -438,7 +438,7 @@ def test_certificates(tmp_path: Path, runner: Runner) -> None:
         ({"endpoint": NOWHERE, "options": Options(confident=0)}, "confident must be over 0"),
         ({"endpoint": NOWHERE, "mode": "cascade", "options": Options(confident=-1)}, "confident must be over 0"),
         ({"mode": "cascade"}, "mode cascade needs an endpoint"),
-        ({"endpoint": "https://localhost", "options": Options(verify="/no/such/file")}, "no file of certificates"),
+        ({"endpoint": "https://localhost", "options": Options(verify="/no/such/file")}, "not a file of certificates"),
     ],
 )
 def test_wrong_calls(arguments: dict[str, object], says: str) -> None:

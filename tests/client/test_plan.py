@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from rude import metadata
 
-from ondevice.client.plan import WORTH_TOP1, Here, Mode, Plan, There, auto, cascade, fixed
-from ondevice.client.published import Published
+from ondevice.client.cnnselect import CnnSelectEndpoint
+from ondevice.client.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed
 
-DEVICE = Here(top1=0.5, chance=1.0, latest_ms=120.0)
+DEVICE = DeviceEstimate(top1=0.5, chance=1.0, latest_ms=120.0)
 MODELS = {"small": (0.6, 10.0), "large": (0.9, 60.0)}
 
 
-def there(around_ms: float, within_ms: float = 200.0, models: dict[str, tuple[float, float]] = MODELS) -> There:
-    return There(Published(metadata(models)), within_ms, np.full(21, around_ms), 5.0)
+def there(
+    overhead_ms: float, within_ms: float = 200.0, models: dict[str, tuple[float, float]] = MODELS
+) -> CloudEstimate:
+    return CloudEstimate(CnnSelectEndpoint(metadata(models)), within_ms, np.full(21, overhead_ms), 5.0)
 
 
 def test_a_good_network_is_used_with_the_device_in_reserve() -> None:
@@ -28,36 +30,36 @@ def test_a_slower_one_for_the_small_model_too() -> None:
     assert auto(DEVICE, there(170), exploring=False).why == "cloud expected: 0.600 against 0.500"
 
 
-@pytest.mark.parametrize("around_ms", [199.0, 250.0, 1e6])
-def test_a_network_that_is_too_slow_is_not_asked(around_ms: float) -> None:
-    plan = auto(DEVICE, there(around_ms), exploring=False)
+@pytest.mark.parametrize("overhead_ms", [199.0, 250.0, 1e6])
+def test_a_network_that_is_too_slow_is_not_asked(overhead_ms: float) -> None:
+    plan = auto(DEVICE, there(overhead_ms), exploring=False)
     assert plan == Plan(False, 0.0, "device expected: 0.500, cloud 0.500")
 
 
 def test_a_network_that_is_in_time_now_and_then_may_still_be_worth_it() -> None:
-    mixed = There(Published(metadata(MODELS)), 200.0, np.where(np.arange(21) < 7, 50.0, 500.0), 5.0)
+    mixed = CloudEstimate(CnnSelectEndpoint(metadata(MODELS)), 200.0, np.where(np.arange(21) < 7, 50.0, 500.0), 5.0)
     plan = auto(DEVICE, mixed, exploring=False)
     assert (plan.send, plan.why) == (True, f"cloud expected: {0.5 + 0.4 / 3:.3f} against 0.500")
 
 
 def test_a_device_as_good_as_the_cloud_answers_alone() -> None:
-    assert not auto(Here(0.9, 1.0, 120.0), there(50), exploring=False).send
+    assert not auto(DeviceEstimate(0.9, 1.0, 120.0), there(50), exploring=False).send
 
 
 def test_a_device_that_may_be_late_is_worth_less() -> None:
-    late = Here(0.9, 0.5, 0.0)
-    assert late.worth == pytest.approx(0.45)
+    late = DeviceEstimate(0.9, 0.5, 0.0)
+    assert late.effective_top1 == pytest.approx(0.45)
     assert auto(late, there(50), exploring=False) == Plan(True, 0.0, "cloud expected: 0.900 against 0.450")
 
 
 def test_what_the_reserve_may_miss_is_not_counted_on() -> None:
-    half = There(Published(metadata(MODELS)), 200.0, np.where(np.arange(20) < 10, 50.0, 500.0), 5.0)
-    plan = auto(Here(0.8, 0.5, 0.0), half, exploring=False)
+    half = CloudEstimate(CnnSelectEndpoint(metadata(MODELS)), 200.0, np.where(np.arange(20) < 10, 50.0, 500.0), 5.0)
+    plan = auto(DeviceEstimate(0.8, 0.5, 0.0), half, exploring=False)
     assert plan.why == "cloud expected: 0.650 against 0.400", "half 0.9, and half of what the device is worth"
 
 
 def test_the_cloud_must_be_worth_a_little_more() -> None:
-    for top1, send in ((0.5 + 0.9 * WORTH_TOP1, False), (0.5 + 1.1 * WORTH_TOP1, True)):
+    for top1, send in ((0.5 + 0.9 * MIN_GAIN_TOP1, False), (0.5 + 1.1 * MIN_GAIN_TOP1, True)):
         assert auto(DEVICE, there(50, models={"only": (top1, 10.0)}), exploring=False).send == send
 
 
@@ -79,7 +81,7 @@ def test_exploring_changes_nothing_where_the_cloud_is_asked_anyway() -> None:
 # After the device's answer
 
 
-ANSWERED = Here(top1=0.5, chance=1.0, latest_ms=0.0)
+ANSWERED = DeviceEstimate(top1=0.5, chance=1.0, latest_ms=0.0)
 
 
 def test_an_unsure_answer_is_worth_asking_where_the_time_left_suffices() -> None:
@@ -93,7 +95,7 @@ def test_what_counts_is_the_time_left_and_not_the_deadline() -> None:
 
 
 def test_an_unsure_answer_as_good_as_the_clouds_stands() -> None:
-    assert not cascade(0.4, 100.0, Here(0.9, 1.0, 0.0), there(30, within_ms=100), exploring=False).send
+    assert not cascade(0.4, 100.0, DeviceEstimate(0.9, 1.0, 0.0), there(30, within_ms=100), exploring=False).send
 
 
 def test_a_cloud_that_is_not_known_is_asked_of_an_unsure_answer() -> None:
@@ -119,7 +121,7 @@ def test_exploring_tries_a_cloud_that_is_not_worth_it() -> None:
 
 
 @pytest.mark.parametrize("here", [DEVICE, None])
-def test_modes_that_decide_nothing(here: Here | None) -> None:
+def test_modes_that_decide_nothing(here: DeviceEstimate | None) -> None:
     assert fixed(Mode.DEVICE, here) == Plan(False, 0.0, "device only")
     assert fixed(Mode.CLOUD, here) == Plan(True, math.inf, "cloud only")
 

@@ -17,20 +17,20 @@ from rude import NONSENSE, answer
 
 from ondevice.answer import Prediction
 from ondevice.client import reply as replies
-from ondevice.client.wire import Reply
+from ondevice.client.connection import HttpReply
 from ondevice.errors import UpstreamError
 from ondevice.protocol import oip
 
 
-def replied(body: bytes, **headers: str) -> Reply:
+def replied(body: bytes, **headers: str) -> HttpReply:
     """headers: their names with _ for -."""
     message = http.client.HTTPMessage()
     for name, value in headers.items():
         message[name.replace("_", "-")] = value
-    return Reply(message, body)
+    return HttpReply(message, body)
 
 
-def said(value: Mapping[str, Any], **headers: str) -> replies.Said:
+def said(value: Mapping[str, Any], **headers: str) -> replies.ParsedReply:
     return replies.read(replied(json.dumps(value).encode(), **headers))
 
 
@@ -60,7 +60,7 @@ def test_a_good_answer_in_binary() -> None:
 
 @pytest.mark.parametrize("length", ["", "5", "-1", "1e3", "9" * 30, "100000", "²"])
 def test_a_header_length_that_is_wrong(length: str) -> None:
-    with pytest.raises(UpstreamError, match="no valid OIP"):
+    with pytest.raises(UpstreamError, match="not valid OIP"):
         replies.read(replied(as_json(answer()), Inference_Header_Content_Length=length))
 
 
@@ -113,7 +113,7 @@ def test_parameters_that_are_nonsense_are_as_if_left_out(value: Any) -> None:
     assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0, 0, 0)
 
 
-def taken(changed: dict[str, Any]) -> replies.Said | UpstreamError:
+def taken(changed: dict[str, Any]) -> replies.ParsedReply | UpstreamError:
     try:
         return replies.read(replied(as_json(changed)))
     except UpstreamError as error:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.protocol import replies
 
+# A thousand classes take some 60 kB of JSON; what is larger by far is not an answer to a picture.
 MAX_REPLY_BYTES = 4 << 20
 # The kind of a reply that is several, a line each.
 LINES = "application/x-ndjson"
@@ -25,7 +26,7 @@ LINES = "application/x-ndjson"
 _IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
-class Address(NamedTuple):
+class ServerAddress(NamedTuple):
     """Where the server is. path: what stands before /v2 in its URLs."""
 
     scheme: str
@@ -34,7 +35,7 @@ class Address(NamedTuple):
     path: str
 
     @classmethod
-    def parse(cls, url: str) -> Address:
+    def parse(cls, url: str) -> ServerAddress:
         """From http(s)://HOST[:PORT][/PATH]. Raises UsageError."""
         if "://" not in url:
             raise UsageError(f"the endpoint '{url}' has no scheme; did you mean http://{url or 'localhost:8000'}?")
@@ -43,9 +44,9 @@ class Address(NamedTuple):
             port = parts.port
             (parts.hostname or "").encode("idna")  # as looking it up does
         except ValueError as error:
-            raise UsageError(f"the endpoint '{url}' is no URL: {error}") from error
+            raise UsageError(f"the endpoint '{url}' is not a URL: {error}") from error
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError(f"the endpoint '{url}' is no address of a server; give http(s)://HOST:PORT")
+            raise UsageError(f"the endpoint '{url}' is not the address of a server; give http(s)://HOST:PORT")
         if parts.username or parts.password:
             raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
         usual = 443 if parts.scheme == "https" else 80
@@ -60,14 +61,14 @@ class Address(NamedTuple):
         return f"{host}:{self.port}"
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """What came back with status 200."""
 
     headers: Message
     body: bytes
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """What is asked; `path` begins at /v2."""
 
     method: str
@@ -76,14 +77,14 @@ class Request(NamedTuple):
     body: bytes = b""
 
 
-class Connection:
+class HttpConnection:
     """One connection, for one request at a time. `cancel`, from any thread, ends it and what waits on it.
 
     connect_ms: what opening it took, which is one round trip, name resolution and TLS aside. local: the own address.
     Whatever fails raises UpstreamError, and closes it, unless that is only another status than 200.
     """
 
-    def __init__(self, address: Address, token: str | None, tls: ssl.SSLContext | None, until: float) -> None:
+    def __init__(self, address: ServerAddress, token: str | None, tls: ssl.SSLContext | None, until: float) -> None:
         self.heard = False  # whether anything has come back for the request at hand
         self.cancelled = False
         self._received, self._ended = 0, False  # in the reply at hand
@@ -109,7 +110,9 @@ class Connection:
             opened.close()
             raise
 
-    def ask(self, request: Request, until: float, each: Callable[[Reply], object] = lambda reply: None) -> Reply:
+    def ask(
+        self, request: HttpRequest, until: float, each: Callable[[HttpReply], object] = lambda reply: None
+    ) -> HttpReply:
         """The reply, if its status is 200 and it is there by `until`, on perf_counter's clock.
 
         It is given to `each` as well; where it is several, a line each, every one is, when it is there.
@@ -155,7 +158,7 @@ class Connection:
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """The stream of the reply, as http.client reads it."""
-        return io.BufferedReader(_Stream(self))
+        return io.BufferedReader(_ReplyStream(self))
 
     def receive_into(self, buffer: Any) -> int:
         """The next bytes, by the deadline."""
@@ -167,19 +170,21 @@ class Connection:
             raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", FailureKind.WRONG)
         return count
 
-    def _send(self, request: Request, until: float) -> None:
+    def _send(self, request: HttpRequest, until: float) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
         start = f"{request.method} {self._address.path}{request.path} HTTP/1.1\r\n"
         self._socket.settimeout(_left_s(until))
         self._socket.sendall(f"{start}{self._common}{lines}{length}\r\n".encode() + request.body)
 
-    def _receive(self, request: Request, until: float, each: Callable[[Reply], object]) -> tuple[int, Reply]:
+    def _receive(
+        self, request: HttpRequest, until: float, each: Callable[[HttpReply], object]
+    ) -> tuple[int, HttpReply]:
         self._until, self._received, self._ended = until, 0, False
         response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
         try:
             self._begin(response)
-            reply = Reply(response.headers, b"")
+            reply = HttpReply(response.headers, b"")
             for reply in self._replies(response):
                 if response.status == 200:
                     each(reply)
@@ -189,16 +194,16 @@ class Connection:
             self.close()
         return response.status, reply
 
-    def _replies(self, response: http.client.HTTPResponse) -> Iterator[Reply]:
+    def _replies(self, response: http.client.HTTPResponse) -> Iterator[HttpReply]:
         """The one that it is, once it is whole, or each of its lines as it comes."""
         if response.headers.get_content_type() == LINES:
             for line in iter(lambda: response.readline(MAX_REPLY_BYTES), b""):
-                yield Reply(response.headers, line)
+                yield HttpReply(response.headers, line)
             self._check_whole(response)
         else:
             body = response.read(MAX_REPLY_BYTES)
             self._check_whole(response)
-            yield Reply(response.headers, body)
+            yield HttpReply(response.headers, body)
 
     def _check_whole(self, response: http.client.HTTPResponse) -> None:
         """To http.client the lines of chunks are whole where the stream ends."""
@@ -216,14 +221,14 @@ class Connection:
             raise http.client.IncompleteRead(b"")
 
 
-class _Stream(io.RawIOBase):
+class _ReplyStream(io.RawIOBase):
     """What a connection receives."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: HttpConnection) -> None:
         self._connection = connection
 
     def readable(self) -> bool:
-        """It is."""
+        """Whether it can be read: always."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -239,12 +244,12 @@ def bearer(token: str | None) -> str | None:
     return token
 
 
-def context(verify: bool | str | Path) -> ssl.SSLContext:
+def tls_context(verify: bool | str | Path) -> ssl.SSLContext:
     """How certificates are judged: by the system's authorities, those in a file, or not at all. Raises UsageError."""
     try:
         made = ssl.create_default_context(cafile=None if isinstance(verify, bool) else verify)
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{verify}: no file of certificates in PEM: {error}") from error
+        raise UsageError(f"{verify}: not a file of certificates in PEM: {error}") from error
     if verify is False:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
@@ -277,7 +282,7 @@ def _left_s(until: float) -> float:
 
 
 @contextlib.contextmanager
-def _translated(address: Address, until: float) -> Any:
+def _translated(address: ServerAddress, until: float) -> Any:
     """Turn what goes wrong within into UpstreamErrors that say what to do, where one can."""
     try:
         yield
@@ -287,7 +292,7 @@ def _translated(address: Address, until: float) -> Any:
         _raise(error, address)
 
 
-def _raise(error: Exception, address: Address) -> NoReturn:
+def _raise(error: Exception, address: ServerAddress) -> NoReturn:
     where = address.host_header
     if isinstance(error, TimeoutError):
         raise UpstreamError(f"{where}: no answer in time", FailureKind.LATE) from error

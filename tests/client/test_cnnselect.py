@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from junk import ANYTHING, spoiled
 from rude import metadata
 
-from ondevice.client.face import Asking
-from ondevice.client.picture import Sent
-from ondevice.client.published import Published, question
+from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
+from ondevice.client.endpoint import RequestContext
+from ondevice.client.picture import Upload
 from ondevice.errors import UpstreamError
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
@@ -30,8 +30,8 @@ MODELS = {"small": (0.5, 10.0), "middle": (0.7, 40.0), "large": (0.9, 120.0)}
 AROUND_MS = np.linspace(20, 80, 21)
 
 
-def published(policy: str = "effective", **more: Any) -> Published:
-    return Published(metadata(MODELS, policy=policy, **more))
+def published(policy: str = "effective", **more: Any) -> CnnSelectEndpoint:
+    return CnnSelectEndpoint(metadata(MODELS, policy=policy, **more))
 
 
 # What is expected
@@ -54,11 +54,11 @@ def brute(policy: str, within_ms: float, return_ms: float, device_top1: float) -
         np.array([row["quantiles_ms"] for row in rows]),
     )  # fmt: skip
     set_aside_ms, total = min(return_ms, AROUND_MS[0]), 0.0
-    for around_ms in AROUND_MS.tolist():
-        seen = Requests.one(within_ms, around_ms - set_aside_ms, set_aside_ms, device_top1)
+    for overhead_ms in AROUND_MS.tolist():
+        seen = Requests.one(within_ms, overhead_ms - set_aside_ms, set_aside_ms, device_top1)
         chosen = policies.find(policy)(models, seen)[0].tolist()
         for row, accuracy, probability in zip(rows, top1, chosen, strict=True):
-            on_time = chance(row["quantiles_ms"], within_ms - around_ms)
+            on_time = chance(row["quantiles_ms"], within_ms - overhead_ms)
             better = max(accuracy, device_top1)  # the client keeps the better of two answers
             total += probability * (on_time * better + (1 - on_time) * device_top1)
     return total / len(AROUND_MS)
@@ -79,12 +79,12 @@ def test_the_effective_accuracy_is_that_of_a_plain_computation(
 
 
 def test_the_effective_accuracy_by_hand() -> None:
-    endpoint = Published(metadata({"one": (0.8, 10.0)}))  # between 9 and 11 ms
-    around_ms = np.array([10.0, 20.0, 30.0, 40.0])
-    assert endpoint.effective_top1(40, around_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
-    assert endpoint.effective_top1(40, around_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
-    assert endpoint.effective_top1(5, around_ms, 5, 0.6) == 0.6
-    assert endpoint.effective_top1(100, around_ms, 5, 0.9) == 0.9, "the device is better in any case"
+    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0)}))  # between 9 and 11 ms
+    overhead_ms = np.array([10.0, 20.0, 30.0, 40.0])
+    assert endpoint.effective_top1(40, overhead_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
+    assert endpoint.effective_top1(40, overhead_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
+    assert endpoint.effective_top1(5, overhead_ms, 5, 0.6) == 0.6
+    assert endpoint.effective_top1(100, overhead_ms, 5, 0.9) == 0.9, "the device is better in any case"
 
 
 def test_more_time_is_never_worse_with_the_default_policy() -> None:
@@ -111,21 +111,21 @@ def test_what_it_says() -> None:
 
 @pytest.mark.parametrize("policy", ["effective", "mdinference", "layercake:share=1,buffer_ms=0"])
 def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
-    endpoint = Published(metadata({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
-    around_ms = np.zeros(1)
-    before = endpoint.effective_top1(20, around_ms, 0, 0.0)
+    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
+    overhead_ms = np.zeros(1)
+    before = endpoint.effective_top1(20, overhead_ms, 0, 0.0)
     assert before == pytest.approx(0.8)
     for _ in range(60):
-        endpoint.ran("one", 100.0)
-    assert endpoint.effective_top1(20, around_ms, 0, 0.0) == pytest.approx(0.5), "the other is chosen, and in time"
-    assert endpoint.effective_top1(101, around_ms, 0, 0.0) == pytest.approx(0.8)
+        endpoint.record_inference("one", 100.0)
+    assert endpoint.effective_top1(20, overhead_ms, 0, 0.0) == pytest.approx(0.5), "the other is chosen, and in time"
+    assert endpoint.effective_top1(101, overhead_ms, 0, 0.0) == pytest.approx(0.8)
 
 
 def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
-    endpoint = Published(metadata({"one": (0.8, 10.0)}))
+    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0)}))
     recent = Recent.seeded(Profile(**rude.profile("one", 10.0)))
     for ms in (12.0, 13.0, 14.0):
-        endpoint.ran("one", ms)
+        endpoint.record_inference("one", ms)
         recent.add(ms)
     for within_ms in np.linspace(8, 15, 30).tolist():
         expected = 0.8 * chance(recent.quantiles_ms.tolist(), within_ms)
@@ -138,24 +138,26 @@ def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
 def test_what_cannot_be_learned_changes_nothing(model: str, ms: float) -> None:
     endpoint, untouched = published(), published()
     for _ in range(50):
-        endpoint.ran(model, ms)
+        endpoint.record_inference(model, ms)
     for within_ms in (50.0, 160.0, 190.0):
         arguments = within_ms, AROUND_MS, 10.0, 0.4
         assert endpoint.effective_top1(*arguments) == untouched.effective_top1(*arguments)
 
 
-# Asking
+# RequestContext
 
 
 def test_a_question() -> None:
-    request, model, top = question(Sent(b"jpeg", "image/jpeg", scaled=False), Asking(123.4567, AROUND_MS, 20, 0.5, 3))
+    request, model, top = picture_request(
+        Upload(b"jpeg", "image/jpeg", scaled=False), RequestContext(123.4567, AROUND_MS, 20, 0.5, 3)
+    )
     assert (request.method, request.body, request.headers) == ("POST", b"jpeg", {"Content-Type": "image/jpeg"})
     assert request.path == "/v2/models/cnnselect/infer?sla_ms=123.457&return_ms=20.000&top=3&device_top1=0.5000"
     assert (model, top) == ("", 3)
 
 
 def test_a_question_where_there_is_no_answer_of_the_device() -> None:
-    asked = published().question(Sent(b"", "image/png", scaled=False), Asking(100, AROUND_MS, 0, 0, 1))
+    asked = published().prepare(Upload(b"", "image/png", scaled=False), RequestContext(100, AROUND_MS, 0, 0, 1))
     assert asked.request.path == "/v2/models/cnnselect/infer?sla_ms=100.000&return_ms=0.000&top=1"
 
 
@@ -207,16 +209,16 @@ def _profiles(change: Callable[[list[dict[str, Any]]], Any]) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_is_no_metadata_is_a_failure_in_one_line(said: dict[str, Any]) -> None:
     with pytest.raises(UpstreamError, match="is not understood") as caught:
-        Published(said)
+        CnnSelectEndpoint(said)
     assert caught.value.failure == "wrong"
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
-def taken(said: dict[str, Any]) -> Published | UpstreamError:
-    """What is made of metadata as they come over the wire."""
+def taken(said: dict[str, Any]) -> CnnSelectEndpoint | UpstreamError:
+    """What is made of metadata as they come over the connections."""
     try:
-        return Published(json.loads(json.dumps(said)))
+        return CnnSelectEndpoint(json.loads(json.dumps(said)))
     except UpstreamError as error:
         return error
 
@@ -230,7 +232,7 @@ def test_whatever_is_wrong_with_metadata_is_a_failure_or_leaves_what_can_be_reck
         assert found.failure == "wrong"
         assert "\n" not in str(found)
     else:
-        found.ran("small", 5.0)
+        found.record_inference("small", 5.0)
         assert 0 <= found.effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 1
         assert 0 <= found.best_top1 <= 1
         assert 0 <= found.side <= 4096
@@ -244,7 +246,7 @@ def test_nested_as_deep_as_can_be_read() -> None:
             break
         for key in ("profiles", "top1", "policy", "picture_side"):
             with contextlib.suppress(UpstreamError):
-                assert Published(metadata(MODELS, **{key: nested})).best_top1 == 0.9
+                assert CnnSelectEndpoint(metadata(MODELS, **{key: nested})).best_top1 == 0.9
 
 
 @given(ANYTHING)

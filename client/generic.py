@@ -12,11 +12,11 @@ import numpy as np
 
 from ondevice import remote
 from ondevice.answer import Prediction
-from ondevice.client.face import Asking, Question
-from ondevice.client.picture import Sent
-from ondevice.client.published import NAME
-from ondevice.client.reply import Said, decoded, timing
-from ondevice.client.wire import Reply, Request
+from ondevice.client.cnnselect import NAME
+from ondevice.client.connection import HttpReply, HttpRequest
+from ondevice.client.endpoint import PreparedRequest, RequestContext
+from ondevice.client.picture import Upload
+from ondevice.client.reply import ParsedReply, decoded, timing
 from ondevice.errors import FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import replies
@@ -28,13 +28,13 @@ from ondevice.timing.recent import Recent
 
 _log = logging.getLogger("ondevice.client")
 
-Ask = Callable[[Request], Reply]
+Ask = Callable[[HttpRequest], HttpReply]
 _LENGTH = "Inference-Header-Content-Length"
-# Of a model of which no time is known: as a mobile CNN takes on a busy server.
+# The times, ms, of a model of which none is known: as a mobile CNN takes on an idle, a used and a busy server.
 _FIRST_MS = (20.0, 50.0, 100.0)
 
 
-class Plain:
+class GenericEndpoint:
     """The models of such an endpoint of which labels and accuracy are known: from itself or from the zoo.
 
     A server that says nothing of its own times has all of a request's time counted as the model's.
@@ -49,48 +49,50 @@ class Plain:
         self.side = max(max(model.served.input.shape[1:]) for model in models)
 
     @classmethod
-    def found(cls, ask: Ask) -> Plain:
-        """Look what an endpoint has. Raises UpstreamError where it has nothing of use."""
+    def discover(cls, ask: Ask) -> GenericEndpoint:
+        """Ask an endpoint what it has. Raises UpstreamError where it has nothing of use."""
         usable = [model for name in _names(ask) if (model := _described(ask, name))]
         if not usable:
-            said = "it has no cnnselect, and no image classifier of known labels and accuracy"
-            raise UpstreamError(said, FailureKind.MISSING)
+            reason = "it has no cnnselect, and no image classifier of known labels and accuracy"
+            raise UpstreamError(reason, FailureKind.MISSING)
         models = [model for model in usable if model.served.labels == usable[0].served.labels]
         names = ", ".join(model.served.name for model in models)
         _log.warning("the endpoint has no cnnselect: its models are chosen among here (%s)", names)
         return cls(models)
 
-    def question(self, sent: Sent, asking: Asking) -> Question:
+    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
         """The model with the greatest expected effective accuracy, asked by its native name. Raises ImageError."""
-        worth = self._worth(asking.left_ms, asking.around_ms, asking.device_top1)
-        model = list(self._models.values())[int(np.argmax(worth))]
-        payload, picture = sent.body, model.feed is None
+        gains = self._gains_top1(context.left_ms, context.overhead_ms, context.device_top1)
+        model = list(self._models.values())[int(np.argmax(gains))]
+        payload, picture = upload.body, model.feed is None
         if not picture:
-            payload = self._decoder(model).prepare(sent.body).tobytes()
-        work = Work(payload, picture, asking.top, False, perf_counter())
+            payload = self._decoder(model).prepare(upload.body).tobytes()
+        work = Work(payload, picture, context.top, False, perf_counter())
         body, length = model.request(work)
         kind = {"Content-Type": "application/octet-stream", _LENGTH: str(length)}
         name = model.served.name
-        return Question(Request("POST", f"/v2/models/{quote(name, safe='')}/infer", kind, body), name, asking.top)
+        return PreparedRequest(
+            HttpRequest("POST", f"/v2/models/{quote(name, safe='')}/infer", kind, body), name, context.top
+        )
 
-    def read(self, question: Question, reply: Reply) -> Said:
+    def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """Its answer. Raises UpstreamError."""
-        model, parts = self._models[question.model], timing(reply.headers)
-        work = Work(b"", model.feed is None, question.top, False, 0.0)
+        model, parts = self._models[prepared.model], timing(reply.headers)
+        work = Work(b"", model.feed is None, prepared.top, False, 0.0)
         ranked, _ = model.read(decoded(reply), work)
         labels = model.served.labels
         top = tuple(Prediction(index, labels[index], score) for index, score in ranked)
         infer_ms, total_ms = parts.get("infer", 0.0), parts.get("total")
         times = parts.get("queue", 0.0), parts.get("decode", 0.0), infer_ms, total_ms, parts.get("upload")
-        return Said(top, question.model, model.served.top1, *times)
+        return ParsedReply(top, prepared.model, model.served.top1, *times)
 
-    def ran(self, model: str, infer_ms: float) -> None:
+    def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
         self._times[list(self._models).index(model)].add(infer_ms)
 
-    def effective_top1(self, within_ms: float, around_ms: FloatArray, return_ms: float, device_top1: float) -> float:
-        """As `Face` has it; the choice is made here, before the upload is known."""
-        return device_top1 + float(self._worth(within_ms, around_ms, device_top1).max())
+    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
+        """See `EndpointDescription`; the choice is made here, before the upload is known."""
+        return device_top1 + float(self._gains_top1(within_ms, overhead_ms, device_top1).max())
 
     def _decoder(self, model: Remote) -> Preprocessor:
         """What decodes pictures for a model that takes none."""
@@ -99,26 +101,26 @@ class Plain:
             self._decoders[name] = remote.preprocessor(remote.preparation(model))
         return self._decoders[name]
 
-    def _worth(self, within_ms: float, around_ms: FloatArray, device_top1: float) -> FloatArray:
+    def _gains_top1(self, within_ms: float, overhead_ms: FloatArray, device_top1: float) -> FloatArray:
         """For each model what it adds to the device's answer."""
         cdfs = Cdfs(np.array([times.quantiles_ms for times in self._times]))
-        on_time: FloatArray = cdfs((within_ms - around_ms)[:, None]).mean(axis=0)
+        on_time: FloatArray = cdfs((within_ms - overhead_ms)[:, None]).mean(axis=0)
         return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
 
 
 def _names(ask: Ask) -> list[str]:
     """The models that are ready."""
     kind = {"Content-Type": "application/json"}
-    rows = replies.parsed(ask(Request("POST", "/v2/repository/index", kind, b"{}")).body)
+    rows = replies.parsed(ask(HttpRequest("POST", "/v2/repository/index", kind, b"{}")).body)
     good = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
     if not good:
-        raise UpstreamError("it has no cnnselect, and its repository index is no list of models", FailureKind.WRONG)
+        raise UpstreamError("it has no cnnselect, and its repository index is not a list of models", FailureKind.WRONG)
     return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != NAME]
 
 
 def _described(ask: Ask, name: str) -> Remote | None:
     """A model, if enough is known of it; what is missing is said otherwise."""
-    metadata: Any = replies.parsed(ask(Request("GET", f"/v2/models/{quote(name, safe='')}")).body)
+    metadata: Any = replies.parsed(ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}")).body)
     try:
         found = remote.describe(name, metadata if isinstance(metadata, Mapping) else {}, "endpoint")
     except ModelError as error:

@@ -20,28 +20,32 @@ from foreign import bare, kinds, name
 from rude import HOST, MANNERS, Rude, answering, chunked, dripping, http, in_turn, leaving, refusal, stalling
 from serving import until
 
-from ondevice.client import wire
-from ondevice.client.wire import MAX_REPLY_BYTES, Address, Connection, Reply, Request
+from ondevice.client import connection as connections
+from ondevice.client.connection import MAX_REPLY_BYTES, HttpConnection, HttpReply, HttpRequest, ServerAddress
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 
 # A deadline that is to be missed, and one that is not, however busy the machine is.
 QUICK_S, PATIENCE_S = 0.3, 30.0
-PICTURE = Request("POST", "/v2/models/cnnselect/infer?top=5", {"Content-Type": "image/jpeg"}, bytes(1000))
-READY = Request("GET", "/v2/health/ready")
+PICTURE = HttpRequest("POST", "/v2/models/cnnselect/infer?top=5", {"Content-Type": "image/jpeg"}, bytes(1000))
+READY = HttpRequest("GET", "/v2/health/ready")
 LARGE = PICTURE._replace(body=bytes(8 << 20))
 
 
-def connect(url: str, within_s: float = PATIENCE_S, token: str | None = None, verify: bool | str = True) -> Connection:
-    address = Address.parse(url)
-    tls = wire.context(verify) if address.scheme == "https" else None
-    return Connection(address, token, tls, perf_counter() + within_s)
+def connect(
+    url: str, within_s: float = PATIENCE_S, token: str | None = None, verify: bool | str = True
+) -> HttpConnection:
+    address = ServerAddress.parse(url)
+    tls = connections.tls_context(verify) if address.scheme == "https" else None
+    return HttpConnection(address, token, tls, perf_counter() + within_s)
 
 
-def ask(connection: Connection, request: Request = PICTURE, within_s: float = PATIENCE_S) -> Reply:
+def ask(connection: HttpConnection, request: HttpRequest = PICTURE, within_s: float = PATIENCE_S) -> HttpReply:
     return connection.ask(request, perf_counter() + within_s)
 
 
-def once(url: str, request: Request = PICTURE, within_s: float = PATIENCE_S, verify: bool | str = True) -> Reply:
+def once(
+    url: str, request: HttpRequest = PICTURE, within_s: float = PATIENCE_S, verify: bool | str = True
+) -> HttpReply:
     """One request, on a connection of its own."""
     connection = connect(url, within_s, verify=verify)
     try:
@@ -60,7 +64,7 @@ def failure(act: Callable[[], object], said: str = ".") -> str:
 
 def said_by(url: str) -> str:
     with pytest.raises(UsageError) as caught:
-        Address.parse(url)
+        ServerAddress.parse(url)
     return str(caught.value)
 
 
@@ -80,12 +84,12 @@ def said_by(url: str) -> str:
     ],
 )
 def test_an_address(url: str, address: tuple[str, str, int, str]) -> None:
-    assert Address.parse(url) == address
+    assert ServerAddress.parse(url) == address
 
 
 def test_the_host_header() -> None:
-    assert Address.parse("http://localhost").host_header == "localhost:80"
-    assert Address.parse("http://[fe80::1]:8000").host_header == "[fe80::1]:8000"
+    assert ServerAddress.parse("http://localhost").host_header == "localhost:80"
+    assert ServerAddress.parse("http://[fe80::1]:8000").host_header == "[fe80::1]:8000"
 
 
 @pytest.mark.parametrize(
@@ -96,12 +100,12 @@ def test_the_host_header() -> None:
         ("ftp://localhost", "give http"),
         ("http://", "give http"),
         ("http://:8000", "give http"),
-        ("http://localhost:port", "is no URL"),
-        ("http://localhost:99999", "is no URL"),
-        ("http://localhost:-1", "is no URL"),
-        ("http://[::1", "is no URL"),
-        ("http://a..b", "is no URL"),
-        (f"http://{'a' * 64}.org", "is no URL"),
+        ("http://localhost:port", "is not a URL"),
+        ("http://localhost:99999", "is not a URL"),
+        ("http://localhost:-1", "is not a URL"),
+        ("http://[::1", "is not a URL"),
+        ("http://a..b", "is not a URL"),
+        (f"http://{'a' * 64}.org", "is not a URL"),
         ("http://localhost?token=secret", "give http"),
         ("http://localhost#top", "give http"),
         ("http://me:secret@localhost", "give a bearer token instead"),
@@ -160,7 +164,7 @@ BODY = b'{"some": "json"}' * 100
         answering(b"HTTP/1.1 100 Continue\r\n\r\n" + http(BODY)),
         answering(http(BODY).replace(b"\r\n", b"\n", 3)),
         leaving(http(BODY).replace(b"HTTP/1.1", b"HTTP/1.0")),
-        leaving(http(BODY).replace(b"200 Said", b"200")),
+        leaving(http(BODY).replace(b"200 ParsedReply", b"200")),
     ],
     ids=[
         "length", "says it closes", "closes", "until it closes", "chunks", "small chunks", "continue",
@@ -392,7 +396,7 @@ def test_a_connection_on_which_something_came_unasked_is_not_usable() -> None:
     [(stalling(http(b"body"), 0), PICTURE), (stalling(http(b"body"), -1), PICTURE), (rude.deaf, LARGE)],
     ids=["before any byte", "before the last byte", "in sending"],
 )
-def test_cancelling_ends_a_waiting_request_at_once(behaviour: rude.Behaviour, request_: Request) -> None:
+def test_cancelling_ends_a_waiting_request_at_once(behaviour: rude.Behaviour, request_: HttpRequest) -> None:
     with Rude(behaviour) as server:
         connection = connect(server.url)
         timer = threading.Timer(0.1, connection.cancel)
@@ -538,8 +542,8 @@ def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
         path = tmp_path / "authority.pem"
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(UsageError, match=r"authority\.pem: no file of certificates"):
-            wire.context(str(path))
+        with pytest.raises(UsageError, match=r"authority\.pem: not a file of certificates"):
+            connections.tls_context(str(path))
 
 
 # The token
@@ -549,13 +553,13 @@ def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
     ("token", "sent"), [(None, None), ("", None), (" \n", None), ("abc", "abc"), ("a.b-c=\r\n", "a.b-c=")]
 )
 def test_the_line_break_that_a_file_ends_in_is_no_part_of_the_token(token: str | None, sent: str | None) -> None:
-    assert wire.bearer(token) == sent
+    assert connections.bearer(token) == sent
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-More: yes", "a\nb", "a\tb", "grün", "\ud800", "a\0"])
 def test_what_is_no_token_is_not_shown(token: str) -> None:
     with pytest.raises(UsageError, match="token holds other characters") as caught:
-        wire.bearer(token)
+        connections.bearer(token)
     assert token not in str(caught.value)
 
 

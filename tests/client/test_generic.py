@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 from oip_server import Server, running
 
-from ondevice.client.cloud import Cloud
+from ondevice.client.cloud import CloudExecutor
+from ondevice.client.generic import GenericEndpoint
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.plain import Plain
 from ondevice.errors import OffloadError
 from ondevice.models import zoo
 from ondevice.runner import Runner
@@ -54,28 +54,28 @@ def test_a_model_that_is_known_to_be_late_is_left_out() -> None:
     server = Server(SMALL, GOOD)
     server.profile = profile("m", SLOW_MS)
     with running(server) as url:
-        cloud = Cloud(url)
+        cloud = CloudExecutor(url)
         assert cloud.ready(10)
-        assert isinstance(cloud.face, Plain)
-        cloud.face.ran(SMALL, 5.0)
+        assert isinstance(cloud.endpoint, GenericEndpoint)
+        cloud.endpoint.record_inference(SMALL, 5.0)
         for _ in range(60):
-            cloud.face.ran(SMALL, 5.0)
+            cloud.endpoint.record_inference(SMALL, 5.0)
         cloud.close()
         with OffloadClient(url, sla_ms=2000) as client:
             assert client.cloud
-            client.cloud.face = cloud.face
+            client.cloud.endpoint = cloud.endpoint
             assert client.classify(PICTURES[0]).model == SMALL
 
 
 def test_what_it_learns_changes_its_choice() -> None:
     with running(Server(SMALL, GOOD)) as url:
-        cloud = Cloud(url)
+        cloud = CloudExecutor(url)
         assert cloud.ready(10)
-        assert cloud.face
-        before = cloud.face.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
+        assert cloud.endpoint
+        before = cloud.endpoint.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
         for _ in range(60):
-            cloud.face.ran(GOOD, SLOW_MS)
-        after = cloud.face.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
+            cloud.endpoint.record_inference(GOOD, SLOW_MS)
+        after = cloud.endpoint.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
         cloud.close()
     accuracies = [zoo.find(name).card.accuracy for name in (SMALL, GOOD)]
     assert [round(value, 3) for value in (after, before)] == pytest.approx([a.top1 for a in accuracies if a], abs=0.01)
@@ -85,7 +85,7 @@ def test_models_of_which_too_little_is_known_are_named_once(said: pytest.LogCapt
     server = Server(SMALL)
     server.extra["mystery"] = {"name": "mystery", "inputs": [], "outputs": []}
     with running(server) as url:
-        cloud = Cloud(url)
+        cloud = CloudExecutor(url)
         assert cloud.ready(10)
         cloud.close()
     assert [record.getMessage() for record in said.records if "mystery" in record.getMessage()] == [
@@ -116,4 +116,4 @@ def test_a_response_that_is_none_is_a_failure() -> None:
         assert client.cloud.ready(10)
         answer = client.classify(PICTURES[0])
     assert answer.where == "device"
-    assert "the cloud failed: its response is no valid OIP" in answer.why
+    assert "the cloud failed: its response is not valid OIP" in answer.why

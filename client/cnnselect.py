@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.client.face import Asking, Question
-from ondevice.client.picture import Sent
-from ondevice.client.reply import Said, read
-from ondevice.client.wire import Reply, Request
+from ondevice.client.connection import HttpReply, HttpRequest
+from ondevice.client.endpoint import PreparedRequest, RequestContext
+from ondevice.client.picture import Upload
+from ondevice.client.reply import ParsedReply, read
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
@@ -24,11 +24,11 @@ from ondevice.timing.recent import Recent
 NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
-# A larger input, pixels, is a mistake or a lie.
+# A larger input, pixels, is a mistake or a lie: no published image classifier takes more than some 600.
 _LARGEST = 4096
 
 
-class Published:
+class CnnSelectEndpoint:
     """The models that an endpoint chooses among.
 
     names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known.
@@ -44,18 +44,18 @@ class Published:
             if max(ms.max() for ms in times) > BELIEVABLE_MS:
                 raise ValueError("a time of days")
             if not all(isinstance(profile.n, int) for profile in profiles):
-                raise ValueError("n is no number of runs")
+                raise ValueError("n is not a number of runs")
             self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
             self.side = _side(parameters.get("picture_side", 0))
             self._rule = _rule(str(parameters.get("policy", "")))
             self._anytime = _anytime(parameters.get("anytime", 1))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
-            said = " ".join(str(error)[:200].split())
-            raise UpstreamError(f"what it says of its models is not understood: {said}", FailureKind.WRONG) from error
+            reason = " ".join(str(error)[:200].split())
+            raise UpstreamError(f"what it says of its models is not understood: {reason}", FailureKind.WRONG) from error
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())
 
-    def ran(self, model: str, infer_ms: float) -> None:
+    def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn from a reply."""
         if model in self._times and 0 <= infer_ms < math.inf:
             recent, row = self._times[model], self.names.index(model)
@@ -65,50 +65,52 @@ class Published:
             mean_ms[row], std_ms[row], quantiles_ms[row] = recent.mean_ms, recent.std_ms, recent.quantiles_ms
             self._models = Models(old.names, old.top1, mean_ms, std_ms, quantiles_ms)
 
-    def question(self, sent: Sent, asking: Asking) -> Question:
+    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
         """The picture itself, with what else there is to say in the query."""
-        return question(sent, asking._replace(anytime=min(asking.anytime, self._anytime)))
+        return picture_request(upload, context._replace(anytime=min(context.anytime, self._anytime)))
 
-    def read(self, question: Question, reply: Reply) -> Said:
+    def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """The model that it chose, and its answer. Raises UpstreamError."""
         return read(reply)
 
-    def effective_top1(self, within_ms: float, around_ms: FloatArray, return_ms: float, device_top1: float) -> float:
-        """As `Face` has it: of each point of around_ms the endpoint sees what is beyond return_ms as the upload."""
-        models, k = self._models, len(around_ms)
-        return_ms = min(return_ms, float(around_ms[0]))
+    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
+        """See `EndpointDescription`; of each overhead the endpoint sees what is beyond return_ms as the upload."""
+        models, k = self._models, len(overhead_ms)
+        return_ms = min(return_ms, float(overhead_ms[0]))
         requests = Requests(
-            np.full(k, within_ms), around_ms - return_ms, np.full(k, return_ms), device_top1=np.array([device_top1])
+            np.full(k, within_ms), overhead_ms - return_ms, np.full(k, return_ms), device_top1=np.array([device_top1])
         )
         chosen = self._rule(models, requests)
-        on_time = models.cdfs((within_ms - around_ms)[:, None])
+        on_time = models.cdfs((within_ms - overhead_ms)[:, None])
         gain = chosen * on_time * np.maximum(models.top1 - device_top1, 0.0)
         return device_top1 + float(np.add.reduce(gain, axis=None)) / k
 
 
-def question(sent: Sent, asking: Asking) -> Question:
+def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
     """A picture to an endpoint that chooses."""
-    query = f"sla_ms={asking.left_ms:.3f}&return_ms={asking.return_ms:.3f}&top={asking.top}"
-    if asking.device_top1:
-        query += f"&device_top1={asking.device_top1:.4f}"
-    if asking.anytime > 1:
-        query += f"&anytime={asking.anytime}"
-    if asking.law:
-        query += f"&reply={asking.law.text}"
-    return Question(
-        Request("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": sent.kind}, sent.body), "", asking.top
+    query = f"sla_ms={context.left_ms:.3f}&return_ms={context.return_ms:.3f}&top={context.top}"
+    if context.device_top1:
+        query += f"&device_top1={context.device_top1:.4f}"
+    if context.anytime > 1:
+        query += f"&anytime={context.anytime}"
+    if context.law:
+        query += f"&reply={context.law.text}"
+    return PreparedRequest(
+        HttpRequest("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": upload.kind}, upload.body),
+        "",
+        context.top,
     )
 
 
 def _side(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value <= _LARGEST:
-        raise ValueError("picture_side is no number of pixels")
+        raise ValueError("picture_side is not a number of pixels")
     return value
 
 
 def _anytime(value: Any) -> int:
     if not isinstance(value, int) or value < 1:
-        raise ValueError("anytime is no number of answers")
+        raise ValueError("anytime is not a number of answers")
     return value
 
 

@@ -1,4 +1,4 @@
-"""One face for here and there: a picture is begun at a place, and what comes of it goes to the queue of its task."""
+"""One interface for device and cloud: a picture is begun at one of them, and its result goes to the task's queue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Task:
     sla_ms: float
     top: int
     started: float = field(default_factory=perf_counter)
-    done: SimpleQueue[Outcome] = field(default_factory=SimpleQueue)
+    done: SimpleQueue[AttemptOutcome] = field(default_factory=SimpleQueue)
 
     @property
     def elapsed_ms(self) -> float:
@@ -36,7 +36,7 @@ class Task:
         return self.started + self.sla_ms / 1e3
 
 
-class Outcome(NamedTuple):
+class AttemptOutcome(NamedTuple):
     """What has come of an attempt. top1: the accuracy to expect of it. last: whether nothing more comes."""
 
     attempt: Attempt
@@ -60,7 +60,7 @@ class Attempt:
     def end(self, result: Answer | OnDeviceError, top1: float | None = None, last: bool = True) -> None:
         """Hand in what came of it. top1: the accuracy to expect of that, if it is not the best."""
         self.result = result
-        self.task.done.put(Outcome(self, result, self.top1 if top1 is None else top1, last))
+        self.task.done.put(AttemptOutcome(self, result, self.top1 if top1 is None else top1, last))
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""

@@ -1,0 +1,59 @@
+"""What an endpoint is to its client: how it is asked, how its replies are read, and what is to be expected of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from ondevice.client.connection import HttpReply, HttpRequest
+from ondevice.client.picture import Upload
+from ondevice.client.reply import ParsedReply
+from ondevice.selection.replies import Law
+from ondevice.timing.arrays import FloatArray
+
+
+class RequestContext(NamedTuple):
+    """What goes with a picture. left_ms: until the deadline. overhead_ms [k]: equally likely times of all but the
+    inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
+    law: the reply's time given the upload's. anytime: how many answers it may give, one after the other.
+    """
+
+    left_ms: float
+    overhead_ms: FloatArray
+    return_ms: float
+    device_top1: float
+    top: int
+    law: Law | None = None
+    anytime: int = 1
+
+
+class PreparedRequest(NamedTuple):
+    """A request, the model that it names ("": the endpoint chooses), and how many classes are wanted."""
+
+    request: HttpRequest
+    model: str
+    top: int
+
+
+class EndpointDescription(Protocol):
+    """What is known of an endpoint's models.
+
+    best_top1: the accuracy of its best model. side: the largest side of its models' inputs; 0: not known.
+    """
+
+    best_top1: float
+    side: int
+
+    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+        """The request for a picture. Raises ImageError."""
+
+    def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
+        """The answer in its reply. Raises UpstreamError."""
+
+    def record_inference(self, model: str, infer_ms: float) -> None:
+        """Learn how long one of its models took."""
+
+    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
+        """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
+
+        within_ms: the time that there is. overhead_ms, return_ms: see `RequestContext`. device_top1: the reserve's.
+        """
