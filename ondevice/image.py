@@ -90,7 +90,7 @@ def _open(source: ImageSource) -> Image.Image:
         _check_size(source, source)  # copying decodes
         return source.copy() if hasattr(source, "filename") else source
     raise ImageError(
-        f"{type(source).__name__} is no picture: give a path, bytes, a uint8 array or a Pillow image", source
+        f"{type(source).__name__} is not a picture: give a path, bytes, a uint8 array or a Pillow image", source
     )
 
 
@@ -194,7 +194,7 @@ def _unidentified(source: ImageSource) -> str:
         return "is empty"
     if head[4:8] == b"ftyp":
         return "is HEIC, AVIF or a video; save it as JPEG or PNG"
-    return f"is no picture ({', '.join(FORMATS)} can be read)"
+    return f"is not a picture ({', '.join(FORMATS)} can be read)"
 
 
 def _head(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from ondevice import host
 from ondevice import runtime as runtimes
 from ondevice._version import __version__
 from ondevice.bench import verdict
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.errors import BenchError, EmulationError, OnDeviceError, UsageError
 from ondevice.limits import cgroup
@@ -26,14 +26,14 @@ OnProgress = Callable[[int], None]
 OnError = Callable[[str], None]
 
 
-# What the child may say that is no want of memory, even where that is limited.
+# Errors of the child that have another cause than too little memory, even where that is limited.
 _NOT_MEMORY: dict[str, type[OnDeviceError]] = {"UsageError": UsageError, "EmulationError": EmulationError}
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the middle; `record` has what was measured so far, None where that is nothing."""
 
-    def __init__(self, record: Record | None) -> None:
+    def __init__(self, record: BenchRecord | None) -> None:
         super().__init__()
         self.record = record
 
@@ -43,7 +43,7 @@ def measure(
     limits: Limits | None = None,
     on_progress: OnProgress = lambda n: None,
     on_error: OnError = lambda s: None,
-) -> Record:
+) -> BenchRecord:
     """Run `spec` in a child process under `limits`; tells `on_progress` of every few runs, `on_error` of a bad picture.
 
     Raises UsageError, ModelError and the like for what cannot be run, BenchError where the child died or did not fit
@@ -88,11 +88,11 @@ class _Measurement:
             if group is not None:
                 group.add(process.pid)
             for message in messages.ask(process, {"spec": self.spec.as_dict(), "limits": asdict(self.limits)}):
-                self._take(message, on_progress, on_error)
+                self._receive(message, on_progress, on_error)
             if not self.done:
                 raise self._died(str(process.death()))
 
-    def _take(self, message: messages.Message, on_progress: OnProgress, on_error: OnError) -> None:
+    def _receive(self, message: messages.Message, on_progress: OnProgress, on_error: OnError) -> None:
         kind = message.pop("kind")
         if kind == "samples":
             self.samples += [(decode, invoke) for decode, invoke in message["samples"]]
@@ -124,11 +124,11 @@ class _Measurement:
         said = f"{self.spec.model} does not fit into --memory {limit}; give it more. It said: {reason}"
         return BenchError(said, self.spec.model)
 
-    def record(self, before: host.Throttling | None) -> Record:
+    def record(self, before: host.Throttling | None) -> BenchRecord:
         """What was measured, judged."""
         loaded, done = self.loaded, self.done
         facts = host.describe()
-        record = Record(
+        record = BenchRecord(
             model=loaded["model"],
             precision=loaded["precision"],
             path=str(self.path),

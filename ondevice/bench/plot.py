@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.errors import UsageError
 from ondevice.models import files
 
@@ -20,7 +20,7 @@ def check(path: Path) -> None:
         raise UsageError(f"--plot makes {', '.join(_SUFFIXES)}, not '{path.name}'")
 
 
-def distributions(records: Sequence[Record], path: Path) -> None:
+def distributions(records: Sequence[BenchRecord], path: Path) -> None:
     """Draw every record's empirical distribution, and its samples in the order they were taken.
 
     Raises UsageError for an unknown file type, OnDeviceError where the file cannot be written.
@@ -53,7 +53,7 @@ def distributions(records: Sequence[Record], path: Path) -> None:
         plt.close(figure)
 
 
-def _label(record: Record) -> str:
+def _label(record: BenchRecord) -> str:
     emulated = f", emulated ± {record.emulation['error']:.0%}" if record.emulation else ""
     threads = f"{record.num_threads} thread{'s' * (record.num_threads > 1)}"
     return (

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ondevice.bench.mlperf.result import ScenarioResult
 from ondevice.bench.samples import Summary, summary
 from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
@@ -17,7 +18,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class Record:
+class BenchRecord:
     """One model on one thread count, measured once.
 
     Fields are named after TFLite's own benchmark tools (`init_ms`, `warmup_first_ms`, `num_runs`, …). samples_ms: each
@@ -82,10 +83,10 @@ class Record:
         return {name: None if value != value else value for name, value in row.items()}  # NaN, which JSON lacks
 
     @classmethod
-    def from_dict(cls, table: dict[str, Any]) -> Record:
-        """The record again; raises ValueError for what is no record."""
+    def from_dict(cls, table: dict[str, Any]) -> BenchRecord:
+        """The record that `as_dict` wrote. Raises ValueError for anything else."""
         if not isinstance(table, dict) or table.get("schema") != SCHEMA:
-            raise ValueError("no benchmark record of this version")
+            raise ValueError("not a benchmark record of this version")
         kinds = {f.name: str(f.type) for f in dataclasses.fields(cls) if f.init}
         given = {name: value for name, value in table.items() if name in kinds}
         if missing := [name for name in kinds if name not in given]:
@@ -106,7 +107,7 @@ _KINDS: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "int | None": (int, type(None)),
     "float | None": (int, float, type(None)),
 }
-_SCENARIO = {"scenario", "metric", "value", "unit", "valid", "reasons", "queries", "log_dir", "details"}
+_SCENARIO = {f.name for f in dataclasses.fields(ScenarioResult)}
 _EMULATION = {f.name for f in dataclasses.fields(Emulation)}
 
 
@@ -120,12 +121,12 @@ def _fits(value: Any, kind: str) -> bool:
     return isinstance(value, _KINDS[kind])
 
 
-def read(path: Path) -> list[Record]:
+def read(path: Path) -> list[BenchRecord]:
     """The records of a file that `--format json` or `jsonl` made. Raises UsageError."""
     try:
         text = path.read_text(encoding="utf-8")
         lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
-        found = [Record.from_dict(line) for line in lines]
+        found = [BenchRecord.from_dict(line) for line in lines]
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, TypeError, RecursionError) as error:

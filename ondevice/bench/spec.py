@@ -19,8 +19,8 @@ class Spec:
 
     model: as Runner takes it. warmup: inferences that are timed apart, the first among them. runs and min_secs: the
     steady runs go on until both are reached. interval_ms: rest between two steady runs. images: pictures to decode and
-    classify in turn; none: one random tensor, inference alone. scenario: None, or the fields of `mlperf.Settings`,
-    with `log_dir`. Raises UsageError for what cannot be measured.
+    classify in turn; none: one random tensor, inference alone. scenario: None, or the fields of
+    `mlperf.ScenarioSettings`, with `log_dir`. Raises UsageError for what cannot be measured.
     """
 
     model: str

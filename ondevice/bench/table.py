@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.samples import ratio_of_medians
 from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
 
 
-def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
+def rows(records: Sequence[BenchRecord]) -> list[dict[str, Any]]:
     """A row a record, for people; scenario runs have other columns, and are not mixed with others."""
     if any(record.scenario for record in records):
         return [_scenario_row(record) for record in records if record.scenario]
@@ -20,7 +20,7 @@ def rows(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [_row(record, timed) for record in records]
 
 
-def reasons(records: Iterable[Record]) -> list[str]:
+def reasons(records: Iterable[BenchRecord]) -> list[str]:
     """A line for every record that is INVALID, and one for every emulation."""
     lines = [
         f"INVALID: {record.model}, {_threads(record)}: {'; '.join(record.reasons)}"
@@ -30,7 +30,7 @@ def reasons(records: Iterable[Record]) -> list[str]:
     return lines + [f"{r.model}: {Emulation(**r.emulation)}" for r in records if r.emulation]
 
 
-def _row(record: Record, decode: bool) -> dict[str, Any]:
+def _row(record: BenchRecord, decode: bool) -> dict[str, Any]:
     s = record.summary
     head = {**_head(record), "runs": record.num_runs, "init_ms": record.init_ms, "first_ms": record.warmup_first_ms}
     parts = {"decode_p50_ms": _median(record.decode_samples_ms)} if decode else {}
@@ -39,18 +39,18 @@ def _row(record: Record, decode: bool) -> dict[str, Any]:
     return {**head, **parts, **figures, **memory, "verdict": record.verdict}
 
 
-def _scenario_row(record: Record) -> dict[str, Any]:
+def _scenario_row(record: BenchRecord) -> dict[str, Any]:
     scenario = record.scenario or {}
     names = ("scenario", "metric", "value", "unit", "queries", "log_dir")
     return {**_head(record), **{name: scenario[name] for name in names}, "verdict": record.verdict}
 
 
-def _head(record: Record) -> dict[str, Any]:
+def _head(record: BenchRecord) -> dict[str, Any]:
     device = Emulation(**record.emulation).label if record.emulation else record.device
     return {"model": record.model, "device": device, "runtime": record.runtime, "threads": record.num_threads}
 
 
-def _threads(record: Record) -> str:
+def _threads(record: BenchRecord) -> str:
     return f"{record.num_threads} thread{'s' * (record.num_threads > 1)}"
 
 
@@ -64,7 +64,7 @@ def _mb(size: int | None) -> str:
     return "" if size is None else f"{max(size, 0) / 1e6:.1f}"
 
 
-def flat(record: Record) -> dict[str, Any]:
+def flat(record: BenchRecord) -> dict[str, Any]:
     """The record without its samples, nested facts under dotted names: a row of CSV."""
     kept = {name: value for name, value in record.as_dict().items() if not name.endswith("samples_ms")}
     return dict(_flattened(kept, ""))
@@ -82,7 +82,7 @@ def _cell(value: Any) -> Any:
     return "; ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def compared(a: Sequence[Record], b: Sequence[Record]) -> list[dict[str, Any]]:
+def compared(a: Sequence[BenchRecord], b: Sequence[BenchRecord]) -> list[dict[str, Any]]:
     """A row for every model, thread count and device that both have: medians, B / A, and its 95 % interval.
 
     Raises UsageError where they have nothing in common.
@@ -95,11 +95,11 @@ def compared(a: Sequence[Record], b: Sequence[Record]) -> list[dict[str, Any]]:
     return [_comparison(x, y) for x, y in pairs]
 
 
-def _key(record: Record) -> tuple[Any, ...]:
+def _key(record: BenchRecord) -> tuple[Any, ...]:
     return record.model, record.num_threads, record.device, record.decode
 
 
-def _comparison(a: Record, b: Record) -> dict[str, Any]:
+def _comparison(a: BenchRecord, b: BenchRecord) -> dict[str, Any]:
     ratio, low, high = ratio_of_medians(a.samples_ms, b.samples_ms)
     finding = "B is slower" if low > 1 else "B is faster" if high < 1 else "no difference shown"
     verdicts = [name for name, record in (("A", a), ("B", b)) if record.verdict == "INVALID"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.host import Throttling
 
 MIN_RUNS = 50  # benchmark_model's default: the least that is called a distribution here
@@ -17,13 +17,15 @@ MAX_OTHERS = 0.10  # of the machine's processors, kept busy by other programs
 MAX_LATE = 0.01  # of the emulated inferences, for which the host itself took longer than the device would
 
 
-def judged(record: Record, before: Throttling | None, after: Throttling | None, interrupted: bool) -> Record:
+def judged(record: BenchRecord, before: Throttling | None, after: Throttling | None, interrupted: bool) -> BenchRecord:
     """The record with its verdict. before, after: the machine's throttling before and after the runs."""
     reasons = tuple(_reasons(record, before, after, interrupted))
     return dataclasses.replace(record, verdict="INVALID" if reasons else "VALID", reasons=reasons)
 
 
-def _reasons(record: Record, before: Throttling | None, after: Throttling | None, interrupted: bool) -> Iterator[str]:
+def _reasons(
+    record: BenchRecord, before: Throttling | None, after: Throttling | None, interrupted: bool
+) -> Iterator[str]:
     if interrupted:
         yield f"interrupted after {record.num_runs} runs"
     if record.scenario is not None:
@@ -33,7 +35,7 @@ def _reasons(record: Record, before: Throttling | None, after: Throttling | None
     yield from _of_machine(record, before, after)
 
 
-def _of_samples(record: Record) -> Iterator[str]:
+def _of_samples(record: BenchRecord) -> Iterator[str]:
     if record.num_runs < MIN_RUNS:
         yield f"too few runs: {record.num_runs} of {MIN_RUNS}"
     if record.num_runs < 2:
@@ -50,7 +52,7 @@ def _of_samples(record: Record) -> Iterator[str]:
         yield f"unstable: p10 to p90 spans {(p90 - p10) / p50:.0%} of the median"
 
 
-def _of_machine(record: Record, before: Throttling | None, after: Throttling | None) -> Iterator[str]:
+def _of_machine(record: BenchRecord, before: Throttling | None, after: Throttling | None) -> Iterator[str]:
     if record.other_cpu is not None and record.other_cpu > MAX_OTHERS * record.host["cores"]:
         yield f"busy machine: other programs kept {record.other_cpu:.2f} of {record.host['cores']} processors busy"
     if after is not None and before is not None:

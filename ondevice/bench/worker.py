@@ -159,13 +159,13 @@ def _flush(spans: list[Timed], send: Send) -> None:
 def _scenario(runner: Runner, spec: Spec, once: Once) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from ondevice.bench.mlperf import mlperf
+    from ondevice.bench import mlperf
 
     fields = dict(spec.scenario or {})
     folder = f"{runner.name}-{runner.model.threads}t-{fields['scenario']}"
     log_dir = Path(fields.pop("log_dir")) / folder
     library = max(len(spec.images), 1)
-    return asdict(mlperf.run(once, library, mlperf.Settings(**fields), log_dir))
+    return asdict(mlperf.run(once, library, mlperf.ScenarioSettings(**fields), log_dir))
 
 
 def _reset_peak() -> None:

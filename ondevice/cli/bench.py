@@ -15,7 +15,7 @@ from ondevice.cli.options import DeviceName, OutputFormat, RuntimeName, ScaledDe
 from ondevice.errors import OnDeviceError, UsageError, naming
 
 if TYPE_CHECKING:
-    from ondevice.bench.record import Record
+    from ondevice.bench.record import BenchRecord
     from ondevice.bench.spec import Spec
     from ondevice.limits.limits import Limits
 
@@ -191,20 +191,20 @@ def _mlperf(
     if scenario is None:
         return None
     from ondevice import extras
-    from ondevice.bench.mlperf import mlperf
+    from ondevice.bench import mlperf
 
-    settings = mlperf.Settings(scenario, runs, min_secs, target_qps, latency_bound)
+    settings = mlperf.ScenarioSettings(scenario, runs, min_secs, target_qps, latency_bound)
     extras.require("mlperf", "an MLPerf scenario")
     return {**console.as_record(settings), "log_dir": str(log_dir)}
 
 
-def _measure(specs: list[Spec], limits: Limits) -> tuple[list[Record], int]:
+def _measure(specs: list[Spec], limits: Limits) -> tuple[list[BenchRecord], int]:
     """All records, and the exit status: 1 where one could not be measured, 130 where Ctrl-C or SIGTERM came."""
     from ondevice.bench.measure import measure
 
     # A polite kill must take the control group away too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    records: list[Record] = []
+    records: list[BenchRecord] = []
     status = 0
     for number, spec in enumerate(specs, 1):
         try:
@@ -222,7 +222,7 @@ def _measure(specs: list[Spec], limits: Limits) -> tuple[list[Record], int]:
     return records, status
 
 
-def _warn(record: Record) -> None:
+def _warn(record: BenchRecord) -> None:
     quota = record.limits.get("cpu_quota") or record.host["cpu_quota"]
     cores = len(record.limits.get("cpus") or ()) or record.host["usable_cores"]
     if not record.emulated and record.num_threads > min(cores, quota or cores):
@@ -235,13 +235,13 @@ def _count(threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}"
 
 
-def _read(path: Path) -> list[Record]:
+def _read(path: Path) -> list[BenchRecord]:
     from ondevice.bench import record
 
     return record.read(path)
 
 
-def _report(records: list[Record], form: Format, save: Path | None, plot: Path | None) -> None:
+def _report(records: list[BenchRecord], form: Format, save: Path | None, plot: Path | None) -> None:
     from ondevice.bench import table
 
     if form in (Format.TABLE, Format.MD):
@@ -262,7 +262,7 @@ def _report(records: list[Record], form: Format, save: Path | None, plot: Path |
         console.note(f"drawn: {plot}")
 
 
-def _save(records: list[Record], path: Path) -> None:
+def _save(records: list[BenchRecord], path: Path) -> None:
     from ondevice.models import files
     from ondevice.timing import profile
 

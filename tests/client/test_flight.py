@@ -203,14 +203,14 @@ def test_both_fail() -> None:
 
 
 def test_a_picture_that_cannot_be_read_here_nor_there() -> None:
-    unreadable = ImageError("is no picture", None)
-    rejected = UpstreamError("it answers 400: is no picture", FailureKind.REJECTED)
-    with pytest.raises(ImageError, match="is no picture"):
+    unreadable = ImageError("is not a picture", None)
+    rejected = UpstreamError("it answers 400: is not a picture", FailureKind.REJECTED)
+    with pytest.raises(ImageError, match="is not a picture"):
         fly(Place("cloud", 5, rejected), Place("device", 5, unreadable))
 
 
 def test_a_picture_that_only_the_cloud_can_read() -> None:
-    unreadable = ImageError("is no picture", None)
+    unreadable = ImageError("is not a picture", None)
     found, _, _ = fly(Place("cloud", 60), Place("device", 5, unreadable))
     assert found.where == "cloud"
 

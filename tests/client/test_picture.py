@@ -1,4 +1,4 @@
-"""What is sent of a picture: its file as it is, or a square JPEG, and one line for what is no picture."""
+"""What is sent of a picture: its file as it is, or a square JPEG, and one line for what is not a picture."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_scaled_teaches_nothing() -> None:
     assert scaling.expect(100) == before
 
 
-# What is no picture
+# What is not a picture
 
 
 def test_no_such_file(tmp_path: Path) -> None:

@@ -249,11 +249,11 @@ def bomb(side: int) -> bytes:
 
 BAD_PICTURES = {
     "empty": (b"", "empty"),
-    "text": (b"I am no picture", "is no picture"),
+    "text": (b"I am no picture", "is not a picture"),
     "cut": (PICTURE[: len(PICTURE) // 2], "cannot be decoded"),
     "bomb": (bomb(20_000), "pixels"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC"),
-    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture"),
+    "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
     "crc": (PICTURE[:50] + bytes(40) + PICTURE[90:], ""),
 }
 
@@ -453,7 +453,7 @@ def test_triton_gets_errors_as_its_exception(
     assert fails(ask, "cnnselect", [image()], request_compression_algorithm="gzip")[0] == "415"
     broken = triton.InferInput("image", [1], "BYTES")
     broken.set_data_from_numpy(np.array([b"no picture"], object))
-    assert "is no picture" in fails(ask, "cnnselect", [broken])[1]
+    assert "is not a picture" in fails(ask, "cnnselect", [broken])[1]
     wrong = triton.InferInput("image", [2], "FP32")
     wrong.set_data_from_numpy(np.zeros(2, np.float32))
     assert "image must be one element of BYTES, shape [1]" in fails(ask, "cnnselect", [wrong])[1]

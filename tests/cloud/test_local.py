@@ -93,7 +93,7 @@ def test_results_say_what_took_how_long() -> None:
         assert (result.model, result.top[0][0], len(result.top)) == (MIDDLE, 7, 3)
         assert min(result.queue_ms, result.decode_ms, result.infer_ms) > 0
         assert local.profile(MIDDLE).n == before + 1
-        with pytest.raises(ImageError, match="is no picture"):
+        with pytest.raises(ImageError, match="is not a picture"):
             await run(local, MIDDLE, picture(b"x"))
         assert local.profile(MIDDLE).n == before + 1
 

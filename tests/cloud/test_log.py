@@ -77,7 +77,7 @@ def test_a_line_a_request_with_all_that_was_decided(tmp_path: Path) -> None:
     assert done["total_ms"] > done["infer_ms"] > 0
     assert 4000 < done["budget_ms"] <= 5000
     assert (bad["status"], bad["bytes"]) == (400, 10)
-    assert "is no picture" in bad["error"]
+    assert "is not a picture" in bad["error"]
     assert (nowhere["status"], nowhere["path"], nowhere["peer"]) == (404, "/nowhere", "127.0.0.1")
     assert (rubbish["status"], unload["status"]) == (400, 200)
     assert [line["model"] for line in running.log("unloaded")] == [FAMILY[0]]

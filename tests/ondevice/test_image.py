@@ -291,7 +291,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpa
 ICO = encoded(Image.new("RGB", (32, 32)), "ICO")
 BAD: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "is empty"),
-    "text": (b"hello, this is a text and no picture\n" * 9, "is no picture (JPEG, PNG"),
+    "text": (b"hello, this is a text and no picture\n" * 9, "is not a picture (JPEG, PNG"),
     "truncated JPEG": (half_jpeg(), "cannot be decoded: "),
     "truncated PNG": (encoded(Image.fromarray(smooth(60, 80)), "PNG")[:200], "cannot be decoded: "),
     "damaged PNG": (png(20, 20, 8, 2, b"no zlib stream"), "cannot be decoded: "),
@@ -300,8 +300,8 @@ BAD: dict[str, tuple[bytes, str]] = {
     "100 megapixels": (huge(10000), "at most 50 megapixels"),
     "81 megapixels": (huge(9000), "9000 x 9000 pixels; at most 50 megapixels"),
     "float TIFF": (encoded(Image.new("F", (9, 9), 0.5), "TIFF"), "32-bit float pixels have no fixed range"),
-    "EPS": (EPS, "is no picture"),
-    "ICO": (ICO, "is no picture"),
+    "EPS": (EPS, "is not a picture"),
+    "ICO": (ICO, "is not a picture"),
 }
 
 
@@ -366,5 +366,5 @@ def test_permission_denied(tmp_path: Path) -> None:
 
 
 def test_other_types_are_no_picture() -> None:
-    with pytest.raises(ImageError, match=r"^int is no picture"):
+    with pytest.raises(ImageError, match=r"^int is not a picture"):
         pixels(7, WHOLE)  # type: ignore[arg-type]

@@ -146,7 +146,7 @@ def test_a_bad_picture_costs_itself_alone(sample: Path, tmp_path: Path) -> None:
     found = measure(quick(images=(str(tmp_path / "bad.png"), str(sample))), on_error=notes.append)
     assert found.num_runs == 5
     assert len(notes) == 1
-    assert f"{tmp_path / 'bad.png'}: is no picture" in notes[0]
+    assert f"{tmp_path / 'bad.png'}: is not a picture" in notes[0]
     # What was measured is the one that could be read.
     assert found.input.startswith("1 picture")
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ondevice.bench import plot
 from ondevice.bench.measure import measure
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.devices.emulation import Emulation
 from ondevice.errors import OnDeviceError, UsageError
@@ -25,18 +25,18 @@ STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF", ".PNG": b"\x89P
 
 
 @pytest.fixture(scope="module")
-def real() -> Record:
+def real() -> BenchRecord:
     return measure(Spec("digits_xs_int8", warmup=1, runs=60, min_secs=0))
 
 
 @pytest.mark.parametrize("suffix", STARTS)
-def test_the_file_is_what_its_name_says(real: Record, tmp_path: Path, suffix: str) -> None:
+def test_the_file_is_what_its_name_says(real: BenchRecord, tmp_path: Path, suffix: str) -> None:
     plot.distributions([real], tmp_path / f"x{suffix}")
     assert (tmp_path / f"x{suffix}").read_bytes().startswith(STARTS[suffix])
     assert [path.name for path in tmp_path.iterdir()] == [f"x{suffix}"]
 
 
-def test_the_picture_is_large_enough_to_read_and_not_blank(real: Record, tmp_path: Path) -> None:
+def test_the_picture_is_large_enough_to_read_and_not_blank(real: BenchRecord, tmp_path: Path) -> None:
     slow = replace(real, num_threads=2, samples_ms=tuple(100 * value for value in real.samples_ms))
     plot.distributions([real, slow, replace(real, samples_ms=())], tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as picture:
@@ -48,7 +48,7 @@ def test_the_picture_is_large_enough_to_read_and_not_blank(real: Record, tmp_pat
 
 
 def test_the_legend_says_what_was_measured_on_what(
-    real: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real: BenchRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import matplotlib as mpl
 
@@ -62,7 +62,7 @@ def test_the_legend_says_what_was_measured_on_what(
 
 
 @pytest.mark.parametrize("name", ["x.gif", "x", "x.png.txt"])
-def test_another_kind_of_file_is_refused(real: Record, tmp_path: Path, name: str) -> None:
+def test_another_kind_of_file_is_refused(real: BenchRecord, tmp_path: Path, name: str) -> None:
     said = rf"--plot makes \.png, \.svg, \.pdf, not '{name}'"
     with pytest.raises(UsageError, match=said):
         plot.check(tmp_path / name)
@@ -71,7 +71,7 @@ def test_another_kind_of_file_is_refused(real: Record, tmp_path: Path, name: str
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_is_one_line(real: Record, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_one_line(real: BenchRecord, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OnDeviceError, match=r"file") as caught:
         plot.distributions([real], tmp_path / "file" / "x.png")

@@ -14,7 +14,7 @@ import pytest
 from ondevice._version import __version__
 from ondevice.bench import record, table
 from ondevice.bench.measure import measure
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.samples import summary
 from ondevice.bench.spec import Spec
 from ondevice.devices.emulation import Emulation
@@ -30,24 +30,24 @@ QUICK: dict[str, Any] = {"warmup": 2, "runs": 5, "min_secs": 0}
 
 
 @pytest.fixture(scope="module")
-def real() -> Record:
+def real() -> BenchRecord:
     return measure(Spec("digits_xs_int8", **QUICK))
 
 
-def as_json(records: list[Record]) -> str:
+def as_json(records: list[BenchRecord]) -> str:
     return json.dumps([r.as_dict() for r in records], allow_nan=False)
 
 
-def as_jsonl(records: list[Record]) -> str:
+def as_jsonl(records: list[BenchRecord]) -> str:
     return "".join(json.dumps(r.as_dict()) + "\n" for r in records)
 
 
-def through(folder: Path, text: str) -> list[Record]:
+def through(folder: Path, text: str) -> list[BenchRecord]:
     (folder / "records").write_text(text)
     return record.read(folder / "records")
 
 
-def test_a_real_record_has_all_that_is_needed_to_judge_it(real: Record) -> None:
+def test_a_real_record_has_all_that_is_needed_to_judge_it(real: BenchRecord) -> None:
     entry = zoo.find("digits_xs_int8")
     assert (real.model, real.precision, real.path) == ("digits_xs_int8", "int8", str(entry.path))
     assert (real.sha256, real.model_size_bytes) == (files.sha256(entry.path), entry.path.stat().st_size)
@@ -63,7 +63,7 @@ def test_a_real_record_has_all_that_is_needed_to_judge_it(real: Record) -> None:
     assert real.summary == pytest.approx(summary(real.samples_ms), nan_ok=True)
 
 
-def test_json_has_the_samples_and_beside_them_what_follows_from_them(real: Record) -> None:
+def test_json_has_the_samples_and_beside_them_what_follows_from_them(real: BenchRecord) -> None:
     found = json.loads(as_json([real]))[0]
     assert found["samples_ms"] == list(real.samples_ms)
     assert (found["num_runs"], found["p50_ms"], found["p99_ms"]) == (5, real.summary.p50_ms, None)
@@ -81,7 +81,7 @@ def test_json_has_the_samples_and_beside_them_what_follows_from_them(real: Recor
     ],
 )
 def test_it_is_the_same_after_a_round_trip(
-    real: Record, tmp_path: Path, changes: dict[str, Any], form: Callable[[list[Record]], str]
+    real: BenchRecord, tmp_path: Path, changes: dict[str, Any], form: Callable[[list[BenchRecord]], str]
 ) -> None:
     records = [replace(real, **changes), real]
     again = through(tmp_path, form(records))
@@ -97,7 +97,7 @@ def test_a_measured_record_under_limits_is_the_same_after_a_round_trip(tmp_path:
 
 @pytest.mark.parametrize("written", [None, math.nan])
 def test_what_was_interrupted_before_the_warm_up_has_no_figure_for_it(
-    real: Record, tmp_path: Path, written: float | None
+    real: BenchRecord, tmp_path: Path, written: float | None
 ) -> None:
     rows = [real.as_dict() | {"warmup_first_ms": written, "warmup_avg_ms": written, "samples_ms": []}]
     (again,) = through(tmp_path, json.dumps(rows))
@@ -153,7 +153,7 @@ def test_a_file_without_records_is_one_line(tmp_path: Path, content: bytes) -> N
         {"scenario": {"x": 1}},
     ],
 )
-def test_a_damaged_record_is_one_line(real: Record, tmp_path: Path, damage: dict[str, Any]) -> None:
+def test_a_damaged_record_is_one_line(real: BenchRecord, tmp_path: Path, damage: dict[str, Any]) -> None:
     path = tmp_path / "damaged.json"
     path.write_text(json.dumps([real.as_dict() | damage]))
     with pytest.raises(UsageError, match=r"damaged\.json: .*--format json") as caught:

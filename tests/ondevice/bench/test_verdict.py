@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ondevice.bench.measure import measure
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.bench.verdict import judged
 from ondevice.host import Throttling
@@ -21,24 +21,24 @@ def steady(count: int = 60) -> tuple[float, ...]:
 
 
 @pytest.fixture(scope="module")
-def good() -> Record:
+def good() -> BenchRecord:
     """A real record with samples, and a machine, that nothing can be said against."""
     real = measure(Spec("digits_xs_int8", warmup=1, runs=5, min_secs=0))
     return replace(real, samples_ms=steady(), other_cpu=0.1, host={**real.host, "cores": 4})
 
 
-def reasons(record: Record, before: Throttling | None = None, after: Throttling | None = None) -> tuple[str, ...]:
+def reasons(record: BenchRecord, before: Throttling | None = None, after: Throttling | None = None) -> tuple[str, ...]:
     found = judged(record, before, after, interrupted=False)
     assert found.verdict == ("INVALID" if found.reasons else "VALID")
     assert replace(found, verdict=record.verdict, reasons=record.reasons) == record
     return found.reasons
 
 
-def test_a_good_record_is_valid(good: Record) -> None:
+def test_a_good_record_is_valid(good: BenchRecord) -> None:
     assert reasons(good) == ()
 
 
-def test_the_verdict_before_does_not_count(good: Record) -> None:
+def test_the_verdict_before_does_not_count(good: BenchRecord) -> None:
     assert reasons(replace(good, verdict="INVALID", reasons=("of old",))) == ()
 
 
@@ -69,7 +69,7 @@ def test_the_verdict_before_does_not_count(good: Record) -> None:
         ({"scenario": {"reasons": ["min queries"]}, "samples_ms": ()}, ["min queries"]),
     ],
 )  # fmt: skip
-def test_what_is_said_against_it(good: Record, changes: dict[str, Any], said: list[str]) -> None:
+def test_what_is_said_against_it(good: BenchRecord, changes: dict[str, Any], said: list[str]) -> None:
     assert list(reasons(replace(good, **changes))) == said
 
 
@@ -88,19 +88,19 @@ def test_what_is_said_against_it(good: Record, changes: dict[str, Any], said: li
     ],
 )
 def test_throttling_during_the_runs_alone(
-    good: Record, before: Throttling | None, after: Throttling | None, said: list[str]
+    good: BenchRecord, before: Throttling | None, after: Throttling | None, said: list[str]
 ) -> None:
     assert list(reasons(good, before, after)) == said
 
 
-def test_an_interrupted_one_says_how_far_it_came(good: Record) -> None:
+def test_an_interrupted_one_says_how_far_it_came(good: BenchRecord) -> None:
     found = judged(good, None, None, interrupted=True)
     assert (found.verdict, found.reasons) == ("INVALID", ("interrupted after 60 runs",))
     early = judged(replace(good, samples_ms=steady(3)), None, None, interrupted=True)
     assert early.reasons == ("interrupted after 3 runs", "too few runs: 3 of 50")
 
 
-def test_all_reasons_are_given(good: Record) -> None:
+def test_all_reasons_are_given(good: BenchRecord) -> None:
     bad = replace(good, samples_ms=(1.0,) * 10 + (3.0,) * 10, other_cpu=2.0)
     found = judged(bad, NOTHING, Throttling(("throttled",), ()), interrupted=True)
     starts = ["interrupted", "too few runs", "unstable", "unstable", "busy machine", "throttled"]

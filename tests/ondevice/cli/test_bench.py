@@ -21,7 +21,7 @@ from PIL import Image
 from ondevice import host
 from ondevice.bench import record
 from ondevice.bench.measure import measure
-from ondevice.bench.record import Record
+from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.cli import bench
 from ondevice.cli.console import Format
@@ -149,7 +149,7 @@ def test_models_and_threads_are_swept(sweep: Path) -> None:
 def given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What the command prints for these records: a run prints once, and here two forms of the same are wanted."""
 
-    def printed(records: list[Record], **arguments: Any) -> str:
+    def printed(records: list[BenchRecord], **arguments: Any) -> str:
         turns = iter(records)
         monkeypatch.setattr("ondevice.bench.measure.measure", lambda *_: next(turns))
         monkeypatch.setattr(signal, "signal", lambda *_: None)
@@ -237,7 +237,7 @@ def test_standard_output_has_the_result_alone_beside_a_progress_bar(home: Path) 
 def test_a_bad_picture_is_reported_and_the_others_measured(cli: Cli, sample: Path, tmp_path: Path) -> None:
     done = cli(*DIGITS, "--image", bad_pixels(tmp_path / "bad.png"), "--image", sample, "--format", "json")
     (found,) = json.loads(done.stdout)
-    assert f"{tmp_path / 'bad.png'}: is no picture" in one_line_error(done.stderr)
+    assert f"{tmp_path / 'bad.png'}: is not a picture" in one_line_error(done.stderr)
     assert (found["decode"], len(found["decode_samples_ms"])) == (True, 5)
 
 
@@ -350,7 +350,7 @@ def test_a_file_that_is_no_record_is_one_line(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "foreign.json").write_text('{"model": "m"}')
     done = cli("bench", "--read", tmp_path / "foreign.json")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "foreign.json: no benchmark record of this version" in one_line_error(done.stderr)
+    assert "foreign.json: not a benchmark record of this version" in one_line_error(done.stderr)
 
 
 # Limits

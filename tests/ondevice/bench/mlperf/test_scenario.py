@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ondevice.bench.mlperf import mlperf
-from ondevice.bench.mlperf.mlperf import Settings
+from ondevice.bench import mlperf
+from ondevice.bench.mlperf import ScenarioSettings
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.models import zoo
 from ondevice.runtime import Model
@@ -49,8 +49,8 @@ def calls() -> Calls:
     return Calls()
 
 
-def _settings(scenario: str, **changes: Any) -> Settings:
-    return Settings(scenario, **{"min_queries": 700, "min_duration_s": 0.2, "target_qps": 1000.0} | changes)
+def _settings(scenario: str, **changes: Any) -> ScenarioSettings:
+    return ScenarioSettings(scenario, **{"min_queries": 700, "min_duration_s": 0.2, "target_qps": 1000.0} | changes)
 
 
 def _files(folder: Path) -> set[str]:
@@ -95,7 +95,7 @@ def test_each_sample_issued_is_inferred_once(scenario: str, tmp_path: Path) -> N
         inferred.append(sample)
         threading.Event().wait(0.02)  # so that the estimate is over with its fourth inference
 
-    settings = Settings(scenario, min_queries=12, min_duration_s=0.1, target_qps=40.0, samples_per_query=2)
+    settings = ScenarioSettings(scenario, min_queries=12, min_duration_s=0.1, target_qps=40.0, samples_per_query=2)
     result = mlperf.run(slow, 3, settings, tmp_path)
     assert len(inferred) - 4 == result.queries * result.details["generated_samples_per_query"] >= 12
 
@@ -108,7 +108,7 @@ def test_the_seed_settles_the_order_of_samples(tmp_path: Path) -> None:
             samples.append(sample)
             threading.Event().wait(0.02)
 
-        mlperf.run(slow, LIBRARY, Settings("single-stream", 20, 0.0, seed=seed), tmp_path)
+        mlperf.run(slow, LIBRARY, ScenarioSettings("single-stream", 20, 0.0, seed=seed), tmp_path)
         return samples
 
     assert order(1) == order(1) != order(2)
@@ -136,19 +136,19 @@ def test_enough_queries_make_a_valid_run(calls: Calls, tmp_path: Path) -> None:
 
 
 def test_a_server_that_falls_behind_is_not_waited_for(tmp_path: Path) -> None:
-    settings = Settings("server", 10_000, 0.0, target_qps=2000.0, latency_bound_ms=1.0)
+    settings = ScenarioSettings("server", 10_000, 0.0, target_qps=2000.0, latency_bound_ms=1.0)
     result = mlperf.run(lambda _: threading.Event().wait(0.02), LIBRARY, settings, tmp_path)
     assert result.queries < 10_000
     assert any("Too many outstanding queries" in reason for reason in result.reasons)
 
 
 def test_a_backlog_longer_than_the_pipe_is_served(calls: Calls, tmp_path: Path) -> None:
-    settings = Settings("server", 20_000, 0.0, target_qps=100_000.0, latency_bound_ms=60_000.0)
+    settings = ScenarioSettings("server", 20_000, 0.0, target_qps=100_000.0, latency_bound_ms=60_000.0)
     assert mlperf.run(calls, LIBRARY, settings, tmp_path).queries == 20_000
 
 
 def test_the_peak_is_the_highest_rate_tried_that_met_the_bound(tmp_path: Path) -> None:
-    settings = Settings("server", min_queries=40, min_duration_s=0.4, latency_bound_ms=150.0)
+    settings = ScenarioSettings("server", min_queries=40, min_duration_s=0.4, latency_bound_ms=150.0)
     result = mlperf.run(lambda _: threading.Event().wait(0.01), LIBRARY, settings, tmp_path)
     rates = {float(folder.name.removesuffix("_qps")): folder for folder in tmp_path.iterdir()}
     found = float(Path(result.log_dir).name.removesuffix("_qps"))
@@ -159,7 +159,7 @@ def test_the_peak_is_the_highest_rate_tried_that_met_the_bound(tmp_path: Path) -
 
 
 def test_no_rate_meets_a_bound_below_one_inference(tmp_path: Path) -> None:
-    settings = Settings("server", min_queries=10, min_duration_s=0.0, latency_bound_ms=1.0)
+    settings = ScenarioSettings("server", min_queries=10, min_duration_s=0.0, latency_bound_ms=1.0)
     result = mlperf.run(lambda _: threading.Event().wait(0.01), LIBRARY, settings, tmp_path)
     assert (result.valid, result.reasons[0]) == (False, "performance constraints not satisfied")
     assert len(list(tmp_path.iterdir())) == 1
@@ -205,7 +205,7 @@ def test_a_model_that_fails_at_once(tmp_path: Path) -> None:
 ENDLESS = """
 import sys, threading
 from pathlib import Path
-from ondevice.bench.mlperf import mlperf
+from ondevice.bench import mlperf
 
 count = 0
 
@@ -216,7 +216,7 @@ def invoke(sample):
     if count == 30:
         print("running", flush=True)
 
-mlperf.run(invoke, 5, mlperf.Settings(sys.argv[1], min_duration_s=600, target_qps=50.0), Path(sys.argv[2]))
+mlperf.run(invoke, 5, mlperf.ScenarioSettings(sys.argv[1], min_duration_s=600, target_qps=50.0), Path(sys.argv[2]))
 """
 
 
@@ -265,25 +265,6 @@ def test_logs_that_cannot_be_written(calls: Calls, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OnDeviceError, match=r"LoadGen's logs cannot be written there \([^\n]*; choose another folder$"):
         mlperf.run(calls, LIBRARY, _settings("offline"), tmp_path / "file" / "logs")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"scenario": "burst"}, "no scenario 'burst': choose single-stream, multi-stream, server, offline"),
-        ({"min_queries": 0}, "the least queries must be from 1 to 10000000, not 0"),
-        ({"min_duration_s": -1.0}, "the least duration in seconds must be from 0 to 86400, not -1"),
-        ({"min_duration_s": float("nan")}, "the least duration in seconds must be from 0 to 86400, not nan"),
-        ({"target_qps": 0.0}, "the queries per second must be from 0.001 to 1000000, not 0"),
-        ({"latency_bound_ms": 0.0}, "the latency bound in ms must be from 0.001 to 3600000, not 0"),
-        ({"samples_per_query": 0}, "the samples per query must be from 1 to 10000, not 0"),
-        ({"seed": -1}, "the seed must be from 0 to 4294967295, not -1"),
-    ],
-)
-def test_settings_that_cannot_be_run(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        Settings(**{"scenario": "server"} | changes)
-    assert str(caught.value) == message
 
 
 def test_an_empty_library(calls: Calls, tmp_path: Path) -> None:
