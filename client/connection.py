@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple, NoReturn, cast
 from urllib.parse import quote, urlsplit
 
+from ondevice import words
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.protocol import replies
 
@@ -312,6 +312,5 @@ def _raise(error: Exception, address: ServerAddress) -> NoReturn:
     if isinstance(error, socket.gaierror):
         raise UpstreamError(f"{where}: no such host", FailureKind.REFUSED) from error
     if isinstance(error, OSError):
-        said = os.strerror(error.errno).lower() if error.errno else "no connection"
-        raise UpstreamError(f"{where}: {said}", FailureKind.REFUSED) from error
+        raise UpstreamError(f"{where}: {words.reason(error)}", FailureKind.REFUSED) from error
     raise UpstreamError(f"{where}: its answer is not HTTP", FailureKind.WRONG) from error

@@ -10,6 +10,7 @@ from time import perf_counter
 
 from PIL import Image
 
+from ondevice import words
 from ondevice.errors import ImageError
 from ondevice.image import MAX_BYTES, ImageSource, describe, pixels
 from ondevice.models.card import Input
@@ -117,7 +118,7 @@ def _read(path: Path) -> bytes:
         _check(path.stat().st_size, path)
         return path.read_bytes()
     except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError
-        said = (getattr(error, "strerror", None) or str(error)).lower()
+        said = words.reason(error)
         if isinstance(error, FileNotFoundError):
             said = "no such file"
         raise ImageError(f"{describe(path)}: {said}", path) from error

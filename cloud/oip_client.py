@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from ondevice import words
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
 from ondevice.protocol import oip, replies
 
@@ -114,7 +114,9 @@ class OipClient:
             async with asyncio.timeout(request.timeout_s):
                 reply = await self._send_twice(request)
         except aiohttp.ClientConnectorError as error:
-            raise UpstreamError(f"no connection: {_strerror(error)}", FailureKind.REFUSED) from error
+            # aiohttp's own numbers and words are of several kinds of error; what it was is its cause.
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            raise UpstreamError(f"no connection: {words.reason(cause)}", FailureKind.REFUSED) from error
         except TimeoutError as error:
             raise UpstreamError(f"no answer within {request.timeout_s:g} s", FailureKind.LATE) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
@@ -162,12 +164,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 def _path(model: str) -> str:
     return f"/v2/models/{quote(model, safe='')}"
-
-
-def _strerror(error: OSError) -> str:
-    # asyncio puts the address where the errno's meaning belongs; resolvers have negative numbers of their own.
-    known = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return (known or str(error)).splitlines()[0].lower()
 
 
 def _is_text(value: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import ssl
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ondevice import words
 from ondevice.cloud.backend import Backend
 from ondevice.cloud.http import Connections, Limits
 from ondevice.cloud.service import Service
@@ -46,7 +46,7 @@ def tls(certificate: Path, key: Path) -> ssl.SSLContext:
         reason = "must be a certificate and its key, PEM, the key without a passphrase"
         raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {reason}") from error
     except OSError as error:
-        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {(error.strerror or '').lower()}") from error
+        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {words.reason(error)}") from error
     return context
 
 
@@ -94,9 +94,8 @@ class Server:
                 connections, self.address.host, self.address.port, ssl=self.address.tls, backlog=_BACKLOG
             )
         except OSError as error:
-            # asyncio puts words of its own around the system's.
-            reason = os.strerror(error.errno).lower() if error.errno else str(error)
-            raise ServeError(f"cannot listen on {self.address.host} port {self.address.port}: {reason}") from error
+            where = f"{self.address.host} port {self.address.port}"
+            raise ServeError(f"cannot listen on {where}: {words.reason(error)}") from error
 
     async def _tick(self, connections: Connections) -> None:
         while True:

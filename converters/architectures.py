@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any, NamedTuple
 
+from ondevice import words
 from ondevice.converters import efficientnet_lite, inception_v4, squeezenet
 from ondevice.converters.export import tensorflow
 from ondevice.errors import UsageError
@@ -104,9 +104,7 @@ def find(name: str) -> Architecture:
         return _FIXED[name]
     match = _MOBILENET_NAME.fullmatch(name)
     if match is None:
-        nearest = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
-        hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(names())}"
-        raise UsageError(f"no architecture '{name}', and no such file; {hint}")
+        raise UsageError(f"no architecture '{name}', and no such file; {words.suggestion(name, names())}")
     keras, statistics = _MOBILENETS[match[1]]
     return Architecture(keras, int(match[3]), statistics, width=float(match[2]))
 

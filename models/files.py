@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 
 
@@ -105,10 +106,10 @@ def filled_lines(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:  # ValueError: not UTF-8
-        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(f"{path}: cannot be read: {words.reason(error)}") from error
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def explain(error: OSError, path: Path) -> OnDeviceError:
     """The system's error as one line that names the file."""
-    return OnDeviceError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}")
+    return OnDeviceError(f"{error.filename or path}: {words.reason(error)}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ondevice import words
 from ondevice.errors import DownloadError
 from ondevice.models import files
 from ondevice.models.card import Card
@@ -67,8 +68,7 @@ def _copy(card: Card, origin: Path, path: Path, on_bytes: OnBytes) -> None:
         file = origin.expanduser().open("rb")
     except (OSError, RuntimeError) as error:
         raise DownloadError(
-            f"{origin}: {(getattr(error, 'strerror', None) or 'cannot be read').lower()}; "
-            f"--from takes a folder that holds {card.file_name}, or a URL",
+            f"{origin}: {words.reason(error)}; --from takes a folder that holds {card.file_name}, or a URL",
             str(origin),
         ) from error
     with file:
@@ -143,6 +143,4 @@ def _local_error(error: OSError, card: Card, path: Path) -> DownloadError:
             "(ONDEVICE_HOME moves it)",
             str(path),
         )
-    return DownloadError(
-        f"{error.filename or path}: {(error.strerror or str(error)).lower()} (ONDEVICE_HOME moves it)", str(path)
-    )
+    return DownloadError(f"{error.filename or path}: {words.reason(error)} (ONDEVICE_HOME moves it)", str(path))

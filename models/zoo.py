@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ondevice import words
 from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import files
 from ondevice.models.card import NAME, Card
@@ -55,12 +56,10 @@ def find(name: str) -> Entry:
     """The model called `name`. Raises UnknownModelError with the nearest names."""
     for entry in _entries(name) if NAME.fullmatch(name) else ():
         return entry
-    import difflib
-
     names = [entry.card.name for entry in entries()]
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else "`ondevice models list` shows all"
-    raise UnknownModelError(f"no model '{name}' in the zoo, and no such file; {hint}", name, nearest)
+    hint = words.suggestion(name, names, otherwise="`ondevice models list` shows all")
+    message = f"no model '{name}' in the zoo, and no such file; {hint}"
+    raise UnknownModelError(message, name, words.nearest(name, names))
 
 
 def locate(model: str) -> tuple[Path, Entry | None]:
@@ -70,7 +69,7 @@ def locate(model: str) -> tuple[Path, Entry | None]:
         if path.is_file():
             return path, None
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"{model}: {(getattr(error, 'strerror', None) or str(error)).lower()}", model) from error
+        raise ModelError(f"{model}: {words.reason(error)}", model) from error
     if path.suffix == ".tflite" or len(path.parts) > 1:
         raise ModelError(f"{model}: {'is a folder, not a .tflite file' if path.is_dir() else 'no such file'}", model)
     entry = find(model)

@@ -15,15 +15,15 @@ T_sla the deadline, T_input the upload. What holds for all rules here, and is ou
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import SAME_MS, Models, Requests
@@ -115,7 +115,7 @@ def cnnselect(
     model is taken where all utilities are 0.
     Raises UsageError for an unknown reading.
     """
-    _known(reading, _READINGS, "reading of cnnselect")
+    words.known(reading, _READINGS, "reading of cnnselect")
     soon_ms = _soon_ms(models, requests)
     upper_ms = requests.budget_ms[:, None]
     lower_ms = upper_ms - threshold_ms
@@ -186,7 +186,7 @@ def find(text: str) -> Policy:
     Raises UsageError for an unknown name, setting or value, with those nearest to it.
     """
     name, colon, settings = text.partition(":")
-    policy = POLICIES[_known(name, POLICIES, "policy")]
+    policy = POLICIES[words.known(name, POLICIES, "policy")]
     return partial(policy, **dict(_setting(name, item) for item in settings.split(","))) if colon else policy
 
 
@@ -254,15 +254,6 @@ def _in_proportion(weights: FloatArray, p: FloatArray) -> FloatArray:
     return p
 
 
-def _known(word: str, words: Collection[str], what: str) -> str:
-    """`word`, which must be among words."""
-    if word in words:
-        return word
-    nearest = difflib.get_close_matches(word[:40], words, cutoff=0.4)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(words) or 'none'}"
-    raise UsageError(f"no {what} {word[:40]!r}; {hint}")
-
-
 def _setting(policy: str, text: str) -> tuple[str, Any]:
     """A policy's setting and its value, from `name=value`."""
     name, _, value = text.partition("=")
@@ -272,8 +263,8 @@ def _setting(policy: str, text: str) -> tuple[str, Any]:
         for p in inspect.signature(POLICIES[policy]).parameters.values()
         if p.kind is p.KEYWORD_ONLY
     }
-    kind = settings[_known(name, settings, f"setting of {policy}")]
-    return name, _number(name, value) if kind is float else _known(value, get_args(kind), name)
+    kind = settings[words.known(name, settings, f"setting of {policy}")]
+    return name, _number(name, value) if kind is float else words.known(value, get_args(kind), name)
 
 
 def _number(name: str, text: str) -> float:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
 
+from ondevice import words
 from ondevice.client.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.lab.demo.stream import MODES, RATE_MS, Record, Scene
@@ -39,7 +40,7 @@ class Live:
         try:
             self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, page, self._told))
         except OSError as error:
-            raise UsageError(f"port {port} cannot be used: {(error.strerror or str(error)).lower()}") from error
+            raise UsageError(f"port {port} cannot be used: {words.reason(error)}") from error
         self._server.daemon_threads = True
         page.hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 
+from ondevice import words
 from ondevice.errors import OnDeviceError
 
 HOST = "127.0.0.1"
@@ -62,5 +62,5 @@ def _bound(port: int) -> socket.socket:
 
 
 def _unavailable(port: int, error: OSError) -> OnDeviceError:
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return OnDeviceError(f"cannot listen on {HOST} port {port}: {reason}; choose another port, or 0 for any")
+    said = f"cannot listen on {HOST} port {port}: {words.reason(error)}"
+    return OnDeviceError(f"{said}; choose another port, or 0 for any")

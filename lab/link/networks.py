@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.lab.link.trace import PACKET_BYTES, Trace
 from ondevice.timing.arrays import FloatArray
@@ -53,8 +53,7 @@ def find(name: str, seed: int = 0) -> tuple[Trace, Trace]:
         return Trace.load(pair[0]), Trace.load(pair[1])
     if _exists(Path(name)):
         return (trace := Trace.load(name)), trace
-    nearest = difflib.get_close_matches(name[:40], NETWORKS, cutoff=0.4)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(NETWORKS)}"
+    hint = words.suggestion(name, NETWORKS)
     raise UsageError(f"no trace '{name}', nor a file of that name, nor {name}.up and {name}.down; {hint}")
 
 

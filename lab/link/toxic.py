@@ -6,13 +6,13 @@ Latency, jitter and bandwidth, which are toxics in toxiproxy, are settings of a 
 from __future__ import annotations
 
 import asyncio
-import difflib
 import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ondevice import words
 from ondevice.errors import UsageError
 
 # The one attribute of each: times in ms, or bytes.
@@ -35,10 +35,7 @@ class Toxic:
     toxicity: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.name not in ATTRIBUTES:
-            near = difflib.get_close_matches(self.name[:40], ATTRIBUTES, cutoff=0.4)
-            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(ATTRIBUTES)}"
-            raise UsageError(f"no toxic '{self.name}'; {hint}")
+        words.known(self.name, ATTRIBUTES, "toxic")
         if not 0 <= self.value < math.inf:
             raise UsageError(f"toxic {self.name}: {ATTRIBUTES[self.name]} is a number from 0 up, not {self.value:g}")
         if not 0 <= self.toxicity <= 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.timing.arrays import FloatArray
 
@@ -43,7 +44,7 @@ class Trace:
         try:
             lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
         except OSError as error:
-            raise OnDeviceError(f"trace {path} cannot be read: {(error.strerror or str(error)).lower()}") from error
+            raise OnDeviceError(f"trace {path} cannot be read: {words.reason(error)}") from error
         if not lines:
             raise OnDeviceError(f"trace {path} is empty: each line must be a time in ms")
         stamps = np.array([_stamp(path, number, line) for number, line in enumerate(lines, 1)], np.float64)

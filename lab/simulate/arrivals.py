@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.lab.link.trace import Trace
 from ondevice.lab.simulate import notation
@@ -65,7 +66,7 @@ ALONE = Arrivals("alone", queued=False, rate_per_s=_ALONE_PER_S)
 def find(text: str) -> Arrivals:
     """The arrivals that `text` names. Raises UsageError; OnDeviceError with the line for a file of other lines."""
     kind = text.partition(":")[0]
-    notation.known(kind, _KINDS, "load")
+    words.known(kind, _KINDS, "load")
     if kind == "file":
         path = text.partition(":")[2]
         if not path:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError, naming
-from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.grid import SHARE_PREFIX
 from ondevice.lab.simulate.simulation import DEVICE, ORACLE
 from ondevice.models import files
@@ -65,7 +65,7 @@ class SimulationFigure:
     published: Path | None = None
 
     def __post_init__(self) -> None:
-        notation.known(self.plot, PLOTS, "plot")
+        words.known(self.plot, PLOTS, "plot")
         if self.path.suffix.lower() not in _SUFFIXES:
             raise UsageError(f"--figure makes {', '.join(_SUFFIXES)}, not '{self.path.name}'")
         with naming("--figure"):
@@ -122,8 +122,7 @@ def points(path: Path) -> dict[str, list[tuple[float, float]]]:
     try:
         reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        what = (getattr(error, "strerror", None) or "it is not a text file").lower()
-        raise UsageError(f"--published {path}: {what}") from error
+        raise UsageError(f"--published {path}: {words.reason(error)}") from error
     if not {"policy", "sla_ms", "value"} <= set(reader.fieldnames or ()):
         raise OnDeviceError(f"{path}, line 1: the heading has no policy, sla_ms and value")
     for row in reader:

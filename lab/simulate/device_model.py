@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ondevice import words
 from ondevice.devices import card
 from ondevice.devices.card import Device, Latency
 from ondevice.devices.spread import spread_of
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.modelset import drawn_ms
 from ondevice.models import zoo
 from ondevice.timing import profile
@@ -87,10 +87,10 @@ def _latency(device: Device, text: str) -> Latency:
                 f"{device.name}` lists them"
             )
         model = models[0]
-    notation.known(model, models, f"published time on {device.name} of")
+    words.known(model, models, f"published time on {device.name} of")
     found = {latency.kind: latency for latency in device.latencies if latency.model == model}
     if slash:
-        return found[notation.known(kind, found, f"kernel of {model} on {device.name}")]
+        return found[words.known(kind, found, f"kernel of {model} on {device.name}")]
     return found.get("float") or next(iter(found.values()))
 
 
@@ -108,12 +108,12 @@ def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     try:
         profiles = {each.model: each for each in profile.loads(path.read_text(encoding="utf-8"))}
     except OSError as error:
-        raise UsageError(f"--device {path}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"--device {path}: {words.reason(error)}") from error
     except ValueError as error:
         raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
     if not model and len(profiles) == 1:
         model = next(iter(profiles))
-    found = profiles[notation.known(model, profiles, f"profile in {path} of")]
+    found = profiles[words.known(model, profiles, f"profile in {path} of")]
     return DeviceModel(model, 0.0, drawn_ms(found))
 
 

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.lab.link import networks
 from ondevice.lab.link.trace import Trace
@@ -110,7 +111,7 @@ def find(text: str, seed: int = 0) -> NetworkModel:
     if text.startswith("trace:"):
         return _trace(text, seed)
     kind, settings = notation.parse(text)
-    notation.known(kind, [*distributions.KINDS, "trace"], "network")
+    words.known(kind, [*distributions.KINDS, "trace"], "network")
     drift, outage = _disturbances(settings)
     return DrawnNetwork(text, distributions.parse(text, kind, settings), drift, outage)
 

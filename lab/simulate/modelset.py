@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import notation
 from ondevice.models import zoo
@@ -92,7 +93,7 @@ def _refuse(pattern: str, names: Sequence[str], where: str) -> None:
         raise UsageError(f"{pattern} has no profile in {where}: {_measure(pattern)}")
     if set("*?[") & set(pattern):
         raise UsageError(f"{where}: no model matches '{notation.shortened(pattern)}'; it has {', '.join(names)}")
-    notation.known(pattern, names, f"model in {where}")
+    words.known(pattern, names, f"model in {where}")
 
 
 def _measure(model: str) -> str:
@@ -128,7 +129,7 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(
-            f"--models {notation.shortened(str(path))}: {(error.strerror or str(error)).lower()}; "
+            f"--models {notation.shortened(str(path))}: {words.reason(error)}; "
             "give a CSV of models, or the profiles of `ondevice bench --save FILE.json`"
         ) from error
     except UnicodeDecodeError as error:
@@ -234,7 +235,7 @@ def _column(heads: Sequence[str], column: str, path: Path) -> str:
     names = [prefix.removesuffix("_") for prefix in prefixes]
     if not column:
         raise UsageError(f"{path} has the times of several places: give {' or '.join(f'{path}:{n}' for n in names)}")
-    return prefixes[names.index(notation.known(column, names, f"place in {path}"))]
+    return prefixes[names.index(words.known(column, names, f"place in {path}"))]
 
 
 def _cell(row: _ModelRow, head: str, path: Path, most: float) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.timing.bounds import BELIEVABLE_MS
 
@@ -45,23 +45,13 @@ def parse(text: str) -> tuple[str, dict[str, str]]:
     return kind, settings
 
 
-def known(word: str, words: Iterable[str], what: str) -> str:
-    """`word`, which must be among words. Raises UsageError with those nearest to it."""
-    words = list(words)
-    if word in words:
-        return word
-    nearest = difflib.get_close_matches(word[:40], words, cutoff=0.4)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(words) or 'none'}"
-    raise UsageError(f"no {what} '{shortened(word)}'; {hint}")
-
-
 def parse_numbers(text: str, settings: Mapping[str, str], bounds: Mapping[str, Bounds]) -> dict[str, float]:
     """The settings of `text` as numbers, in the order of `bounds`.
 
     Raises UsageError for a setting that bounds does not know, one out of its bounds, and one that is missing.
     """
     for key in settings:
-        known(key, bounds, f"setting of {text.partition(':')[0]}")
+        words.known(key, bounds, f"setting of {text.partition(':')[0]}")
     return {key: _number(text, key, settings.get(key), bound) for key, bound in bounds.items()}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.lab.simulate import notation
+from ondevice import words
 from ondevice.lab.simulate.arrivals import ALONE, Arrivals
 from ondevice.lab.simulate.device_model import DeviceModel
 from ondevice.lab.simulate.estimates import ReplyEstimate, RequestEstimator
@@ -142,7 +142,7 @@ def check_policy(text: str) -> None:
     """Raise UsageError, with the nearest, for a text that does not name a policy."""
     if text not in (ORACLE, DEVICE):
         name = text.partition(":")[0]
-        notation.known(name, [*policies.POLICIES, ORACLE, DEVICE], "policy")
+        words.known(name, [*policies.POLICIES, ORACLE, DEVICE], "policy")
         policies.find(text)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ondevice import words
 from ondevice.bench.mlperf.result import ScenarioResult
 from ondevice.bench.samples import Summary, summary
 from ondevice.devices.emulation import Emulation
@@ -128,7 +129,7 @@ def read(path: Path) -> list[BenchRecord]:
         lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
         found = [BenchRecord.from_dict(line) for line in lines]
     except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise UsageError(f"{path}: {words.reason(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"{path}: {error}; give a file from `ondevice bench … --format json`") from error
     if not found:

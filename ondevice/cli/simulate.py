@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ondevice import words
 from ondevice.cli import console
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat, size_bytes
@@ -168,10 +169,10 @@ def simulate(
         loads,
         grid.deadlines(sla),
         policies,
-        [QueueView(notation.known(word, QueueView, "queue")) for word in notation.split_items([queue or "blind"])],
+        [QueueView(words.known(word, list(QueueView), "queue")) for word in notation.split_items([queue or "blind"])],
         workers,
     )
-    estimate = ReplyEstimate(notation.known(knows, ReplyEstimate, "--knows"))
+    estimate = ReplyEstimate(words.known(knows, list(ReplyEstimate), "--knows"))
     settings = SimulationSettings(requests, seed, estimate, _sizes(picture, reply), device_model, duplication)
     _run(plan, settings, jobs, _Outputs(out, sheet, form))
 

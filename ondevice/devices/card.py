@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from dataclasses import dataclass, field
@@ -10,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ondevice import words
 from ondevice.devices.timemodel import Point, TimeModel
-from ondevice.errors import CardError, UsageError
+from ondevice.errors import CardError
 
 _CARDS = Path(__file__).parent / "cards"
 # Made by `benchmarks/devices.py --write` on the reference machine; cards hold what was published, this what follows.
@@ -129,10 +129,5 @@ def devices() -> tuple[Device, ...]:
 
 def find(name: str) -> Device:
     """The card called `name`. Raises UsageError with the nearest names."""
-    for device in devices():
-        if device.name == name:
-            return device
-    names = [d.name for d in devices()]
-    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else f"there are {', '.join(names)}"
-    raise UsageError(f"no device '{name}'; {hint}")
+    by_name = {device.name: device for device in devices()}
+    return by_name[words.known(name, by_name, "device")]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 
 # No Linux is built for more processors (CONFIG_NR_CPUS of x86-64 with MAXSMP).
@@ -43,7 +44,7 @@ def pin(cpus: Iterable[int]) -> None:
                 _pin_thread(int(task.name), wanted)
     except OSError as error:
         raise OnDeviceError(
-            f"--cpus {ranges(wanted)} was refused ({error.strerror}); give processors that are online"
+            f"--cpus {ranges(wanted)} was refused ({words.reason(error)}); give processors that are online"
         ) from error
 
 

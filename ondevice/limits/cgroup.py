@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.host.cgroups import quota_of
 from ondevice.host.procfs import read
@@ -62,7 +63,7 @@ class CpuGroup:
             _write(self.path / "cgroup.procs", str(pid))
         except OSError as error:
             raise OnDeviceError(
-                f"process {pid} cannot be put under the CPU quota ({_reason(error)}); run without --cpu-quota"
+                f"process {pid} cannot be put under the CPU quota ({words.reason(error)}); run without --cpu-quota"
             ) from error
 
     def stat(self) -> dict[str, int]:
@@ -205,7 +206,7 @@ def _remove(place: Hierarchy, path: Path) -> None:
             _discard(place, path)
     except OSError as error:
         raise OnDeviceError(
-            f"the control group {path} could not be removed ({_reason(error)}); do it with `rmdir {path}`"
+            f"the control group {path} could not be removed ({words.reason(error)}); do it with `rmdir {path}`"
         ) from error
 
 
@@ -260,7 +261,7 @@ def _explained(place: Hierarchy, quota: float) -> Iterator[None]:
         yield
     except OSError as error:
         refused = "it holds groups with processes, and the kernel then refuses threaded ones"
-        reason = refused if error.errno == errno.EOPNOTSUPP else _reason(error)
+        reason = refused if error.errno == errno.EOPNOTSUPP else words.reason(error)
         raise _impossible(f"no group can be made in {place.own} ({reason})", quota) from error
 
 
@@ -269,10 +270,6 @@ def _impossible(reason: str, quota: float = 0.5) -> OnDeviceError:
         f"--cpu-quota cannot be enforced: {reason}; try `systemd-run --user --scope -p CPUQuota={quota * 100:g}% "
         "ondevice …` instead, sudo, or the container's own --cpus"
     )
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _write(path: Path, text: str) -> None:

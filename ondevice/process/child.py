@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self
 
+from ondevice import words
 from ondevice._version import __version__
 from ondevice.errors import OnDeviceError
 from ondevice.process import signals
@@ -148,4 +149,4 @@ def _popen(
             start_new_session=True,
         )
     except OSError as error:
-        raise OnDeviceError(f"no process can be started with {command[0]}: {error.strerror}") from error
+        raise OnDeviceError(f"no process can be started with {command[0]}: {words.reason(error)}") from error

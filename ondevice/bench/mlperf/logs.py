@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ondevice import words
 from ondevice.errors import OnDeviceError
 
 DETAIL_LOG, _TRACE = "mlperf_log_detail.txt", "mlperf_log_trace.json"
@@ -25,7 +26,7 @@ def prepare(folder: Path) -> None:
             (folder / name).write_bytes(b"")
     except OSError as error:
         raise OnDeviceError(
-            f"{folder}: LoadGen's logs cannot be written there ({error.strerror}); choose another folder"
+            f"{folder}: LoadGen's logs cannot be written there ({words.reason(error)}); choose another folder"
         ) from error
 
 

@@ -346,7 +346,7 @@ def test_ctrl_c_prints_what_there_is(folder: Path, form: str) -> None:
         ({"endpoint": NOWHERE, "patience": math.nan}, "patience must be from 0 ms"),
         ({"endpoint": NOWHERE, "top": 0}, "top must be 1 or more, not 0"),
         ({"endpoint": NOWHERE, "confident": 0.0}, "confident must be over 0, not 0"),
-        ({"endpoint": NOWHERE, "token_file": Path("none")}, "--token-file none: cannot be read: No such file"),
+        ({"endpoint": NOWHERE, "token_file": Path("none")}, "--token-file none: cannot be read: no such file"),
         ({"endpoint": NOWHERE, "token_file": Path(os.devnull)}, "has no token in it"),
         ({"endpoint": NOWHERE, "ca": Path("x"), "insecure": True}, "give one or the other"),
         ({"endpoint": "https://127.0.0.1:9", "ca": Path("none.pem")}, "none.pem: no file of certificates"),

@@ -150,7 +150,7 @@ def test_a_system_that_starts_no_process_is_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(OnDeviceError) as caught:
         child.start("ondevice.trial")
-    assert str(caught.value) == "no process can be started with /nonexistent: No such file or directory"
+    assert str(caught.value) == "no process can be started with /nonexistent: no such file or directory"
 
 
 @linux

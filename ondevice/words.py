@@ -1,0 +1,52 @@
+"""Words for messages: what the system says of a failure, and what may be meant by a name that there is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from ondevice.errors import UsageError
+
+# Lower than difflib's own 0.6, so that a part of a name finds it: "mobilenet" is 0.5 like mobilenet_v2_1.0_224_quant,
+# "lite0" 0.43 like efficientnet_lite0.
+_ALIKE = 0.4
+# Models' names are at most that long; comparing takes the product of both lengths, and strangers give words too.
+_LONGEST = 100
+# Of a longer word the beginning is shown, which leaves room for the rest of a line.
+_SHOWN = 60
+
+
+def reason(error: Exception) -> str:
+    """Why a file or a connection could not be had: the system's words in lower case, one line.
+
+    Not asyncio's, which put the address where the meaning of the errno belongs.
+    """
+    if isinstance(error, UnicodeError):
+        return "it is not text in UTF-8"
+    said = error.strerror if isinstance(error, OSError) else None
+    # Only in Python's own classes is errno the system's: resolvers and TLS have numbers of their own.
+    if isinstance(error, OSError) and error.errno and type(error).__module__ == "builtins":
+        said = os.strerror(error.errno)
+    return (said or str(error) or type(error).__name__).splitlines()[0].lower()
+
+
+def nearest(word: str, words: Collection[str]) -> list[str]:
+    """Those most like `word`, best first, at most three."""
+    import difflib
+
+    return difflib.get_close_matches(word[:_LONGEST], list(words), cutoff=_ALIKE)
+
+
+def suggestion(word: str, words: Collection[str], otherwise: str = "") -> str:
+    """What to say after "no such …": which of `words` may be meant, or else `otherwise`, or else all that there are."""
+    if near := nearest(word, words):
+        return f"did you mean {', '.join(near)}?"
+    return otherwise or f"there are {', '.join(words) or 'none'}"
+
+
+def known(word: str, words: Collection[str], what: str) -> str:
+    """`word`, which must be among `words`. Raises UsageError with those nearest to it. what: such as `policy`."""
+    if word in words:
+        return word
+    shown = word if len(word) <= _SHOWN else f"{word[: _SHOWN - 3]}..."
+    raise UsageError(f"no {what} {shown!r}; {suggestion(word, words)}")
