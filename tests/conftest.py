@@ -6,12 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forks import Forks
 from hypothesis import HealthCheck, configuration, settings
 
 from ondevice.models import zoo
@@ -82,15 +82,20 @@ def wheel_path(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Where `cli` runs its commands."""
+    server = Forks()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def cli() -> Cli:
+def cli(forks: Forks) -> Cli:
     """Runs `ondevice` as a process of its own, as a user does, and hands back what it printed and its exit status."""
 
     def run(*arguments: object, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "ondevice", *map(str, arguments)],
-            input=stdin, capture_output=True, timeout=300, check=False, env={**os.environ, **environment},
-        )  # fmt: skip
+        done = forks.run([*map(str, arguments)], stdin, {**os.environ, **environment})
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

@@ -77,7 +77,8 @@ def test_every_model_is_described_and_timed_at_the_start() -> None:
         assert [served.name for served in local.models] == list(FAMILY)
         assert [served.top1 is not None for served in local.models] == [True] * 4
         assert local.models[2].input.shape == (1, 48, 48, 1)
-        assert list(local.table.mean_ms) == sorted(local.table.mean_ms)
+        fastest_ms = local.table.quantiles_ms[:, 0]  # whatever else the machine does, some run was not held up
+        assert 0 < fastest_ms[0] < fastest_ms[3]
         assert all(local.profile(name).n > 3 for name in FAMILY)
         assert not local.loading_ms().any()  # all are loaded
         assert local.ready()
@@ -338,7 +339,7 @@ def test_killed_workers_cost_no_answer_and_are_replaced(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert set(statuses) <= {200, 503}
-        assert died[0]["reason"] == "a worker process ended (SIGKILL)"
+        assert died[0]["reason"].startswith("a worker process ended (SIGKILL)")
         assert len(running.workers) == 2
         assert [running.classify().status_code for _ in range(5)] == [200] * 5
         assert running.log("internal error") == []

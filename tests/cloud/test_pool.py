@@ -235,10 +235,10 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
         os.kill(pid, signal.SIGSTOP)
         work = job()
         pool.submit(work)
-        while not work.future.done():
+        while any(worker.pid == pid for worker in pool.workers):  # the next one may take its time
             pool.kill_hanging()
             await asyncio.sleep(0.02)
-        assert work.future.result()[0]["top"]
+        assert (await work.future)[0]["top"]
         assert pool.workers[0].pid != pid
 
     with_pool(body)
@@ -277,7 +277,7 @@ def test_a_worker_ends_when_the_server_is_killed() -> None:
         "asyncio.run(main())"
     )
     said = subprocess.run([sys.executable, "-c", server], stdout=subprocess.PIPE, check=False).stdout
-    worker, deadline = int(said), time.monotonic() + 5
+    worker, deadline = int(said), time.monotonic() + 30
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive(worker)

@@ -69,7 +69,7 @@ def work(payload: bytes = PICTURES[0], picture: bool = True, top: int = 3, raw: 
     return Work(payload, picture, top, raw, perf_counter())
 
 
-async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float = 20.0) -> None:
+async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float = 60.0) -> None:
     """Tick as the server does, until something holds."""
     end = monotonic() + seconds
     while not until():
@@ -492,8 +492,7 @@ def test_a_good_picture_is_not_blamed_for_a_server_that_refuses_all() -> None:
 
 
 def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LATE_S", 0.2)
-    server = Server(INT8, FP32)
+    patient_s, server = module._LATE_S, Server(INT8, FP32)
 
     async def never(response: web.Response) -> web.Response:
         await asyncio.sleep(60)
@@ -502,9 +501,11 @@ def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(backend: Upstream, events: Events) -> None:
         server.spoil[INT8] = never
         for _ in range(3):
+            monkeypatch.setattr(module, "_LATE_S", 0.2)
             error = await answered(backend, INT8)
             assert isinstance(error, UpstreamError)
             assert error.failure == "late"
+            monkeypatch.setattr(module, "_LATE_S", 30 * patient_s)
             matches(await backend.run(FP32, work(), None), Runner(FP32), PICTURES[0])
         assert not backend.available(INT8)
         assert backend.available(FP32), "its server still answers"
@@ -622,7 +623,7 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
             clients = [asyncio.create_task(client()) for _ in range(4)]
             await ticking(backend, lambda: len(outcomes) > 20)
             server.signal(signal.SIGKILL)
-            await asyncio.wait_for(asyncio.gather(*clients), 10)
+            await asyncio.wait_for(asyncio.gather(*clients), 60)
             failed = [outcome for outcome in outcomes if isinstance(outcome, UpstreamError)]
             assert 1 <= len(failed) <= 6, "three open the breaker, and each of the others may have been on its way"
             assert events.names == ["upstream down"]
@@ -637,16 +638,20 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
 
 
 def test_frozen_and_thawed(process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LATE_S", "_HEALTH_S", "_CHECK_S"):
-        monkeypatch.setattr(module, name, 0.2)
+    patience_s = {name: 30 * getattr(module, name) for name in ("_LATE_S", "_HEALTH_S")}
+    monkeypatch.setattr(module, "_CHECK_S", 0.2)
     server = process(*own())
 
     async def main() -> None:
         async with fronted(server.url) as (backend, events):
             server.signal(signal.SIGSTOP)
+            for name in patience_s:
+                monkeypatch.setattr(module, name, 0.2)
             await ticking(backend, lambda: not backend.ready())
             assert events.names == ["upstream down"]
             server.signal(signal.SIGCONT)
+            for name, seconds in patience_s.items():
+                monkeypatch.setattr(module, name, seconds)
             await ticking(backend, backend.ready)
             assert isinstance(await answered(backend, FP32), Result)
 

@@ -13,7 +13,7 @@ import pytest
 from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec
 from ondevice.lab.link.toxic import Toxic
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 Ends = tuple[socket.socket, socket.socket]
 Join = Callable[..., "contextlib.AbstractContextManager[Ends]"]
@@ -271,15 +271,15 @@ def test_who_is_spared_a_toxic_stays_spared(links: Links, target: socket.socket,
         ends = [stack.enter_context(join(link)) for _ in range(20)]
         for latency_ms in (0, 1, 2, 3, 4, 5):
             link.change(up=Direction(latency_ms=latency_ms, toxics=half))
-        for client, server in ends:
+        for client, _ in ends:
             client.sendall(b"x")
-            server.settimeout(0.05)
+        link.change(up=Direction())  # which ends the connections that it held back
         spared = sum(heard(server) for _, server in ends)
     # Of 20 halves; drawn again with each change, about one in 64 would be left.
     assert 4 <= spared <= 16
 
 
 def heard(end: socket.socket) -> bool:
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(ConnectionError):
         return end.recv(1) == b"x"
     return False

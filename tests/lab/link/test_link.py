@@ -19,7 +19,7 @@ from ondevice.lab import link as link_room
 from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
 from ondevice.lab.link.networks import find
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 Address = tuple[str, int]
 
 

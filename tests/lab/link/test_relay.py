@@ -16,7 +16,7 @@ from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
 from ondevice.lab.link.relay import Relay
 from ondevice.lab.link.toxic import Toxic
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from ondevice.errors import UsageError
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 HOST = "127.0.0.1"
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 
 
 class Running:

@@ -1,0 +1,105 @@
+"""`ondevice` in a process of its own, without what starting Python and importing numpy takes: half a second, each time.
+
+A server that is started once has imported what commands need, and forks for each of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PATIENCE_S = 300.0
+# What a command may find changed; where anything else is, it may be read as Python starts, and so Python starts.
+_HARMLESS = ("ONDEVICE_", "PYTEST_CURRENT_TEST")
+
+
+class Forks:
+    """Runs commands, one at a time. To be closed."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_PATIENCE_S)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=self._environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        self._asked, self._said = ours, ours.makefile("rw")
+
+    def close(self) -> None:
+        self._said.close()
+        self._asked.close()
+        self._process.wait(_PATIENCE_S)
+
+    def run(
+        self, arguments: list[str], stdin: bytes, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """What came of `ondevice ARGUMENTS` in the working directory of now."""
+        if self._matters(environment):
+            command = [sys.executable, "-m", "ondevice", *arguments]
+            return subprocess.run(
+                command, input=stdin, capture_output=True, timeout=_PATIENCE_S, check=False, env=environment
+            )
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "0").write_bytes(stdin)
+            wanted = {"arguments": arguments, "environment": {**environment}, "cwd": str(Path.cwd()), "folder": name}
+            print(json.dumps(wanted), file=self._said, flush=True)
+            status = int(self._said.readline())
+            return subprocess.CompletedProcess(
+                arguments, status, (folder / "1").read_bytes(), (folder / "2").read_bytes()
+            )
+
+    def _matters(self, environment: Mapping[str, str]) -> bool:
+        if sys.platform != "linux":  # elsewhere libraries may not survive a fork
+            return True
+        changed = {*environment.items()} ^ {*self._environment.items()}
+        return any(not name.startswith(_HARMLESS) for name, _ in changed)
+
+
+def _serve(descriptor: int) -> None:
+    from ondevice import cli
+
+    for module in (*(f"ondevice.cli.{name}" for name in cli.COMMANDS), "ondevice.runner", "ondevice.client.offload"):
+        importlib.import_module(module)
+    with socket.socket(fileno=descriptor) as asked, asked.makefile("rw") as said:
+        for line in said:
+            child = os.fork()
+            if child == 0:
+                _become(json.loads(line))
+            _, status = os.waitpid(child, 0)
+            print(os.waitstatus_to_exitcode(status), file=said, flush=True)
+
+
+def _become(wanted: dict[str, Any]) -> None:
+    """Be the command; this does not return."""
+    from ondevice import cli
+
+    os.chdir(wanted["cwd"])
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    for number, flags in enumerate((os.O_RDONLY, *(2 * (os.O_WRONLY | os.O_CREAT,)))):
+        os.dup2(os.open(Path(wanted["folder"], str(number)), flags, 0o600), number)
+    sys.argv = ["ondevice", *wanted["arguments"]]
+    try:
+        cli.main()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())  # as Python does at its end
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
