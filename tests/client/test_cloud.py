@@ -33,7 +33,7 @@ from ondevice.answer import Answer
 from ondevice.client.cloud import CloudAttempt, CloudExecutor, SendOptions
 from ondevice.client.cnnselect import CnnSelectEndpoint
 from ondevice.client.executor import AttemptOutcome, Task
-from ondevice.client.network import Sample
+from ondevice.client.network import NetworkSample
 from ondevice.client.picture import Picture
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.models import zoo
@@ -319,7 +319,7 @@ def test_each_answer_is_handed_in_when_it_is_there(context: Any) -> None:
 
 def test_only_the_first_answer_tells_of_the_network(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, asker = context(telling(line(0.4), line(0.8, final=True) + END))
-    samples: list[Sample] = []
+    samples: list[NetworkSample] = []
     monkeypatch.setattr(asker.cloud.network, "add", samples.append)
     assert len(outcomes(asker.begin())) == 2
     assert len(samples) == 1
