@@ -15,9 +15,11 @@ from ondevice.models import files
 from ondevice.models.card import Card
 from ondevice.models.zoo import Entry
 
+# Large enough that Python's work for each piece does not count, small enough that a progress bar moves evenly.
 _CHUNK = 1 << 16
+# A mobile link that was lost for a moment is back by the third; one that is gone should be said to be.
 _TRIES = 3
-_TIMEOUT_S = (10.0, 30.0)  # to connect; between two pieces of the body
+_TIMEOUT_S = (10.0, 30.0)  # to connect; between two pieces of the body: a server that wakes up may take as long
 
 OnBytes = Callable[[int], None]
 

@@ -40,7 +40,7 @@ class FailureKind(enum.StrEnum):
     Each is equal to its text: `error.failure == "late"`.
     """
 
-    # There is no connection to it.
+    # No connection to it can be made.
     REFUSED = "refused"
     # The connection was lost.
     CUT = "cut"

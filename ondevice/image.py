@@ -19,10 +19,13 @@ ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Imag
 # Pillow knows many more; some of them call other programs (EPS). Its JPEG opener opens MPO too.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+# As many as phones' cameras have, and 150 MB when decoded, which a Raspberry Pi with 1 GB can still hold.
 MAX_PIXELS = 50_000_000
+# A JPEG of so many pixels at the best quality is half as long; what is longer is not worth reading into memory.
 MAX_BYTES = 64 * 1024 * 1024
 
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # EXIF's tag
+# What turns a picture upright, by EXIF's orientation; 1 is upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,7 +54,7 @@ def pixels(source: ImageSource, wanted: Input, scaled_decode: bool = True) -> np
     """The picture as uint8 [height, width, channels]: upright, centre-cropped, resized bilinearly with antialiasing.
 
     Animations give their first frame; transparency lies on white. With `scaled_decode`, a JPEG is decoded at the
-    smallest of 1/1, 1/2, 1/4, 1/8 of its size that is no smaller than what the crop needs. Raises ImageError.
+    smallest of 1/1, 1/2, 1/4, 1/8 of its size that has all the pixels that the crop needs. Raises ImageError.
     """
     try:
         image = _open(source)

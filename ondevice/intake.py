@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ondevice import runtime, trial
 from ondevice.errors import UsageError
-from ondevice.models import add as registry
 from ondevice.models import files, labels, metadata, zoo
 from ondevice.models.card import Card, Input
+from ondevice.models.registry import register
 from ondevice.runner import guess_input
 from ondevice.runtime import Model
 
@@ -56,11 +56,11 @@ def add(  # noqa: PLR0913
         )
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
-    return registry.add(card, path, lines, force)
+    return register(card, path, lines, force)
 
 
 def _as_described(described: zoo.Entry, path: Path, name: str | None, force: bool) -> zoo.Entry:
-    """With the card that lies beside the file."""
+    """Add the file with the card that lies beside it."""
     card = described.card
     lines: tuple[str, ...] = ()
     own = described.card_path.parent / card.labels
@@ -71,7 +71,7 @@ def _as_described(described: zoo.Entry, path: Path, name: str | None, force: boo
         named = dataclasses.replace(card, name=name or card.name)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
-    return registry.add(named, path, lines, force)
+    return register(named, path, lines, force)
 
 
 def _input(model: Model, embedded: metadata.Embedded, value_range: tuple[float, float] | None, crop: float) -> Input:

@@ -24,9 +24,9 @@ from ondevice.timing.profile import LEVELS, Profile, loads
 Ranking = list[tuple[int, float]]
 
 _NATIVE = ("FP32", "UINT8", "INT8")
-# What a stored pixel or score of 0 is, and the width of a step in a quantized softmax: TensorFlow Lite's 8-bit
-# quantization specification.
+# What a stored pixel or score of 0 is: TensorFlow Lite's 8-bit quantization specification.
 _ZERO = {"u": 0, "i": -128}
+# The width of a step in a quantized softmax, from the same specification.
 _SOFTMAX_STEP = np.float32(1 / 256)
 
 
@@ -109,7 +109,7 @@ def best(stored: NDArray[Any], background: bool, top: int) -> Ranking:
     """The best `top` of an output [classes] as (index, score), equal scores in the order of their index.
 
     The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError for
-    scores that are no numbers.
+    scores that are not numbers.
     """
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise _wrong("one of its scores is not a number")
@@ -163,9 +163,9 @@ def _published(parameters: Mapping[str, Any]) -> _Known:
     """What `ondevice serve` tells of a model. Raises ValueError."""
     names, top1 = parameters["labels"], parameters.get("top1")
     if not isinstance(names, list) or len(names) < 2 or not all(isinstance(name, str) for name in names):
-        raise ValueError("its metadata have labels that are no list of names")
+        raise ValueError("its metadata have labels that are not a list of names")
     if top1 is not None and not (_is_number(top1) and 0 <= top1 <= 1):
-        raise ValueError("its metadata have a top1 that is no fraction")
+        raise ValueError("its metadata have a top1 that is not a fraction")
     return _Known(
         tuple(names),
         None if top1 is None else float(top1),
@@ -178,7 +178,7 @@ def _published(parameters: Mapping[str, Any]) -> _Known:
 
 
 def _profile(row: Any) -> Profile | None:
-    """Its times as its server has learned them; None where they are not told, or are none."""
+    """The times of a model as its server has learned them; None where it does not say, or says something else."""
     try:
         (profile,) = loads(json.dumps([row]))
     except ValueError:
@@ -276,7 +276,7 @@ def _ranking(outputs: Mapping[str, oip.Tensor], served: Served, top: int) -> Ran
     if scores.dtype.kind != "f" or indexes.dtype.kind != "i":
         raise _wrong(f"its {', '.join(ANSWER)} are of other datatypes")
     if not 1 <= len(names) == scores.size == indexes.size <= top or not np.isfinite(scores).all():
-        raise _wrong(f"its {', '.join(ANSWER)} are no ranking")
+        raise _wrong(f"its {', '.join(ANSWER)} are not a ranking")
     ranked = list(zip(indexes.ravel().tolist(), scores.ravel().tolist(), strict=True))
     for said, (index, _) in zip(names, ranked, strict=True):
         if not 0 <= index < len(served.labels) or said != served.labels[index].encode():

@@ -1,4 +1,4 @@
-"""One face over the three packages that run .tflite files: LiteRT, tflite-runtime and TensorFlow."""
+"""One class over the three packages that run .tflite files: LiteRT, tflite-runtime and TensorFlow."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class TensorSpec(NamedTuple):
 
     @classmethod
     def of(cls, detail: dict[str, Any]) -> TensorSpec:
-        """From an entry of the interpreter's get_input_details or get_output_details."""
+        """The end in an entry of the interpreter's get_input_details or get_output_details."""
         scale, zero_point = detail["quantization"]
         shape = tuple(int(n) for n in detail["shape"])
         dtype, name = np.dtype(detail["dtype"]), str(detail["name"])
@@ -110,7 +110,7 @@ class Model:
 
     `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3. load_ms: making the interpreter and
     its tensors. Not safe for several threads at once: take one a thread.
-    Raises ModelError where the file is malformed or no image classifier, UsageError for an impossible thread count.
+    Raises ModelError where the file is malformed or not an image classifier, UsageError for an impossible thread count.
     """
 
     def __init__(self, path: str | Path, threads: int = 1, runtime: str | None = None) -> None:

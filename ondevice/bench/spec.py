@@ -48,10 +48,10 @@ class Spec:
                 raise UsageError(f"{what} must be from {low} to {high}, not {value:g}")
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The fields as JSON takes them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Spec:
-        """From `as_dict`, through JSON."""
+        """The measurement that `as_dict` wrote, after JSON."""
         return cls(**{**table, "images": tuple(table["images"])})

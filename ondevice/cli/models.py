@@ -125,7 +125,7 @@ def add(
 @app.command()
 def remove(name: Name) -> None:
     """Delete a pulled model's file, or an added model."""
-    from ondevice.models.add import remove as delete
+    from ondevice.models.registry import remove as delete
 
     print(f"removed {delete(name)}")
 

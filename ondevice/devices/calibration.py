@@ -36,7 +36,7 @@ class Candidate(NamedTuple):
     timing: timing.Timing | None = None
 
     def point(self, anchor_ms: float) -> Point:
-        """As the time model takes it, in ms of a machine whose anchor takes `anchor_ms`; it must have been timed."""
+        """The model, once timed, as the time model takes it: in ms of a machine whose anchor takes `anchor_ms`."""
         if self.timing is None:
             raise ValueError(f"{self.path} has not been timed")
         return Point(self.timing.relative * anchor_ms, self.path.stat().st_size / 1e6, self.published.infer_ms)

@@ -58,7 +58,7 @@ class EmulatedModel(Model):
         self.load_ms = max(load_ms, self.load_ms)
 
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """As Model's, in the device's time."""
+        """Run the model on one tensor, in the device's time; gives the stored output, flat, [classes]."""
         due = perf_counter() + self.emulation.predicted_ms * self._draw() / 1e3
         stored = super().invoke(tensor)
         self._invoked += 1

@@ -29,7 +29,7 @@ class Emulation:
     late: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The fields as JSON takes them."""
         return asdict(self)
 
     @property

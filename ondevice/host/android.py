@@ -45,6 +45,10 @@ def _is_termux() -> bool:
 
 
 def _is_proot_distro() -> bool:
-    """By Android's variables, which its sessions inherit, or the kernel's name that it makes up for isolated ones."""
+    """Whether this is one.
+
+    It is known by Android's variables, which its sessions inherit, or by the kernel's name, which it makes up for
+    isolated ones.
+    """
     android = {"ANDROID_ROOT": "/system", "ANDROID_DATA": "/data"}
     return android.items() <= os.environ.items() or os.uname().release.endswith("-PRoot-Distro")

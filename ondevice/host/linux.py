@@ -152,7 +152,7 @@ class LinuxSensors(Sensors):
 
 
 def _celsius(text: str) -> float | None:
-    """From a sensor's thousandths; one that is switched off reads zero or less than any processor survives."""
+    """The temperature that a sensor gives in thousandths; one that is off gives zero, or what none survives."""
     try:
         celsius = int(text) / 1000
     except ValueError:

@@ -12,8 +12,7 @@ import pytest
 
 from ondevice import Runner, intake
 from ondevice.errors import CardError, ModelError, UnknownModelError, UsageError
-from ondevice.models import add as registry
-from ondevice.models import files, zoo
+from ondevice.models import files, registry, zoo
 from ondevice.models.card import Card
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -228,23 +227,6 @@ def test_an_added_model_whose_file_is_gone_can_be_removed(stranger: Path) -> Non
     intake.add(stranger, "mine", **HOW).path.unlink()
     registry.remove("mine")
     assert kept() == []
-
-
-def test_removing_a_pulled_model_keeps_its_card() -> None:
-    entry = zoo.find(PULLABLE)
-    with pytest.raises(UsageError, match=f"^{PULLABLE} is not on this machine$"):
-        registry.remove(PULLABLE)
-    entry.path.parent.mkdir(parents=True)
-    entry.path.touch()
-    assert registry.remove(PULLABLE) == entry.path
-    assert not entry.path.exists()
-    assert zoo.find(PULLABLE) == entry
-
-
-def test_a_bundled_model_stays() -> None:
-    with pytest.raises(UsageError, match=f"^{LIKE} is bundled with ondevice and stays$"):
-        registry.remove(LIKE)
-    assert zoo.find(LIKE).present
 
 
 def test_the_labels_must_be_a_list(stranger: Path) -> None:

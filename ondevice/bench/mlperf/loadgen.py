@@ -25,12 +25,12 @@ class LoadGenRun:
 
     @classmethod
     def from_json(cls, text: str) -> LoadGenRun:
-        """From `as_json`."""
+        """The run that `as_json` wrote."""
         table = json.loads(text)
         return cls(**{**table, "settings": ScenarioSettings(**table["settings"])})
 
     def as_json(self) -> str:
-        """As LoadGen's own process takes it."""
+        """The run as LoadGen's own process takes it."""
         return json.dumps(asdict(self))
 
     def start(self, issue: Callable[[Any], None]) -> None:

@@ -1,4 +1,4 @@
-"""Take a user's own .tflite file into the zoo."""
+"""The user's own models in the zoo: registered under a card, and removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ondevice.models import files, zoo
 from ondevice.models.card import Card
 
 
-def add(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:
+def register(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:
     """Copy `file` into the user's zoo under `card`; label_lines, where given, become the label file that it names.
 
     An existing model is replaced only with `force`, a bundled or pulled one never. The card is written last: a model
@@ -18,10 +18,10 @@ def add(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool =
     """
     folder = zoo.added_dir()
     entry = zoo.Entry(card, folder / f"{card.name}.toml", folder / card.file_name, "added")
-    taken = next((e for e in zoo.entries() if e.card.name == card.name), None)
-    if taken is not None and not (force and taken.origin == "added"):
-        hint = "give another --name" if taken.origin != "added" else "give another --name, or --force to replace it"
-        raise UsageError(f"the zoo has a model '{card.name}' ({taken.origin}); {hint}")
+    existing = next((e for e in zoo.entries() if e.card.name == card.name), None)
+    if existing is not None and not (force and existing.origin == "added"):
+        hint = "give another --name" if existing.origin != "added" else "give another --name, or --force to replace it"
+        raise UsageError(f"the zoo has a model '{card.name}' ({existing.origin}); {hint}")
     try:
         if label_lines:
             with files.replacing(folder / card.labels) as out:

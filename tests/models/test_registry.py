@@ -1,0 +1,53 @@
+"""The user's own models in the zoo: how they are registered, and what can be removed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ondevice.errors import UsageError
+from ondevice.models import registry, zoo
+
+LIKE = "digits_xs_fp32"
+PULLABLE = "mobilenet_v1_0.25_128_quant"
+
+
+def test_a_registered_model_is_in_the_zoo_with_its_labels() -> None:
+    like = zoo.find(LIKE)
+    card = replace(like.card, name="mine", labels="mine.labels.txt")
+    entry = registry.register(card, like.path, ("zero", "one"))
+    assert (zoo.find("mine"), entry.origin) == (entry, "added")
+    assert entry.path.read_bytes() == like.path.read_bytes()
+    assert (entry.card_path.parent / "mine.labels.txt").read_text() == "zero\none\n"
+
+
+def test_only_an_added_model_is_replaced_and_only_by_force(tmp_path: Path) -> None:
+    like = zoo.find(LIKE)
+    with pytest.raises(UsageError, match=rf"has a model '{LIKE}' \(bundled\); give another --name$"):
+        registry.register(like.card, like.path, force=True)
+    card = replace(like.card, name="mine")
+    registry.register(card, like.path)
+    with pytest.raises(UsageError, match=r"'mine' \(added\); give another --name, or --force to replace it$"):
+        registry.register(card, like.path)
+    other = tmp_path / "other.tflite"
+    other.write_bytes(b"other")
+    assert registry.register(card, other, force=True).path.read_bytes() == b"other"
+
+
+def test_removing_a_pulled_model_keeps_its_card() -> None:
+    entry = zoo.find(PULLABLE)
+    with pytest.raises(UsageError, match=f"^{PULLABLE} is not on this machine$"):
+        registry.remove(PULLABLE)
+    entry.path.parent.mkdir(parents=True)
+    entry.path.touch()
+    assert registry.remove(PULLABLE) == entry.path
+    assert not entry.path.exists()
+    assert zoo.find(PULLABLE) == entry
+
+
+def test_a_bundled_model_stays() -> None:
+    with pytest.raises(UsageError, match=f"^{LIKE} is bundled with ondevice and stays$"):
+        registry.remove(LIKE)
+    assert zoo.find(LIKE).present
