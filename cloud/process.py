@@ -38,9 +38,13 @@ class WorkerProcess(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
-        with theirs:
-            number = theirs.fileno()
-            process = child.start("ondevice.cloud.worker", str(number), handles=[number])
+        try:
+            with theirs:
+                number = theirs.fileno()
+                process = child.start("ondevice.cloud.worker", str(number), handles=[number])
+        except OnDeviceError:
+            ours.close()
+            raise
         loop = asyncio.get_running_loop()
         _, worker = await loop.create_connection(lambda: cls(process), sock=ours)
         await worker.ask({"threads": threads, "runtime": runtime})

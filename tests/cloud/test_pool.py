@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ondevice import __version__
 from ondevice.cloud.pool import Job, Plan, Pool
 from ondevice.cloud.process import Reply
 from ondevice.errors import ImageError, ModelError, RefusedError, WorkerDiedError
 from ondevice.models import zoo
+from ondevice.process import child
 
 MODEL, OTHER = "digits_m_int8", "digits_xs_int8"
 PICTURE = next(iter(sorted(zoo.samples_dir().glob("7/*.png")))).read_bytes()
@@ -266,6 +268,32 @@ def test_a_model_is_timed_only_on_a_worker_that_nobody_needs() -> None:
         assert timed is not None
         assert pool.measure(MODEL, 3, 1.0) is None  # the only worker is busy
         assert len((await timed)[0]["invoke_ms"]) == 3
+
+    with_pool(body)
+
+
+def test_a_package_that_was_replaced_meanwhile_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        monkeypatch.setattr(child, "__version__", "0.0.1")
+        pool.workers[0].kill()
+        await until(lambda: bool(events.named("worker not started")))
+        said = events.named("worker not started")[0]["error"]
+        assert said == f"ondevice 0.0.1 was replaced by {__version__} while it ran: start it again"
+        monkeypatch.undo()
+        await until(lambda: bool(pool.workers))
+
+    with_pool(body)
+
+
+def test_workers_that_cannot_be_started_are_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        monkeypatch.setattr(sys, "executable", "/nonexistent")
+        pool.workers[0].kill()
+        await until(lambda: bool(events.named("worker not started")))
+        said = events.named("worker not started")[0]["error"]
+        assert said == "no process can be started with /nonexistent: no such file or directory"
+        monkeypatch.undo()
+        await until(lambda: bool(pool.workers))
 
     with_pool(body)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ondevice import Runner, trial
-from ondevice.errors import HostileModelError, ModelError
+from ondevice.errors import HostileModelError, ModelError, OnDeviceError
 from ondevice.models import files, zoo
+from ondevice.process import child
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,6 +63,21 @@ def test_a_file_that_crashes_or_hangs_the_runtime_is_refused(
     assert "\n" not in str(caught.value)
     assert str(stranger) in str(caught.value)
     assert tried() == []
+
+
+def test_a_trial_by_another_version_blames_no_file(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "__version__", "0.0.1")
+    with pytest.raises(OnDeviceError, match=r"^ondevice 0\.0\.1 was replaced by .*: start it again$") as caught:
+        Runner(stranger)
+    assert not isinstance(caught.value, ModelError)
+    assert tried() == []
+
+
+def test_a_trial_that_fails_in_python_says_how(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(stranger.parent))
+    (stranger.parent / "sitecustomize.py").write_text("import sys; sys.exit('no memory')")
+    with pytest.raises(ModelError, match=r"its trial run failed \(exit status 1\): SystemExit: no memory$"):
+        Runner(stranger)
 
 
 def test_an_unwritable_cache_costs_a_trial_each_time_and_nothing_else(stranger: Path, home: Path) -> None:
