@@ -1,9 +1,10 @@
-"""Commands under one name: without one of them they print their help, and some flags may stand at any of them."""
+"""What makes functions into commands: flags in groups, flags that may stand anywhere, and help without a command."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -69,17 +70,50 @@ def begin(context: typer.Context) -> None:
         raise typer.Exit(_INCOMPLETE)
 
 
+def grouped(function: Callable[..., None]) -> Callable[..., None]:
+    """For typer, the function with a flag for each field of those of its parameters that are dataclasses.
+
+    A field is annotated as a parameter would be, with the flag, and its default is the flag's.
+    """
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if is_dataclass(parameter.annotation):
+            fields = inspect.signature(parameter.annotation, eval_str=True).parameters
+            groups[parameter.name] = parameter.annotation, list(fields)
+            parameters += fields.values()
+        else:
+            parameters.append(parameter)
+
+    def command(**given: Any) -> None:
+        made = {
+            name: group(**{field: given.pop(field) for field in fields if field in given})
+            for name, (group, fields) in groups.items()
+        }
+        function(**given, **made)
+
+    return _seen(command, function, parameters)
+
+
 def _anywhere(function: Callable[..., None]) -> Callable[..., None]:
     """For typer, the function with the flags that may stand at any command; their callbacks do what they ask."""
-    own = inspect.signature(function, eval_str=True)
-    flags = [
+    flags = (("quiet", _quiet_flag(hidden=True)), ("debug", _debug_flag(hidden=True)))
+    parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, flag])
-        for name, flag in (("quiet", _quiet_flag(hidden=True)), ("debug", _debug_flag(hidden=True)))
+        for name, flag in flags
     ]
 
     def command(*, quiet: bool, debug: bool, **given: Any) -> None:
         function(**given)
 
+    return _seen(command, function, [*inspect.signature(function, eval_str=True).parameters.values(), *parameters])
+
+
+def _seen(
+    command: Callable[..., None], function: Callable[..., None], parameters: Iterable[inspect.Parameter]
+) -> Callable[..., None]:
+    """The command, which typer sees as the function with these parameters."""
     command.__name__, command.__doc__ = function.__name__, function.__doc__
-    command.__signature__ = own.replace(parameters=[*own.parameters.values(), *flags])  # type: ignore[attr-defined]
+    by_name = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    command.__signature__ = inspect.Signature(by_name)  # type: ignore[attr-defined]
     return command

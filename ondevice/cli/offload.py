@@ -9,13 +9,14 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ondevice.cli import console
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.options import DeviceName, OutputFormat, Threads, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
@@ -38,16 +39,10 @@ _READY_S = 2.0
 _AGAIN_S = 2.0
 
 
-def offload(
-    images: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="Files, globs, folders, or - for one picture on standard input. Of one folder that is labelled as for "
-            "`ondevice evaluate`, right answers are counted too.",
-            show_default=False,
-        ),
-    ],
+@dataclass(frozen=True)
+class RequestFlags:
+    """What is asked of whom."""
+
     endpoint: Annotated[
         str | None,
         typer.Option(
@@ -57,8 +52,8 @@ def offload(
             help="An `ondevice serve`, such as http://laptop:8000.",
             show_default=False,
         ),
-    ] = None,
-    sla: Annotated[float, typer.Option("--sla", help="The deadline of each picture, ms.")] = 200.0,
+    ] = None
+    sla: Annotated[float, typer.Option("--sla", help="The deadline of each picture, ms.")] = 200.0
     mode: Annotated[
         str,
         typer.Option(
@@ -68,7 +63,13 @@ def offload(
             "alone or hedged, whichever is expected to be right and on time more often. cascade: here first, and there "
             "only if that answer is unsure and asking is worth the time that is left.",
         ),
-    ] = "auto",
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class LocalFlags:
+    """The device's own models."""
+
     local: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,10 +80,24 @@ def offload(
             "several times.",
             show_default=False,
         ),
-    ] = None,
-    device: DeviceName = None,
-    threads: Threads = None,
-    top: Annotated[int, typer.Option("--top", help="How many classes json and jsonl give.")] = 5,
+    ] = None
+    device: DeviceName = None
+    threads: Threads = None
+
+    def runners(self) -> list[Runner]:
+        """The models, loaded. Raises UsageError and what Runner raises."""
+        from ondevice.runner import Runner
+
+        if not self.local and (self.device is not None or self.threads is not None):
+            raise UsageError("--device and --threads are for the local model: give --local MODEL")
+        return [Runner(model, self.threads, device=self.device) for model in self.local or []]
+
+
+@dataclass(frozen=True)
+class AnswerFlags:
+    """What answer is wanted."""
+
+    top: Annotated[int, typer.Option("--top", help="How many classes json and jsonl give.")] = 5
     confident: Annotated[
         float | None,
         typer.Option(
@@ -92,7 +107,7 @@ def offload(
             "cascade, only pictures below it may be sent.",
             show_default="0.9 in cascade, else wait for the better answer",
         ),
-    ] = None,
+    ] = None
     anytime: Annotated[
         int,
         typer.Option(
@@ -102,7 +117,13 @@ def offload(
             help="So many models of the endpoint may answer a request side by side, if it allows that; the best answer "
             "by the deadline counts.",
         ),
-    ] = 1,
+    ] = 1
+
+
+@dataclass(frozen=True)
+class PaceFlags:
+    """When the pictures are asked about."""
+
     every: Annotated[
         float | None,
         typer.Option(
@@ -111,8 +132,14 @@ def offload(
             help=f"A steady stream: a picture each so many ms, up to {AT_ONCE} at once.",
             show_default="one after the other",
         ),
-    ] = None,
-    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Go through all pictures so many times.")] = 1,
+    ] = None
+    repeat: Annotated[int, typer.Option("--repeat", min=1, help="Go through all pictures so many times.")] = 1
+
+
+@dataclass(frozen=True)
+class TrustFlags:
+    """Who the endpoint must be, and who asks."""
+
     token_file: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +148,7 @@ def offload(
             help="The endpoint's bearer token, on the first line.",
             show_default=f"the variable {_TOKEN}",
         ),
-    ] = None,
+    ] = None
     ca: Annotated[
         Path | None,
         typer.Option(
@@ -130,10 +157,46 @@ def offload(
             help="Certificates (PEM) of the authorities to trust with https.",
             show_default="the system's",
         ),
-    ] = None,
+    ] = None
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do not check the endpoint's certificate: anybody may be the endpoint.")
-    ] = False,
+    ] = False
+
+    def token(self) -> str | None:
+        """The bearer token: the first of a file such as `ondevice serve --tokens` takes, or the variable."""
+        from ondevice.models import files
+
+        if self.token_file is None:
+            return os.environ.get(_TOKEN, "").strip() or None
+        with naming("--token-file"):
+            tokens = files.filled_lines(self.token_file)
+            if not tokens:
+                raise UsageError(f"{self.token_file}: has no token in it")
+        return tokens[0]
+
+    def verify(self) -> bool | str:
+        """Whether certificates are checked, or the file of those to check them by. Raises UsageError."""
+        if self.ca is not None and self.insecure:
+            raise UsageError("--ca says whom to trust, --insecure trusts anybody: give one or the other")
+        return not self.insecure if self.ca is None else str(self.ca)
+
+
+@grouped
+def offload(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Files, globs, folders, or - for one picture on standard input. Of one folder that is labelled as for "
+            "`ondevice evaluate`, right answers are counted too.",
+            show_default=False,
+        ),
+    ],
+    request: RequestFlags,
+    local: LocalFlags,
+    answer: AnswerFlags,
+    pace: PaceFlags,
+    trust: TrustFlags,
     patience: Annotated[
         float | None,
         typer.Option(
@@ -154,14 +217,12 @@ def offload(
     """
     from ondevice.client.offload import OffloadClient, Options
 
-    if not local and (device is not None or threads is not None):
-        raise UsageError("--device and --threads are for the local model: give --local MODEL")
-    options = Options(top, confident, _token(token_file), _verify(ca, insecure), patience, anytime)
-    stream = PictureStream([_named(path) for path in expanded(images)], every, repeat)
+    options = Options(answer.top, answer.confident, trust.token(), trust.verify(), patience, answer.anytime)
+    stream = PictureStream([_named(path) for path in expanded(images)], pace.every, pace.repeat)
     with _notes() as notes:
         with console.quiet_runtime():
-            runners = _runners(local or [], threads, device)
-            client = OffloadClient(endpoint, runners, sla, mode, options)
+            runners = local.runners()
+            client = OffloadClient(request.endpoint, runners, request.sla, request.mode, options)
         with client:
             _tell(client)
             _first_contact(client, notes)
@@ -175,33 +236,8 @@ def offload(
 # Before the first request
 
 
-def _token(path: Path | None) -> str | None:
-    """The bearer token: the first of a file such as `ondevice serve --tokens` takes, or the variable."""
-    from ondevice.models import files
-
-    if path is None:
-        return os.environ.get(_TOKEN, "").strip() or None
-    with naming("--token-file"):
-        tokens = files.filled_lines(path)
-        if not tokens:
-            raise UsageError(f"{path}: has no token in it")
-    return tokens[0]
-
-
-def _verify(ca: Path | None, insecure: bool) -> bool | str:
-    if ca is not None and insecure:
-        raise UsageError("--ca says whom to trust, --insecure trusts anybody: give one or the other")
-    return not insecure if ca is None else str(ca)
-
-
 def _named(path: str) -> NamedImage:
     return NamedImage(path, sys.stdin.buffer.read() if path == "-" else path)
-
-
-def _runners(models: list[str], threads: int | None, device: str | None) -> list[Runner]:
-    from ondevice.runner import Runner
-
-    return [Runner(model, threads, device=device) for model in models]
 
 
 def _tell(client: OffloadClient) -> None:
