@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ import typer
 from ondevice.cli import console
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
+from ondevice.cli.notes import Notes, notes_of_the_client
 from ondevice.cli.options import DeviceName, OutputFormat, Threads, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
 from ondevice.cli.tally import Graded, Tally, lines
@@ -34,9 +33,6 @@ _TOKEN = "ONDEVICE_TOKEN"
 # Before the first picture the endpoint has so long to tell of its models: several round trips of the slowest emulated
 # network; longer keeps a person waiting, shorter answers the first pictures without knowing the endpoint.
 _READY_S = 2.0
-# What the client says is not repeated within so many seconds: a failing cloud is told of at every picture, many times
-# a second, and a person reads about as fast.
-_AGAIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -219,7 +215,7 @@ def offload(
 
     options = Options(answer.top, answer.confident, trust.token(), trust.verify(), patience, answer.anytime)
     stream = PictureStream([_named(path) for path in expanded(images)], pace.every, pace.repeat)
-    with _notes() as notes:
+    with notes_of_the_client() as notes:
         with console.quiet_runtime():
             runners = local.runners()
             client = OffloadClient(request.endpoint, runners, request.sla, request.mode, options)
@@ -250,7 +246,7 @@ def _tell(client: OffloadClient) -> None:
             console.note(f"{runner.name} has no known accuracy: any answer from the cloud is preferred to its own")
 
 
-def _first_contact(client: OffloadClient, notes: _Notes) -> None:
+def _first_contact(client: OffloadClient, notes: Notes) -> None:
     """Get to know the endpoint. Raises OffloadError where it does not answer and there is nothing else to ask."""
     cloud = client.cloud
     known = cloud is None or client.mode == "device" or cloud.ready(_READY_S)
@@ -288,44 +284,6 @@ def _with_truth(pictures: list[NamedImage], arguments: list[str], labels: Labels
             console.note(f"right answers are not counted: {error}")
         return pictures
     return [NamedImage(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
-
-
-class _Notes(logging.Handler):
-    """What the client logs, as notes; the same again only after a while. Held back until `speak`."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._held: list[str] | None = []
-        self._said_at: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Print one."""
-        message = record.getMessage()
-        if record.created < self._said_at.get(message, -math.inf) + _AGAIN_S:
-            return
-        self._said_at[message] = record.created
-        if self._held is None:
-            console.note(message)
-        else:
-            self._held.append(message)
-
-    def speak(self, without: str | None) -> None:
-        """Print those held back, without those that say what an error will say; from now on, all at once."""
-        with self.lock or contextlib.nullcontext():  # typed as if there may be none
-            held, self._held = self._held or [], None
-        for message in held:
-            if without is None or without not in message:
-                console.note(message)
-
-
-@contextlib.contextmanager
-def _notes() -> Iterator[_Notes]:
-    log, notes = logging.getLogger("ondevice.client"), _Notes()
-    log.addHandler(notes)
-    try:
-        yield notes
-    finally:
-        log.removeHandler(notes)
 
 
 # The requests

@@ -1,0 +1,53 @@
+"""What the offload client logs, as notes to the person."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator
+
+from ondevice.cli import console
+
+# What the client says is not repeated within so many seconds: a failing cloud is told of at every picture, many times
+# a second, and a person reads about as fast.
+_AGAIN_S = 2.0
+
+
+class Notes(logging.Handler):
+    """What the client logs, as notes; the same again only after a while. Held back until `speak`."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._held: list[str] | None = []
+        self._said_at: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        message = record.getMessage()
+        if record.created < self._said_at.get(message, -math.inf) + _AGAIN_S:
+            return
+        self._said_at[message] = record.created
+        if self._held is None:
+            console.note(message)
+        else:
+            self._held.append(message)
+
+    def speak(self, without: str | None) -> None:
+        """Print those held back, without those that say what an error will say; from now on, all at once."""
+        with self.lock or contextlib.nullcontext():  # typed as if there may be none
+            held, self._held = self._held or [], None
+        for message in held:
+            if without is None or without not in message:
+                console.note(message)
+
+
+@contextlib.contextmanager
+def notes_of_the_client() -> Iterator[Notes]:
+    """While inside, the client's warnings are notes."""
+    log, notes = logging.getLogger("ondevice.client"), Notes()
+    log.addHandler(notes)
+    try:
+        yield notes
+    finally:
+        log.removeHandler(notes)
