@@ -78,9 +78,10 @@ def grouped(function: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if is_dataclass(parameter.annotation):
-            fields = inspect.signature(parameter.annotation, eval_str=True).parameters
-            groups[parameter.name] = parameter.annotation, list(fields)
+        group = parameter.annotation
+        if isinstance(group, type) and is_dataclass(group):
+            fields = inspect.signature(group, eval_str=True).parameters
+            groups[parameter.name] = group, list(fields)
             parameters += fields.values()
         else:
             parameters.append(parameter)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ondevice.cli import console
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat, pixel_range
 
 if TYPE_CHECKING:
     from ondevice.converters.convert import Converted
-    from ondevice.converters.job import Result
+    from ondevice.converters.job import Job, Result
 
 Sources = Annotated[
     list[str] | None,
@@ -27,17 +29,19 @@ Sources = Annotated[
 ]
 
 
-def convert(
-    sources: Sources = None,
+@dataclass(frozen=True)
+class JobFlags:
+    """What is made of each source, how it is checked, and what its card says."""
+
     weights: Annotated[
         str,
         typer.Option(
             "--weights", help="Of architectures: imagenet, none (random, for latency), a file, or a folder of files."
         ),
-    ] = "imagenet",
+    ] = "imagenet"
     precision: Annotated[
         str, typer.Option("--precision", help="Of fp32, fp16, dynamic, weight_only, int8; several with commas.")
-    ] = "fp32",
+    ] = "fp32"
     calibration: Annotated[
         str,
         typer.Option(
@@ -46,10 +50,8 @@ def convert(
             help="Pictures for int8, or `random` where answers do not matter.",
             show_default=False,
         ),
-    ] = "",
-    calibration_size: Annotated[
-        int, typer.Option("--calibration-size", help="How many of them to take, evenly.")
-    ] = 100,
+    ] = ""
+    calibration_size: Annotated[int, typer.Option("--calibration-size", help="How many of them to take, evenly.")] = 100
     check: Annotated[
         str,
         typer.Option(
@@ -58,22 +60,53 @@ def convert(
             help="Pictures to compare file and source on; labelled ones give top-1.",
             show_default="those not calibrated on",
         ),
-    ] = "",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where files and cards go.")] = Path(),
-    io: Annotated[str, typer.Option("--io", help="What int8 files take and give: int8, uint8 or float.")] = "int8",
-    name: Annotated[str, typer.Option("--name", help="The files' name.", show_default="the source's")] = "",
+    ] = ""
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where files and cards go.")] = Path()
+    io: Annotated[str, typer.Option("--io", help="What int8 files take and give: int8, uint8 or float.")] = "int8"
+    name: Annotated[str, typer.Option("--name", help="The files' name.", show_default="the source's")] = ""
     size: Annotated[
         int | None, typer.Option("--size", help="The input's side in pixels.", show_default="the network's own")
-    ] = None,
+    ] = None
     value_range: Annotated[
         str | None,
         typer.Option("--range", metavar="LOW,HIGH", help="Of files: what pixels 0 and 255 become.", show_default=False),
-    ] = None,
-    crop: Annotated[float, typer.Option("--crop", help="The share of the shorter side that is kept.")] = 0.875,
+    ] = None
+    crop: Annotated[float, typer.Option("--crop", help="The share of the shorter side that is kept.")] = 0.875
     labels: Annotated[
         str, typer.Option("--labels", help="imagenet, digits or a text file.", show_default="imagenet for 1000 classes")
-    ] = "",
-    licence: Annotated[str, typer.Option("--licence", help="Of the weights, for the card.")] = "unknown",
+    ] = ""
+    licence: Annotated[str, typer.Option("--licence", help="Of the weights, for the card.")] = "unknown"
+
+    def job(self, source: str, seed: int, force: bool) -> Job:
+        """The job for one source. Raises UsageError."""
+        from ondevice.converters.convert import weights_of
+        from ondevice.converters.job import Job
+
+        return Job(
+            source=source,
+            out=str(self.out),
+            name=self.name,
+            weights="" if Path(source).exists() else weights_of(source, self.weights),
+            precisions=tuple(self.precision.split(",")),
+            io=self.io,
+            calibration=self.calibration,
+            calibration_size=self.calibration_size,
+            check=self.check,
+            side=self.size,
+            value_range=pixel_range(self.value_range),
+            crop=self.crop,
+            labels=self.labels,
+            licence=self.licence,
+            seed=seed,
+            force=force,
+        )
+
+
+@grouped
+def convert(
+    sources: Sources = None,
+    *,
+    made: JobFlags,
     zoo: Annotated[
         str, typer.Option("--zoo", help="paper: the 23 networks of the CNNSelect paper.", show_default=False)
     ] = "",
@@ -88,33 +121,18 @@ def convert(
     """
     from ondevice import extras
     from ondevice.converters import convert as converting
-    from ondevice.converters.job import Job
     from ondevice.errors import UsageError
 
     extras.require("convert", "converting")
     if zoo not in ("", "paper") or bool(zoo) == bool(sources):
         raise UsageError("give either sources, or --zoo paper")
-    wanted = [
-        Job(
-            source=source, out=str(out), name=name, weights=_weights(source, weights),
-            precisions=tuple(precision.split(",")), io=io, calibration=calibration, calibration_size=calibration_size,
-            check=check, side=size, value_range=pixel_range(value_range), crop=crop, labels=labels, licence=licence,
-            seed=seed, force=force,
-        )
-        for source in sources or converting.sources_in_paper()
-    ]  # fmt: skip
+    wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
         done = [converting.with_latency(converted, on_stage) for converted in done]
     _report(done, form)
     if any(c.error or any(r.failed for r in c.results) for c in done):
         raise typer.Exit(2 if all(isinstance(c.error, UsageError) for c in done) else 1)
-
-
-def _weights(source: str, weights: str) -> str:
-    from ondevice.converters.convert import weights_of
-
-    return "" if Path(source).exists() else weights_of(source, weights)
 
 
 def _told(converted: Converted) -> Converted:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import enum
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, size_bytes
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.selector import Selector
+    from ondevice.cloud.http import Limits
+    from ondevice.cloud.local import Workers
+    from ondevice.cloud.selector import Rules, Selector
     from ondevice.cloud.server import Address
     from ondevice.cloud.tokens import Tokens
 
@@ -29,7 +35,10 @@ class Overload(enum.StrEnum):
     BEST_EFFORT = "best-effort"
 
 
-def serve(
+@dataclass(frozen=True)
+class ModelFlags:
+    """What is served."""
+
     models: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +46,7 @@ def serve(
             help="Names from `ondevice models list` or paths to .tflite files, with commas between.",
             show_default="the bundled family",
         ),
-    ] = None,
+    ] = None
     upstream: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,24 +56,44 @@ def serve(
             "for one of its models alone, http://gpu:8000/v2/models/NAME. May be given several times.",
             show_default=False,
         ),
-    ] = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0: any free one.")] = 8000,
+    ] = None
+
+    def sources(self) -> list[str]:
+        """The models of this machine; without a word of any, the bundled family."""
+        from ondevice.cloud.endpoint import bundled
+
+        if self.models is None:
+            return [] if self.upstream else bundled()
+        return [name.strip() for name in self.models.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
+class AddressFlags:
+    """Where it listens."""
+
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0: any free one.")] = 8000
+
+
+@dataclass(frozen=True)
+class RuleFlags:
+    """How a model is chosen."""
+
     policy: Annotated[
         str,
         typer.Option(
             "--policy",
             help="The rule for requests that name none, with its settings: `mdinference:gamma=2`.",
         ),
-    ] = "effective",
-    sla: Annotated[float, typer.Option("--sla", help="The deadline of requests that name none, ms.")] = 1000.0,
+    ] = "effective"
+    sla: Annotated[float, typer.Option("--sla", help="The deadline of requests that name none, ms.")] = 1000.0
     overload: Annotated[
         Overload,
         typer.Option(
             "--overload",
             help="When others wait, what cannot be in time is refused at once (503), or served all the same.",
         ),
-    ] = Overload.REFUSE,
+    ] = Overload.REFUSE
     anytime: Annotated[
         int,
         typer.Option(
@@ -74,12 +103,32 @@ def serve(
             help="So many models may answer one request that asks for it, each answer sent when it is there, while as "
             "many workers are idle; 1: never more than one.",
         ),
-    ] = 2,
+    ] = 2
+
+    def rules(self) -> Rules:
+        """The rules. Raises UsageError."""
+        from ondevice.cloud.selector import Rules
+
+        return Rules(self.policy, self.sla, self.overload is Overload.REFUSE, anytime=self.anytime)
+
+
+@dataclass(frozen=True)
+class WorkerFlags:
+    """What runs the models here."""
+
     workers: Annotated[
-        int | None, typer.Option("--workers", "-w", min=1, max=256, help="Processes.", show_default="one a core")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="The runtime's threads in each process.")] = 1,
-    runtime: RuntimeName = None,
+        int | None,
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            max=256,
+            help="Processes.",
+            show_default="as many as --threads fit the cores",
+        ),
+    ] = None
+    threads: Annotated[int, typer.Option("--threads", "-t", min=1, help="The runtime's threads in each process.")] = 1
+    runtime: RuntimeName = None
     memory_budget: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +136,7 @@ def serve(
             help="What the loaded models of all processes may take, such as 200MB; the least useful are unloaded.",
             show_default="no limit",
         ),
-    ] = None,
+    ] = None
     profiles: Annotated[
         Path | None,
         typer.Option(
@@ -95,23 +144,84 @@ def serve(
             help="The file that keeps the learned times.",
             show_default="one for this machine in the user's cache",
         ),
-    ] = None,
+    ] = None
+
+    def processes(self) -> Workers:
+        """How many processes, and what each may use."""
+        from ondevice import host
+        from ondevice.cloud.local import Workers
+
+        cores = host.current().cpu_budget()
+        return Workers(self.workers or max(1, cores // self.threads), self.threads, self.runtime)
+
+    def budget_bytes(self) -> int | None:
+        """What loaded models may take, if that is limited. Raises UsageError."""
+        return size_bytes("--memory-budget", self.memory_budget) if self.memory_budget else None
+
+
+@dataclass(frozen=True)
+class AccessFlags:
+    """Who gets in, and whether the line is encrypted."""
+
     tokens: Annotated[
         Path | None,
         typer.Option("--tokens", help="A file of bearer tokens, one a line: only who sends one is served."),
-    ] = None,
+    ] = None
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Listen on other addresses than loopback without --tokens.")
-    ] = False,
-    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate (chain), PEM: serve https.")] = None,
-    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="The certificate's key, PEM.")] = None,
-    max_body: Annotated[str, typer.Option("--max-body", help="The largest body that is accepted.")] = "16MB",
+    ] = False
+    tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate (chain), PEM: serve https.")] = None
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="The certificate's key, PEM.")] = None
+
+    def check(self, host: str) -> None:
+        """Raise UsageError where this would let anyone in who has not been let in expressly."""
+        if host not in _LOOPBACK and not self.tokens and not self.open_to_all:
+            raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
+
+    def known(self) -> Tokens | None:
+        """The tokens of those who are served. Raises UsageError."""
+        from ondevice.cloud.tokens import Tokens
+
+        with naming("--tokens"):
+            return None if self.tokens is None else Tokens(self.tokens)
+
+    def tls(self) -> SSLContext | None:
+        """The encryption. Raises UsageError."""
+        from ondevice.cloud.server import tls
+
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise UsageError("--tls-cert and --tls-key belong together: give both")
+        return tls(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+
+@dataclass(frozen=True)
+class ConnectionFlags:
+    """What a client may ask of the server."""
+
+    max_body: Annotated[str, typer.Option("--max-body", help="The largest body that is accepted.")] = "16MB"
     max_connections: Annotated[
         int, typer.Option("--max-connections", min=1, help="Connections at once; more are refused (503).")
-    ] = 512,
+    ] = 512
     send_timeout: Annotated[
         float, typer.Option("--send-timeout", min=0.1, help="A request must arrive within so many seconds.")
-    ] = 30.0,
+    ] = 30.0
+
+    def limits(self) -> Limits:
+        """The limits. Raises UsageError."""
+        from ondevice.cloud.http import Limits
+
+        body_bytes = size_bytes("--max-body", self.max_body)
+        return Limits(body_bytes, connections=self.max_connections, send_s=self.send_timeout)
+
+
+@grouped
+def serve(
+    model: ModelFlags,
+    address: AddressFlags,
+    rule: RuleFlags,
+    worker: WorkerFlags,
+    access: AccessFlags,
+    connection: ConnectionFlags,
     drain: Annotated[
         float, typer.Option("--drain", min=0, help="Seconds that requests in flight are given at the end.")
     ] = 10.0,
@@ -127,52 +237,26 @@ def serve(
 
     extras.require("serve", "`ondevice serve`")
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.http import Limits
-    from ondevice.cloud.local import Workers
-    from ondevice.cloud.selector import Rules
-    from ondevice.cloud.server import Address, tls
+    from ondevice.cloud.server import Address
 
-    rules = Rules(policy, sla, overload is Overload.REFUSE, anytime=anytime)
-    if bool(tls_cert) != bool(tls_key):
-        raise UsageError("--tls-cert and --tls-key belong together: give both")
-    if host not in _LOOPBACK and not tokens and not open_to_all:
-        raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
+    rules = rule.rules()
+    tls = access.tls()
+    access.check(address.host)
     _run(
         Setup(
-            _sources(models, upstream),
-            Workers(workers or _cores(threads), threads, runtime),
-            Address(host, port, tls(tls_cert, tls_key) if tls_cert and tls_key else None),
+            model.sources(),
+            worker.processes(),
+            Address(address.host, address.port, tls),
             rules,
-            Limits(size_bytes("--max-body", max_body), connections=max_connections, send_s=send_timeout),
-            _tokens(tokens),
-            size_bytes("--memory-budget", memory_budget) if memory_budget else None,
-            profiles,
+            connection.limits(),
+            access.known(),
+            worker.budget_bytes(),
+            worker.profiles,
             drain,
             log_requests,
-            tuple(upstream or ()),
+            tuple(model.upstream or ()),
         )
     )
-
-
-def _sources(models: str | None, upstream: list[str] | None) -> list[str]:
-    from ondevice.cloud.endpoint import bundled
-
-    if models is None:
-        return [] if upstream else bundled()
-    return [name.strip() for name in models.split(",") if name.strip()]
-
-
-def _tokens(path: Path | None) -> Tokens | None:
-    from ondevice.cloud.tokens import Tokens
-
-    with naming("--tokens"):
-        return None if path is None else Tokens(path)
-
-
-def _cores(threads: int) -> int:
-    from ondevice import host
-
-    return max(1, host.current().cpu_budget() // threads)
 
 
 def _run(setup: Setup) -> None:

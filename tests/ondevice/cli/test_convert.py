@@ -360,7 +360,7 @@ def test_a_folder_of_weights_that_lacks_them(cli: Cli, tmp_path: Path) -> None:
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "_installed", lambda distribution: distribution != "tensorflow")
     with pytest.raises(MissingError, match=r"^converting needs more packages: run `pip install 'tensorflow>="):
-        convert(["small.keras"])
+        convert(sources=["small.keras"])
 
 
 def test_random_weights_are_judged_by_their_logits_and_the_card_says_so(networks: Path, tmp_path: Path) -> None:
