@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ondevice.answer import Answer
 from ondevice.client import connection as connections
 from ondevice.client import reply as answers
-from ondevice.client.cnnselect import NAME, CnnSelectEndpoint, picture_request
+from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
 from ondevice.client.connection import HttpConnection, HttpReply, HttpRequest, ServerAddress
 from ondevice.client.endpoint import EndpointDescription, PreparedRequest, RequestContext
 from ondevice.client.executor import Attempt, Task
@@ -23,7 +23,7 @@ from ondevice.client.idle import IdleConnections
 from ondevice.client.network import CENSORED, NetworkEstimates, NetworkSample
 from ondevice.client.picture import Scaling, Upload, side_for
 from ondevice.errors import FailureKind, ImageError, OnDeviceError, UpstreamError
-from ondevice.protocol import replies
+from ondevice.protocol import cnnselect, replies
 from ondevice.resilience.breaker import Breaker
 
 _log = logging.getLogger("ondevice.client")
@@ -351,7 +351,7 @@ class CloudExecutor:
 
     def _found(self, until: float) -> EndpointDescription:
         try:
-            metadata = replies.parsed(self._ask(HttpRequest("GET", f"/v2/models/{NAME}"), until).body)
+            metadata = replies.parsed(self._ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}"), until).body)
         except UpstreamError as error:
             if error.failure not in _UNKNOWN:
                 raise

@@ -14,6 +14,7 @@ from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, read
 from ondevice.errors import FailureKind, UpstreamError, UsageError
+from ondevice.protocol import cnnselect
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
@@ -21,7 +22,6 @@ from ondevice.timing.bounds import BELIEVABLE_MS
 from ondevice.timing.profile import loads
 from ondevice.timing.recent import Recent
 
-NAME = "cnnselect"
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
 # A larger input, pixels, is a mistake or a lie: no published image classifier takes more than some 600.
@@ -88,18 +88,17 @@ class CnnSelectEndpoint:
 
 def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
     """A picture to an endpoint that chooses."""
-    query = f"sla_ms={context.left_ms:.3f}&return_ms={context.return_ms:.3f}&top={context.top}"
-    if context.device_top1:
-        query += f"&device_top1={context.device_top1:.4f}"
-    if context.anytime > 1:
-        query += f"&anytime={context.anytime}"
-    if context.law:
-        query += f"&reply={context.law.text}"
-    return PreparedRequest(
-        HttpRequest("POST", f"/v2/models/{NAME}/infer?{query}", {"Content-Type": upload.kind}, upload.body),
-        "",
-        context.top,
-    )
+    asked = {
+        cnnselect.SLA_MS: f"{context.left_ms:.3f}",
+        cnnselect.RETURN_MS: f"{context.return_ms:.3f}",
+        cnnselect.TOP: f"{context.top}",
+        cnnselect.DEVICE_TOP1: f"{context.device_top1:.4f}" if context.device_top1 else "",
+        cnnselect.ANYTIME: f"{context.anytime}" if context.anytime > 1 else "",
+        cnnselect.REPLY: context.law.text if context.law else "",
+    }
+    query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
+    path = f"/v2/models/{cnnselect.NAME}/infer?{query}"
+    return PreparedRequest(HttpRequest("POST", path, {"Content-Type": upload.kind}, upload.body), "", context.top)
 
 
 def _side(value: Any) -> int:

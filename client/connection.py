@@ -16,12 +16,10 @@ from urllib.parse import quote, urlsplit
 
 from ondevice import words
 from ondevice.errors import FailureKind, UpstreamError, UsageError
-from ondevice.protocol import replies
+from ondevice.protocol import headers, replies
 
 # A thousand classes take some 60 kB of JSON; what is larger by far is not an answer to a picture.
 MAX_REPLY_BYTES = 4 << 20
-# The kind of a reply that is several, a line each.
-LINES = "application/x-ndjson"
 # Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
 _IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
@@ -196,7 +194,7 @@ class HttpConnection:
 
     def _replies(self, response: http.client.HTTPResponse) -> Iterator[HttpReply]:
         """The one that it is, once it is whole, or each of its lines as it comes."""
-        if response.headers.get_content_type() == LINES:
+        if response.headers.get_content_type() == headers.LINES:
             for line in iter(lambda: response.readline(MAX_REPLY_BYTES), b""):
                 yield HttpReply(response.headers, line)
             self._check_whole(response)

@@ -12,14 +12,13 @@ import numpy as np
 
 from ondevice import remote
 from ondevice.answer import Prediction
-from ondevice.client.cnnselect import NAME
 from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, decoded, timing
 from ondevice.errors import FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import replies
+from ondevice.protocol import cnnselect, headers, replies
 from ondevice.protocol.served import Work
 from ondevice.remote import Remote
 from ondevice.selection.cdf import Cdfs
@@ -29,7 +28,6 @@ from ondevice.timing.recent import Recent
 _log = logging.getLogger("ondevice.client")
 
 Ask = Callable[[HttpRequest], HttpReply]
-_LENGTH = "Inference-Header-Content-Length"
 # The times, ms, of a model of which none is known: as a mobile CNN takes on an idle, a used and a busy server.
 _FIRST_MS = (20.0, 50.0, 100.0)
 
@@ -69,22 +67,22 @@ class GenericEndpoint:
             payload = self._decoder(model).prepare(upload.body).tobytes()
         work = Work(payload, picture, context.top, False, perf_counter())
         body, length = model.request(work)
-        kind = {"Content-Type": "application/octet-stream", _LENGTH: str(length)}
         name = model.served.name
-        return PreparedRequest(
-            HttpRequest("POST", f"/v2/models/{quote(name, safe='')}/infer", kind, body), name, context.top
-        )
+        path = f"/v2/models/{quote(name, safe='')}/infer"
+        return PreparedRequest(HttpRequest("POST", path, headers.of_body(length), body), name, context.top)
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """Its answer. Raises UpstreamError."""
-        model, parts = self._models[prepared.model], timing(reply.headers)
+        model, parts_ms = self._models[prepared.model], timing(reply)
         work = Work(b"", model.feed is None, prepared.top, False, 0.0)
         ranked, _ = model.read(decoded(reply), work)
         labels = model.served.labels
         top = tuple(Prediction(index, labels[index], score) for index, score in ranked)
-        infer_ms, total_ms = parts.get("infer", 0.0), parts.get("total")
-        times = parts.get("queue", 0.0), parts.get("decode", 0.0), infer_ms, total_ms, parts.get("upload")
-        return ParsedReply(top, prepared.model, model.served.top1, *times)
+        queue_ms, decode_ms, infer_ms = (
+            parts_ms.get(part, 0.0) for part in (headers.QUEUE, headers.DECODE, headers.INFER)
+        )
+        server_ms, upload_ms = parts_ms.get(headers.TOTAL), parts_ms.get(headers.UPLOAD)
+        return ParsedReply(top, prepared.model, model.served.top1, queue_ms, decode_ms, infer_ms, server_ms, upload_ms)
 
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
@@ -110,12 +108,11 @@ class GenericEndpoint:
 
 def _names(ask: Ask) -> list[str]:
     """The models that are ready."""
-    kind = {"Content-Type": "application/json"}
-    rows = replies.parsed(ask(HttpRequest("POST", "/v2/repository/index", kind, b"{}")).body)
+    rows = replies.parsed(ask(HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b"{}")).body)
     good = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
     if not good:
         raise UpstreamError("it has no cnnselect, and its repository index is not a list of models", FailureKind.WRONG)
-    return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != NAME]
+    return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != cnnselect.NAME]
 
 
 def _described(ask: Ask, name: str) -> Remote | None:

@@ -22,6 +22,7 @@ from ondevice.client.plan import CloudEstimate, DeviceEstimate, Mode, Plan
 from ondevice.client.totals import Totals
 from ondevice.errors import FailureKind, UsageError
 from ondevice.image import ImageSource
+from ondevice.protocol.cnnselect import MOST_ANSWERS
 from ondevice.runner import Runner
 from ondevice.timing.bounds import LONGEST_MS
 from ondevice.timing.recent import Recent
@@ -39,8 +40,6 @@ CONFIDENT = 0.9
 # A reply that is late but wanted for what it tells of the network is waited for so long: longer than any deadline that
 # makes sense for a camera, short enough to hold no connection for good.
 _EXPLORING_REPLY_S = 3.0
-# Answers to one request: the endpoint takes no more.
-_MOST_ANSWERS = 8
 # Of a picture whose file is not known: a photo of some 500 x 375 pixels.
 _SIZE_BYTES = 100_000
 
@@ -147,8 +146,8 @@ class OffloadClient:
             raise UsageError("mode device needs a local model")
         if self.options.top < 1:
             raise UsageError(f"top must be 1 or more, not {self.options.top}")
-        if not 1 <= self.options.anytime <= _MOST_ANSWERS:
-            raise UsageError(f"anytime must be from 1 to {_MOST_ANSWERS} answers, not {self.options.anytime}")
+        if not 1 <= self.options.anytime <= MOST_ANSWERS:
+            raise UsageError(f"anytime must be from 1 to {MOST_ANSWERS} answers, not {self.options.anytime}")
         if self.options.patience_ms is not None and not 0 <= self.options.patience_ms <= LONGEST_MS:
             raise UsageError(f"patience must be from 0 ms to an hour, not {self.options.patience_ms:g}")
         if self._confident <= 0:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Mapping
-from email.message import Message
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +10,9 @@ import numpy as np
 from ondevice.answer import Prediction
 from ondevice.client.connection import HttpReply
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
-from ondevice.protocol import oip
+from ondevice.protocol import cnnselect, headers, oip
+from ondevice.protocol.cnnselect import ANSWER
 from ondevice.timing.bounds import BELIEVABLE_MS
-
-_ANSWER = ("label", "score", "index")
-_LENGTH = "Inference-Header-Content-Length"
-_TIMING = re.compile(r"([A-Za-z_-]+);dur=([0-9.]{1,20})")
 
 
 class ParsedReply(NamedTuple):
@@ -41,49 +35,53 @@ class ParsedReply(NamedTuple):
 
 def read(reply: HttpReply) -> ParsedReply:
     """What a reply says. Raises UpstreamError for what is not an answer to a picture."""
-    response = decoded(reply)
-    parts = timing(reply.headers)
+    response, parts_ms = decoded(reply), timing(reply)
+    told = response.parameters
     queue_ms, decode_ms, infer_ms = (
-        parts.get(name, _number(response.parameters, f"{name}_ms")) for name in ("queue", "decode", "infer")
+        parts_ms.get(part, _number(told, name))
+        for part, name in (
+            (headers.QUEUE, cnnselect.QUEUE_MS),
+            (headers.DECODE, cnnselect.DECODE_MS),
+            (headers.INFER, cnnselect.INFER_MS),
+        )
     )
-    top1, model = _number(response.parameters, "expected_top1"), response.parameters.get("selected_model")
+    server_ms = _number(told, cnnselect.SERVER_MS) or queue_ms + decode_ms + infer_ms or None
+    top1, model = _number(told, cnnselect.EXPECTED_TOP1), told.get(cnnselect.SELECTED_MODEL)
     return ParsedReply(
         ranking({tensor.name: tensor.data for tensor in response.outputs}),
         model if isinstance(model, str) else response.model_name,
         top1 if 0 < top1 <= 1 else None,
-        queue_ms, decode_ms, infer_ms,
-        parts.get("total", _number(response.parameters, "server_ms") or queue_ms + decode_ms + infer_ms or None),
-        parts.get("upload"),
-        response.parameters.get("final") is not False,
-    )  # fmt: skip
+        queue_ms,
+        decode_ms,
+        infer_ms,
+        parts_ms.get(headers.TOTAL, server_ms),
+        parts_ms.get(headers.UPLOAD),
+        told.get(cnnselect.FINAL) is not False,
+    )
 
 
 def decoded(reply: HttpReply) -> oip.InferResponse:
     """The protocol's response. Raises UpstreamError."""
-    length = reply.headers.get(_LENGTH)
     try:
-        return oip.decode_response(reply.body, None if length is None else oip.parse_header_length(length))
+        return oip.decode_response(reply.body, headers.json_length(reply.headers.get(headers.LENGTH)))
     except ProtocolError as error:
         raise UpstreamError(f"its response is not valid OIP: {error}", FailureKind.WRONG) from error
 
 
-def timing(headers: Message) -> dict[str, float]:
-    """The durations in a Server-Timing header (W3C), ms."""
-    found = {}
-    for name, text in _TIMING.findall(headers.get("Server-Timing", "")[:1000]):
-        with contextlib.suppress(ValueError):  # 1.2.3 is not a number
-            found[name] = min(float(text), BELIEVABLE_MS)
-    return found
+def timing(reply: HttpReply) -> dict[str, float]:
+    """The server's own times, ms, as far as they can be believed."""
+    parts_ms = headers.durations_ms(reply.headers.get(headers.TIMING, ""))
+    return {name: min(ms, BELIEVABLE_MS) for name, ms in parts_ms.items()}
 
 
 def ranking(outputs: Mapping[str, Any]) -> tuple[Prediction, ...]:
     """The classes among the outputs of a reply, by name. Raises UpstreamError."""
-    labels, scores, indexes = (outputs.get(name) for name in _ANSWER)
+    labels, scores, indexes = (outputs.get(name) for name in ANSWER)
     if not (isinstance(labels, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
-        raise UpstreamError(f"its answer has no {', '.join(_ANSWER)}", FailureKind.WRONG)
+        raise UpstreamError(f"its answer has no {', '.join(ANSWER)}", FailureKind.WRONG)
     good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu" and np.isfinite(scores).all()
     if not good or not 1 <= len(labels) == scores.size == indexes.size or (indexes < 0).any():
-        raise UpstreamError(f"its {', '.join(_ANSWER)} are not a ranking", FailureKind.WRONG)
+        raise UpstreamError(f"its {', '.join(ANSWER)} are not a ranking", FailureKind.WRONG)
     rows = zip(indexes.ravel().tolist(), labels, scores.ravel().tolist(), strict=True)
     return tuple(Prediction(index, label.decode(errors="replace"), score) for index, label, score in rows)
 

@@ -11,8 +11,6 @@ from ondevice.cloud.selector import Choice
 from ondevice.errors import OnDeviceError
 from ondevice.protocol.served import Work
 
-# Responses to one request, one a line.
-LINES = "application/x-ndjson"
 _Runs = dict[asyncio.Task[Result], Choice]
 
 

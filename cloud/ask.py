@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ondevice.errors import ProtocolError, UsageError
+from ondevice.protocol import cnnselect
 from ondevice.selection.replies import Law
 from ondevice.timing.bounds import LONGEST_MS
 
 # A deadline under a microsecond is a mistake of unit.
 SHORTEST_MS = 0.001
 _MOST_BYTES = 1 << 40
-# Classes and answers that one request may ask for.
-MOST_CLASSES, MOST_ANSWERS = 1000, 8
-NAMES = ("sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime")
 
 
 class Ask(NamedTuple):
@@ -38,52 +36,52 @@ class Ask(NamedTuple):
 
 def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     """From a request's `parameters`, as JSON has them; other names are left to others. Raises ProtocolError."""
-    sla_ms = _number(parameters, "sla_ms", SHORTEST_MS, LONGEST_MS)
-    timeout_us = _number(parameters, "timeout", 1, LONGEST_MS * 1e3)
+    sla_ms = _number(parameters, cnnselect.SLA_MS, SHORTEST_MS, LONGEST_MS)
+    timeout_us = _number(parameters, cnnselect.TIMEOUT, 1, LONGEST_MS * 1e3)
     if sla_ms is None and timeout_us is not None:
         sla_ms = timeout_us / 1e3
-    policy = parameters.get("policy", "")
+    policy = parameters.get(cnnselect.POLICY, "")
     if not isinstance(policy, str):
         raise ProtocolError("policy must be a name")
     return Ask(
         sla_ms,
-        _number(parameters, "upload_ms", 0, LONGEST_MS),
-        _number(parameters, "return_ms", 0, LONGEST_MS),
+        _number(parameters, cnnselect.UPLOAD_MS, 0, LONGEST_MS),
+        _number(parameters, cnnselect.RETURN_MS, 0, LONGEST_MS),
         policy or None,
-        _count(parameters, "top", 5, MOST_CLASSES),
-        _number(parameters, "device_top1", 0, 1) or 0.0,
+        _count(parameters, cnnselect.TOP, 5, cnnselect.MOST_CLASSES),
+        _number(parameters, cnnselect.DEVICE_TOP1, 0, 1) or 0.0,
         _law(parameters),
-        _count(parameters, "anytime", 1, MOST_ANSWERS),
+        _count(parameters, cnnselect.ANYTIME, 1, cnnselect.MOST_ANSWERS),
     )
 
 
 def from_query(query: Mapping[str, str]) -> Ask:
     """From a URL's query, in which all are text. Raises ProtocolError, for unknown names too."""
     for name in query:
-        if name not in NAMES:
-            raise ProtocolError(f"no parameter '{name}': there are {', '.join(NAMES)}")
+        if name not in cnnselect.REQUEST:
+            raise ProtocolError(f"no parameter '{name}': there are {', '.join(cnnselect.REQUEST)}")
     return from_parameters({name: _plain(name, text) for name, text in query.items()})
 
 
 def size_bytes(parameters: Mapping[str, Any]) -> int:
     """The parameter `bytes` of a question about a picture that is not sent yet; 0 if it does not say."""
-    size = _whole(parameters.get("bytes", 0))
+    size = _whole(parameters.get(cnnselect.BYTES, 0))
     if not 0 <= size <= _MOST_BYTES:
         raise ProtocolError("bytes must be the picture's size, a whole number from 0 on")
     return size
 
 
 def _plain(name: str, text: str) -> Any:
-    if name in ("policy", "reply"):
+    if name in (cnnselect.POLICY, cnnselect.REPLY):
         return text
     try:
-        return int(text) if name in ("top", "anytime") else float(text)
+        return int(text) if name in (cnnselect.TOP, cnnselect.ANYTIME) else float(text)
     except ValueError as error:
         raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
 
 
 def _law(parameters: Mapping[str, Any]) -> Law | None:
-    text = parameters.get("reply")
+    text = parameters.get(cnnselect.REPLY)
     if text is None:
         return None
     try:

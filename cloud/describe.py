@@ -7,17 +7,16 @@ from dataclasses import asdict
 from typing import Any
 
 from ondevice.cloud.backend import Backend, Result
-from ondevice.cloud.routes import VERSION
-from ondevice.cloud.selector import NAME, Choice, Selector
-from ondevice.protocol import oip
+from ondevice.cloud.selector import Choice, Selector
+from ondevice.protocol import cnnselect, oip
 from ondevice.protocol.served import Served, TensorFace
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "cnnselect")
-_IMAGE = {"name": "image", "datatype": "BYTES", "shape": [1]}
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", cnnselect.NAME)
+_IMAGE = {"name": cnnselect.IMAGE, "datatype": "BYTES", "shape": [1]}
 _ANSWER = [
-    {"name": "label", "datatype": "BYTES", "shape": [-1]},
-    {"name": "score", "datatype": "FP32", "shape": [-1]},
-    {"name": "index", "datatype": "INT32", "shape": [-1]},
+    {"name": cnnselect.LABEL, "datatype": "BYTES", "shape": [-1]},
+    {"name": cnnselect.SCORE, "datatype": "FP32", "shape": [-1]},
+    {"name": cnnselect.INDEX, "datatype": "INT32", "shape": [-1]},
 ]
 
 
@@ -33,7 +32,7 @@ def model(backend: Backend, served: Served) -> dict[str, Any]:
     }
     return {
         "name": served.name,
-        "versions": [VERSION],
+        "versions": [cnnselect.VERSION],
         "platform": "tflite" if served.where == "local" else "oip",
         "inputs": [_IMAGE, _face(served.input)],
         "outputs": [*_ANSWER, _face(served.output)],
@@ -54,8 +53,8 @@ def virtual(selector: Selector) -> dict[str, Any]:
         "profiles": [profile(backend, served) for backend, served in chosen],
     }
     return {
-        "name": NAME,
-        "versions": [VERSION],
+        "name": cnnselect.NAME,
+        "versions": [cnnselect.VERSION],
         "platform": "ondevice",
         "inputs": [_IMAGE],
         "outputs": _ANSWER,
@@ -65,37 +64,37 @@ def virtual(selector: Selector) -> dict[str, Any]:
 
 def index(places: Iterable[tuple[Backend, Served]]) -> list[dict[str, Any]]:
     """The models, as Triton's repository index lists them; one at several servers is ready if it is at any."""
-    rows = {NAME: {"name": NAME, "version": VERSION, "state": "READY", "reason": ""}}
+    rows = {cnnselect.NAME: {"name": cnnselect.NAME, "version": cnnselect.VERSION, "state": "READY", "reason": ""}}
     for backend, served in places:
         available = backend.ready() and backend.available(served.name)
         state, reason = ("READY", "") if available else ("UNAVAILABLE", "unloaded" if backend.ready() else "not ready")
         if available or served.name not in rows:
-            rows[served.name] = {"name": served.name, "version": VERSION, "state": state, "reason": reason}
+            rows[served.name] = {"name": served.name, "version": cnnselect.VERSION, "state": state, "reason": reason}
     return list(rows.values())
 
 
 def choice(made: Choice) -> dict[str, Any]:
     """A decision alone."""
     return {
-        "selected_model": made.served.name,
-        "policy": made.policy,
-        "budget_ms": round(made.budget_ms, 3),
+        cnnselect.SELECTED_MODEL: made.served.name,
+        cnnselect.POLICY: made.policy,
+        cnnselect.BUDGET_MS: round(made.budget_ms, 3),
         "expected_ms": {"mean": round(made.mean_ms, 3), "p90": round(made.p90_ms, 3)},
         "probability_on_time": round(made.probability_on_time, 4),
-        "expected_top1": made.served.top1,
+        cnnselect.EXPECTED_TOP1: made.served.top1,
     }
 
 
 def result(made: Choice, served: Served, got: Result) -> dict[str, Any]:
     """The parameters of a reply."""
     return {
-        "selected_model": got.model,
-        "policy": made.policy,
-        "budget_ms": round(made.budget_ms, 3),
-        "queue_ms": round(got.queue_ms, 3),
-        "decode_ms": round(got.decode_ms, 3),
-        "infer_ms": round(got.infer_ms, 3),
-        "expected_top1": served.top1,
+        cnnselect.SELECTED_MODEL: got.model,
+        cnnselect.POLICY: made.policy,
+        cnnselect.BUDGET_MS: round(made.budget_ms, 3),
+        cnnselect.QUEUE_MS: round(got.queue_ms, 3),
+        cnnselect.DECODE_MS: round(got.decode_ms, 3),
+        cnnselect.INFER_MS: round(got.infer_ms, 3),
+        cnnselect.EXPECTED_TOP1: served.top1,
     }
 
 

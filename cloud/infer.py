@@ -12,7 +12,8 @@ from ondevice.cloud.ask import Ask, from_parameters
 from ondevice.cloud.backend import Result
 from ondevice.errors import ProtocolError
 from ondevice.protocol import oip
-from ondevice.protocol.served import ANSWER, IMAGE, Served, Work
+from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
+from ondevice.protocol.served import Served, Work
 
 
 class Asked(NamedTuple):
@@ -91,20 +92,20 @@ def encode(
     if asked.plain:
         # What most ask for, without the way through tensors, which costs as much as a choice of model.
         outputs = _plain(result.top[: asked.ask.top], served)
-        body = {"model_name": name, "model_version": "1", "parameters": parameters, "outputs": outputs}
+        body = {"model_name": name, "model_version": VERSION, "parameters": parameters, "outputs": outputs}
         return orjson.dumps(body), None
     tensors = _tensors(asked, served, result)
     asked_for = {output.name: output.binary for output in asked.outputs}
     binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
-    return oip.encode_response(name, "1", tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+    return oip.encode_response(name, VERSION, tensors, id=asked.id, parameters=dict(parameters), binary=binary)
 
 
 def _plain(best: Sequence[tuple[int, float]], served: Served) -> list[dict[str, Any]]:
     shape = [len(best)]
     return [
-        {"name": "label", "datatype": "BYTES", "shape": shape, "data": [served.labels[index] for index, _ in best]},
-        {"name": "score", "datatype": "FP32", "shape": shape, "data": [score for _, score in best]},
-        {"name": "index", "datatype": "INT32", "shape": shape, "data": [index for index, _ in best]},
+        {"name": LABEL, "datatype": "BYTES", "shape": shape, "data": [served.labels[index] for index, _ in best]},
+        {"name": SCORE, "datatype": "FP32", "shape": shape, "data": [score for _, score in best]},
+        {"name": INDEX, "datatype": "INT32", "shape": shape, "data": [index for index, _ in best]},
     ]
 
 
@@ -124,9 +125,9 @@ def _answer(result: Result, served: Served, top: int) -> dict[str, oip.Tensor]:
     label = [served.labels[index].encode() for index, _ in best]
     shape = (len(best),)
     return {
-        "label": oip.Tensor("label", "BYTES", shape, label, {}),
-        "score": oip.Tensor("score", "FP32", shape, np.array([score for _, score in best], np.float32), {}),
-        "index": oip.Tensor("index", "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
+        LABEL: oip.Tensor(LABEL, "BYTES", shape, label, {}),
+        SCORE: oip.Tensor(SCORE, "FP32", shape, np.array([score for _, score in best], np.float32), {}),
+        INDEX: oip.Tensor(INDEX, "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
     }
 
 

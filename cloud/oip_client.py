@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ondevice import words
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
-from ondevice.protocol import oip, replies
+from ondevice.protocol import headers, oip, replies
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,7 +20,6 @@ MAX_INFERENCES = 64
 _CONNECT_S = 1.0
 # Under the 5 s after which many servers close what is idle, perhaps just when a request is sent.
 _KEEP_S = 4.0
-_LENGTH = "Inference-Header-Content-Length"
 
 
 class _Request(NamedTuple):
@@ -67,8 +66,8 @@ class OipClient:
 
     async def index(self, timeout_s: float) -> dict[str, str]:
         """The models in its repository and the state of each, empty where it does not say."""
-        kind = {"Content-Type": "application/json"}
-        rows = replies.parsed((await self._ask(_Request("POST", "/v2/repository/index", timeout_s, b"{}", kind))).body)
+        request = _Request("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
+        rows = replies.parsed((await self._ask(request)).body)
         if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_text(row.get("name")) for row in rows):
             raise UpstreamError("its repository index is no list of named models", FailureKind.WRONG)
         return {row["name"]: str(row.get("state", "")) for row in rows}
@@ -82,13 +81,12 @@ class OipClient:
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> oip.InferResponse:
         """Its response to a request as `oip.encode_request` makes it."""
-        binary = {"Content-Type": "application/octet-stream", _LENGTH: str(header_length)}
-        headers = {"Content-Type": "application/json"} if header_length is None else binary
+        request = _Request("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
         async with self._inferences:
-            reply = await self._ask(_Request("POST", f"{_path(model)}/infer", timeout_s, body, headers))
-        length = reply.headers.get(_LENGTH)
+            reply = await self._ask(request)
+        length = reply.headers.get(headers.LENGTH)
         try:
-            return oip.decode_response(reply.body, None if length is None else oip.parse_header_length(length))
+            return oip.decode_response(reply.body, headers.json_length(length))
         except ProtocolError as error:
             raise UpstreamError(f"its response is no valid OIP: {error}", FailureKind.WRONG) from error
 

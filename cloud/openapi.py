@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ondevice._version import __version__
-from ondevice.cloud.selector import NAME
+from ondevice.protocol import cnnselect
 
 
 def document(models: Sequence[str]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def document(models: Sequence[str]) -> dict[str, Any]:
     filled["info"]["version"] = __version__
     parameters = filled["components"]["parameters"]
     parameters["model"]["schema"]["enum"] = list(models)
-    parameters["loadable"]["schema"]["enum"] = [model for model in models if model != NAME]
+    parameters["loadable"]["schema"]["enum"] = [model for model in models if model != cnnselect.NAME]
     return filled
 
 

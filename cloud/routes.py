@@ -6,8 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ondevice.errors import NoRouteError
-
-VERSION = "1"
+from ondevice.protocol import cnnselect
 
 
 class Route(NamedTuple):
@@ -50,8 +49,8 @@ def find(method: str, path: str) -> Route:
 def _of_model(parts: list[str], path: str) -> tuple[str, str, str]:
     match parts:
         case ["v2", "models", model, "versions", version, *rest] if len(rest) <= 1:
-            if version != VERSION:
-                raise NoRouteError(f"no version '{version[:40]}' of {model[:100]}: there is {VERSION}", 404)
+            if version != cnnselect.VERSION:
+                raise NoRouteError(f"no version '{version[:40]}' of {model[:100]}: there is {cnnselect.VERSION}", 404)
             table = _MODEL
         case ["v2", "models", model, *rest] if len(rest) <= 1:
             table = _MODEL

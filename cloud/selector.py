@@ -23,7 +23,6 @@ from ondevice.timing.arrays import FloatArray
 from ondevice.timing.bounds import LONGEST_MS
 from ondevice.timing.profile import LEVELS
 
-NAME = "cnnselect"
 # Several answers are chosen by what they add to expected effective accuracy, as this rule chooses one.
 _ANYTIME = "effective"
 # Of what strangers may name, or what changes, so much is remembered.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import lru_cache
 from time import perf_counter
@@ -14,13 +14,13 @@ import orjson
 
 from ondevice._version import __version__
 from ondevice.cloud import ask, describe, infer, openapi, routes
-from ondevice.cloud.answers import LINES, Answered, answers
+from ondevice.cloud.answers import Answered, answers
 from ondevice.cloud.backend import Backend, Result
 from ondevice.cloud.http import Head, Piece, Request, Response
 from ondevice.cloud.infer import Asked
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
-from ondevice.cloud.selector import NAME, Arrival, Choice, Selector
+from ondevice.cloud.selector import Arrival, Choice, Selector
 from ondevice.cloud.tokens import Tokens
 from ondevice.errors import (
     ImageError,
@@ -32,12 +32,13 @@ from ondevice.errors import (
     ServeError,
     UpstreamError,
 )
-from ondevice.protocol import oip
+from ondevice.protocol import cnnselect, headers
 from ondevice.protocol.served import Served, Work
 
-_JSON = ("content-type", "application/json")
+_JSON = ("content-type", headers.JSON)
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
-_LENGTH = "inference-header-content-length"
+# As requests have them here, and responses.
+_LENGTH, _TIMING = headers.LENGTH.lower(), headers.TIMING.lower()
 # Load balancers ask these without a token.
 _OPEN = ("live", "ready")
 _MOST_FIELDS = 20
@@ -158,18 +159,18 @@ class Service:
         return Response(200, (("content-type", kind),), text)
 
     async def _on_openapi(self, call: Call) -> Response:
-        return _reply(openapi.document([NAME, *self._places]))
+        return _reply(openapi.document([cnnselect.NAME, *self._places]))
 
     async def _on_index(self, call: Call) -> Response:
         return _reply(describe.index(place for places in self._places.values() for place in places))
 
     async def _on_model(self, call: Call) -> Response:
-        if call.model == NAME:
+        if call.model == cnnselect.NAME:
             return _reply(describe.virtual(self._selector))
         return _reply(describe.model(*self._find(call.model)))
 
     async def _on_model_ready(self, call: Call) -> Response:
-        if call.model == NAME:
+        if call.model == cnnselect.NAME:
             return await self._on_ready(call)
         backend, served = self._find(call.model)
         ready = backend.ready() and backend.available(served.name)
@@ -190,8 +191,8 @@ class Service:
         return Response(200, (), b"")
 
     async def _on_select(self, call: Call) -> Response:
-        if call.model != NAME:
-            raise NoRouteError(f"{call.model[:100]} selects nothing: ask {NAME}", 404)
+        if call.model != cnnselect.NAME:
+            raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
         parameters = _object(call.request.body)
         arrival = Arrival(ask.from_parameters(parameters), 0.0, ask.size_bytes(parameters), call.request.last_byte)
         choice = self._selector.choose(arrival)
@@ -199,7 +200,7 @@ class Service:
         return _reply(describe.choice(choice))
 
     async def _on_infer(self, call: Call) -> Response:
-        named = None if call.model == NAME else self._find(call.model)
+        named = None if call.model == cnnselect.NAME else self._find(call.model)
         asked = self._asked(call.request, named[1] if named else None)
         size = len(asked.payload) if asked.is_picture else 0
         arrival = Arrival(asked.ask, call.request.upload_ms, size, call.request.last_byte)
@@ -238,19 +239,26 @@ class Service:
     def _answered(self, call: Call, asked: Asked, choice: Choice, result: Result) -> Response:
         body, length = self._encoded(call, asked, choice, result)
         server_ms = self._settled(call, choice, result)
-        parts = {"upload": call.request.upload_ms, "queue": result.queue_ms, "decode": result.decode_ms}
-        timing = _timing({**parts, "infer": result.infer_ms, "total": server_ms})
+        timing = _timing(
+            {
+                headers.UPLOAD: call.request.upload_ms,
+                headers.QUEUE: result.queue_ms,
+                headers.DECODE: result.decode_ms,
+                headers.INFER: result.infer_ms,
+                headers.TOTAL: server_ms,
+            }
+        )
         if length is None:
             return Response(200, (_JSON, timing), body)
-        binary = (("content-type", "application/octet-stream"), ("inference-header-content-length", str(length)))
+        binary = (("content-type", headers.BINARY), (_LENGTH, str(length)))
         return Response(200, (*binary, timing), body)
 
     async def _streamed(self, call: Call, asked: Asked, choices: Sequence[Choice], work: Work) -> Response:
         """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
         several = answers(choices, work, self._lost)
         first = await anext(several)
-        headers = (("content-type", LINES), _timing({"upload": call.request.upload_ms}))
-        return Response(200, headers, self._lines(call, asked, first, several))
+        kind, timing = ("content-type", headers.LINES), _timing({headers.UPLOAD: call.request.upload_ms})
+        return Response(200, (kind, timing), self._lines(call, asked, first, several))
 
     async def _lines(
         self, call: Call, asked: Asked, first: Answered, others: AsyncGenerator[Answered, None]
@@ -269,14 +277,15 @@ class Service:
         choice, result, last = answer
         server_ms = self._settled(call, choice, result)
         call.fields["answers"] = call.fields.get("answers", 0) + 1
-        body, _ = self._encoded(call, asked, choice, result, server_ms=round(server_ms, 3), final=last)
+        more = {cnnselect.SERVER_MS: round(server_ms, 3), cnnselect.FINAL: last}
+        body, _ = self._encoded(call, asked, choice, result, more)
         return Piece(body + b"\n", last)
 
     def _lost(self, choice: Choice, error: OnDeviceError) -> None:
         self._log.event("answer lost", model=choice.served.name, reason=str(error))
 
     def _encoded(
-        self, call: Call, asked: Asked, choice: Choice, result: Result, **more: float
+        self, call: Call, asked: Asked, choice: Choice, result: Result, more: Mapping[str, float] = {}
     ) -> tuple[bytes, int | None]:
         served = next(s for backend, s in self._places[result.model] if backend is choice.backend)
         parameters = {**describe.result(choice, served, result), **more}
@@ -300,8 +309,7 @@ class Service:
             if not request.body:
                 raise ProtocolError("the body is empty: send a picture")
             return Asked(_queried(request.query), request.body, is_picture=True)
-        length = request.headers.get(_LENGTH)
-        return infer.decode(request.body, None if length is None else oip.parse_header_length(length), served)
+        return infer.decode(request.body, headers.json_length(request.headers.get(_LENGTH)), served)
 
     def _find(self, model: str) -> tuple[Backend, Served]:
         """The model by its name; of several servers that have it, one that is available."""
@@ -309,16 +317,16 @@ class Service:
         return next(((b, s) for b, s in places if b.ready() and b.available(s.name)), places[0])
 
     def _all(self, model: str) -> list[tuple[Backend, Served]]:
-        if model == NAME:
-            raise NoRouteError(f"{NAME} is not loaded or unloaded itself: name one of {', '.join(self._places)}", 404)
+        if model == cnnselect.NAME:
+            others = ", ".join(self._places)
+            raise NoRouteError(f"{model} is not loaded or unloaded itself: name one of {others}", 404)
         if model not in self._places:
-            raise NoRouteError(f"no model '{model[:100]}': there are {', '.join([NAME, *self._places])}", 404)
+            raise NoRouteError(f"no model '{model[:100]}': there are {', '.join([cnnselect.NAME, *self._places])}", 404)
         return self._places[model]
 
 
-def _timing(parts: dict[str, float]) -> tuple[str, str]:
-    """A server's own breakdown (W3C Server-Timing), ms."""
-    return "server-timing", ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts.items())
+def _timing(parts_ms: dict[str, float]) -> tuple[str, str]:
+    return _TIMING, headers.timing(parts_ms)
 
 
 @lru_cache(512)  # a client's requests often ask for the same

@@ -26,9 +26,9 @@ from ondevice.cloud.learning import Learned
 from ondevice.cloud.oip_client import MAX_INFERENCES, OipClient
 from ondevice.cloud.pool import Job, Plan, Pool
 from ondevice.cloud.process import Reply
-from ondevice.cloud.selector import NAME
 from ondevice.cloud.table import Table
 from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
+from ondevice.protocol import cnnselect
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.remote import Ranking, Remote
 from ondevice.resilience.breaker import Breaker
@@ -210,7 +210,7 @@ class Upstream(Backend):
                 f"--upstream {self._base} does not list its models: {error}; name each that you want by an --upstream "
                 "of its own, with /v2/models/NAME behind the port"
             ) from error
-        return [name for name, state in states.items() if name != NAME and state in ("", "READY")]
+        return [name for name, state in states.items() if name != cnnselect.NAME and state in ("", "READY")]
 
     async def _meet(self, name: str) -> str:
         """Get to know a model; where it cannot be served, the reason why it is left out. Raises UpstreamError."""

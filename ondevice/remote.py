@@ -16,7 +16,8 @@ from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import oip
-from ondevice.protocol.served import ANSWER, IMAGE, Served, TensorFace, Work
+from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
+from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.runtime import TensorSpec
 from ondevice.timing.profile import LEVELS, Profile, loads
 
@@ -61,7 +62,7 @@ class Remote:
         names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
         outputs = [oip.RequestedOutput(name, binary=True) for name in names]
         return oip.encode_request(
-            [tensor], parameters={"top": work.top} if ranked else None, outputs=outputs, binary=True
+            [tensor], parameters={TOP: work.top} if ranked else None, outputs=outputs, binary=True
         )
 
     def read(self, response: oip.InferResponse, work: Work) -> tuple[Ranking, bytes]:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ondevice.errors import ProtocolError
+from ondevice.protocol.cnnselect import IMAGE
 from ondevice.protocol.tensor import (
     DATATYPES,
     MAX_ELEMENTS,
@@ -51,7 +52,6 @@ __all__ = [
     "encode_response",
     "from_base64",
     "image_request",
-    "parse_header_length",
 ]
 
 MAX_TENSORS = 64
@@ -89,13 +89,6 @@ class InferResponse:
     id: str | None
     parameters: dict[str, Any]
     outputs: list[Tensor]
-
-
-def parse_header_length(text: str) -> int:
-    """The number in an Inference-Header-Content-Length header. Raises ProtocolError."""
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise ProtocolError(f"Inference-Header-Content-Length is {reprlib.repr(text)}, not a number of bytes")
-    return int(text)
 
 
 def from_base64(element: bytes) -> bytes:
@@ -171,7 +164,7 @@ def encode_response(  # noqa: PLR0913  # as many as a response has members
 
 def image_request(picture: bytes, parameters: Mapping[str, Any] | None = None) -> tuple[bytes, int]:
     """The body, and its header length, of a request with a compressed picture: BYTES [1] `image`, in binary."""
-    body, _ = encode_request([Tensor.of("image", [picture])], parameters=parameters, binary=True)
+    body, _ = encode_request([Tensor.of(IMAGE, [picture])], parameters=parameters, binary=True)
     return body, len(body) - 4 - len(picture)
 
 

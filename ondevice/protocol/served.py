@@ -7,10 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The input that takes a compressed picture, and what pictures are answered with, in this order.
-IMAGE = "image"
-ANSWER = ("label", "score", "index")
-
 
 class TensorFace(NamedTuple):
     """One end of a model as the wire has it: its name, shape and numpy dtype."""

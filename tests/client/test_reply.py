@@ -87,7 +87,7 @@ def test_the_header_s_times_come_before_the_reply_s() -> None:
     ],
 )
 def test_server_timing(header: str, times: dict[str, float]) -> None:
-    assert replies.timing(replied(b"", Server_Timing=header).headers) == times
+    assert replies.timing(replied(b"", Server_Timing=header)) == times
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=list(NONSENSE))

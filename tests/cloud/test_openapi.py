@@ -15,6 +15,7 @@ from serving import FAMILY, PICTURE, Endpoint
 from ondevice._version import __version__
 from ondevice.cloud import ask, openapi, routes
 from ondevice.errors import NoRouteError
+from ondevice.protocol import cnnselect, headers
 
 
 def resolved(node: Any, document: dict[str, Any]) -> Any:
@@ -85,8 +86,15 @@ def test_the_query_of_a_picture_and_the_body_of_a_question_take_the_same_paramet
     infer = DOCUMENT["paths"]["/v2/models/{model}/infer"]["post"]
     query = {parameter["name"] for parameter in infer["parameters"] if parameter["in"] == "query"}
     select = DOCUMENT["paths"]["/v2/models/cnnselect/select"]["post"]["requestBody"]["content"]["application/json"]
-    assert query == set(ask.NAMES)
-    assert set(select["schema"]["properties"]) == query | {"bytes"}
+    assert query == set(cnnselect.REQUEST)
+    assert set(select["schema"]["properties"]) == query | {cnnselect.BYTES}
+
+
+def test_the_names_of_headers_and_kinds_of_bodies_are_the_protocols() -> None:
+    infer = DOCUMENT["paths"]["/v2/models/{model}/infer"]["post"]
+    assert [p["name"] for p in infer["parameters"] if p["in"] == "header"] == [headers.LENGTH]
+    assert {headers.JSON, headers.BINARY} < set(infer["requestBody"]["content"])
+    assert set(infer["responses"]["200"]["content"]) == {headers.JSON, headers.BINARY, headers.LINES}
 
 
 def test_its_limits_are_the_codes() -> None:
@@ -99,9 +107,9 @@ def test_its_limits_are_the_codes() -> None:
         "timeout": (1, ask.LONGEST_MS * 1e3),
         "upload_ms": times,
         "return_ms": times,
-        "top": (1, ask.MOST_CLASSES),
+        "top": (1, cnnselect.MOST_CLASSES),
         "device_top1": (0, 1),
-        "anytime": (1, ask.MOST_ANSWERS),
+        "anytime": (1, cnnselect.MOST_ANSWERS),
     }
 
 

@@ -395,16 +395,6 @@ def test_nan_goes_into_a_request_in_binary_alone() -> None:
         oip.encode_request([tensor], binary=False)
 
 
-def test_header_length() -> None:
-    assert [oip.parse_header_length(text) for text in ("0", "17", "007")] == [0, 17, 7]
-
-
-@pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1.0", "1e3", "0x10", "1_0", "²", "9" * 19, "9" * 9999])
-def test_what_is_no_header_length(text: str) -> None:
-    with pytest.raises(ProtocolError, match=r"^Inference-Header-Content-Length is '.{0,40}', not a number of bytes$"):
-        oip.parse_header_length(text)
-
-
 @pytest.mark.parametrize("element", [b"/9g", b"/9g=\n", b"/9g==", b"_9g=", b"/9g=/9g=", b"\xff\xd8\xff\xe0", b"===="])
 def test_what_is_no_base64(element: bytes) -> None:
     with pytest.raises(ProtocolError, match="a string is no base64: "):
