@@ -1,1 +1,4 @@
-"""Networks that are not there: a link emulator, the demo and its live page."""
+"""Networks, phones and fleets that are not there: the link emulator, the simulator of policies, and the demo.
+
+Everything here calls the code that serves and offloads; nothing of it is needed to do so.
+"""

@@ -74,6 +74,7 @@ def test_the_wheel_has_models_samples_labels_and_types(wheel: zipfile.ZipFile) -
         "models/labels/imagenet.txt",
         "py.typed",
         "lab/demo/live.html",
+        "lab/demo/shared.css",
         "cloud/openapi.json",
     ):
         assert f"ondevice/{needed}" in names

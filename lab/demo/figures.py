@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ondevice.client.plan import Mode
-from ondevice.lab.demo.stream import RATE_MS, Course, Record, Scene
+from ondevice.lab.demo.run import RequestRecord, Run
+from ondevice.lab.demo.scenario import RATE_MS, Scenario
 from ondevice.lab.demo.summary import Row
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ _VARIABLES = {
     name: f"#0101{number:02x}"
     for number, name in enumerate(("ink", "faint", "device", "cloud", "hedge", "auto", "late", "link"))
 }
+# Text as text, in the page's own font; thin grid lines, without a frame, for what is drawn is to be seen first.
 _STYLE: dict[Any, object] = {
     "svg.fonttype": "none",
     "font.size": 10.0,
@@ -39,31 +41,29 @@ _STYLE: dict[Any, object] = {
 _MARKS = {Mode.DEVICE: "s", Mode.CLOUD: "^", Mode.HEDGE: "D", Mode.AUTO: "o"}
 
 
-def timeline(scene: Scene, course: Course) -> str:
+def timeline(scenario: Scenario, run: Run) -> str:
     """The uplink's rate over time, and below it how long each request of a mode took and where it was answered."""
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (1, 1.5)})
-        _draw_rate(above, scene)
-        _draw_requests(below, scene, course)
+        _draw_rate(above, scenario)
+        _draw_requests(below, scenario, run)
 
     return _svg((9.0, 4.4), draw)
 
 
-def latencies(scene: Scene, courses: Sequence[Course]) -> str:
-    """The modes' distributions of the time to an answer; a curve that ends below 1 had requests without any."""
+def latencies(scenario: Scenario, runs: Sequence[Run]) -> str:
+    """Each mode's distribution of the time to an answer; a curve that ends below 1 had requests without any."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for course in courses:
-            times = np.sort([record.total_ms for record in course.records if record.where])
-            share = np.arange(1, len(times) + 1) / len(course.records)
-            width = 2.4 if course.mode is Mode.AUTO else 1.6
-            axes.step(
-                times, share, where="post", color=_VARIABLES[course.mode], label=str(course.mode), linewidth=width
-            )
-        axes.axvline(scene.sla_ms, color=_VARIABLES["late"], linestyle="--", linewidth=1.2, label="deadline")
-        axes.set(xlabel="ms to the answer", ylabel="share of requests", ylim=(0, 1.02), xlim=(0, scene.every_ms))
+        for run in runs:
+            times = np.sort([record.total_ms for record in run.records if record.where])
+            share = np.arange(1, len(times) + 1) / len(run.records)
+            width = 2.4 if run.mode is Mode.AUTO else 1.6
+            axes.step(times, share, where="post", color=_VARIABLES[run.mode], label=str(run.mode), linewidth=width)
+        axes.axvline(scenario.sla_ms, color=_VARIABLES["late"], linestyle="--", linewidth=1.2, label="deadline")
+        axes.set(xlabel="ms to the answer", ylabel="share of requests", ylim=(0, 1.02), xlim=(0, scenario.every_ms))
         axes.legend(loc="lower right")
 
     return _svg((5.2, 3.6), draw)
@@ -92,34 +92,34 @@ def trade(rows: Sequence[Row]) -> str:
     return _svg((5.2, 3.6), draw)
 
 
-def _draw_rate(axes: Axes, scene: Scene) -> None:
-    seconds = np.arange(0, scene.lasts_ms, RATE_MS) / 1e3
-    axes.fill_between(seconds, scene.uplink_mbps(), step="post", color=_VARIABLES["link"], alpha=0.5, linewidth=0)
-    begin, end = (scene.due_ms(number) / 1e3 for number in (scene.no_signal.start, scene.no_signal.stop))
+def _draw_rate(axes: Axes, scenario: Scenario) -> None:
+    seconds = np.arange(0, scenario.lasts_ms, RATE_MS) / 1e3
+    axes.fill_between(seconds, scenario.uplink_mbps(), step="post", color=_VARIABLES["link"], alpha=0.5, linewidth=0)
+    begin, end = (scenario.due_ms(number) / 1e3 for number in (scenario.no_signal.start, scenario.no_signal.stop))
     axes.axvspan(begin, end, color=_VARIABLES["late"], alpha=0.15, linewidth=0)
     axes.annotate("no signal", ((begin + end) / 2, 0.88), xycoords=("data", "axes fraction"), ha="center")
-    axes.set(ylabel="uplink, Mbit/s", ylim=(0, None), xlim=(0, scene.lasts_ms / 1e3))
+    axes.set(ylabel="uplink, Mbit/s", ylim=(0, None), xlim=(0, scenario.lasts_ms / 1e3))
 
 
-def _draw_requests(axes: Axes, scene: Scene, course: Course) -> None:
+def _draw_requests(axes: Axes, scenario: Scenario, run: Run) -> None:
     for where, mark, label in (("cloud", "o", "from the cloud"), ("device", "s", "from the phone")):
-        _dots(axes, [r for r in course.records if r.where == where and r.on_time], mark, where, label)
-    _dots(axes, [record for record in course.records if not record.on_time], "x", "late", "late, or no answer")
-    axes.axhline(scene.sla_ms, color=_VARIABLES["late"], linestyle="--", linewidth=1.2, label="deadline")
-    axes.set(ylabel=f"{course.mode}: ms to the answer")
+        _dots(axes, [r for r in run.records if r.where == where and r.on_time], mark, where, label)
+    _dots(axes, [record for record in run.records if not record.on_time], "x", "late", "late, or no answer")
+    axes.axhline(scenario.sla_ms, color=_VARIABLES["late"], linestyle="--", linewidth=1.2, label="deadline")
+    axes.set(ylabel=f"{run.mode}: ms to the answer")
     axes.set_xlabel("s", loc="right")
-    axes.set_ylim(0, 1.1 * max([scene.sla_ms, *(record.total_ms for record in course.records)]))
+    axes.set_ylim(0, 1.1 * max([scenario.sla_ms, *(record.total_ms for record in run.records)]))
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=4)
 
 
-def _dots(axes: Axes, records: Sequence[Record], mark: str, colour: str, label: str) -> None:
+def _dots(axes: Axes, records: Sequence[RequestRecord], mark: str, colour: str, label: str) -> None:
     if records:
         at_s, took_ms = [r.at_ms / 1e3 for r in records], [r.total_ms for r in records]
         axes.plot(at_s, took_ms, mark, linestyle="none", markersize=5, color=_VARIABLES[colour], label=label)
 
 
 def _svg(inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """What `draw` draws, as wide as where it stands."""
+    """What `draw` draws, as an SVG element that is as wide as where it stands."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What the demo is played with: photos made of the bundled pictures, an endpoint, and models on an emulated phone."""
+"""The demo's fixtures: photos made of the bundled pictures, an endpoint, and models on an emulated phone."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import io
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ondevice.errors import ServeError
-from ondevice.lab.demo.stream import Photo
 from ondevice.models import labels, zoo
 from ondevice.process import child
+from ondevice.runner import Runner
 from ondevice.sources import labelled
 
 # What the endpoint chooses among.
@@ -26,8 +26,23 @@ _SIDE, _NOISE, _QUALITY = 1024, 3.0, 85
 _PATIENCE_S = 5.0
 
 
+class Photo(NamedTuple):
+    """A picture's file, and the index of its class."""
+
+    file: bytes
+    truth: int
+
+
+class Fixtures(NamedTuple):
+    """What a scenario is run with. port: the endpoint's on this machine. runners: for each mode one of its own."""
+
+    port: int
+    runners: Sequence[Runner]
+    photos: Sequence[Photo]
+
+
 def photos(count: int) -> list[Photo]:
-    """Of the bundled pictures, evenly over all classes, in an order of chance that is always the same.
+    """Photos made of the bundled pictures, evenly over all classes, in a random order that is always the same.
 
     They are 128 x 128 pixels and drawn onto a camera's larger canvas, with its noise, so that their files are as large
     as photos; that costs no model accuracy.

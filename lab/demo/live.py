@@ -1,4 +1,4 @@
-"""The demo's page: each request as it flies, in a browser on this machine."""
+"""The demo's live page: each request as it flies, in a browser on this machine."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from typing import Any
 
 from ondevice import words
 from ondevice.client.plan import Mode
 from ondevice.errors import UsageError
-from ondevice.lab.demo.stream import MODES, RATE_MS, Record, Scene
+from ondevice.lab.demo import pages
+from ondevice.lab.demo.run import MODES, RequestRecord
+from ondevice.lab.demo.scenario import RATE_MS, Scenario
 from ondevice.lab.link import HOST
 
-# A browser that takes nothing for so long is let go; so long those that read are waited for at the end.
-_STUCK_S, _PARTING_S = 5.0, 2.0
-# Pages open at once.
-_MOST = 16
+# A browser that takes nothing for so long is let go: on this machine it takes all in ms, unless its tab sleeps.
+_STUCK_S = 5.0
+# So long readers are waited for at the end, which is when the terminal's prompt comes back.
+_PARTING_S = 2.0
+# Pages open at once: more than one person opens, and few enough that each may have a thread.
+_MOST_READERS = 16
 _Message = dict[str, Any]
 
 
-class Live:
+class LivePage:
     """Serves the page on `url` from entering the context on; leaving it ends the streams of events.
 
-    port: 0 for any that is free. Raises UsageError where it is taken. Whoever opens the page late is told all from the
+    port: 0 for any that is free. Raises UsageError where it is taken. Whoever opens the page late is shown all from the
     beginning.
     """
 
-    def __init__(self, scene: Scene, port: int = 0) -> None:
-        self._told = _Told()
-        self._told.add(_scene(scene))
+    def __init__(self, scenario: Scenario, port: int = 0) -> None:
+        self._log = _MessageLog()
+        self._log.add(_scenario_message(scenario))
         page = _Page()
         try:
-            self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, page, self._told))
+            self._server = ThreadingHTTPServer((HOST, port), partial(_Handler, page, self._log))
         except OSError as error:
             raise UsageError(f"port {port} cannot be used: {words.reason(error)}") from error
         self._server.daemon_threads = True
@@ -54,26 +57,26 @@ class Live:
         """What to open in the browser."""
         return f"http://{HOST}:{self.port}/"
 
-    def tell(self, record: Record) -> None:
+    def show(self, record: RequestRecord) -> None:
         """Show a request."""
-        self._told.add(_record(record))
+        self._log.add(_record_message(record))
 
     def end(self, meaning: str) -> None:
-        """Tell that there are no more, and what it all means; the page keeps that."""
-        self._told.add({"kind": "end", "meaning": meaning})
+        """Show that there are no more, and what it all means; the page keeps that."""
+        self._log.add({"kind": "end", "meaning": meaning})
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> LivePage:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="live", daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._told.close()
+        self._log.close()
         self._server.shutdown()
         self._server.server_close()
 
 
-class _Told:
-    """All that is told, for as many readers as come, each at its own pace."""
+class _MessageLog:
+    """All messages to the page, for as many readers as come, each at its own pace."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -82,6 +85,7 @@ class _Told:
         self._readers = 0
 
     def add(self, message: _Message) -> None:
+        """Have readers get one message more."""
         with self._changed:
             self._lines.append(json.dumps(message))
             self._changed.notify_all()
@@ -95,38 +99,37 @@ class _Told:
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[bool]:
-        """One reader more, unless there are too many: False then."""
+        """Count one reader more, unless there are too many: False then."""
         with self._changed:
-            comes = self._readers < _MOST
-            self._readers += comes
+            admitted = self._readers < _MOST_READERS
+            self._readers += admitted
         try:
-            yield comes
+            yield admitted
         finally:
             with self._changed:
-                self._readers -= comes
+                self._readers -= admitted
                 self._changed.notify_all()
 
-    def read(self, write: Callable[[bytes], object]) -> None:
-        """Write all as server-sent events, from the first to the last."""
+    def stream(self, write: Callable[[bytes], object]) -> None:
+        """Write all messages as server-sent events, from the first to the last, as they come."""
         count = 0
-        while lines := self._next(count):
+        while lines := self._lines_from(count):
             write("".join(f"data: {line}\n\n" for line in lines).encode())
             count += len(lines)
 
-    def _next(self, begin: int) -> list[str]:
+    def _lines_from(self, begin: int) -> list[str]:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._lines) > begin)
             return self._lines[begin:]
 
 
 class _Page:
-    """The page, and whom it is for."""
+    """The page, the policy that it comes with, and the names of the server that it is given to."""
 
     def __init__(self) -> None:
         self.hosts: set[str] = set()
         nonce = secrets.token_urlsafe(16)
-        text = resources.files(__package__).joinpath("live.html").read_text(encoding="utf-8")
-        self.body = text.replace("NONCE", nonce).encode()
+        self.body = pages.load("live.html").replace("NONCE", nonce).encode()
         self.policy = (
             f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
             "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -139,8 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _STUCK_S
     server_version, sys_version = "ondevice", ""
 
-    def __init__(self, page: _Page, told: _Told, *rest: Any) -> None:
-        self._page, self._told = page, told
+    def __init__(self, page: _Page, log: _MessageLog, *rest: Any) -> None:
+        self._page, self._log = page, log
         super().__init__(*rest)
 
     def do_GET(self) -> None:
@@ -157,12 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._head(HTTPStatus.NOT_FOUND, "text/plain")
 
     def _events(self) -> None:
-        with self._told.reader() as comes:
-            if not comes:
+        with self._log.reader() as admitted:
+            if not admitted:
                 self._head(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain")
                 return
             self._head(HTTPStatus.OK, "text/event-stream")
-            self._told.read(self.wfile.write)
+            self._log.stream(self.wfile.write)
 
     def _head(self, status: HTTPStatus, kind: str) -> None:
         self.send_response(status)
@@ -173,18 +176,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def handle(self) -> None:
-        """Browsers leave when they like."""
+        """Serve a browser, which may leave when it likes."""
         try:
             super().handle()
         except OSError:
             self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Of what is no request, or no GET, without the usual page."""
+        """Refuse what is not a GET, or not HTTP, without the usual page."""
         self._head(HTTPStatus(code), "text/plain")
 
     def log_message(self, *_: object) -> None:
-        """The terminal is the demo's."""
+        """Say nothing: the terminal is the demo's."""
 
 
 _HEADERS = {
@@ -195,22 +198,22 @@ _HEADERS = {
 }
 
 
-def _scene(scene: Scene) -> _Message:
+def _scenario_message(scenario: Scenario) -> _Message:
     return {
-        "kind": "scene",
+        "kind": "scenario",
         "modes": list(MODES),
-        "device": scene.device,
-        "sla_ms": scene.sla_ms,
-        "every_ms": scene.every_ms,
-        "requests": scene.requests,
-        "lasts_ms": scene.lasts_ms,
+        "device": scenario.device,
+        "sla_ms": scenario.sla_ms,
+        "every_ms": scenario.every_ms,
+        "requests": scenario.requests,
+        "lasts_ms": scenario.lasts_ms,
         "rate_ms": RATE_MS,
-        "mbps": [round(float(mbps), 3) for mbps in scene.uplink_mbps()],
+        "mbps": [round(float(mbps), 3) for mbps in scenario.uplink_mbps()],
     }
 
 
-def _record(record: Record) -> _Message:
+def _record_message(record: RequestRecord) -> _Message:
     """What the page wants of a request; what happened to it only of auto's, whose flights it draws."""
-    told = record._asdict()
-    told["events"] = [[event.at_ms, event.what] for event in record.events] if record.mode is Mode.AUTO else []
-    return {"kind": "record", **told}
+    message = record._asdict()
+    message["events"] = [[event.at_ms, event.what] for event in record.events] if record.mode is Mode.AUTO else []
+    return {"kind": "record", **message}

@@ -6,7 +6,6 @@ import html
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,17 +13,18 @@ from typing import Any
 from ondevice import host
 from ondevice._version import __version__
 from ondevice.client.plan import Mode
-from ondevice.lab.demo import figures
-from ondevice.lab.demo.stream import Course, Scene
+from ondevice.lab.demo import figures, pages
+from ondevice.lab.demo.run import Run
+from ondevice.lab.demo.scenario import Scenario
 from ondevice.lab.demo.summary import Row, meaning, row
 from ondevice.models import files
 
 _TITLES = {Mode.DEVICE: "phone alone", Mode.CLOUD: "cloud alone", Mode.HEDGE: "hedge", Mode.AUTO: "auto"}
 
 
-def write(path: Path, scene: Scene, courses: Sequence[Course], served: Sequence[str]) -> None:
-    """Write it in one step. served: the endpoint's models. Raises OnDeviceError where the file cannot be written."""
-    text = page(scene, courses, served)
+def write(path: Path, scenario: Scenario, runs: Sequence[Run], served: Sequence[str]) -> None:
+    """Write the report in one step. served: the endpoint's models. Raises OnDeviceError where it cannot be written."""
+    text = page(scenario, runs, served)
     try:
         with files.replacing(path) as out:
             out.write(text.encode())
@@ -32,28 +32,28 @@ def write(path: Path, scene: Scene, courses: Sequence[Course], served: Sequence[
         raise files.explain(error, path) from error
 
 
-def page(scene: Scene, courses: Sequence[Course], served: Sequence[str]) -> str:
-    """The whole of it, HTML."""
-    rows = [row(course, scene) for course in courses]
-    auto = next(course for course in courses if course.mode is Mode.AUTO)
-    return Template(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")).substitute(
-        requests=scene.requests,
-        sla=f"{scene.sla_ms:g}",
-        patience=f"{scene.sla_ms + scene.patience_ms:g}",
-        meaning=html.escape(meaning(courses)),
+def page(scenario: Scenario, runs: Sequence[Run], served: Sequence[str]) -> str:
+    """The whole report, HTML."""
+    rows = [row(run, scenario) for run in runs]
+    auto = next(run for run in runs if run.mode is Mode.AUTO)
+    return Template(pages.load("report.html")).substitute(
+        requests=scenario.requests,
+        sla=f"{scenario.sla_ms:g}",
+        patience=f"{scenario.sla_ms + scenario.patience_ms:g}",
+        meaning=html.escape(meaning(runs)),
         tiles="\n".join(map(_tile, rows)),
-        timeline=figures.timeline(scene, auto),
-        latencies=figures.latencies(scene, courses),
+        timeline=figures.timeline(scenario, auto),
+        latencies=figures.latencies(scenario, runs),
         trade=figures.trade(rows),
         table=_table(list(rows[0]), [[_number(key, value) for key, value in each.items()] for each in rows]),
         reasons=_table(["pictures", "answered by", "why"], reasons(auto)),
-        facts="\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in _facts(scene, served)),
+        facts="\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in _facts(scenario, served)),
     )
 
 
-def reasons(course: Course) -> list[list[str]]:
-    """[how many requests, where answered, why] for each reason without its numbers, the most frequent first."""
-    counted = Counter((record.where or "nobody", record.why.partition(":")[0]) for record in course.records)
+def reasons(run: Run) -> list[list[str]]:
+    """How many requests, where answered and why, for each reason without its numbers, the most frequent first."""
+    counted = Counter((record.where or "nobody", record.why.partition(":")[0]) for record in run.records)
     return [[str(count), where, why] for (where, why), count in counted.most_common()]
 
 
@@ -82,20 +82,21 @@ def _number(key: str, value: Any) -> str:
     return format(value, ".0f" if key.endswith("_ms") else ".3f") if isinstance(value, float) else str(value)
 
 
-def _facts(scene: Scene, served: Sequence[str]) -> list[tuple[str, str]]:
-    """What it takes to make it again."""
+def _facts(scenario: Scenario, served: Sequence[str]) -> list[tuple[str, str]]:
+    """What it takes to make the same report again, by name."""
     machine = host.current()
-    lost = scene.no_signal
+    lost = scenario.no_signal
     return [
-        ("again", f"ondevice demo --seed {scene.seed}"),
-        ("phone", f"{scene.device}, emulated, running {scene.model}"),
+        ("again", f"ondevice demo --seed {scenario.seed}"),
+        ("phone", f"{scenario.device}, emulated, running {scenario.model}"),
         ("endpoint", f"ondevice serve --models {','.join(served)}"),
         (
             "network",
-            f"{scene.network}, seed {scene.seed}, {2 * scene.one_way_ms:g} ms base round trip, "
-            f"{scene.buffer_bytes >> 10} KiB of buffer each way; no signal in pictures {lost.start + 1} to {lost.stop}",
+            f"{scenario.network}, seed {scenario.seed}, {2 * scenario.one_way_ms:g} ms base round trip, "
+            f"{scenario.buffer_bytes >> 10} KiB of buffer each way; "
+            f"no signal in pictures {lost.start + 1} to {lost.stop}",
         ),
-        ("pictures", f"{scene.requests}, one each {scene.every_ms:g} ms, of the bundled handwritten digits"),
+        ("pictures", f"{scenario.requests}, one each {scenario.every_ms:g} ms, of the bundled handwritten digits"),
         ("machine", f"{machine.cpu_model()}, {host.system.usable_cores()} cores; Python {platform.python_version()}"),
         ("ondevice", __version__),
     ]

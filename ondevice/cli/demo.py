@@ -15,8 +15,9 @@ from ondevice.cli import console
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
-    from ondevice.lab.demo.live import Live
-    from ondevice.lab.demo.stream import Course, Scene
+    from ondevice.lab.demo.live import LivePage
+    from ondevice.lab.demo.run import Run
+    from ondevice.lab.demo.scenario import Scenario
 
 _REPORT = Path("ondevice-demo.html")
 # What is suggested for photos: the device's, and the better one for the endpoint.
@@ -42,17 +43,17 @@ def demo(
     four of its modes side by side on the same pictures. It takes about 45 s and ends with a table and a report.
     """
     from ondevice import extras
-    from ondevice.lab.demo.stream import Scene
+    from ondevice.lab.demo.scenario import Scenario
 
     extras.require("serve", "`ondevice demo`")
     _check(report, live, port)
-    scene = Scene(seed=seed)
+    scenario = Scenario(seed=seed)
     console.note(
-        f"{scene.requests} pictures, one each {scene.every_ms:g} ms, to be answered within {scene.sla_ms:g} ms: by an "
-        f"emulated older phone, by an endpoint behind an emulated {scene.network} network, or by both"
+        f"{scenario.requests} pictures, one each {scenario.every_ms:g} ms, to be answered within {scenario.sla_ms:g} "
+        f"ms: by an emulated older phone, by an endpoint behind an emulated {scenario.network} network, or by both"
     )
-    courses = _play(scene, live, port or 0)
-    _print(scene, courses, report)
+    runs = _play(scenario, live, port or 0)
+    _print(scenario, runs, report)
 
 
 def _check(report: Path | None, live: bool, port: int | None) -> None:
@@ -67,33 +68,32 @@ def _check(report: Path | None, live: bool, port: int | None) -> None:
         files.check(report or _REPORT)
 
 
-def _play(scene: Scene, live: bool, port: int) -> list[Course]:
+def _play(scenario: Scenario, live: bool, port: int) -> list[Run]:
     import logging
 
-    from ondevice.lab.demo import fixtures as staging
-    from ondevice.lab.demo import stream
-    from ondevice.lab.demo.stream import MODES, Cast, Record
+    from ondevice.lab.demo import fixtures
+    from ondevice.lab.demo.run import MODES, RequestRecord, run_modes
     from ondevice.runner import Runner
 
     # Faults are what is shown; they need no warning.
     logging.getLogger("ondevice.client").setLevel(logging.CRITICAL)
-    photos = staging.photos(scene.requests)
-    with _terminated(), _page(scene, live, port) as page, staging.endpoint() as at:
+    photos = fixtures.photos(scenario.requests)
+    with _terminated(), _page(scenario, live, port) as page, fixtures.endpoint() as endpoint_port:
         with console.quiet_runtime():
-            runners = [Runner(scene.model, device=scene.device) for _ in MODES]
-        with console.progress(scene.requests * len(MODES), "asking") as step:
+            runners = [Runner(scenario.model, device=scenario.device) for _ in MODES]
+        with console.progress(scenario.requests * len(MODES), "asking") as step:
 
-            def tell(record: Record) -> None:
+            def observe(record: RequestRecord) -> None:
                 step(1)
                 if page:
-                    page.tell(record)
+                    page.show(record)
 
-            courses = stream.play(scene, Cast(at, runners, photos), tell)
+            runs = run_modes(scenario, fixtures.Fixtures(endpoint_port, runners, photos), observe)
         if page:
             from ondevice.lab.demo.summary import meaning
 
-            page.end(meaning(courses))
-        return courses
+            page.end(meaning(runs))
+        return runs
 
 
 @contextlib.contextmanager
@@ -111,34 +111,34 @@ def _terminated() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _page(scene: Scene, live: bool, port: int) -> Iterator[Live | None]:
+def _page(scenario: Scenario, live: bool, port: int) -> Iterator[LivePage | None]:
     if not live:
         yield None
         return
-    from ondevice.lab.demo.live import Live
+    from ondevice.lab.demo.live import LivePage
 
-    with Live(scene, port) as page:
+    with LivePage(scenario, port) as page:
         console.note(f"each request as it flies: {page.url}")
         yield page
 
 
-def _print(scene: Scene, courses: list[Course], report: Path | None) -> None:
+def _print(scenario: Scenario, runs: list[Run], report: Path | None) -> None:
     import textwrap
 
     from ondevice import extras
     from ondevice.lab.demo.summary import begun_late, meaning, row
 
-    if count := begun_late(courses, scene):
+    if count := begun_late(runs, scenario):
         console.note(f"this machine was busy: {count} requests began late, and some answers may have been late for it")
-    print(console.table([row(course, scene) for course in courses], numbers=".0f"))
-    print("\n" + textwrap.fill(meaning(courses), _WIDTH))
+    print(console.table([row(run, scenario) for run in runs], numbers=".0f"))
+    print("\n" + textwrap.fill(meaning(runs), _WIDTH))
     if extras.missing("lab"):
         print(f"No report: its figures need more packages: run `{extras.how_to_install('lab')}`")
     else:
-        from ondevice.lab.demo import fixtures as staging
+        from ondevice.lab.demo import fixtures
         from ondevice.lab.demo import report as reports
 
-        reports.write(report or _REPORT, scene, courses, staging.SERVED)
+        reports.write(report or _REPORT, scenario, runs, fixtures.SERVED)
         print(f"With figures: {report or _REPORT}")
     print(_next_steps())
 

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from playing import SCENE, course, courses
+from demo_runs import SCENARIO, run, runs
 
 pytest.importorskip("matplotlib")
 
@@ -18,11 +18,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn() -> dict[str, str]:
-    played = courses()
+    all_runs = runs()
     return {
-        "timeline": figures.timeline(SCENE, played[1]),
-        "latencies": figures.latencies(SCENE, played),
-        "trade": figures.trade([row(each, SCENE) for each in played]),
+        "timeline": figures.timeline(SCENARIO, all_runs[1]),
+        "latencies": figures.latencies(SCENARIO, all_runs),
+        "trade": figures.trade([row(each, SCENARIO) for each in all_runs]),
     }
 
 
@@ -51,7 +51,7 @@ def test_no_two_figures_have_names_in_common(svgs: dict[str, str]) -> None:
 def test_what_is_late_is_told_apart(svgs: dict[str, str]) -> None:
     assert ">late, or no answer<" in svgs["timeline"]
     assert ">no signal<" in svgs["timeline"]
-    assert ">late, or no answer<" not in figures.timeline(SCENE, courses()[3])
+    assert ">late, or no answer<" not in figures.timeline(SCENARIO, runs()[3])
 
 
 def test_figures_are_the_same_every_time(svgs: dict[str, str]) -> None:
@@ -59,7 +59,7 @@ def test_figures_are_the_same_every_time(svgs: dict[str, str]) -> None:
 
 
 def test_a_mode_without_any_answer_can_be_drawn() -> None:
-    none = course(Mode.CLOUD, [("", False, 380.0)])
-    beside = [courses()[0], none]
-    assert "<svg" in figures.latencies(SCENE, beside)
-    assert ">cloud<" not in figures.trade([row(each, SCENE) for each in beside])
+    none = run(Mode.CLOUD, [("", False, 380.0)])
+    beside = [runs()[0], none]
+    assert "<svg" in figures.latencies(SCENARIO, beside)
+    assert ">cloud<" not in figures.trade([row(each, SCENARIO) for each in beside])

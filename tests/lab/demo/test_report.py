@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from playing import SCENE, courses
+from demo_runs import SCENARIO, runs
 
 pytest.importorskip("matplotlib")
 
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return report.page(SCENE, courses(), SERVED)
+    return report.page(SCENARIO, runs(), SERVED)
 
 
 def test_it_needs_nothing_else(text: str) -> None:
@@ -78,34 +78,34 @@ def test_every_colour_that_is_used_is_there(text: str) -> None:
 def test_it_holds_the_table_the_figures_and_the_meaning(text: str) -> None:
     page = Page(text)
     assert page.tags["svg"] == 3
-    assert meaning(courses()) in page.text
+    assert meaning(runs()) in page.text
     for number in ("100.0%", "50.0%", "0.750", "368", "380"):
         assert number in page.text
 
 
 def test_it_says_how_to_make_it_again(text: str) -> None:
-    for said in (f"ondevice demo --seed {SCENE.seed}", "digits_s_int8,digits_l_int8", "pieslicer-phone", "picture"):
+    for said in (f"ondevice demo --seed {SCENARIO.seed}", "digits_s_int8,digits_l_int8", "pieslicer-phone", "picture"):
         assert said in text
 
 
 def test_what_servers_say_is_escaped(text: str) -> None:
-    hostile = courses()
+    hostile = runs()
     records = [record._replace(why="<script>alert(1)</script>") for record in hostile[3].records]
-    page = report.page(SCENE, [*hostile[:3], hostile[3]._replace(records=records)], SERVED)
+    page = report.page(SCENARIO, [*hostile[:3], hostile[3]._replace(records=records)], SERVED)
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert text.count("$") == 0  # nothing was left to fill in
 
 
 def test_the_reasons_are_counted_without_their_numbers() -> None:
-    assert report.reasons(courses()[3]) == [["3", "cloud", "cloud expected"], ["1", "device", "the cloud fails"]]
-    assert ["1", "nobody", "no answer"] in report.reasons(courses()[1])
+    assert report.reasons(runs()[3]) == [["3", "cloud", "cloud expected"], ["1", "device", "the cloud fails"]]
+    assert ["1", "nobody", "no answer"] in report.reasons(runs()[1])
 
 
 def test_the_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "demo.html"
     path.write_text("before")
-    report.write(path, SCENE, courses(), SERVED)
+    report.write(path, SCENARIO, runs(), SERVED)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -113,4 +113,4 @@ def test_the_file_is_replaced_in_one_step(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OnDeviceError, match="file"):
-        report.write(tmp_path / "file" / "demo.html", SCENE, courses(), SERVED)
+        report.write(tmp_path / "file" / "demo.html", SCENARIO, runs(), SERVED)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from playing import OUTCOMES, SCENE, SENT_BYTES, course, courses
+from demo_runs import OUTCOMES, SCENARIO, SENT_BYTES, run, runs
 
 from ondevice.client.plan import Mode
-from ondevice.lab.demo.stream import MODES, Course
+from ondevice.lab.demo.run import MODES, Run
 from ondevice.lab.demo.summary import begun_late, meaning, row
 
 
-def with_auto(outcomes: list[tuple[str, bool, float]]) -> list[Course]:
-    return [course(mode, outcomes if mode is Mode.AUTO else OUTCOMES[mode]) for mode in MODES]
+def with_auto(outcomes: list[tuple[str, bool, float]]) -> list[Run]:
+    return [run(mode, outcomes if mode is Mode.AUTO else OUTCOMES[mode]) for mode in MODES]
 
 
 def test_the_cloud_alone() -> None:
-    assert row(courses()[1], SCENE) == {
+    assert row(runs()[1], SCENARIO) == {
         "mode": "cloud",
         "attainment": 0.5,
         "effective top1": 0.5,
@@ -29,18 +29,18 @@ def test_the_cloud_alone() -> None:
 
 
 def test_the_device_alone() -> None:
-    found = row(courses()[0], SCENE)
+    found = row(runs()[0], SCENARIO)
     assert (found["attainment"], found["effective top1"], found["cloud"], found["sent kB"]) == (1.0, 0.5, 0.0, 0)
-    assert found["device busy"] == 400 / (4 * SCENE.every_ms)
+    assert found["device busy"] == 400 / (4 * SCENARIO.every_ms)
 
 
 def test_a_mode_without_any_answer_has_no_accuracy() -> None:
-    found = row(course(Mode.CLOUD, [("", False, 380.0)]), SCENE)
+    found = row(run(Mode.CLOUD, [("", False, 380.0)]), SCENARIO)
     assert (found["top1 answered"], found["effective top1"], found["attainment"]) == (None, 0.0, 0.0)
 
 
 def test_the_meaning_follows_the_numbers() -> None:
-    said = meaning(courses())
+    said = meaning(runs())
     assert said.startswith(
         "Of 4 pictures, auto had 4 right and on time, the phone alone 2, the cloud alone 2, hedge 3:"
     )
@@ -68,7 +68,7 @@ def test_the_meaning_counts_missed_deadlines() -> None:
 
 
 def test_requests_that_began_late_are_counted() -> None:
-    played = courses()
-    assert begun_late(played, SCENE) == 0
-    late = [record._replace(at_ms=record.at_ms + 100) for record in played[0].records[:2]]
-    assert begun_late([*played[1:], played[0]._replace(records=late)], SCENE) == 2
+    all_runs = runs()
+    assert begun_late(all_runs, SCENARIO) == 0
+    late = [record._replace(at_ms=record.at_ms + 100) for record in all_runs[0].records[:2]]
+    assert begun_late([*all_runs[1:], all_runs[0]._replace(records=late)], SCENARIO) == 2

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from serving import Endpoint, children, living
+from serving import Endpoint, children, living, until
 
 from ondevice import extras
 from ondevice.cli import demo
 from ondevice.errors import MissingError, UsageError
-from ondevice.lab.demo.stream import MODES, Scene
+from ondevice.lab.demo.run import MODES
+from ondevice.lab.demo.scenario import Scenario
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 PATIENCE_S = 120.0
@@ -84,12 +85,12 @@ def test_the_table_has_a_line_for_each_mode(done: Done) -> None:
     share = {row.split()[0]: float(row.split()[1]) for row in rows}
     assert all(0 <= each <= 1 for each in share.values())
     # There is no signal for ten of the pictures.
-    assert share["cloud"] <= 1 - 10 / Scene().requests
+    assert share["cloud"] <= 1 - 10 / Scenario().requests
 
 
 def test_it_says_what_the_table_means(done: Done) -> None:
     said = " ".join(done.out.split())
-    assert re.search(rf"Of {Scene().requests} pictures, auto had \d+ right and on time, the phone alone \d+,", said)
+    assert re.search(rf"Of {Scenario().requests} pictures, auto had \d+ right and on time, the phone alone \d+,", said)
 
 
 def test_the_report_is_where_it_says(done: Done) -> None:
@@ -100,12 +101,12 @@ def test_the_report_is_where_it_says(done: Done) -> None:
 
 
 def test_the_page_was_told_everything(done: Done) -> None:
-    scene, *records, end = done.told
-    assert (scene["kind"], end["kind"]) == ("scene", "end")
+    scenario, *records, end = done.told
+    assert (scenario["kind"], end["kind"]) == ("scenario", "end")
     assert end["meaning"] in " ".join(done.out.split())
     for mode in MODES:
         numbers = [record["number"] for record in records if record["mode"] == mode]
-        assert numbers == list(range(Scene().requests))
+        assert numbers == list(range(Scenario().requests))
 
 
 def commands(out: str) -> list[list[str]]:
@@ -140,7 +141,7 @@ def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, s
             process.kill()
     assert (process.returncode, out) == (status, "")
     assert err == ("ondevice: error: interrupted\n" if number == signal.SIGINT else "")
-    assert living(below) == []
+    until(lambda: not living(below))  # they notice that what started them has ended
     assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
 
@@ -196,12 +197,12 @@ def test_without_matplotlib_a_report_that_is_asked_for_is_refused_at_once(monkey
 def test_without_matplotlib_there_is_a_table_and_how_to_have_a_report(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from playing import SCENE, courses
+    from demo_runs import SCENARIO, runs
 
     monkeypatch.chdir(tmp_path)
     _lack(monkeypatch, "lab")
-    monkeypatch.setattr(demo, "_play", lambda scene, live, port: courses())
-    monkeypatch.setattr("ondevice.lab.demo.stream.Scene", lambda seed: SCENE)
+    monkeypatch.setattr(demo, "_play", lambda scenario, live, port: runs())
+    monkeypatch.setattr("ondevice.lab.demo.scenario.Scenario", lambda seed: SCENARIO)
     demo.demo(None, False, None, 6)
     out = capsys.readouterr().out
     assert out.startswith("mode ")

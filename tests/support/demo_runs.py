@@ -1,12 +1,13 @@
-"""A scene's courses as if played, with outcomes that are chosen."""
+"""Runs of the demo's scenario that were never run, with outcomes that are chosen."""
 
 from __future__ import annotations
 
 from ondevice.client.flight import Event
 from ondevice.client.plan import Mode
-from ondevice.lab.demo.stream import Course, Record, Scene
+from ondevice.lab.demo.run import RequestRecord, Run
+from ondevice.lab.demo.scenario import Scenario
 
-SCENE = Scene(requests=4, no_signal=range(2, 3))
+SCENARIO = Scenario(requests=4, no_signal=range(2, 3))
 # What came of each picture: where, whether right, and ms; the deadline is 250.
 OUTCOMES = {
     Mode.DEVICE: [("device", True, 90), ("device", False, 95), ("device", True, 99), ("device", False, 110)],
@@ -18,21 +19,21 @@ WHYS = {"cloud": "cloud expected: 0.9 against 0.8", "device": "the cloud fails: 
 SENT_BYTES = 2500
 
 
-def course(mode: Mode, outcomes: list[tuple[str, bool, float]]) -> Course:
+def run(mode: Mode, outcomes: list[tuple[str, bool, float]]) -> Run:
     records = [_record(mode, number, *outcome) for number, outcome in enumerate(outcomes)]
-    return Course(mode, records, busy_ms=400.0 if mode is Mode.DEVICE else 0.0)
+    return Run(mode, records, busy_ms=400.0 if mode is Mode.DEVICE else 0.0)
 
 
-def courses() -> list[Course]:
-    return [course(mode, outcomes) for mode, outcomes in OUTCOMES.items()]
+def runs() -> list[Run]:
+    return [run(mode, outcomes) for mode, outcomes in OUTCOMES.items()]
 
 
-def _record(mode: Mode, number: int, where: str, right: bool, total_ms: float) -> Record:
+def _record(mode: Mode, number: int, where: str, right: bool, total_ms: float) -> RequestRecord:
     happened = ("sent", f"{where} answer", "answered") if where == "cloud" else ("device", "device answer", "answered")
     times_ms = (1.0, total_ms - 1, total_ms)
-    return Record(
-        mode, number, SCENE.due_ms(number), float(total_ms), where, "digits_l_int8", "7", right,
-        on_time=bool(where) and total_ms <= SCENE.sla_ms, network_ms=40.0, sent_bytes=SENT_BYTES * (where == "cloud"),
-        why=WHYS[where],
+    return RequestRecord(
+        mode, number, SCENARIO.due_ms(number), float(total_ms), where, "digits_l_int8", "7", right,
+        on_time=bool(where) and total_ms <= SCENARIO.sla_ms, network_ms=40.0,
+        sent_bytes=SENT_BYTES * (where == "cloud"), why=WHYS[where],
         events=tuple(Event(number, at_ms, what, "") for at_ms, what in zip(times_ms, happened, strict=True)),
     )  # fmt: skip
