@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ondevice import records
 from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
@@ -19,13 +20,30 @@ from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.bounds import BELIEVABLE_MS
-from ondevice.timing.profile import loads
+from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
 # A larger input, pixels, is a mistake or a lie: no published image classifier takes more than some 600.
 _LARGEST = 4096
+
+
+@dataclass(frozen=True)
+class _Parameters:
+    """The metadata's parameters; policy may be anything, and is taken as its text."""
+
+    profiles: list[Profile]
+    top1: dict[str, float]
+    picture_side: int = 0
+    policy: Any = ""
+    anytime: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.picture_side <= _LARGEST:
+            raise ValueError("picture_side is not a number of pixels")
+        if self.anytime < 1:
+            raise ValueError("anytime is not a number of answers")
 
 
 class CnnSelectEndpoint:
@@ -37,21 +55,17 @@ class CnnSelectEndpoint:
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         """From the metadata of `cnnselect`. Raises UpstreamError where they are none."""
         try:
-            parameters = metadata["parameters"]
-            profiles = loads(json.dumps(parameters["profiles"]))
-            self._models = Models.of(dict(parameters["top1"]), profiles)
+            parameters = records.read(_Parameters, metadata["parameters"], surplus=True)
+            self._models = Models.of(parameters.top1, parameters.profiles)
             times = self._models.quantiles_ms, self._models.mean_ms, self._models.std_ms
             if max(ms.max() for ms in times) > BELIEVABLE_MS:
                 raise ValueError("a time of days")
-            if not all(isinstance(profile.n, int) for profile in profiles):
-                raise ValueError("n is not a number of runs")
-            self._times = {profile.model: Recent.seeded(profile) for profile in profiles}
-            self.side = _side(parameters.get("picture_side", 0))
-            self._rule = _rule(str(parameters.get("policy", "")))
-            self._anytime = _anytime(parameters.get("anytime", 1))
+            self._times = {profile.model: Recent.seeded(profile) for profile in parameters.profiles}
+            self._rule = _rule(str(parameters.policy))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             reason = " ".join(str(error)[:200].split())
             raise UpstreamError(f"what it says of its models is not understood: {reason}", FailureKind.WRONG) from error
+        self.side, self._anytime = parameters.picture_side, parameters.anytime
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())
 
@@ -99,18 +113,6 @@ def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
     query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
     path = f"/v2/models/{cnnselect.NAME}/infer?{query}"
     return PreparedRequest(HttpRequest("POST", path, {"Content-Type": upload.kind}, upload.body), "", context.top)
-
-
-def _side(value: Any) -> int:
-    if not isinstance(value, int) or not 0 <= value <= _LARGEST:
-        raise ValueError("picture_side is not a number of pixels")
-    return value
-
-
-def _anytime(value: Any) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ValueError("anytime is not a number of answers")
-    return value
 
 
 def _rule(text: str) -> policies.Policy:

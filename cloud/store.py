@@ -9,13 +9,15 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ondevice import records
 from ondevice.cloud.learning import Learned, Line
 from ondevice.models import files
-from ondevice.timing.profile import LEVELS, Profile, dumps, loads
+from ondevice.timing.profile import LEVELS, Profile, dumps
 
 VERSION = 1
 # A change is written so long after it: the rest of a second is for who asks only now and then, and for the disk.
@@ -45,6 +47,16 @@ class Saved(NamedTuple):
     def of(cls, known: Learned, setting: Setting) -> Saved:
         """What is known now; it does not change when more is learned."""
         return cls(known.profile(*setting), known.decode.line, known.load_ms)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What the file holds; decode, load_ms: by model, as `Saved` has them."""
+
+    version: int
+    profiles: list[Profile]
+    decode: dict[str, Line]
+    load_ms: dict[str, float | None]
 
 
 def default_path(setting: Setting) -> Path:
@@ -154,8 +166,8 @@ def _parsed(content: bytes) -> list[Saved]:
     if version != VERSION:
         raise ValueError(f"format version {version!r:.20}, not {VERSION}: times are measured anew")
     with _damaged():
-        profiles = loads(json.dumps(document["profiles"]))
-        return [_checked(profile, document["decode"], document["load_ms"]) for profile in profiles]
+        file = records.read(_File, document)
+        return [_checked(Saved(p, file.decode[p.model], file.load_ms[p.model])) for p in file.profiles]
 
 
 @contextlib.contextmanager
@@ -167,15 +179,11 @@ def _damaged() -> Iterator[None]:
         raise ValueError("damaged: times are measured anew") from error
 
 
-def _checked(profile: Profile, decode: Any, load_ms: Any) -> Saved:
-    (size_a, ms_a), (size_b, ms_b) = decode[profile.model]
-    load, quantiles = load_ms[profile.model], profile.quantiles_ms
+def _checked(saved: Saved) -> Saved:
+    profile, quantiles = saved.profile, saved.profile.quantiles_ms
+    (size_a, ms_a), (size_b, ms_b) = saved.decode
     sizes, times = [size_a, size_b, profile.n], [profile.mean_ms, profile.std_ms, ms_a, ms_b, *quantiles]
-    good = all(map(_is_number, [*sizes, *times, 0 if load is None else load])) and min(sizes) > 0
+    good = all(0 <= number < _MOST for number in [*sizes, *times, saved.load_ms or 0]) and min(sizes) > 0
     if not good or len(quantiles) != len(LEVELS) or list(quantiles) != sorted(quantiles):
         raise ValueError(profile.model)
-    return Saved(profile, ((size_a, ms_a), (size_b, ms_b)), load)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < _MOST
+    return saved

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from ondevice import records
 from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
 from ondevice.converters.job import Job, Result
@@ -98,7 +99,7 @@ def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: 
             for message in messages.ask(process, job.as_dict()):
                 kind = message.pop("kind")
                 if kind == "result":
-                    results.append(Result(**message))
+                    results.append(records.read(Result, message))
                 elif kind == "done":
                     return Converted(job, tuple(results), message["peak_bytes"])
                 elif kind == "error":

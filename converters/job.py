@@ -48,9 +48,6 @@ class Job:
     force: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("precisions", "value_range"):
-            if isinstance(value := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(value))
         unknown = [p for p in self.precisions if p not in PRECISIONS]
         for wrong, said in (
             (unknown or not self.precisions, f"--precision takes {','.join(PRECISIONS)}, not '{','.join(unknown)}'"),
@@ -76,7 +73,7 @@ class Job:
         return Path(self.out) / f"{self.stem}_{precision}.tflite"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON takes it; `Job(**job.as_dict())` is the job again."""
+        """As JSON takes it; `records.read` makes it a job again."""
         return dataclasses.asdict(self)
 
 

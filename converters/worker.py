@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import host
+from ondevice import host, records
 from ondevice.converters import check, layers, pictures
 from ondevice.converters.export import to_tflite
 from ondevice.converters.job import RANDOM, Job, Result
@@ -258,7 +258,7 @@ def main() -> None:
     """Convert what standard input asks for."""
     job, send = messages.receive()
     try:
-        _Conversion(Job(**job), send).run()
+        _Conversion(records.read(Job, job), send).run()
     except OnDeviceError as error:
         traceback.print_exc()  # to the log
         send("error", message=str(error), usage=isinstance(error, UsageError))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ondevice import records
 from ondevice.errors import CardError
 from ondevice.models import files
 
@@ -135,20 +136,9 @@ class Card:
     def read(cls, path: Path) -> Card:
         """Read and validate a card. Raises CardError with the file and what is wrong in it."""
         try:
-            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            return records.read(cls, tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, OverflowError, RecursionError) as error:
             raise CardError(f"{path}: {error}", str(path)) from error
-
-    @classmethod
-    def from_dict(cls, table: dict[str, Any]) -> Card:
-        """A card from a parsed TOML table. Raises TypeError or ValueError, saying what is wrong."""
-        table = dict(table)
-        table["input"] = _build(Input, table.get("input"), "input")
-        for name, kind in (("accuracy", Accuracy), ("conversion", Conversion)):
-            if name in table:
-                table[name] = _build(kind, table[name], name)
-        card: Card = _build(cls, table, "card")
-        return card
 
     def write(self, path: Path) -> None:
         """Write the card as TOML, atomically."""
@@ -163,35 +153,6 @@ class Card:
 def _require(holds: bool, rule: str) -> None:
     if not holds:
         raise ValueError(rule)
-
-
-def _build(kind: type[Any], table: Any, where: str) -> Any:
-    """`kind(**table)`, with the fields' names and types checked first."""
-    if not isinstance(table, dict):
-        raise ValueError(f"[{where}] is missing")
-    fields = {f.name: str(f.type) for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(table) - set(fields)):
-        raise ValueError(f"unknown field {unknown[0]!r} in {where}")
-    for name, value in table.items():
-        _require(_fits(value, fields[name]), f"{name} in {where} must be {fields[name]}, not {value!r}")
-    return kind(**table)
-
-
-def _fits(value: Any, annotation: str) -> bool:
-    numbers = (int, float)
-    if annotation.startswith("tuple"):
-        return isinstance(value, list | tuple) and all(
-            isinstance(v, numbers) and not isinstance(v, bool) for v in value
-        )
-    kinds: dict[str, Any] = {
-        "str": str,
-        "bool": bool,
-        "int": int,
-        "float": numbers,
-        "float | None": (*numbers, type(None)),
-    }
-    wanted = kinds.get(annotation, object)
-    return isinstance(value, wanted) and (annotation == "bool" or wanted is object or not isinstance(value, bool))
 
 
 def _toml(table: dict[str, Any]) -> list[str]:

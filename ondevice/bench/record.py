@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ondevice import words
+from ondevice import records, words
 from ondevice.bench.mlperf.result import ScenarioResult
 from ondevice.bench.samples import Summary, summary
 from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
 
 SCHEMA = 1
+# What a run that ended early has not measured; JSON has null for it.
+_MAY_BE_NAN = ("init_ms", "warmup_first_ms", "warmup_avg_ms")
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,6 @@ class BenchRecord:
     summary: Summary = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("reasons", "samples_ms", "decode_samples_ms"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("init_ms", "warmup_first_ms", "warmup_avg_ms"):
-            if getattr(self, name) is None:  # as JSON has what is not a number
-                object.__setattr__(self, name, math.nan)
         object.__setattr__(self, "summary", summary(self.samples_ms))
 
     @property
@@ -88,38 +85,11 @@ class BenchRecord:
         """The record that `as_dict` wrote. Raises ValueError for anything else."""
         if not isinstance(table, dict) or table.get("schema") != SCHEMA:
             raise ValueError("not a benchmark record of this version")
-        kinds = {f.name: str(f.type) for f in dataclasses.fields(cls) if f.init}
-        given = {name: value for name, value in table.items() if name in kinds}
-        if missing := [name for name in kinds if name not in given]:
-            raise ValueError(f"incomplete benchmark record: it has no {missing[0]}")
-        if wrong := [name for name, value in given.items() if not _fits(value, kinds[name])]:
-            raise ValueError(f"damaged benchmark record: {wrong[0]} is {str(given[wrong[0]])[:60]!r}")
-        for name, keys in (("emulation", _EMULATION), ("scenario", _SCENARIO)):
-            if given[name] is not None and set(given[name]) != keys:
-                raise ValueError(f"damaged benchmark record: {name} is {str(given[name])[:60]!r}")
-        return cls(**given)
-
-
-_KINDS: dict[str, type[Any] | tuple[type[Any], ...]] = {
-    "str": str,
-    "bool": bool,
-    "int": int,
-    "float": (int, float, type(None)),
-    "int | None": (int, type(None)),
-    "float | None": (int, float, type(None)),
-}
-_SCENARIO = {f.name for f in dataclasses.fields(ScenarioResult)}
-_EMULATION = {f.name for f in dataclasses.fields(Emulation)}
-
-
-def _fits(value: Any, kind: str) -> bool:
-    if kind.startswith("tuple"):
-        wanted = str if "str" in kind else (int, float)
-        return isinstance(value, list | tuple) and all(isinstance(v, wanted) for v in value)
-    if kind.startswith("dict"):
-        known = value is None or (isinstance(value, dict) and all(isinstance(key, str) for key in value))
-        return known and (value is not None or "None" in kind)
-    return isinstance(value, _KINDS[kind])
+        nulls = {name: math.nan for name in _MAY_BE_NAN if table.get(name, 0) is None}
+        for name, kind in (("emulation", Emulation), ("scenario", ScenarioResult)):
+            if table.get(name) is not None:
+                records.read(kind, table[name])
+        return records.read(cls, table | nulls, surplus=True)
 
 
 def read(path: Path) -> list[BenchRecord]:
@@ -130,7 +100,7 @@ def read(path: Path) -> list[BenchRecord]:
         found = [BenchRecord.from_dict(line) for line in lines]
     except OSError as error:
         raise UsageError(f"{path}: {words.reason(error)}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}; give a file from `ondevice bench … --format json`") from error
     if not found:
         raise UsageError(f"{path}: no benchmark record in it")

@@ -50,8 +50,3 @@ class Spec:
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON takes them."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, table: dict[str, Any]) -> Spec:
-        """The measurement that `as_dict` wrote, after JSON."""
-        return cls(**{**table, "images": tuple(table["images"])})

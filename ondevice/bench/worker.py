@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import host, runtime
+from ondevice import host, records, runtime
 from ondevice.bench.spec import Spec
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.limits.limits import Limits
@@ -188,6 +188,6 @@ def main() -> None:
     """Measure what standard input asks for."""
     job, send = messages.receive()
     with _errors_sent(send):
-        Limits(**job["limits"]).apply_here()
-        measure(Spec.from_dict(job["spec"]), send)
+        records.read(Limits, job["limits"]).apply_here()
+        measure(records.read(Spec, job["spec"]), send)
     os._exit(0)  # taking the runtime apart costs time, and can fail under a memory limit

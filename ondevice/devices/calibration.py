@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice import host, runtime, trial
+from ondevice import host, records, runtime, trial
 from ondevice.devices import timing
 from ondevice.devices.card import Device, Fit, Latency
 from ondevice.devices.timemodel import KINDS, MIN_MODELS, Point, left_out
@@ -55,10 +55,10 @@ def load(device: str) -> dict[str, Fit]:
     """This host's calibration of the device, by kind; empty where there is none. Raises CardError for a corrupt one."""
     path = _path(device)
     try:
-        return {kind: Fit(**values) for kind, values in json.loads(path.read_text(encoding="utf-8")).items()}
+        return records.read(dict[str, Fit], json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CardError(
             f"{path}: corrupt calibration ({error}); delete it, or run `ondevice devices calibrate {device}` again",
             str(path),

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ondevice import words
+from ondevice import records, words
 from ondevice.devices.timemodel import Point, TimeModel
 from ondevice.errors import CardError
 
@@ -48,7 +48,6 @@ class Fit:
     reference: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "points", tuple(Point(*map(float, point)) for point in self.points))
         numbers = [*(value for point in self.points for value in point), self.anchor_ms]
         if len(self.points) < 2 or not all(math.isfinite(n) and n > 0 for n in numbers):
             raise ValueError("a fit has two points or more, and its times and sizes are above 0")
@@ -108,14 +107,9 @@ class Device:
     def read(cls, path: Path, fits: dict[str, Any] | None = None) -> Device:
         """Read a card; fits: its time models, by kind. Raises CardError with the file and what is wrong in it."""
         try:
-            table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-            table["latencies"] = tuple(Latency(**row) for row in table.get("latencies", ()))
-            table["fits"] = {kind: Fit(**values) for kind, values in (fits or {}).items()}
-            for name, kind in (("load", Load), ("spread", Spread)):
-                if name in table:
-                    table[name] = kind(**table[name])
-            return cls(**table)
-        except (OSError, TypeError, ValueError) as error:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            return records.read(cls, {**table, "fits": fits or {}})
+        except (OSError, ValueError) as error:
             raise CardError(f"{path}: {error}", str(path)) from error
 
 

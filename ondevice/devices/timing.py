@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice import host
+from ondevice import host, records
 from ondevice.models import files, zoo
 from ondevice.runtime import Model, Runtime
 
@@ -61,8 +61,8 @@ def of(open_model: Opener, checksum: str, kind: str, runtime: Runtime) -> Timing
 
 def _cached(path: Path) -> dict[str, Timing]:
     try:
-        found = {key: Timing(*map(float, pair)) for key, pair in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        found = records.read(dict[str, Timing], json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
         return {}
     return {key: t for key, t in found.items() if all(math.isfinite(v) and v > 0 for v in t)}
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from ondevice import records
+
 # Quantiles are kept at 0, 5, …, 100 %.
 LEVELS = np.linspace(0, 1, 21)
 
@@ -46,9 +48,9 @@ def dumps(profiles: Iterable[Profile]) -> str:
 def loads(text: str) -> list[Profile]:
     """The profiles of `dumps`. Raises ValueError for what is none."""
     try:
-        return [Profile(**{**row, "quantiles_ms": tuple(row["quantiles_ms"])}) for row in json.loads(text)]
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"no list of profiles: {error}") from error
+        return records.read(list[Profile], json.loads(text))
+    except ValueError as error:
+        raise ValueError(f"not a list of profiles: {error}") from error
 
 
 def _rounded(row: dict[str, object]) -> dict[str, object]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from ondevice import records
 from ondevice.converters.job import IO, PRECISIONS, RANDOM, Job
 from ondevice.errors import UsageError
 
 
 def test_a_job_is_the_same_after_its_way_as_json() -> None:
     job = Job("net.keras", "out", precisions=PRECISIONS, calibration="photos", value_range=(-1.0, 1.0), side=96)
-    assert Job(**json.loads(json.dumps(job.as_dict()))) == job
+    assert records.read(Job, json.loads(json.dumps(job.as_dict()))) == job
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ondevice import records
 from ondevice.bench.mlperf.settings import LOADGEN, ScenarioSettings
 
 # A server that is more than this behind is not waited for.
@@ -26,8 +27,7 @@ class LoadGenRun:
     @classmethod
     def from_json(cls, text: str) -> LoadGenRun:
         """The run that `as_json` wrote."""
-        table = json.loads(text)
-        return cls(**{**table, "settings": ScenarioSettings(**table["settings"])})
+        return records.read(cls, json.loads(text))
 
     def as_json(self) -> str:
         """The run as LoadGen's own process takes it."""

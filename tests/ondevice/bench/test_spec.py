@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ondevice import records
 from ondevice.bench.spec import Spec
 from ondevice.errors import UsageError
 
@@ -42,6 +43,6 @@ def test_what_cannot_be_measured_is_refused_in_one_line(field: str, value: float
 )
 def test_it_travels_as_json(fields: dict[str, Any]) -> None:
     spec = Spec("digits_xs_int8", **fields)
-    again = Spec.from_dict(json.loads(json.dumps(spec.as_dict())))
+    again = records.read(Spec, json.loads(json.dumps(spec.as_dict())))
     assert again == spec
     assert {name: getattr(again, name) for name in fields} == fields

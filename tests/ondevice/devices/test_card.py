@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ondevice import records
 from ondevice.devices import card
 from ondevice.devices.card import Device, Fit, devices, find
 from ondevice.devices.spread import LENDER, spread_of
@@ -116,11 +117,11 @@ def test_a_card_is_read_with_its_fits(tmp_path: Path) -> None:
     assert device.load is not None
     assert device.load.ms_per_mb == 2
     assert device.spread is not None
-    assert device.spread.quantiles == [0.9, 1.1]
+    assert device.spread.quantiles == (0.9, 1.1)
 
 
 def test_a_fit_predicts_from_the_time_relative_to_the_anchor() -> None:
-    fit = Fit(**ON_A_LINE)
+    fit = records.read(Fit, ON_A_LINE)
     # Half of the anchor's 10 ms, on 2 ms + 3 x.
     assert fit.predict(0.5, 5_000_000) == pytest.approx(17)
 
