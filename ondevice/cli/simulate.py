@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ondevice import words
 from ondevice.cli import console
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat, size_bytes
+from ondevice.cli.results import Results
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
@@ -20,15 +23,19 @@ if TYPE_CHECKING:
     from ondevice.lab.simulate.curves import SimulationFigure
     from ondevice.lab.simulate.device_model import DeviceModel
     from ondevice.lab.simulate.grid import CaseResult, Grid
+    from ondevice.lab.simulate.legs import NetworkModel
     from ondevice.lab.simulate.modelset import ModelSet
-    from ondevice.lab.simulate.simulation import SimulationSettings
+    from ondevice.lab.simulate.simulation import QueueView, SimulationSettings
 
 Texts = list[str] | None
 # They give shares to ± 0.00003 (95 %), and take hours: more is a slip of the finger.
 _MOST_REQUESTS = 1_000_000_000
 
 
-def simulate(
+@dataclass(frozen=True)
+class CaseFlags:
+    """What is combined, each with each."""
+
     models: Annotated[
         list[str],
         typer.Option(
@@ -38,7 +45,7 @@ def simulate(
             help="A model set: FILE.csv or FILE.csv:COLUMN (model, top1 or top1_percent, …_mean_ms, …_std_ms), or the "
             "FILE.json of `ondevice bench --save`. May be given several times.",
         ),
-    ],
+    ]
     network: Annotated[
         list[str],
         typer.Option(
@@ -49,8 +56,8 @@ def simulate(
             "with drift=FACTOR@REQUEST or FACTOR@FIRST-LAST, and outage=START:LENGTH[:EVERY] in s. Several: with "
             "commas between, or given several times.",
         ),
-    ],
-    sla: Annotated[list[str], typer.Option("--sla", help="Deadlines, ms: 150,200 or FROM-TO:STEP, as 100-300:10.")],
+    ]
+    sla: Annotated[list[str], typer.Option("--sla", help="Deadlines, ms: 150,200 or FROM-TO:STEP, as 100-300:10.")]
     policy: Annotated[
         Texts,
         typer.Option(
@@ -60,9 +67,45 @@ def simulate(
             "in advance, and device, which asks no cloud.",
             show_default="all",
         ),
-    ] = None,
-    only: Annotated[Texts, typer.Option("--only", help="Take models that match, as 'mobilenet_*,nasnet_*'.")] = None,
-    without: Annotated[Texts, typer.Option("--without", help="Leave models out that match.")] = None,
+    ] = None
+    only: Annotated[Texts, typer.Option("--only", help="Take models that match, as 'mobilenet_*,nasnet_*'.")] = None
+    without: Annotated[Texts, typer.Option("--without", help="Leave models out that match.")] = None
+
+    def sets(self) -> list[ModelSet]:
+        """The model sets, without what is left out. Raises UsageError, and OnDeviceError for a malformed file."""
+        from ondevice.lab.simulate import modelset
+
+        keep = modelset.ModelFilter(modelset.patterns(self.only or ()), modelset.patterns(self.without or ()))
+        return [modelset.find(text, keep) for text in dict.fromkeys(self.models)]
+
+    def networks(self, seed: int) -> list[NetworkModel]:
+        """The networks, one at least. Raises UsageError, and OnDeviceError for a malformed trace."""
+        from ondevice.lab.simulate import legs, notation
+
+        found = [legs.find(text, seed) for text in notation.split_items(self.network)]
+        if not found:
+            raise UsageError("no network: give --network, such as normal:mean=50,std=25")
+        return found
+
+    def policies(self, device: DeviceModel | None) -> list[str]:
+        """The policies, all that there are where none is given. Raises UsageError."""
+        from ondevice.lab.simulate import notation
+        from ondevice.lab.simulate.simulation import DEVICE, ORACLE, check_policy
+        from ondevice.selection.policies import POLICIES
+
+        everything = [*POLICIES, ORACLE, *([DEVICE] if device else ())]
+        wanted = notation.split_items(self.policy or ()) or everything
+        for text in wanted:
+            check_policy(text)
+        if DEVICE in wanted and device is None:
+            raise UsageError("--policy device: which? Give --device, or --device-top1 and --device-ms")
+        return wanted
+
+
+@dataclass(frozen=True)
+class OwnModelFlags:
+    """The device's own model."""
+
     device: Annotated[
         str | None,
         typer.Option(
@@ -71,17 +114,45 @@ def simulate(
             "by `ondevice bench --device CARD --save`.",
             show_default="none",
         ),
-    ] = None,
+    ] = None
     device_top1: Annotated[
         float | None, typer.Option("--device-top1", help="Its accuracy, a fraction.", show_default="as it is known")
-    ] = None,
+    ] = None
     device_ms: Annotated[
         float | None, typer.Option("--device-ms", help="Its time, instead of --device.", show_default="0")
-    ] = None,
-    cold: Annotated[bool, typer.Option("--cold", help="The device loads its model before each inference.")] = False,
+    ] = None
+    cold: Annotated[bool, typer.Option("--cold", help="The device loads its model before each inference.")] = False
     duplication: Annotated[
         bool, typer.Option("--duplication/--no-duplication", help="The device's answer stands in for a late one.")
-    ] = True,
+    ] = True
+
+    def model(self, sets: Sequence[ModelSet]) -> DeviceModel | None:
+        """The model; accuracies that are not given are those of the sets, or the zoo's. Raises UsageError."""
+        from ondevice.lab.simulate import device_model
+
+        if self.device is None:
+            return self._told()
+        if self.device_ms is not None:
+            raise UsageError("--device says how long it takes: leave --device-ms out, or --device")
+        known = {name: accuracy for each in sets for name, accuracy in each.top1.items()}
+        return device_model.find(self.device, self.device_top1, known, self.cold)
+
+    def _told(self) -> DeviceModel | None:
+        from ondevice.lab.simulate import device_model
+
+        if self.cold:
+            raise UsageError("--cold needs a --device, whose card says what loading takes")
+        if self.device_top1 is not None:
+            return device_model.given(self.device_top1, self.device_ms or 0.0)
+        if self.device_ms is not None:
+            raise UsageError("--device-ms is of no use without the answer's accuracy: give --device-top1 too")
+        return None
+
+
+@dataclass(frozen=True)
+class LoadFlags:
+    """When requests come, and who waits."""
+
     load: Annotated[
         Texts,
         typer.Option(
@@ -90,8 +161,8 @@ def simulate(
             "could carry), bursts:rate=20,factor=5,length=2 (s), file:FILE (ms, one a line).",
             show_default="alone, without queues",
         ),
-    ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Of the server, with --load.")] = 1,
+    ] = None
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Of the server, with --load.")] = 1
     queue: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +171,33 @@ def simulate(
             "wait), turn (the choice is made when a worker is free). Several with commas.",
             show_default="blind",
         ),
-    ] = None,
+    ] = None
+
+    def arrivals(self) -> list[Arrivals]:
+        """The loads. Raises UsageError, and MissingError where they need an extra."""
+        from ondevice import extras
+        from ondevice.lab.simulate import arrivals, notation
+
+        found = [arrivals.find(text) for text in notation.split_items(self.load or ())] or [arrivals.ALONE]
+        if any(each.queued for each in found):
+            extras.require("lab", "--load")
+        elif self.queue is not None:
+            raise UsageError("--queue is what policies know of the queue under a load: give --load too")
+        return found
+
+    def views(self) -> list[QueueView]:
+        """What policies know of the queue. Raises UsageError."""
+        from ondevice.lab.simulate import notation
+        from ondevice.lab.simulate.simulation import QueueView
+
+        texts = notation.split_items([self.queue or "blind"])
+        return [QueueView(words.known(text, list(QueueView), "queue")) for text in texts]
+
+
+@dataclass(frozen=True)
+class DrawFlags:
+    """How each case is drawn."""
+
     knows: Annotated[
         str,
         typer.Option(
@@ -109,24 +206,38 @@ def simulate(
             "too, given the upload, as the client does; slower), true (the network's own distribution), upload (as "
             "published: it takes as long as the upload).",
         ),
-    ] = "seen",
-    picture: Annotated[str, typer.Option("--bytes", help="The picture's size, for traces.")] = "100kB",
-    reply: Annotated[str, typer.Option("--reply-bytes", help="The reply's size, for traces.")] = "1kB",
-    requests: Annotated[
-        int, typer.Option("--requests", "-r", min=1, max=_MOST_REQUESTS, help="Of each case.")
-    ] = 10_000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="All chance comes from it.")] = 0,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Processes.")] = 1,
+    ] = "seen"
+    picture: Annotated[str, typer.Option("--bytes", help="The picture's size, for traces.")] = "100kB"
+    reply: Annotated[str, typer.Option("--reply-bytes", help="The reply's size, for traces.")] = "1kB"
+    requests: Annotated[int, typer.Option("--requests", "-r", min=1, max=_MOST_REQUESTS, help="Of each case.")] = 10_000
+    seed: Annotated[int, typer.Option("--seed", min=0, help="All chance comes from it.")] = 0
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1024, help="Processes.")] = 1
+
+    def settings(self, device: DeviceModel | None, duplication: bool) -> SimulationSettings:
+        """What all cases have in common. Raises UsageError."""
+        from ondevice.lab.simulate.estimates import ReplyEstimate
+        from ondevice.lab.simulate.legs import Sizes
+        from ondevice.lab.simulate.simulation import SimulationSettings
+
+        estimate = ReplyEstimate(words.known(self.knows, list(ReplyEstimate), "--knows"))
+        sizes = Sizes(size_bytes("--bytes", self.picture), size_bytes("--reply-bytes", self.reply))
+        return SimulationSettings(self.requests, self.seed, estimate, sizes, device, duplication)
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """Where the results go."""
+
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="All results, CSV.", show_default=False)
-    ] = None,
+    ] = None
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE", help="A picture: svg, png or pdf.", show_default=False)
-    ] = None,
+    ] = None
     plot: Annotated[
         str,
         typer.Option("--plot", help="What it shows: effective, top1, attainment, latency, usage, reliance or trade."),
-    ] = "effective",
+    ] = "effective"
     published: Annotated[
         Path | None,
         typer.Option(
@@ -135,67 +246,50 @@ def simulate(
             help="Points to draw beside the curves: a CSV of policy, sla_ms, value.",
             show_default=False,
         ),
-    ] = None,
-    form: OutputFormat = Format.TABLE,
-) -> None:
+    ] = None
+    form: OutputFormat = Format.TABLE
+
+    def results(self) -> Results:
+        """What takes the results; what it cannot write or draw is said before the simulation. Raises UsageError."""
+        from ondevice.models import files
+
+        if self.out is not None:
+            with naming("--out"):
+                files.check(self.out)
+        return Results(self.out, self._drawn(), self.form)
+
+    def _drawn(self) -> SimulationFigure | None:
+        if self.figure is None:
+            if self.published is not None:
+                raise UsageError("--published is drawn into a figure: give --figure too")
+            return None
+        import shlex
+
+        from ondevice import extras
+        from ondevice.lab.simulate import curves
+
+        extras.require("lab", "--figure")
+        return curves.SimulationFigure(self.figure, self.plot, shlex.join(["ondevice", *sys.argv[1:]]), self.published)
+
+
+@grouped
+def simulate(case: CaseFlags, own: OwnModelFlags, load: LoadFlags, draw: DrawFlags, output: OutputFlags) -> None:
     """Simulate policies with model sets on networks, for each deadline: accuracy, attainment, times, what models run.
 
     A row of the result is a case: its measures with 95 % intervals, and the share of each model. On Ctrl-C the cases
     that are done are kept.
     """
-    from ondevice.lab.simulate import arrivals, grid, legs, notation
-    from ondevice.lab.simulate.estimates import ReplyEstimate
-    from ondevice.lab.simulate.simulation import QueueView, SimulationSettings, check_policy
-    from ondevice.models import files
+    from ondevice.lab.simulate import grid
 
-    sheet = _sheet(figure, plot, published)
-    if out is not None:
-        with naming("--out"):
-            files.check(out)
-    sets = _sets(models, only, without)
-    device_model = _device_model(device, device_top1, device_ms, cold, sets)
-    policies = notation.split_items(policy or ()) or _all_policies(device_model)
-    for text in policies:
-        check_policy(text)
-    _check_device(policies, device_model)
-    loads = [arrivals.find(text) for text in notation.split_items(load or ())] or [arrivals.ALONE]
-    _check_load(loads, queue)
-    networks = [legs.find(text, seed) for text in notation.split_items(network)]
-    if not networks:
-        raise UsageError("no network: give --network, such as normal:mean=50,std=25")
-    plan = grid.Grid(
-        sets,
-        networks,
-        loads,
-        grid.deadlines(sla),
-        policies,
-        [QueueView(words.known(word, list(QueueView), "queue")) for word in notation.split_items([queue or "blind"])],
-        workers,
-    )
-    estimate = ReplyEstimate(words.known(knows, list(ReplyEstimate), "--knows"))
-    settings = SimulationSettings(requests, seed, estimate, _sizes(picture, reply), device_model, duplication)
-    _run(plan, settings, jobs, _Outputs(out, sheet, form))
+    results = output.results()
+    sets = case.sets()
+    device = own.model(sets)
+    policies, loads, networks = case.policies(device), load.arrivals(), case.networks(draw.seed)
+    plan = grid.Grid(sets, networks, loads, grid.deadlines(case.sla), policies, load.views(), load.workers)
+    _run(plan, draw.settings(device, own.duplication), draw.jobs, results)
 
 
-class _Outputs:
-    """Where the results go."""
-
-    def __init__(self, out: Path | None, sheet: SimulationFigure | None, form: Format) -> None:
-        self._out, self._sheet, self._form = out, sheet, form
-
-    def write(self, done: Sequence[CaseResult], settings: SimulationSettings) -> None:
-        """Write all: the files, and then what goes to standard output."""
-        rows = [each.row(settings) for each in done]
-        if self._out is not None:
-            _write(self._out, console.comma_separated(rows))
-        if self._sheet is not None and rows:
-            self._sheet.draw(rows)
-            console.note(f"drawn: {self._sheet.path}")
-        tabular = self._form in (Format.TABLE, Format.MD)
-        console.emit(_table(rows) if tabular else rows, self._form)
-
-
-def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: _Outputs) -> None:
+def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: Results) -> None:
     import contextlib
 
     from ondevice.lab.simulate import grid
@@ -219,109 +313,3 @@ def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: _Outputs)
 
 def _in_order(done: Sequence[CaseResult]) -> list[CaseResult]:
     return sorted(done, key=lambda each: each.number)
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What fits on a screen: the columns that differ, and the measures."""
-    varied = [
-        key for key in ("models", "network", "load", "queue") if len({str(row[key]) for row in rows}) > 1
-    ]  # fmt: skip
-    has_device = any(row["device"] for row in rows)
-    measures = ("top1", "attainment", "effective_top1", *(("device_share",) if has_device else ()))
-    queued = ("wait_ms",) if any(row["load"] != "alone" for row in rows) else ()
-    return [
-        {
-            **{key: row[key] for key in (*varied, "policy", "sla_ms")},
-            **{name: _with_interval(row, name) for name in measures},
-            **{key: row[key] for key in ("p50_ms", "p95_ms", "server_ms", *queued)},
-        }
-        for row in rows
-    ]
-
-
-def _with_interval(row: dict[str, Any], name: str) -> str:
-    import math
-
-    half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    return f"{row[name]:.3f}" + ("" if math.isnan(half) else f" ± {half:.3f}")
-
-
-def _sets(models: Sequence[str], only: Texts, without: Texts) -> list[ModelSet]:
-    from ondevice.lab.simulate import modelset
-
-    keep = modelset.ModelFilter(modelset.patterns(only or ()), modelset.patterns(without or ()))
-    return [modelset.find(text, keep) for text in dict.fromkeys(models)]
-
-
-def _device_model(
-    device: str | None, top1: float | None, ms: float | None, cold: bool, sets: Sequence[ModelSet]
-) -> DeviceModel | None:
-    from ondevice.lab.simulate import device_model
-
-    if device is not None:
-        if ms is not None:
-            raise UsageError("--device says how long it takes: leave --device-ms out, or --device")
-        known = {name: accuracy for each in sets for name, accuracy in each.top1.items()}
-        return device_model.find(device, top1, known, cold)
-    if cold:
-        raise UsageError("--cold needs a --device, whose card says what loading takes")
-    if top1 is None:
-        if ms is not None:
-            raise UsageError("--device-ms is of no use without the answer's accuracy: give --device-top1 too")
-        return None
-    return device_model.given(top1, ms or 0.0)
-
-
-def _all_policies(device: DeviceModel | None) -> list[str]:
-    from ondevice.lab.simulate.simulation import DEVICE, ORACLE
-    from ondevice.selection.policies import POLICIES
-
-    return [*POLICIES, ORACLE, *([DEVICE] if device else ())]
-
-
-def _check_device(policies: Sequence[str], device: DeviceModel | None) -> None:
-    from ondevice.lab.simulate.simulation import DEVICE
-
-    if DEVICE in policies and device is None:
-        raise UsageError("--policy device: which? Give --device, or --device-top1 and --device-ms")
-
-
-def _check_load(loads: Sequence[Arrivals], queue: str | None) -> None:
-    from ondevice import extras
-
-    if any(each.queued for each in loads):
-        extras.require("lab", "--load")
-    elif queue is not None:
-        raise UsageError("--queue is what policies know of the queue under a load: give --load too")
-
-
-def _sizes(picture: str, reply: str) -> Any:
-    from ondevice.lab.simulate.legs import Sizes
-
-    return Sizes(size_bytes("--bytes", picture), size_bytes("--reply-bytes", reply))
-
-
-def _sheet(path: Path | None, plot: str, published: Path | None) -> SimulationFigure | None:
-    """The figure to be drawn, if any; what cannot be drawn is said before the simulation."""
-    if path is None:
-        if published is not None:
-            raise UsageError("--published is drawn into a figure: give --figure too")
-        return None
-    import shlex
-
-    from ondevice import extras
-    from ondevice.lab.simulate import curves
-
-    extras.require("lab", "--figure")
-    return curves.SimulationFigure(path, plot, shlex.join(["ondevice", *sys.argv[1:]]), published)
-
-
-def _write(path: Path, text: str) -> None:
-    from ondevice.models import files
-
-    try:
-        with files.replacing(path) as out:
-            out.write(text.encode())
-    except OSError as error:
-        raise files.explain(error, path) from error
-    console.note(f"saved: {path}")
