@@ -29,9 +29,11 @@ class Direction:
     def __post_init__(self) -> None:
         self.trace()
         if not 0 <= self.latency_ms < math.inf:
-            raise UsageError(f"a link's latency is a number of ms from 0 up, not {self.latency_ms:g}")
+            raise UsageError(f"a link's latency one way is a number of ms from 0 up, not {self.latency_ms:g}")
         if not 0 <= self.jitter_ms <= self.latency_ms:
-            raise UsageError(f"a link's jitter is from 0 ms to its latency one way, not {self.jitter_ms:g}")
+            raise UsageError(
+                f"a link's jitter is from 0 ms to its latency one way, {self.latency_ms:g} ms, not {self.jitter_ms:g}"
+            )
         if self.buffer_bytes < PACKET_BYTES:
             raise UsageError(f"a link's buffer is at least a packet, {PACKET_BYTES} bytes, not {self.buffer_bytes}")
 

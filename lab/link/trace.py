@@ -60,7 +60,7 @@ class Trace:
     def constant(cls, bits_per_second: float) -> Trace:
         """A steady rate, in steps of 0.1 ms (one byte below 80 kbit/s). Raises UsageError if it is not above 0."""
         if not 0 < bits_per_second < float("inf"):
-            raise UsageError(f"a link's rate is a number of bits per second above 0, not {bits_per_second:g}")
+            raise UsageError(f"a link's rate is above 0 Mbit/s, not {bits_per_second / 1e6:g}")
         grain = max(1, round(bits_per_second / 8e3 * _GRAIN_MS))
         period_ms = grain * 8e3 / bits_per_second
         return cls(np.array([period_ms]), period_ms, grain)

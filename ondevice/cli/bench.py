@@ -303,18 +303,12 @@ def _report(records: list[BenchRecord], form: Format, files: RecordFlags) -> Non
 
 
 def _save(records: list[BenchRecord], path: Path) -> None:
-    from ondevice.models import files
     from ondevice.timing import profile
 
     profiles = [
         profile.Profile.of(r.model, r.samples_ms, r.device, r.runtime, r.num_threads) for r in records if r.num_runs > 1
     ]
-    try:
-        with files.replacing(path) as out:
-            out.write(profile.dumps(profiles).encode())
-    except OSError as error:
-        raise files.explain(error, path) from error
-    console.note(f"saved: {path}")
+    console.save(path, profile.dumps(profiles))
 
 
 def _compare(a: Path, b: Path, form: Format) -> None:

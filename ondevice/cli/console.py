@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -131,6 +132,18 @@ def comma_separated(records: Sequence[Record]) -> str:
         writer.writeheader()
         writer.writerows(plain(record) for record in records)
     return out.getvalue()
+
+
+def save(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, and say where it is. Raises OnDeviceError."""
+    from ondevice.models import files
+
+    try:
+        with files.replacing(path) as out:
+            out.write(text.encode())
+    except OSError as error:
+        raise files.explain(error, path) from error
+    note(f"saved: {path}")
 
 
 def as_record(value: Any) -> dict[str, Any]:

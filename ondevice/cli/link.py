@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format, emit, note
 from ondevice.cli.options import OutputFormat, size_bytes
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
-    from ondevice.lab.link import Link, LinkSpec
+    from ondevice.lab.link import Direction, Link, LinkSpec
     from ondevice.lab.link.toxic import Toxic
     from ondevice.lab.link.trace import Trace
 
 
-def link(
+@dataclass(frozen=True)
+class EndFlags:
+    """What is linked."""
+
     to: Annotated[
         list[str],
         typer.Option(
             "--to", metavar="HOST:PORT", help="The server behind the link; given several times: several links."
         ),
-    ],
+    ]
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -35,7 +40,22 @@ def link(
             help="Where to listen on 127.0.0.1, once for each --to; 0: any free port.",
             show_default="any",
         ),
-    ] = None,
+    ] = None
+
+    def ends(self) -> list[tuple[tuple[str, int], int]]:
+        """Each server, and the port that leads to it; 0: any. Raises UsageError."""
+        ports = self.port or [0] * len(self.to)
+        if len(ports) != len(self.to):
+            raise UsageError(
+                f"--to is given {len(self.to)} times, --port {len(ports)} times: give one --port for each --to, or none"
+            )
+        return list(zip(map(_address, self.to), ports, strict=True))
+
+
+@dataclass(frozen=True)
+class PathFlags:
+    """How much passes, and when it arrives."""
+
     trace: Annotated[
         str | None,
         typer.Option(
@@ -43,20 +63,53 @@ def link(
             help="cellular, wifi, lte or umts (synthetic); a Mahimahi file; or FILE, for FILE.up and FILE.down.",
             show_default="no limit",
         ),
-    ] = None,
+    ] = None
     rate_up: Annotated[
         float | None, typer.Option("--rate-up", help="Mbit/s to the server.", show_default="no limit")
-    ] = None,
+    ] = None
     rate_down: Annotated[
         float | None, typer.Option("--rate-down", help="Mbit/s from the server.", show_default="no limit")
-    ] = None,
-    latency: Annotated[float, typer.Option("--latency", help="The base round trip, ms.")] = 0.0,
+    ] = None
+    latency: Annotated[float, typer.Option("--latency", help="The base round trip, ms.")] = 0.0
     jitter: Annotated[
         float, typer.Option("--jitter", help="Each way's latency is off by up to so many ms; never reorders.")
-    ] = 0.0,
+    ] = 0.0
     buffer: Annotated[
         str, typer.Option("--buffer", help="What may wait on each way, such as 64KiB; then the sender is held back.")
-    ] = "256KiB",
+    ] = "256KiB"
+
+    def directions(self, seed: int, toxics: Mapping[str, tuple[Toxic, ...]]) -> tuple[Direction, Direction]:
+        """The way to the server, and back. Raises UsageError, and OnDeviceError for a malformed trace."""
+        from ondevice.lab.link import Direction
+
+        size = size_bytes("--buffer", self.buffer)
+        up, down = self._capacities(seed)
+        return (
+            Direction(up, self.latency / 2, self.jitter, size, toxics["upstream"]),
+            Direction(down, self.latency / 2, self.jitter, size, toxics["downstream"]),
+        )
+
+    def _capacities(self, seed: int) -> tuple[Trace | float | None, Trace | float | None]:
+        rates = (self.rate_up, self.rate_down)
+        if self.trace is None:
+            up, down = (None if rate is None else rate * 1e6 for rate in rates)
+            return up, down
+        if rates != (None, None):
+            raise UsageError("--trace says how much passes, so do --rate-up and --rate-down: give one or the other")
+        from ondevice.lab.link import networks
+
+        return networks.find(self.trace, seed)
+
+    def __str__(self) -> str:
+        rates = {"up": self.rate_up, "down": self.rate_down}
+        given = ", ".join(f"{way} {rate:g} Mbit/s" for way, rate in rates.items() if rate is not None)
+        return f"{self.trace or given or 'any rate'}, {self.latency:g} ms round trip"
+
+
+@dataclass(frozen=True)
+class FaultFlags:
+    """What breaks."""
+
     toxic: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +119,7 @@ def link(
             "also stream=upstream|downstream, toxicity=SHARE. May be given several times.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     outage: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,14 +128,32 @@ def link(
             help="Nothing passes for LENGTH s from START s on. May be given several times.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     handshake: Annotated[
         bool,
         typer.Option(
             "--handshake/--no-handshake",
             help="A new connection costs a round trip before its first byte, as real ones do.",
         ),
-    ] = True,
+    ] = True
+
+    def toxics(self) -> dict[str, tuple[Toxic, ...]]:
+        """The toxics of each stream. Raises UsageError."""
+        from ondevice.lab.link.toxic import STREAMS, parse
+
+        parsed = [parse(text) for text in self.toxic or ()]
+        return {stream: tuple(toxic for at, toxic in parsed if at == stream) for stream in STREAMS}
+
+    def outages(self) -> tuple[tuple[float, float], ...]:
+        """When nothing passes: begin and length of each, s. Raises UsageError."""
+        return tuple(map(_outage, self.outage or ()))
+
+
+@grouped
+def link(
+    end: EndFlags,
+    path: PathFlags,
+    fault: FaultFlags,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of synthetic traces, jitter and toxicity.")] = 0,
     form: OutputFormat = Format.TABLE,
 ) -> None:
@@ -90,31 +161,14 @@ def link(
 
     Clients connect to --port instead of the server. Ends on Ctrl-C or SIGTERM, and prints what passed.
     """
-    from ondevice.lab.link import Direction, LinkSpec
+    from ondevice.lab.link import LinkSpec
 
-    ports = _ports(port or [], len(to))
-    up, down = _capacities(trace, rate_up, rate_down, seed)
-    toxics = _toxics(toxic or [])
-    _check_times(latency, jitter)
-    size = size_bytes("--buffer", buffer)
-    way_up, way_down = (
-        Direction(capacity, latency / 2, jitter, size, toxics[stream])
-        for capacity, stream in ((up, "upstream"), (down, "downstream"))
-    )
-    outages = tuple(_outage(text) for text in outage or ())
+    ends, outages = end.ends(), fault.outages()
+    up, down = path.directions(seed, fault.toxics())
     specs = [
-        LinkSpec(address, way_up, way_down, ports[i], outages, handshake, seed + i)
-        for i, address in enumerate(map(_address, to))
+        LinkSpec(to, up, down, port, outages, fault.handshake, seed + number) for number, (to, port) in enumerate(ends)
     ]
-    _run(specs, f"{trace or _rates(rate_up, rate_down)}, {latency:g} ms round trip", form)
-
-
-def _ports(ports: list[int], links: int) -> list[int]:
-    if ports and len(ports) != links:
-        raise UsageError(
-            f"--to is given {links} times, --port {len(ports)} times: give one --port for each --to, or none"
-        )
-    return ports or [0] * links
+    _run(specs, str(path), form)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -127,44 +181,6 @@ def _address(text: str) -> tuple[str, int]:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--to {text}: host '{host}' is not known; give its name or its address") from error
     return host, int(port)
-
-
-def _capacities(
-    name: str | None, rate_up: float | None, rate_down: float | None, seed: int
-) -> tuple[Trace | float | None, Trace | float | None]:
-    if name is None:
-        return _bps("--rate-up", rate_up), _bps("--rate-down", rate_down)
-    if rate_up is not None or rate_down is not None:
-        raise UsageError("--trace says how much passes, so do --rate-up and --rate-down: give one or the other")
-    from ondevice.lab.link import networks
-
-    return networks.find(name, seed)
-
-
-def _check_times(latency: float, jitter: float) -> None:
-    if not 0 <= latency < math.inf:
-        raise UsageError(f"--latency takes a round trip in ms from 0 up, not {latency:g}")
-    if not 0 <= jitter <= latency / 2:
-        raise UsageError(f"--jitter takes ms from 0 to half of --latency ({latency / 2:g}), not {jitter:g}")
-
-
-def _bps(flag: str, mbps: float | None) -> float | None:
-    if mbps is not None and not 0 < mbps < math.inf:
-        raise UsageError(f"{flag} takes Mbit/s above 0, not {mbps:g}; leave it out for no limit")
-    return None if mbps is None else mbps * 1e6
-
-
-def _rates(up: float | None, down: float | None) -> str:
-    if up is None and down is None:
-        return "any rate"
-    return ", ".join(f"{way} {rate:g} Mbit/s" for way, rate in (("up", up), ("down", down)) if rate is not None)
-
-
-def _toxics(texts: list[str]) -> dict[str, tuple[Toxic, ...]]:
-    from ondevice.lab.link.toxic import STREAMS, parse
-
-    parsed = [parse(text) for text in texts]
-    return {stream: tuple(toxic for at, toxic in parsed if at == stream) for stream in STREAMS}
 
 
 def _outage(text: str) -> tuple[float, float]:

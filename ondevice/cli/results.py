@@ -25,23 +25,12 @@ class Results:
         """Write all: the files, and then what goes to standard output."""
         rows = [each.row(settings) for each in done]
         if self._out is not None:
-            _write(self._out, console.comma_separated(rows))
+            console.save(self._out, console.comma_separated(rows))
         if self._sheet is not None and rows:
             self._sheet.draw(rows)
             console.note(f"drawn: {self._sheet.path}")
         tabular = self._form in (Format.TABLE, Format.MD)
         console.emit(_table(rows) if tabular else rows, self._form)
-
-
-def _write(path: Path, text: str) -> None:
-    from ondevice.models import files
-
-    try:
-        with files.replacing(path) as out:
-            out.write(text.encode())
-    except OSError as error:
-        raise files.explain(error, path) from error
-    console.note(f"saved: {path}")
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

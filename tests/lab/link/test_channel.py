@@ -250,9 +250,9 @@ def test_what_is_cleared_never_comes() -> None:
     [
         ({"capacity": 0}, "above 0"),
         ({"capacity": float("nan")}, "above 0"),
-        ({"latency_ms": -1}, "latency is a number of ms from 0 up, not -1"),
+        ({"latency_ms": -1}, "latency one way is a number of ms from 0 up, not -1"),
         ({"latency_ms": float("inf")}, "latency"),
-        ({"latency_ms": 5, "jitter_ms": 6}, "jitter is from 0 ms to its latency one way, not 6"),
+        ({"latency_ms": 5, "jitter_ms": 6}, "jitter is from 0 ms to its latency one way, 5 ms, not 6"),
         ({"buffer_bytes": 1499}, "at least a packet, 1500 bytes, not 1499"),
     ],
 )

@@ -349,7 +349,7 @@ def test_ctrl_c_prints_what_there_is(folder: Path, form: str) -> None:
         ({"endpoint": NOWHERE, "token_file": Path("none")}, "--token-file none: cannot be read: no such file"),
         ({"endpoint": NOWHERE, "token_file": Path(os.devnull)}, "has no token in it"),
         ({"endpoint": NOWHERE, "ca": Path("x"), "insecure": True}, "give one or the other"),
-        ({"endpoint": "https://127.0.0.1:9", "ca": Path("none.pem")}, "none.pem: no file of certificates"),
+        ({"endpoint": "https://127.0.0.1:9", "ca": Path("none.pem")}, "none.pem: not a file of certificates"),
         ({"endpoint": NOWHERE, "images": [""]}, "an empty picture name"),
     ],
 )
