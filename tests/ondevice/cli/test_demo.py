@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -128,12 +127,14 @@ def test_the_lines_to_type_next_work(done: Done, cli: Cli, data: Path, home: Pat
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("late_s", [0.0, 2.5])
-def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, status: int, late_s: float) -> None:
+@pytest.mark.parametrize("playing", [False, True], ids=["at the start", "in the middle"])
+def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, status: int, *, playing: bool) -> None:
     with start(tmp_path, "--live") as process:
         try:
-            line_with(process, "http://")
-            time.sleep(late_s)
+            url = line_with(process, "http://").split()[-1]
+            if playing:
+                with urllib.request.urlopen(f"{url}events", timeout=PATIENCE_S) as reply:
+                    next(line for line in reply if b'"record"' in line)
             below = [pid for child in children(process.pid) for pid in (child, *children(child))]
             os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
             out, err = process.communicate(timeout=PATIENCE_S)
