@@ -31,10 +31,10 @@ from load import Load, Sent
 
 from ondevice import Runner, host
 from ondevice.cli import console
-from ondevice.cloud.ask import Ask
 from ondevice.cloud.backend import Backend
+from ondevice.cloud.latency_table import LatencyTable
+from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector
-from ondevice.cloud.table import Table
 from ondevice.protocol.served import Served, TensorFace
 from ondevice.selection import policies
 from ondevice.sources import labelled
@@ -99,14 +99,14 @@ def main() -> None:
 class Still:
     """As much of a backend as a choice needs: 25 models whose times do not change, behind a queue that never ends."""
 
-    crowded, counts_wants = True, False
+    saturated, counts_demand = True, False
 
     def __init__(self) -> None:
         mean_ms = np.sort(np.random.default_rng(0).uniform(1, 300, 25))
         face = TensorFace("x", (1, 224, 224, 3), np.dtype(np.uint8))
         top1 = np.linspace(0.4, 0.8, 25).tolist()
         self.models = [Served(f"m{i}", (), top1[i], "", "uint8", 1, "still", face, face) for i in range(25)]
-        self.table, self._times_ms = Table(25), mean_ms * 0.1
+        self.table, self._times_ms = LatencyTable(25), mean_ms * 0.1
         for row, mean in enumerate(mean_ms):
             self.table.write(row, Recent((mean * np.linspace(0.9, 1.3, 21)).tolist()))
 
@@ -118,7 +118,7 @@ class Still:
         """5 ms for all."""
         return np.full(25, 5.0)
 
-    def around_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
+    def overhead_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
         """A tenth of each model's time."""
         return self._times_ms
 
@@ -127,7 +127,7 @@ def decision(data: Data) -> Iterator[Row]:
     """One decision among 25 models while all is busy, so that refusing is considered too, µs."""
     selector = Selector([cast(Backend, Still())], Rules(), np.random.default_rng(0))
     for name in policies.POLICIES:
-        arrival, taken = Arrival(Ask(sla_ms=200, policy=name), 30.0, 100_000, perf_counter()), []
+        arrival, taken = Arrival(RequestParameters(sla_ms=200, policy=name), 30.0, 100_000, perf_counter()), []
         for _ in range(1000):
             start = perf_counter()
             selector.choose(arrival._replace(received=start))

@@ -6,19 +6,19 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
-from ondevice.cloud.backend import Result
-from ondevice.cloud.selector import Choice
+from ondevice.cloud.backend import InferenceResult
+from ondevice.cloud.choice import Choice
 from ondevice.errors import OnDeviceError
 from ondevice.protocol.served import Work
 
-_Runs = dict[asyncio.Task[Result], Choice]
+_Runs = dict[asyncio.Task[InferenceResult], Choice]
 
 
 class Answered(NamedTuple):
     """What one of the models has said. last: whether no other is waited for."""
 
     choice: Choice
-    result: Result
+    result: InferenceResult
     last: bool
 
 
@@ -50,7 +50,7 @@ async def answers(
         raise error
 
 
-async def _next(runs: _Runs) -> asyncio.Task[Result]:
+async def _next(runs: _Runs) -> asyncio.Task[InferenceResult]:
     """Of those that are done, once any is, the most accurate."""
     done, _ = await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
     return max(done, key=lambda task: _top1(runs[task]))

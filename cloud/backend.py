@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ondevice.cloud.table import Table
+from ondevice.cloud.latency_table import LatencyTable
 from ondevice.protocol.served import Served, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 
 
 @dataclass
-class Result:
+class InferenceResult:
     """What came of it. top: (index, score), best first. Times in ms; infer_ms is the inference, and for another server
     the whole round trip.
     """
@@ -41,9 +41,9 @@ class Backend(ABC):
     name: str
     models: Sequence[Served]
     # The models' times, one row each.
-    table: Table
+    table: LatencyTable
     # Whether it cannot hold all its models at once, and is to be told which are wanted.
-    counts_wants: bool = False
+    counts_demand: bool = False
 
     @abstractmethod
     async def start(self) -> None:
@@ -78,14 +78,14 @@ class Backend(ABC):
         """For each model, how long new work waits for its turn; ms, [m]."""
 
     @abstractmethod
-    def around_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
         """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
 
     def loading_ms(self) -> FloatArray:
         """For each model, how much of that is loading."""
         return np.zeros(len(self.models))
 
-    def want(self, model: str) -> None:  # noqa: B027  # only some care
+    def record_demand(self, model: str) -> None:  # noqa: B027  # only some care
         """Count that this model would be best, were it loaded."""
 
     @property
@@ -95,7 +95,7 @@ class Backend(ABC):
 
     @property
     @abstractmethod
-    def crowded(self) -> bool:
+    def saturated(self) -> bool:
         """Whether new work would have to wait, or make other work wait."""
 
     @property
@@ -108,5 +108,5 @@ class Backend(ABC):
         """The model's times here, as learned so far."""
 
     @abstractmethod
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
         """Do the work. Raises ImageError, ModelError, ServeError."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ondevice.cloud.backend import Backend, Result
-from ondevice.cloud.selector import Choice, Selector
+from ondevice.cloud.backend import Backend, InferenceResult
+from ondevice.cloud.choice import Choice
+from ondevice.cloud.selector import Selector
 from ondevice.protocol import cnnselect, oip
 from ondevice.protocol.served import Served, TensorFace
 
@@ -85,7 +86,7 @@ def choice(made: Choice) -> dict[str, Any]:
     }
 
 
-def result(made: Choice, served: Served, got: Result) -> dict[str, Any]:
+def result(made: Choice, served: Served, got: InferenceResult) -> dict[str, Any]:
     """The parameters of a reply."""
     return {
         cnnselect.SELECTED_MODEL: got.model,

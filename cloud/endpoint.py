@@ -11,13 +11,13 @@ from typing import IO
 import numpy as np
 
 from ondevice.cloud.backend import Backend
-from ondevice.cloud.http import Limits
+from ondevice.cloud.http import HttpLimits
 from ondevice.cloud.local import Local, Workers
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
 from ondevice.cloud.pool import Pool
 from ondevice.cloud.selector import Rules, Selector
-from ondevice.cloud.server import Address, Server
+from ondevice.cloud.server import ListenAddress, Server
 from ondevice.cloud.service import Service
 from ondevice.cloud.tokens import Tokens
 from ondevice.cloud.upstream import Upstream
@@ -34,9 +34,9 @@ class Setup:
 
     sources: Sequence[str]
     workers: Workers
-    address: Address
+    address: ListenAddress
     rules: Rules
-    limits: Limits
+    limits: HttpLimits
     tokens: Tokens | None = None
     memory_budget: int | None = None
     profiles: Path | None = None
@@ -50,7 +50,7 @@ def bundled() -> list[str]:
     return [e.card.name for e in zoo.entries() if e.origin == "bundled" and e.card.precision == "int8"]
 
 
-async def serve(setup: Setup, stream: IO[str], listening: Callable[[Address, Selector], None]) -> None:
+async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddress, Selector], None]) -> None:
     """Start the backends, say where it listens, and serve until told to stop; the log goes to `stream`.
 
     Raises OnDeviceError where it cannot start.

@@ -19,6 +19,8 @@ from urllib.parse import unquote
 
 import httptools
 
+# Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
+# and each takes memory.
 _PIPELINED = 8
 # How long what a refused client still sends is thrown away, so that it gets to read why; then the connection is closed.
 _LINGER_S = 2.0
@@ -26,7 +28,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True)
-class Limits:
+class HttpLimits:
     """Of one connection. header_bytes: request line and headers. send_s: from a request's first byte to its last.
 
     idle_s: between requests. connections: of the whole server.
@@ -102,7 +104,7 @@ Refusal = Callable[[int, str], Response]
 class Connections:
     """All connections of a server; makes their protocols, ends the slow ones, and drains."""
 
-    def __init__(self, handler: Handler, gate: Gate, refusal: Refusal, limits: Limits) -> None:
+    def __init__(self, handler: Handler, gate: Gate, refusal: Refusal, limits: HttpLimits) -> None:
         self.handler, self.gate, self.refusal, self.limits = handler, gate, refusal, limits
         self.open: set[Connection] = set()
         self.draining = False
@@ -230,7 +232,7 @@ class Connection(asyncio.Protocol):
         try:
             self._path, self._query = _target(self._url)
         except httptools.HttpParserInvalidURLError:
-            self._refuse(400, "the request's target is no URL")
+            self._refuse(400, "the request's target is not a URL")
             return
         announced = self._headers.get("content-length", "")
         length = int(announced) if announced.isdigit() else None

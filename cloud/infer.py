@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from ondevice.cloud.ask import Ask, from_parameters
-from ondevice.cloud.backend import Result
+from ondevice.cloud.backend import InferenceResult
+from ondevice.cloud.request_parameters import RequestParameters, from_parameters
 from ondevice.errors import ProtocolError
 from ondevice.protocol import oip
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
 from ondevice.protocol.served import Served, Work
 
 
-class Asked(NamedTuple):
+class DecodedRequest(NamedTuple):
     """A decoded request for an inference. picture: the compressed picture, or None where a native tensor came."""
 
-    ask: Ask
+    parameters: RequestParameters
     payload: bytes
     is_picture: bool
     id: str | None = None
@@ -37,13 +37,15 @@ class Asked(NamedTuple):
         wanted = [output for output in self.outputs if output.name == native]
         raw = bool(wanted) or (not self.is_picture and not self.outputs)
         top = max([output.classification for output in wanted], default=0)
-        return Work(self.payload, self.is_picture, max(self.ask.top if self.is_picture else 0, top), raw, received)
+        return Work(
+            self.payload, self.is_picture, max(self.parameters.top if self.is_picture else 0, top), raw, received
+        )
 
 
-def decode(body: bytes, header_length: int | None, served: Served | None) -> Asked:
+def decode(body: bytes, header_length: int | None, served: Served | None) -> DecodedRequest:
     """Decode an infer request, for a model or, with None, for whichever is chosen. Raises ProtocolError."""
     request = oip.decode_request(body, header_length)
-    ask = from_parameters(request.parameters)
+    parameters = from_parameters(request.parameters)
     names = [tensor.name for tensor in request.inputs]
     known = [IMAGE] if served is None else [IMAGE, served.input.name]
     if len(names) != 1 or names[0] not in known:
@@ -54,7 +56,7 @@ def decode(body: bytes, header_length: int | None, served: Served | None) -> Ask
     payload = _picture(tensor, json_body=header_length is None) if picture else _native(tensor, served)
     if not picture and any(output.name in ANSWER for output in request.outputs):
         raise ProtocolError(f"{', '.join(ANSWER)} are given for the input {IMAGE} alone")
-    return Asked(ask, payload, picture, request.id, tuple(request.outputs), request.binary_output)
+    return DecodedRequest(parameters, payload, picture, request.id, tuple(request.outputs), request.binary_output)
 
 
 def _check_outputs(outputs: Sequence[oip.RequestedOutput], served: Served | None) -> None:
@@ -86,12 +88,12 @@ def _native(tensor: oip.Tensor, served: Served | None) -> bytes:
 
 
 def encode(
-    name: str, asked: Asked, served: Served, result: Result, parameters: Mapping[str, Any]
+    name: str, asked: DecodedRequest, served: Served, result: InferenceResult, parameters: Mapping[str, Any]
 ) -> tuple[bytes, int | None]:
     """The reply's body, and the length of its JSON where binary tensors follow. name: as the client has it."""
     if asked.plain:
         # What most ask for, without the way through tensors, which costs as much as a choice of model.
-        outputs = _plain(result.top[: asked.ask.top], served)
+        outputs = _plain(result.top[: asked.parameters.top], served)
         body = {"model_name": name, "model_version": VERSION, "parameters": parameters, "outputs": outputs}
         return orjson.dumps(body), None
     tensors = _tensors(asked, served, result)
@@ -109,18 +111,18 @@ def _plain(best: Sequence[tuple[int, float]], served: Served) -> list[dict[str, 
     ]
 
 
-def _tensors(asked: Asked, served: Served, result: Result) -> list[oip.Tensor]:
+def _tensors(asked: DecodedRequest, served: Served, result: InferenceResult) -> list[oip.Tensor]:
     names = [output.name for output in asked.outputs]
     if not names:
         names = [*ANSWER] if asked.is_picture else [served.output.name]
-    made = _answer(result, served, asked.ask.top) if asked.is_picture else {}
+    made = _answer(result, served, asked.parameters.top) if asked.is_picture else {}
     if served.output.name in names:
         classes = next((o.classification for o in asked.outputs if o.name == served.output.name), 0)
         made[served.output.name] = _ranking(result, served, classes) if classes else _output(result, served)
     return [made[name] for name in names]
 
 
-def _answer(result: Result, served: Served, top: int) -> dict[str, oip.Tensor]:
+def _answer(result: InferenceResult, served: Served, top: int) -> dict[str, oip.Tensor]:
     best = result.top[:top]
     label = [served.labels[index].encode() for index, _ in best]
     shape = (len(best),)
@@ -131,12 +133,12 @@ def _answer(result: Result, served: Served, top: int) -> dict[str, oip.Tensor]:
     }
 
 
-def _output(result: Result, served: Served) -> oip.Tensor:
+def _output(result: InferenceResult, served: Served) -> oip.Tensor:
     face = served.output
     return oip.Tensor.of(face.name, np.frombuffer(result.raw, face.dtype).reshape(face.shape))
 
 
-def _ranking(result: Result, served: Served, classes: int) -> oip.Tensor:
+def _ranking(result: InferenceResult, served: Served, classes: int) -> oip.Tensor:
     """Triton's classification extension: elements `score:index:label`."""
     rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
     return oip.Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import KEEP, Recent, time_ms
 
-# Two pictures, in bytes, and what decoding them takes, in ms: digits and photos on a 2-core x86 server.
+# Two pictures, in bytes, and what decoding them takes, in ms.
 Line = tuple[tuple[float, float], tuple[float, float]]
+# Before the first picture: a small drawing and a photo of a megabyte, on a 2-core x86 server.
 PRIOR: Line = ((2_000.0, 0.5), (1_000_000.0, 17.0))
 # From sizes that differ less than this, as a share of their mean, no slope is learned: it would be noise.
 _SPREAD = 0.05
-# Of the newest load in the average.
+# The share of the newest load in the average: loads are few and differ by what else the disk does.
 _LOAD_SHARE = 0.3
 
 
@@ -35,9 +36,9 @@ class Linear:
             self.add(size_bytes, ms)
 
     def add(self, size_bytes: float, ms: float) -> None:
-        """Take one more sample. Raises ValueError for what is no size or no time."""
+        """Take one more sample. Raises ValueError for what is not a size or not a time."""
         if not 0 < size_bytes < math.inf:
-            raise ValueError(f"{size_bytes} is no size in bytes")
+            raise ValueError(f"{size_bytes} is not a size in bytes")
         self._gather(size_bytes, time_ms(ms))
         self._smallest, self._largest = min(self._smallest, size_bytes), max(self._largest, size_bytes)
         if self._size_size > self._weight * (_SPREAD * self._size) ** 2:

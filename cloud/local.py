@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ondevice import host
-from ondevice.cloud.backend import Backend, Rechoose, Result
+from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
 from ondevice.cloud.frames import Message
+from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.learning import Learned, Linear
-from ondevice.cloud.pool import Job, Plan, Pool
+from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.process import Reply
 from ondevice.cloud.residency import Residency
 from ondevice.cloud.store import Saved, Setting, Store, default_path
-from ondevice.cloud.table import Table
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.timing.arrays import FloatArray
@@ -30,15 +30,17 @@ from ondevice.timing.recent import Recent
 
 # Loaded before all others: the first model's memory has the runtime's own in it.
 _SMALLEST = "digits_xs_int8"
+# How often a model is timed at the start, where 20 runs outline its quantiles, and when it has not run for long.
 _RUNS, _AGAIN = 20, 5
 # A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
 _STALE_S, _SHARE = 2.0, 0.01
 # A model that was loaded so lately is not pushed out by one that is only wanted.
 _SETTLE_S = 5.0
-# Of a new overhead in the average.
+# The share of a new overhead in the average: it drifts with the load, over some twenty requests.
 _LEARN = 0.05
 # Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
 _REFRESH, _FEW = 8, 48
+# The median among the quantiles.
 _MEDIAN = len(LEVELS) // 2
 
 
@@ -101,7 +103,7 @@ class Local(Backend):
         self._lines = list(decoders.values())
         self._line = np.array([self._lines.index(known.decode) for known in self.learned])
         self._nothing = np.zeros(len(self.models))
-        self.table = Table(len(self.models))
+        self.table = LatencyTable(len(self.models))
         for row, known in enumerate(self.learned):
             self.table.write(row, known.invoke)
         # What is mapped from the file may not count as resident yet.
@@ -130,12 +132,12 @@ class Local(Backend):
     def queue_ms(self, size_bytes: int) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
         wait_ms = self.pool.wait_ms()
-        if self.crowded:
+        if self.saturated:
             # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
             wait_ms += self._overhead_ms
         return self._nothing + wait_ms
 
-    def around_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
         """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
         expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
         decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
@@ -163,7 +165,7 @@ class Local(Backend):
         return self.pool.waiting
 
     @property
-    def crowded(self) -> bool:
+    def saturated(self) -> bool:
         """Whether all workers have something to do."""
         return self.pool.waiting > 0 or self.pool.busy >= len(self.pool.workers)
 
@@ -173,22 +175,22 @@ class Local(Backend):
         return 0 if self.pool.waiting else len(self.pool.workers) - self.pool.busy
 
     @property
-    def counts_wants(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
+    def counts_demand(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
         """Whether there is a memory budget."""
         return self._budget is not None
 
-    def want(self, model: str) -> None:
+    def record_demand(self, model: str) -> None:
         """Count that this model would be best, were it loaded."""
-        self.residency.want(model)
+        self.residency.record_demand(model)
 
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
         """Queue the work and await its result. Raises ImageError, ModelError, ServeError."""
         message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
         size = len(work.payload) if work.is_picture else 0
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         chosen, planned = model, self._plan(model, size)
 
-        def plan(still_ms: float, longer_ms: float) -> Plan:
+        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
             nonlocal chosen, planned
             if rechoose is not None and (again := rechoose(still_ms, longer_ms)) != chosen:
                 chosen, planned = again, self._plan(again, size)
@@ -198,7 +200,7 @@ class Local(Backend):
             return planned
 
         # What a client no longer waits for is learned from too, once it has begun: it may be why.
-        job = Job(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
+        job = WorkerJob(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
         self.pool.submit(job)
         reply, raw = await future
         return self._account(chosen, work, job, reply, raw)
@@ -223,7 +225,7 @@ class Local(Backend):
         """What is done between requests: load what is wanted, time what is stale, save what was learned."""
         self.pool.kill_hanging()
         self._swap()
-        self.pool.tend()
+        self.pool.maintain()
         self._remeasure()
         if self._store.due(monotonic()):
             # The disk may take its time; the requests should not wait for it.
@@ -309,7 +311,7 @@ class Local(Backend):
 
     def _swap(self) -> None:
         """Load a cold model that is wanted more than what it pushes out, while a worker has nothing to do."""
-        if self._budget is None or self.crowded:
+        if self._budget is None or self.saturated:
             return
         allowed = [served.name for served in self.models if self.available(served.name)]
         # What has just come had its reason, though what went may have been wanted more often before.
@@ -319,18 +321,18 @@ class Local(Backend):
 
     # Learning
 
-    def _plan(self, model: str, size: int) -> Plan:
+    def _plan(self, model: str, size: int) -> PlannedRun:
         row = self._rows[model]
         cold_ms = 0.0 if self._source[model] in self.pool.warm() else self.learned[row].load_ms or 0.0
         decode_ms = self.learned[row].decode.expect(size) if size else 0.0
-        return Plan(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
+        return PlannedRun(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
 
-    def _account(self, model: str, work: Work, job: Job, reply: Message, raw: bytes) -> Result:
+    def _account(self, model: str, work: Work, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
         load_ms = self._timed(model, work, reply)
         parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
         self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
         top = [(index, score) for index, score in reply["top"]]
-        return Result(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+        return InferenceResult(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
 
     def _timed(self, model: str, work: Work, reply: Message) -> float:
         """Learn how long it took; gives the part that was loading, ms."""

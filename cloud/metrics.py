@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from ondevice.cloud.backend import Backend, Result
+    from ondevice.cloud.backend import Backend, InferenceResult
 
+# The bounds of the histograms: Prometheus's own below 10 s, and two more for the smallest CNNs.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# The same in ms.
 _BOUNDS_MS = tuple(1e3 * bound for bound in _SECONDS)
 
 
@@ -67,7 +69,7 @@ class Metrics:
         self._statuses[status] += 1
         self._request.add(total_ms)
 
-    def inference(self, result: Result, late: bool) -> None:
+    def inference(self, result: InferenceResult, late: bool) -> None:
         """A backend has answered."""
         self._queue.add(result.queue_ms)
         self._infer[result.model].add(result.infer_ms)

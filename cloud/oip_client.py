@@ -14,6 +14,7 @@ from ondevice.protocol import headers, oip, replies
 if TYPE_CHECKING:
     import aiohttp
 
+# A thousand classes in FP64 and JSON take some 20 kB; other outputs of classifiers are not megabytes either.
 MAX_REPLY_BYTES = 16 << 20
 # Inferences at once; further ones wait, not yet against their time limit: more would not help a server that is slow.
 MAX_INFERENCES = 64
@@ -22,7 +23,7 @@ _CONNECT_S = 1.0
 _KEEP_S = 4.0
 
 
-class _Request(NamedTuple):
+class _UpstreamRequest(NamedTuple):
     method: str
     path: str
     timeout_s: float
@@ -30,7 +31,7 @@ class _Request(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-class _Reply(NamedTuple):
+class _UpstreamReply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -61,34 +62,34 @@ class OipClient:
             self._keeper.cancel()
 
     async def ready(self, timeout_s: float) -> None:
-        """Ask whether it is ready; it is if this does not raise."""
-        await self._ask(_Request("GET", "/v2/health/ready", timeout_s))
+        """RequestParameters whether it is ready; it is if this does not raise."""
+        await self._ask(_UpstreamRequest("GET", "/v2/health/ready", timeout_s))
 
     async def index(self, timeout_s: float) -> dict[str, str]:
         """The models in its repository and the state of each, empty where it does not say."""
-        request = _Request("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
+        request = _UpstreamRequest("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
         rows = replies.parsed((await self._ask(request)).body)
         if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_text(row.get("name")) for row in rows):
-            raise UpstreamError("its repository index is no list of named models", FailureKind.WRONG)
+            raise UpstreamError("its repository index is not a list of named models", FailureKind.WRONG)
         return {row["name"]: str(row.get("state", "")) for row in rows}
 
     async def metadata(self, model: str, timeout_s: float) -> dict[str, Any]:
         """What it says of a model."""
-        found = replies.parsed((await self._ask(_Request("GET", _path(model), timeout_s))).body)
+        found = replies.parsed((await self._ask(_UpstreamRequest("GET", _path(model), timeout_s))).body)
         if not isinstance(found, dict):
             raise UpstreamError("its metadata are not an object", FailureKind.WRONG)
         return found
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> oip.InferResponse:
         """Its response to a request as `oip.encode_request` makes it."""
-        request = _Request("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
+        request = _UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
         async with self._inferences:
             reply = await self._ask(request)
         length = reply.headers.get(headers.LENGTH)
         try:
             return oip.decode_response(reply.body, headers.json_length(length))
         except ProtocolError as error:
-            raise UpstreamError(f"its response is no valid OIP: {error}", FailureKind.WRONG) from error
+            raise UpstreamError(f"its response is not valid OIP: {error}", FailureKind.WRONG) from error
 
     async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:
         """Hold the session open until cancelled: closing it takes a task that the event loop waits for at its end."""
@@ -104,7 +105,7 @@ class OipClient:
             opened.set_result(session)
             await asyncio.Event().wait()
 
-    async def _ask(self, request: _Request) -> _Reply:
+    async def _ask(self, request: _UpstreamRequest) -> _UpstreamReply:
         """The reply, if its status is 200."""
         import aiohttp
 
@@ -125,7 +126,7 @@ class OipClient:
             raise replies.refusal("it", reply.status, reply.body)
         return reply
 
-    async def _send_twice(self, request: _Request) -> _Reply:
+    async def _send_twice(self, request: _UpstreamRequest) -> _UpstreamReply:
         """Send it, and again if the connection is closed: it may have been idle for too long just then.
 
         No request here does harm when it is done twice. Of a server that has died, the second finds that out.
@@ -139,7 +140,7 @@ class OipClient:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError, aiohttp.ClientOSError):
             return await self._send(request)
 
-    async def _send(self, request: _Request) -> _Reply:
+    async def _send(self, request: _UpstreamRequest) -> _UpstreamReply:
         from yarl import URL
 
         url = URL(self._base + request.path, encoded=True)
@@ -148,7 +149,7 @@ class OipClient:
         ) as response:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise UpstreamError("its answer is compressed, though it was asked not to", FailureKind.WRONG)
-            return _Reply(response.status, response.headers, await _body(response))
+            return _UpstreamReply(response.status, response.headers, await _body(response))
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

@@ -23,7 +23,7 @@ _SHORT_MS = 20.0
 _BACKOFF_S = 5.0
 
 
-class Plan(NamedTuple):
+class PlannedRun(NamedTuple):
     """What a job will do when its turn comes: the model that it runs, and how long that is expected to take, ms."""
 
     model: str
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 @dataclass(eq=False)
-class Job:
+class WorkerJob:
     """One inference.
 
     plan: asked when its turn comes, with the wait that is still before it and by how much the whole is longer than
@@ -41,8 +41,8 @@ class Job:
 
     message: Message
     payload: bytes
-    planned: Plan
-    plan: Callable[[float, float], Plan]
+    planned: PlannedRun
+    plan: Callable[[float, float], PlannedRun]
     future: asyncio.Future[Reply]
     left: Callable[[Reply], object] = lambda reply: None
     queued: float = field(default_factory=perf_counter)
@@ -77,7 +77,7 @@ class Pool:
         self._tell = tell
         # For each worker what it has to do, the first at work.
         self._held: dict[WorkerProcess, deque[_Held]] = {}
-        self._queue: deque[Job] = deque()
+        self._queue: deque[WorkerJob] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -85,7 +85,7 @@ class Pool:
         """Start the workers, all at once. Raises WorkerDiedError, OnDeviceError."""
         started = await asyncio.gather(*(WorkerProcess.start(self.threads, self.runtime) for _ in range(self.count)))
         for worker in started:
-            self._employ(worker)
+            self._register(worker)
 
     def close(self) -> None:
         """End all workers; what still waits fails."""
@@ -125,7 +125,7 @@ class Pool:
             heapq.heapreplace(free, free[0] + job.planned.expected_ms)
         return free[0]
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: WorkerJob) -> None:
         """Put a job into the queue, or at once to work."""
         job.foreseen_ms = self.wait_ms()
         self._queue.append(job)
@@ -138,7 +138,7 @@ class Pool:
             if model in worker.loaded:
                 self._let_go(worker, model)
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Have idle workers load what they lack, if nothing waits."""
         for worker in self._idle() if not self._queue else ():
             for model in self.resident - worker.loaded:
@@ -160,10 +160,10 @@ class Pool:
             worker.loaded.add(model)
         await asyncio.gather(*(worker.ask({"op": "load", "model": model}) for worker in self.workers))
 
-    def _employ(self, worker: WorkerProcess) -> None:
+    def _register(self, worker: WorkerProcess) -> None:
         self.workers.append(worker)
         self._held[worker] = deque()
-        worker.dead.add_done_callback(lambda dead: self._mourn(worker, dead.result()))
+        worker.dead.add_done_callback(lambda dead: self._on_death(worker, dead.result()))
 
     def _idle(self) -> list[WorkerProcess]:
         return [worker for worker, held in self._held.items() if not held]
@@ -193,7 +193,7 @@ class Pool:
         soon = [w for w, held in self._held.items() if len(held) == 1 and held[0].expected_ms < _SHORT_MS]
         return sorted(soon, key=lambda w: _left_ms(self._held[w], now))[:1]
 
-    def _begin(self, job: Job, free: list[WorkerProcess], now: float) -> None:
+    def _begin(self, job: WorkerJob, free: list[WorkerProcess], now: float) -> None:
         model = job.planned.model
         # A worker that has the model, if there is a choice.
         worker = next((w for w in free if model in w.loaded), free[0])
@@ -201,7 +201,7 @@ class Pool:
         worker.loaded.add(model)  # when it is told, as in `unload`: it does what it is told in that order
         worker.tell({**job.message, "model": model}, job.payload, partial(self._done, worker, job))
 
-    def _done(self, worker: WorkerProcess, job: Job, reply: Reply | OnDeviceError) -> None:
+    def _done(self, worker: WorkerProcess, job: WorkerJob, reply: Reply | OnDeviceError) -> None:
         if not isinstance(reply, WorkerDiedError):
             job.started = self._release(worker)
         elif not job.died and not job.future.done() and not self._closing:
@@ -248,7 +248,7 @@ class Pool:
         if held:  # which it begins now, whenever it was told
             held[0] = held[0]._replace(sent=now)
         self._dispatch()
-        self.tend()
+        self.maintain()
         return began
 
     def kill_hanging(self) -> None:
@@ -259,7 +259,7 @@ class Pool:
             if held and (now - held[0].sent) * 1e3 > limit_ms:
                 worker.kill()
 
-    def _mourn(self, worker: WorkerProcess, reason: str) -> None:
+    def _on_death(self, worker: WorkerProcess, reason: str) -> None:
         self.workers.remove(worker)
         del self._held[worker]
         if not self._closing:
@@ -274,18 +274,18 @@ class Pool:
         while not self._closing:
             try:
                 worker = await WorkerProcess.start(self.threads, self.runtime)
-                await self._equip(worker)
+                await self._preload(worker)
             except (OnDeviceError, OSError) as error:
                 self._tell("worker not started", error=str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _BACKOFF_S)
                 continue
-            self._employ(worker)
+            self._register(worker)
             self._tell("worker started", worker=worker.pid)
             self._dispatch()
             return
 
-    async def _equip(self, worker: WorkerProcess) -> None:
+    async def _preload(self, worker: WorkerProcess) -> None:
         for model in sorted(self.resident):
             try:
                 await worker.ask({"op": "load", "model": model})

@@ -27,7 +27,7 @@ class Residency:
         """Whether there is room for this model, were it alone."""
         return self.budget_bytes is None or self.sizes[name] <= self.budget_bytes
 
-    def want(self, name: str) -> None:
+    def record_demand(self, name: str) -> None:
         """A request was best served by this model, resident or not."""
         for other in self._wanted:
             self._wanted[other] *= 0.5 ** (1 / _HALF_LIFE)

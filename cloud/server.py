@@ -13,15 +13,17 @@ from typing import NamedTuple
 
 from ondevice import words
 from ondevice.cloud.backend import Backend
-from ondevice.cloud.http import Connections, Limits
+from ondevice.cloud.http import Connections, HttpLimits
 from ondevice.cloud.service import Service
 from ondevice.errors import ServeError, UsageError
 
+# Between two looks at the workers, the log and what is to be saved.
 _TICK_S = 0.25
+# Connections that the kernel holds until they are accepted: a burst of clients, of which each pays a file descriptor.
 _BACKLOG = 256
 
 
-class Address(NamedTuple):
+class ListenAddress(NamedTuple):
     """Where to listen; port 0: any that is free. tls: encryption, or None."""
 
     host: str
@@ -63,13 +65,13 @@ def event_loop() -> asyncio.AbstractEventLoop:
 class Server:
     """Serves `service` at `address` until SIGTERM or SIGINT; then it lets what is in flight finish, for `drain_s`."""
 
-    address: Address
+    address: ListenAddress
     service: Service
     backends: Sequence[Backend]
-    limits: Limits
+    limits: HttpLimits
     drain_s: float
 
-    async def run(self, listening: Callable[[Address], None]) -> None:
+    async def run(self, listening: Callable[[ListenAddress], None]) -> None:
         """Listen, call `listening` with the address, and serve until told to stop. Raises ServeError."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -13,14 +13,15 @@ from urllib.parse import parse_qsl
 import orjson
 
 from ondevice._version import __version__
-from ondevice.cloud import ask, describe, infer, openapi, routes
+from ondevice.cloud import describe, infer, openapi, request_parameters, routes
 from ondevice.cloud.answers import Answered, answers
-from ondevice.cloud.backend import Backend, Result
+from ondevice.cloud.backend import Backend, InferenceResult
+from ondevice.cloud.choice import Choice
 from ondevice.cloud.http import Head, Piece, Request, Response
-from ondevice.cloud.infer import Asked
+from ondevice.cloud.infer import DecodedRequest
 from ondevice.cloud.log import Log
 from ondevice.cloud.metrics import Metrics
-from ondevice.cloud.selector import Arrival, Choice, Selector
+from ondevice.cloud.selector import Arrival, Selector
 from ondevice.cloud.tokens import Tokens
 from ondevice.errors import (
     ImageError,
@@ -41,6 +42,7 @@ _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", 
 _LENGTH, _TIMING = headers.LENGTH.lower(), headers.TIMING.lower()
 # Load balancers ask these without a token.
 _OPEN = ("live", "ready")
+# A query has at most nine parameters of ours; more are an attack on the parser.
 _MOST_FIELDS = 20
 
 
@@ -194,7 +196,12 @@ class Service:
         if call.model != cnnselect.NAME:
             raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
         parameters = _object(call.request.body)
-        arrival = Arrival(ask.from_parameters(parameters), 0.0, ask.size_bytes(parameters), call.request.last_byte)
+        arrival = Arrival(
+            request_parameters.from_parameters(parameters),
+            0.0,
+            request_parameters.size_bytes(parameters),
+            call.request.last_byte,
+        )
         choice = self._selector.choose(arrival)
         call.fields["selected_model"] = choice.served.name
         return _reply(describe.choice(choice))
@@ -203,7 +210,7 @@ class Service:
         named = None if call.model == cnnselect.NAME else self._find(call.model)
         asked = self._asked(call.request, named[1] if named else None)
         size = len(asked.payload) if asked.is_picture else 0
-        arrival = Arrival(asked.ask, call.request.upload_ms, size, call.request.last_byte)
+        arrival = Arrival(asked.parameters, call.request.upload_ms, size, call.request.last_byte)
         work = asked.work(named[1] if named else None, call.request.last_byte)
         if named:
             return self._answered(call, asked, *await self._named(*named, arrival, work))
@@ -212,15 +219,17 @@ class Service:
             return await self._streamed(call, asked, choices, work)
         return self._answered(call, asked, *await self._chosen(choices[0], arrival, work))
 
-    async def _named(self, backend: Backend, served: Served, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
+    async def _named(
+        self, backend: Backend, served: Served, arrival: Arrival, work: Work
+    ) -> tuple[Choice, InferenceResult]:
         if not backend.ready():
             raise ServeError(f"{served.name}: {backend.name} is not ready")
         if not backend.available(served.name):
             raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
-        choice = self._selector.judge(served, backend, arrival)
+        choice = self._selector.admit_named(served, backend, arrival)
         return choice, await backend.run(served.name, work, None)
 
-    async def _chosen(self, choice: Choice, arrival: Arrival, work: Work) -> tuple[Choice, Result]:
+    async def _chosen(self, choice: Choice, arrival: Arrival, work: Work) -> tuple[Choice, InferenceResult]:
         try:
             return choice, await self._run(choice, arrival, work)
         except UpstreamError as error:
@@ -228,7 +237,7 @@ class Service:
             again = self._selector.choose(arrival, without=choice.backend)
             return again, await self._run(again, arrival, work)
 
-    async def _run(self, choice: Choice, arrival: Arrival, work: Work) -> Result:
+    async def _run(self, choice: Choice, arrival: Arrival, work: Work) -> InferenceResult:
         def rechoose(still_ms: float, longer_ms: float) -> str:
             if choice.holds(longer_ms):
                 return choice.served.name
@@ -236,9 +245,9 @@ class Service:
 
         return await choice.backend.run(choice.served.name, work, rechoose)
 
-    def _answered(self, call: Call, asked: Asked, choice: Choice, result: Result) -> Response:
+    def _answered(self, call: Call, asked: DecodedRequest, choice: Choice, result: InferenceResult) -> Response:
         body, length = self._encoded(call, asked, choice, result)
-        server_ms = self._settled(call, choice, result)
+        server_ms = self._observed(call, choice, result)
         timing = _timing(
             {
                 headers.UPLOAD: call.request.upload_ms,
@@ -253,7 +262,7 @@ class Service:
         binary = (("content-type", headers.BINARY), (_LENGTH, str(length)))
         return Response(200, (*binary, timing), body)
 
-    async def _streamed(self, call: Call, asked: Asked, choices: Sequence[Choice], work: Work) -> Response:
+    async def _streamed(self, call: Call, asked: DecodedRequest, choices: Sequence[Choice], work: Work) -> Response:
         """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
         several = answers(choices, work, self._lost)
         first = await anext(several)
@@ -261,7 +270,7 @@ class Service:
         return Response(200, (kind, timing), self._lines(call, asked, first, several))
 
     async def _lines(
-        self, call: Call, asked: Asked, first: Answered, others: AsyncGenerator[Answered, None]
+        self, call: Call, asked: DecodedRequest, first: Answered, others: AsyncGenerator[Answered, None]
     ) -> AsyncGenerator[Piece, None]:
         try:
             async with aclosing(others):
@@ -273,9 +282,9 @@ class Service:
         finally:  # also when the client has left, which is its right
             self._account(call.request, 200, call.fields)
 
-    def _line(self, call: Call, asked: Asked, answer: Answered) -> Piece:
+    def _line(self, call: Call, asked: DecodedRequest, answer: Answered) -> Piece:
         choice, result, last = answer
-        server_ms = self._settled(call, choice, result)
+        server_ms = self._observed(call, choice, result)
         call.fields["answers"] = call.fields.get("answers", 0) + 1
         more = {cnnselect.SERVER_MS: round(server_ms, 3), cnnselect.FINAL: last}
         body, _ = self._encoded(call, asked, choice, result, more)
@@ -285,30 +294,30 @@ class Service:
         self._log.event("answer lost", model=choice.served.name, reason=str(error))
 
     def _encoded(
-        self, call: Call, asked: Asked, choice: Choice, result: Result, more: Mapping[str, float] = {}
+        self, call: Call, asked: DecodedRequest, choice: Choice, result: InferenceResult, more: Mapping[str, float] = {}
     ) -> tuple[bytes, int | None]:
         served = next(s for backend, s in self._places[result.model] if backend is choice.backend)
         parameters = {**describe.result(choice, served, result), **more}
         call.fields.update(parameters)
         return infer.encode(call.model, asked, served, result, parameters)
 
-    def _settled(self, call: Call, choice: Choice, result: Result) -> float:
+    def _observed(self, call: Call, choice: Choice, result: InferenceResult) -> float:
         """Learn from an answer; gives the time since its request was whole, ms."""
         server_ms = (perf_counter() - call.request.last_byte) * 1e3
         late = server_ms > choice.budget_ms
-        self._selector.settle(choice, server_ms - result.infer_ms)
+        self._selector.observe(choice, server_ms - result.infer_ms)
         self._metrics.inference(result, late)
         call.fields["on_time"] = not late
         return server_ms
 
-    def _asked(self, request: Request, served: Served | None) -> Asked:
+    def _asked(self, request: Request, served: Served | None) -> DecodedRequest:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind.startswith("image/"):
             if kind not in _PICTURES:
                 raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
             if not request.body:
                 raise ProtocolError("the body is empty: send a picture")
-            return Asked(_queried(request.query), request.body, is_picture=True)
+            return DecodedRequest(_queried(request.query), request.body, is_picture=True)
         return infer.decode(request.body, headers.json_length(request.headers.get(_LENGTH)), served)
 
     def _find(self, model: str) -> tuple[Backend, Served]:
@@ -330,12 +339,12 @@ def _timing(parts_ms: dict[str, float]) -> tuple[str, str]:
 
 
 @lru_cache(512)  # a client's requests often ask for the same
-def _queried(text: str) -> ask.Ask:
+def _queried(text: str) -> request_parameters.RequestParameters:
     try:
         query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError as error:
         raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
-    return ask.from_query(query)
+    return request_parameters.from_query(query)
 
 
 def _object(body: bytes) -> dict[str, Any]:

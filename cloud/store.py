@@ -79,7 +79,7 @@ class Store:
         self._writing = threading.Lock()
 
     def load(self) -> dict[str, Saved]:
-        """What was saved, by model; nothing if there is no file, or it is damaged or for another setting."""
+        """The saved records, by model; empty without a file, and for one that is damaged or of another setting."""
         _sweep(self.path)
         try:
             found = _parsed(self.path.read_bytes())

@@ -9,6 +9,7 @@ from pathlib import Path
 from ondevice.errors import UsageError
 from ondevice.models import files
 
+# 16 characters of hex are 64 bits: more than can be tried over a network.
 _SHORTEST = 16
 
 

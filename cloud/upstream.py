@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,15 +20,16 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from ondevice import remote
-from ondevice.cloud.backend import Backend, Rechoose, Result
+from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.learning import Learned
 from ondevice.cloud.oip_client import MAX_INFERENCES, OipClient
-from ondevice.cloud.pool import Job, Plan, Pool
+from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.process import Reply
-from ondevice.cloud.table import Table
+from ondevice.cloud.sample import sample_picture
 from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
 from ondevice.protocol import cnnselect
-from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.protocol.served import Served, Work
 from ondevice.remote import Ranking, Remote
 from ondevice.resilience.breaker import Breaker
 from ondevice.timing.arrays import FloatArray
@@ -46,15 +46,15 @@ _LATE_TIMES, _LATE_S = 20.0, 1.0
 _RUNS, _TIME_MS, _AGAIN = 5, 300.0, 3
 # No model is to cost more than a hundredth of the time by being timed again.
 _STALE_S, _SHARE = 10.0, 0.01
+# The share of a new measurement in the average of the way there: it drifts with the network, over some twenty requests.
 _LEARN = 0.05
-_PIXELS = 1024
 # What a server that is not there ends in; and one that does not let us in. Neither says anything of its models.
 _LOST = (FailureKind.REFUSED, FailureKind.CUT, FailureKind.LATE)
 _UNREACHED = (*_LOST, FailureKind.DENIED)
 
 
 @dataclass(eq=False)
-class _Model:
+class _UpstreamModel:
     """A model here. sample: work that it is known to do well. on: whether it was not unloaded by hand."""
 
     row: int
@@ -88,7 +88,7 @@ class Upstream(Backend):
         self._pool, self._tell = pool, tell
         self._client = OipClient(self._base, os.environ.get(TOKEN_VARIABLE))
         self._breaker = Breaker()
-        self._known: dict[str, _Model] = {}
+        self._known: dict[str, _UpstreamModel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight, self._overhead_ms, self._check_at = 0, 0.5, 0.0
 
@@ -107,7 +107,7 @@ class Upstream(Backend):
         if not self.models:
             reason = next(filter(None, skipped), "its repository has none that is ready")
             raise ServeError(f"--upstream {self._base}: no model to serve: {reason}")
-        self.table = Table(len(self.models))
+        self.table = LatencyTable(len(self.models))
         for model in self._known.values():
             self.table.write(model.row, model.learned.invoke)
 
@@ -151,7 +151,7 @@ class Upstream(Backend):
         wait_ms = self._pool.wait_ms() if self._pool else 0.0
         return np.array([wait_ms if known.remote.feed and size_bytes else 0.0 for known in self._known.values()])
 
-    def around_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
         """The way through this server and, for models that take only tensors, decoding, [m]."""
         decode = [
             known.learned.decode.expect(size_bytes) if known.remote.feed and size_bytes else 0.0
@@ -165,7 +165,7 @@ class Upstream(Backend):
         return self._in_flight
 
     @property
-    def crowded(self) -> bool:
+    def saturated(self) -> bool:
         """Whether new requests would wait to be sent."""
         return self._in_flight >= MAX_INFERENCES
 
@@ -180,7 +180,7 @@ class Upstream(Backend):
         published = known.remote.published
         return known.learned.profile(self.name, "oip", published.threads if published else 0)
 
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
         """Have the work done there. Raises UpstreamError, and ImageError where the picture is to blame."""
         known = self._known[model]
         self._in_flight += 1
@@ -192,7 +192,7 @@ class Upstream(Backend):
             top, raw, infer_ms = await self._ask(known, ready)
         finally:
             self._in_flight -= 1
-        result = Result(model, top, raw, queue_ms, decode_ms, infer_ms)
+        result = InferenceResult(model, top, raw, queue_ms, decode_ms, infer_ms)
         self._learn(known, work, result)
         return result
 
@@ -217,7 +217,7 @@ class Upstream(Backend):
         try:
             described = remote.describe(name, await self._client.metadata(name, _START_S), self.name)
             if described.feed and not self._pool:
-                raise ModelError("it takes no pictures, and there are no workers here to decode them", name)
+                raise ModelError("it takes tensors, and no worker here decodes pictures for it", name)
             sample = await self._sample(described)
             times_ms = await self._timed(described, sample)
         except OnDeviceError as error:
@@ -226,12 +226,12 @@ class Upstream(Backend):
             self._tell("upstream model left out", upstream=self.name, model=name, reason=str(error))
             return f"{name}: {error}"
         learned = Learned(name, _seeded(described.published, times_ms), used_at=monotonic())
-        self._known[name] = _Model(len(self._known), described, sample, learned)
+        self._known[name] = _UpstreamModel(len(self._known), described, sample, learned)
         return ""
 
     async def _sample(self, described: Remote) -> Work:
         """A picture, decoded where the model takes only tensors."""
-        work = Work(_picture(described.served.input), True, 1, False, perf_counter())
+        work = Work(sample_picture(described.served.input), True, 1, False, perf_counter())
         if described.feed is None:
             return work
         return (await self._decoded(described, work, 0.0))[0]
@@ -249,10 +249,10 @@ class Upstream(Backend):
     async def _decoded(self, described: Remote, work: Work, expected_ms: float) -> tuple[Work, float, float]:
         """The work with its picture decoded, the wait for a worker, and what decoding took, ms. Raises ImageError."""
         assert self._pool, "without workers there are no such models"
-        plan = Plan(f"prepare {described.served.name}", expected_ms)
+        plan = PlannedRun(f"prepare {described.served.name}", expected_ms)
         message = {"op": "prepare", **remote.preparation(described)}
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        job = Job(message, work.payload, plan, lambda still_ms, longer_ms: plan, future)
+        job = WorkerJob(message, work.payload, plan, lambda still_ms, longer_ms: plan, future)
         self._pool.submit(job)
         reply, tensor = await future
         return work._replace(payload=tensor, is_picture=False), job.queue_ms, float(reply["decode_ms"])
@@ -265,8 +265,8 @@ class Upstream(Backend):
         top, raw = described.read(response, work)
         return top, raw, (perf_counter() - start) * 1e3
 
-    async def _ask(self, known: _Model, work: Work) -> tuple[Ranking, bytes, float]:
-        """The same, and whether it went well is counted. Raises UpstreamError, ImageError."""
+    async def _ask(self, known: _UpstreamModel, work: Work) -> tuple[Ranking, bytes, float]:
+        """Send it, and count whether it went well. Raises UpstreamError, ImageError."""
         try:
             answer = await self._exchange(known.remote, work, known.limit_s)
         except UpstreamError as error:
@@ -281,7 +281,7 @@ class Upstream(Backend):
             self._tell("upstream model up", upstream=self.name, model=known.name)
         return answer
 
-    async def _try(self, known: _Model) -> bool:
+    async def _try(self, known: _UpstreamModel) -> bool:
         """Whether the model does what it is known to do well."""
         try:
             await self._ask(known, known.sample)
@@ -289,7 +289,7 @@ class Upstream(Backend):
             return False
         return True
 
-    def _learn(self, known: _Model, work: Work, result: Result) -> None:
+    def _learn(self, known: _UpstreamModel, work: Work, result: InferenceResult) -> None:
         known.learned.used_at = monotonic()
         known.learned.invoke.add(result.infer_ms)
         self.table.write(known.row, known.learned.invoke)
@@ -304,13 +304,13 @@ class Upstream(Backend):
         try:
             await self._client.ready(_HEALTH_S)
         except UpstreamError as error:
-            # That it is not ready it says itself; there is no doubt in a connection refused either.
+            # Its own word that it is not ready leaves no doubt, and neither does a connection refused.
             self._lost(error, at_once=error.failure not in (FailureKind.CUT, FailureKind.LATE))
         else:
             if not self._breaker.closed:  # it answers this without being able to infer: that alone redeems nothing
                 self._reached()
 
-    def _failed(self, known: _Model, error: UpstreamError) -> None:
+    def _failed(self, known: _UpstreamModel, error: UpstreamError) -> None:
         if error.failure in _LOST:
             self._lost(error, at_once=error.failure == FailureKind.REFUSED)
         else:
@@ -339,7 +339,7 @@ class Upstream(Backend):
                 self._spawn(self._time_again(known))
                 return
 
-    async def _time_again(self, known: _Model) -> None:
+    async def _time_again(self, known: _UpstreamModel) -> None:
         with contextlib.suppress(UpstreamError):
             known.learned.renew([(await self._ask(known, known.sample))[2] for _ in range(_AGAIN)])
             self.table.write(known.row, known.learned.invoke)
@@ -371,17 +371,6 @@ def _malformed() -> UsageError:
         "--upstream takes http://HOST:PORT, https too, or http://HOST:PORT/v2/models/NAME for one of its models; "
         f"its token goes into the environment variable {TOKEN_VARIABLE}"
     )
-
-
-def _picture(face: TensorFace) -> bytes:
-    """A JPEG of soft noise in about the size that the model takes."""
-    from PIL import Image
-
-    size = min(max(face.shape[1:3]), _PIXELS)
-    noise = np.random.default_rng(0).integers(0, 256, (size // 8 + 1, size // 8 + 1, 3), np.uint8)
-    jpeg = io.BytesIO()
-    Image.fromarray(noise).resize((size, size)).save(jpeg, "JPEG")
-    return jpeg.getvalue()
 
 
 def _seeded(published: Profile | None, times_ms: list[float]) -> Recent:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.http import Limits
+    from ondevice.cloud.http import HttpLimits
     from ondevice.cloud.local import Workers
     from ondevice.cloud.selector import Rules, Selector
-    from ondevice.cloud.server import Address
+    from ondevice.cloud.server import ListenAddress
     from ondevice.cloud.tokens import Tokens
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -206,12 +206,12 @@ class ConnectionFlags:
         float, typer.Option("--send-timeout", min=0.1, help="A request must arrive within so many seconds.")
     ] = 30.0
 
-    def limits(self) -> Limits:
+    def limits(self) -> HttpLimits:
         """The limits. Raises UsageError."""
-        from ondevice.cloud.http import Limits
+        from ondevice.cloud.http import HttpLimits
 
         body_bytes = size_bytes("--max-body", self.max_body)
-        return Limits(body_bytes, connections=self.max_connections, send_s=self.send_timeout)
+        return HttpLimits(body_bytes, connections=self.max_connections, send_s=self.send_timeout)
 
 
 @grouped
@@ -237,7 +237,7 @@ def serve(
 
     extras.require("serve", "`ondevice serve`")
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.server import Address
+    from ondevice.cloud.server import ListenAddress
 
     rules = rule.rules()
     tls = access.tls()
@@ -246,7 +246,7 @@ def serve(
         Setup(
             model.sources(),
             worker.processes(),
-            Address(address.host, address.port, tls),
+            ListenAddress(address.host, address.port, tls),
             rules,
             connection.limits(),
             access.known(),
@@ -269,7 +269,7 @@ def _run(setup: Setup) -> None:
         runner.run(endpoint(setup, sys.stderr, _say))
 
 
-def _say(address: Address, selector: Selector) -> None:
+def _say(address: ListenAddress, selector: Selector) -> None:
     """Where it listens, what it serves, and a line to try."""
     models = [served for backend in selector.backends for served in backend.models]
     for served in models:

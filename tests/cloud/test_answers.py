@@ -18,8 +18,8 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from serving import FAMILY, PICTURE, Endpoint, image_input, post, until
 
 from ondevice.cloud.answers import answers
-from ondevice.cloud.backend import Result
-from ondevice.cloud.selector import Choice
+from ondevice.cloud.backend import InferenceResult
+from ondevice.cloud.choice import Choice
 from ondevice.errors import OnDeviceError, ServeError
 from ondevice.protocol.served import Work
 from ondevice.selection.replies import Law
@@ -36,14 +36,14 @@ class Runs:
         self.ends: dict[str, asyncio.Future[None]] = {}
         self.cancelled: list[str] = []
 
-    async def run(self, model: str, work: Work, rechoose: None) -> Result:
+    async def run(self, model: str, work: Work, rechoose: None) -> InferenceResult:
         self.ends[model] = asyncio.get_running_loop().create_future()
         try:
             await self.ends[model]
         except asyncio.CancelledError:
             self.cancelled.append(model)
             raise
-        return Result(model, [(1, 0.5)])
+        return InferenceResult(model, [(1, 0.5)])
 
     def choices(self) -> list[Choice]:
         """One of each model."""

@@ -18,10 +18,10 @@ from clock import Clock
 from serving import until
 
 from ondevice.cloud import http
-from ondevice.cloud.http import Connection, Connections, Head, Limits, Piece, Request, Response
+from ondevice.cloud.http import Connection, Connections, Head, HttpLimits, Piece, Request, Response
 
 # As much time as there is: what runs on the real clock must not depend on how fast this machine is.
-SMALL = Limits(body_bytes=1000, header_bytes=2000, connections=4)
+SMALL = HttpLimits(body_bytes=1000, header_bytes=2000, connections=4)
 PATIENCE_S = 30.0
 CLOSE = "Connection: close\r\n"
 HASTY = replace(SMALL, send_s=0.4, idle_s=0.6)
@@ -87,7 +87,7 @@ async def answer(server: Running, request: Request) -> Response:
 
 
 @contextmanager
-def running(limits: Limits = SMALL) -> Iterator[Running]:
+def running(limits: HttpLimits = SMALL) -> Iterator[Running]:
     async def handler(request: Request) -> Response:
         return await answer(server, request)
 
@@ -229,7 +229,7 @@ def test_expect_continue_is_refused_where_the_request_is() -> None:
 
 
 def test_what_the_gate_refuses_is_answered_though_the_client_goes_on_sending() -> None:
-    with running(Limits(body_bytes=1 << 24)) as server, server.connect() as client:
+    with running(HttpLimits(body_bytes=1 << 24)) as server, server.connect() as client:
         client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
         client.sendall(b"x" * 100_000)
         assert status(read_all(client)) == 404
@@ -366,7 +366,7 @@ class Line(asyncio.Transport):
 class Timed:
     """A server with one connection, whose time passes as the test says."""
 
-    def __init__(self, limits: Limits = SMALL) -> None:
+    def __init__(self, limits: HttpLimits = SMALL) -> None:
         self.seen: list[Request] = []
         self.line = Line()
         self.connections = Connections(

@@ -20,7 +20,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from serving import FAMILY, PICTURE, Endpoint, image_input, sentence
 
 from ondevice.cloud import infer
-from ondevice.cloud.backend import Result
+from ondevice.cloud.backend import InferenceResult
 from ondevice.errors import ProtocolError
 from ondevice.protocol import oip
 from ondevice.protocol.served import Served, TensorFace
@@ -29,7 +29,7 @@ INFER, MODEL = "/v2/models/cnnselect/infer", FAMILY[2]
 OWN = TensorFace("in", (1, 2, 2, 1), np.dtype(np.uint8))
 LOGITS = TensorFace("logits", (1, 3), np.dtype(np.float32))
 SERVED = Served("net", ("cat", "dog", "fish"), 0.9, "", "int8", 1000, "here", OWN, LOGITS)
-RESULT = Result("net", [(1, 0.75), (0, 0.2), (2, 0.05)], np.array([1, 3, -1], np.float32).tobytes())
+RESULT = InferenceResult("net", [(1, 0.75), (0, 0.2), (2, 0.05)], np.array([1, 3, -1], np.float32).tobytes())
 PARAMETERS = {"selected_model": "net"}
 
 
@@ -53,7 +53,7 @@ def answer(request: tuple[bytes, int | None], served: Served | None = SERVED) ->
 
 def test_a_picture_in_binary() -> None:
     asked = infer.decode(*picture_request(parameters={"sla_ms": 50, "top": 2}, id="a"), None)
-    assert (asked.payload, asked.is_picture, asked.id, asked.ask.sla_ms) == (b"picture", True, "a", 50)
+    assert (asked.payload, asked.is_picture, asked.id, asked.parameters.sla_ms) == (b"picture", True, "a", 50)
     work = asked.work(None, 1.5)
     assert (work.payload, work.is_picture, work.top, work.raw, work.received) == (b"picture", True, 2, False, 1.5)
 
@@ -110,7 +110,7 @@ def test_outputs_come_as_they_are_asked_for() -> None:
 
 def test_a_result_that_is_no_number_is_null_in_json() -> None:
     asked = infer.decode(*native_request(outputs=[wish("logits")]), SERVED)
-    result = Result("net", [], np.array([np.nan, 1, np.inf], np.float32).tobytes())
+    result = InferenceResult("net", [], np.array([np.nan, 1, np.inf], np.float32).tobytes())
     body, length = infer.encode("net", asked, SERVED, result, {})
     assert length is None
     assert json.loads(body)["outputs"][0]["data"] == [None, 1, None]

@@ -137,7 +137,7 @@ def test_no_line_through_what_is_no_time(ms: float) -> None:
 @pytest.mark.parametrize("size", [0, *NO_TIMES])
 def test_no_line_through_what_is_no_size(size: float) -> None:
     linear = Linear()
-    with pytest.raises(ValueError, match="no size"):
+    with pytest.raises(ValueError, match="not a size"):
         linear.add(size, 1.0)
     assert linear.line == Linear().line
 

@@ -21,7 +21,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from serving import FAMILY, PICTURE, Endpoint, sentence, until
 
-from ondevice.cloud.backend import Result
+from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.local import Local, Workers
 from ondevice.errors import ImageError, ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import Work
@@ -61,7 +61,7 @@ def picture(payload: bytes = PICTURE) -> Work:
     return Work(payload, True, 3, False, perf_counter())
 
 
-async def run(local: Local, model: str, work: Work | None = None) -> Result:
+async def run(local: Local, model: str, work: Work | None = None) -> InferenceResult:
     return await local.run(model, work or picture(), None)
 
 
@@ -82,7 +82,7 @@ def test_every_model_is_described_and_timed_at_the_start() -> None:
         assert all(local.profile(name).n > 3 for name in FAMILY)
         assert not local.loading_ms().any()  # all are loaded
         assert local.ready()
-        assert not local.crowded
+        assert not local.saturated
 
     with_local(body)
 
@@ -105,7 +105,7 @@ def test_a_choice_is_made_again_when_its_turn_comes() -> None:
     async def body(local: Local, events: Events) -> None:
         first = asyncio.ensure_future(run(local, LARGE))
         await asyncio.sleep(0)
-        assert local.crowded
+        assert local.saturated
         second = await local.run(LARGE, picture(), lambda *_: SMALL)
         assert ((await first).model, second.model) == (LARGE, SMALL)
         assert second.queue_ms > 0
@@ -121,7 +121,7 @@ def test_what_a_client_has_left_is_learned_from_once_it_has_begun() -> None:
         before = {model: local.profile(model).n for model in (LARGE, MIDDLE)}
         for task in (begun, queued, queued_too):
             task.cancel()
-        await ticked(local, lambda: local.profile(LARGE).n > before[LARGE] and not local.crowded)
+        await ticked(local, lambda: local.profile(LARGE).n > before[LARGE] and not local.saturated)
         assert local.profile(MIDDLE).n == before[MIDDLE]
         assert all(task.cancelled() for task in (begun, queued, queued_too))
 
@@ -214,7 +214,7 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
         assert local.residency.resident == {SMALL, LARGE}
         cold_ms = local.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.around_ms(1000)[1] >= cold_ms[1]
+        assert local.overhead_ms(1000)[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
         assert local.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0
@@ -232,7 +232,7 @@ def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
 
     async def body(local: Local, events: Events) -> None:
         for _ in range(20):
-            local.want(MIDDLE)
+            local.record_demand(MIDDLE)
         await ticked(local, lambda: not local.loading_ms()[1])
         assert local.residency.resident == {SMALL, MIDDLE}
         assert events.of("unloaded") == [LARGE]
@@ -251,7 +251,7 @@ def test_a_model_that_never_fits_is_not_offered() -> None:
             await local.load(LARGE)
         assert not local.available(LARGE)
         for _ in range(50):
-            local.want(LARGE)
+            local.record_demand(LARGE)
         local.tick()
         assert LARGE not in local.residency.resident
 

@@ -11,7 +11,7 @@ pytest.importorskip("prometheus_client", reason="needs the extra: pip install 'o
 from prometheus_client.parser import text_string_to_metric_families
 from serving import FAMILY, Endpoint
 
-from ondevice.cloud.backend import Result
+from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.metrics import Metrics
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -37,8 +37,8 @@ def test_what_happens_is_counted() -> None:
     metrics.request(503, 0.0)
     metrics.refused()
     metrics.event("worker died")
-    metrics.inference(Result("net", [], queue_ms=2.0, infer_ms=7.0), late=True)
-    metrics.inference(Result("net", [], queue_ms=0.0, infer_ms=3.0), late=False)
+    metrics.inference(InferenceResult("net", [], queue_ms=2.0, infer_ms=7.0), late=True)
+    metrics.inference(InferenceResult("net", [], queue_ms=0.0, infer_ms=3.0), late=False)
     found = read(metrics)
     assert found["ondevice_requests_total", (("status", "200"),)] == 2
     assert found["ondevice_requests_total", (("status", "503"),)] == 1

@@ -308,7 +308,7 @@ def test_responses_that_are_no_oip(body: bytes, length: str | None) -> None:
     headers = {} if length is None else {"inference_header_content_length": length}
     error = failure(Server(reply(body, **headers)), infer)
     assert error.failure == "wrong"
-    assert str(error).startswith("its response is no valid OIP: ")
+    assert str(error).startswith("its response is not valid OIP: ")
 
 
 def connecting(kind: type[Exception]) -> Exception:

@@ -13,7 +13,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from serving import FAMILY, PICTURE, Endpoint
 
 from ondevice._version import __version__
-from ondevice.cloud import ask, openapi, routes
+from ondevice.cloud import openapi, request_parameters, routes
 from ondevice.errors import NoRouteError
 from ondevice.protocol import cnnselect, headers
 
@@ -99,12 +99,12 @@ def test_the_names_of_headers_and_kinds_of_bodies_are_the_protocols() -> None:
 
 def test_its_limits_are_the_codes() -> None:
     properties = WRITTEN["components"]["schemas"]["Parameters"]["properties"]
-    times = (0, ask.LONGEST_MS)
+    times = (0, request_parameters.LONGEST_MS)
     assert {
         name: (schema["minimum"], schema["maximum"]) for name, schema in properties.items() if "maximum" in schema
     } == {
-        "sla_ms": (ask.SHORTEST_MS, ask.LONGEST_MS),
-        "timeout": (1, ask.LONGEST_MS * 1e3),
+        "sla_ms": (request_parameters.SHORTEST_MS, request_parameters.LONGEST_MS),
+        "timeout": (1, request_parameters.LONGEST_MS * 1e3),
         "upload_ms": times,
         "return_ms": times,
         "top": (1, cnnselect.MOST_CLASSES),

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ondevice import __version__
-from ondevice.cloud.pool import Job, Plan, Pool
+from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.process import Reply
 from ondevice.errors import ImageError, ModelError, RefusedError, WorkerDiedError
 from ondevice.models import zoo
@@ -34,10 +34,12 @@ class Events(list[tuple[str, dict[str, Any]]]):
         return [fields for name, fields in self if name == event]
 
 
-def job(model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, **message: Any) -> Job:
+def job(model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, **message: Any) -> WorkerJob:
     message = {"op": "image", "top": 3, "raw": False, **message}
-    plan = Plan(model, expected_ms)
-    return Job(message, payload, plan, lambda still_ms, longer_ms: plan, asyncio.get_running_loop().create_future())
+    plan = PlannedRun(model, expected_ms)
+    return WorkerJob(
+        message, payload, plan, lambda still_ms, longer_ms: plan, asyncio.get_running_loop().create_future()
+    )
 
 
 def with_pool(body: Callable[[Pool, Events], Awaitable[None]], count: int = 1) -> None:
@@ -59,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def answer(pool: Pool, work: Job) -> Reply:
+async def answer(pool: Pool, work: WorkerJob) -> Reply:
     pool.submit(work)
     return await work.future
 
@@ -121,9 +123,9 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
     async def body(pool: Pool, events: Events) -> None:
         waits: list[float] = []
 
-        def plan(still_ms: float, longer_ms: float) -> Plan:
+        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
             waits.append(second.foreseen_ms + longer_ms)
-            return Plan(OTHER, 1.0)
+            return PlannedRun(OTHER, 1.0)
 
         first, second = job(expected_ms=100), job()
         second.plan = plan
@@ -139,7 +141,7 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
 
 def test_a_plan_that_refuses_costs_that_job_alone() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        def refuse(still_ms: float, longer_ms: float) -> Plan:
+        def refuse(still_ms: float, longer_ms: float) -> PlannedRun:
             raise RefusedError("too late", 1)
 
         first, second, third = job(), job(), job()
@@ -249,7 +251,7 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_idle_workers_load_what_they_lack() -> None:
     async def body(pool: Pool, events: Events) -> None:
         pool.resident |= {MODEL, OTHER}
-        pool.tend()
+        pool.maintain()
         await until(lambda: pool.warm() == {MODEL, OTHER})
         assert len(events.named("loaded")) == 4
         pool.unload(MODEL)

@@ -24,11 +24,11 @@ def test_what_fits_needs_no_victim() -> None:
 def test_the_least_wanted_goes_first() -> None:
     made = residency(70, "small", "middle")
     for _ in range(5):
-        made.want("middle")
-    made.want("small")
+        made.record_demand("middle")
+    made.record_demand("small")
     assert made.victims("large") == ["small", "middle"]
     made = residency(95, "small", "middle")
-    made.want("middle")
+    made.record_demand("middle")
     assert made.victims("large") == ["small"]
 
 
@@ -48,27 +48,27 @@ def test_what_never_fits_has_no_victims() -> None:
 def test_a_cold_model_is_swapped_in_when_it_is_clearly_wanted() -> None:
     made = residency(70, "small", "middle")
     for _ in range(4):
-        made.want("middle")
+        made.record_demand("middle")
     for _ in range(5):
-        made.want("large")
+        made.record_demand("large")
     assert made.swap(keep={"small"}, allowed=SIZES) is None
     for _ in range(5):
-        made.want("large")
+        made.record_demand("large")
     assert made.swap(keep={"small"}, allowed=SIZES) == ("large", ["middle"])
     assert made.swap(keep={"small"}, allowed=["small", "middle"]) is None
 
 
 def test_a_few_wants_are_not_enough() -> None:
     made = residency(70, "small")
-    made.want("large")
+    made.record_demand("large")
     assert made.swap(keep=(), allowed=SIZES) is None
 
 
 def test_old_wants_fade() -> None:
     made = residency(70, "small", "middle")
     for _ in range(100):
-        made.want("middle")
+        made.record_demand("middle")
     for _ in range(300):
-        made.want("large")
+        made.record_demand("large")
     assert made.swap(keep={"small"}, allowed=SIZES) == ("large", ["middle"])
     assert made.used_bytes == 40

@@ -11,11 +11,11 @@ import pytest
 from clock import Clock
 
 from ondevice.cloud import selector as module
-from ondevice.cloud.ask import Ask
-from ondevice.cloud.backend import Backend, Rechoose, Result
+from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.learning import Learned
+from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector, common_labels
-from ondevice.cloud.table import Table
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.selection.replies import Law
@@ -40,11 +40,11 @@ class Given(Backend):
         self.name = name
         self.models = [model(name, top1) for name, top1 in TOP1.items()] if models is None else models
         self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in self.models]
-        self.table = Table(len(self.models))
+        self.table = LatencyTable(len(self.models))
         for row, known in enumerate(self.learned):
             self.table.write(row, known.invoke)
         self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
-        self.is_ready, self.is_crowded, self.counts_wants, self.idle = True, False, False, 2
+        self.is_ready, self.is_crowded, self.counts_demand, self.idle = True, False, False, 2
         self.off: set[str] = set()
         self.wanted: list[str] = []
 
@@ -69,13 +69,13 @@ class Given(Backend):
     def queue_ms(self, size_bytes: int) -> FloatArray:
         return np.full(len(self.models), self.waits_ms)
 
-    def around_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
         return self.cold_ms + size_bytes / 1000
 
     def loading_ms(self) -> FloatArray:
         return self.cold_ms
 
-    def want(self, model: str) -> None:
+    def record_demand(self, model: str) -> None:
         self.wanted.append(model)
 
     @property
@@ -83,7 +83,7 @@ class Given(Backend):
         return 0
 
     @property
-    def crowded(self) -> bool:
+    def saturated(self) -> bool:
         return self.is_crowded
 
     @property
@@ -94,8 +94,8 @@ class Given(Backend):
         known = next(known for known in self.learned if known.model == model)
         return known.profile("host", "runtime", 1)
 
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> Result:
-        return Result(model, [])
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
+        return InferenceResult(model, [])
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +110,7 @@ def selector(*backends: Backend, **rules: Any) -> Selector:
 
 
 def arrival(upload_ms: float = 0.0, size_bytes: int = 0, **asked: Any) -> Arrival:
-    return Arrival(Ask(**asked), upload_ms, size_bytes, CLOCK())
+    return Arrival(RequestParameters(**asked), upload_ms, size_bytes, CLOCK())
 
 
 def chosen(of: Selector, **asked: Any) -> str:
@@ -232,11 +232,11 @@ def test_a_named_model_is_refused_by_its_own_time() -> None:
     given.is_crowded = True
     one = selector(given)
     small, _, large = given.models
-    assert one.judge(small, given, arrival(sla_ms=50)).served.name == "small"
+    assert one.admit_named(small, given, arrival(sla_ms=50)).served.name == "small"
     with pytest.raises(RefusedError):
-        one.judge(large, given, arrival(sla_ms=50))
+        one.admit_named(large, given, arrival(sla_ms=50))
     given.is_crowded = False
-    choice = one.judge(large, given, arrival(sla_ms=50))
+    choice = one.admit_named(large, given, arrival(sla_ms=50))
     assert (choice.policy, choice.probability_on_time) == ("named", 0)
 
 
@@ -251,7 +251,7 @@ def test_or_served_as_well_as_can_be() -> None:
 
 def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
     given = Given()
-    given.counts_wants, given.cold_ms = True, np.array([0.0, 0.0, 500.0])
+    given.counts_demand, given.cold_ms = True, np.array([0.0, 0.0, 500.0])
     one = selector(given)
     assert chosen(one, sla_ms=200) == "middle"
     assert chosen(one, sla_ms=5) == "small"
@@ -359,7 +359,7 @@ def test_one_where_another_rule_is_used_or_memory_is_short() -> None:
     assert len(several(selector(), policy="mdinference")) == 1
     assert len(several(selector(policy="greedy"))) == 1
     short = Given()
-    short.counts_wants = True
+    short.counts_demand = True
     assert len(several(selector(short))) == 1
 
 

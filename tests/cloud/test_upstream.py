@@ -18,7 +18,7 @@ from aiohttp import web
 from oip_server import Server, end, listening
 
 from ondevice.cloud import upstream as module
-from ondevice.cloud.backend import Result
+from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.oip_client import MAX_INFERENCES
 from ondevice.cloud.pool import Pool
 from ondevice.cloud.upstream import Upstream
@@ -78,14 +78,14 @@ async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float =
         await asyncio.sleep(0.02)
 
 
-async def answered(backend: Upstream, model: str) -> Result | UpstreamError:
+async def answered(backend: Upstream, model: str) -> InferenceResult | UpstreamError:
     try:
         return await backend.run(model, work(), None)
     except UpstreamError as error:
         return error
 
 
-def matches(result: Result, runner: Runner, picture: bytes) -> None:
+def matches(result: InferenceResult, runner: Runner, picture: bytes) -> None:
     expected = runner.classify(picture, 3).top
     assert [(p.index, pytest.approx(p.score, abs=1e-6)) for p in expected] == result.top
 
@@ -109,7 +109,7 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         profile = backend.profile(INT8)
         assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
         assert profile.n >= 2
-        assert backend.around_ms(1000).shape == backend.queue_ms(1000).shape == (2,)
+        assert backend.overhead_ms(1000).shape == backend.queue_ms(1000).shape == (2,)
         assert not events
 
     behind(Server(INT8, FP32), use)
@@ -189,7 +189,7 @@ def test_a_model_that_does_not_answer_well_is_left_out() -> None:
 
     async def use(backend: Upstream, events: Events) -> None:
         assert [served.name for served in backend.models] == [INT8]
-        assert "its response is no valid OIP" in events[0][1]["reason"]
+        assert "its response is not valid OIP" in events[0][1]["reason"]
 
     behind(server, use)
 
@@ -306,7 +306,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
                 with pytest.raises(ImageError):
                     await backend.run(INT8, work(b"no picture"), None)
                 assert backend.available(INT8)
-                assert (backend.around_ms(100_000) > backend.around_ms(0)).all()
+                assert (backend.overhead_ms(100_000) > backend.overhead_ms(0)).all()
                 assert pool.waiting == pool.busy == 0
         finally:
             pool.close()
@@ -315,7 +315,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
 
 
 def test_without_workers_such_models_are_left_out() -> None:
-    with pytest.raises(ServeError, match="no workers here to decode"):
+    with pytest.raises(ServeError, match="no worker here decodes pictures"):
         behind(Server(FP32, pictures=False), _nothing)
 
 
@@ -350,12 +350,12 @@ def test_many_at_once_are_counted_and_crowd_it() -> None:
         tasks = [asyncio.create_task(backend.run(INT8, work(), None)) for _ in range(MAX_INFERENCES + 5)]
         await asyncio.sleep(0)
         assert backend.waiting == len(tasks)
-        assert backend.crowded
+        assert backend.saturated
         gate.set()
         results = await asyncio.gather(*tasks)
         assert all(result.top for result in results)
         assert backend.waiting == 0
-        assert not backend.crowded
+        assert not backend.saturated
 
     behind(server, use)
 
@@ -614,7 +614,7 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
 
     async def main() -> None:
         async with fronted(server.url) as (backend, events):
-            outcomes: list[Result | UpstreamError] = []
+            outcomes: list[InferenceResult | UpstreamError] = []
 
             async def client() -> None:
                 while backend.available(INT8):
@@ -653,7 +653,7 @@ def test_frozen_and_thawed(process: Callable[..., Process], monkeypatch: pytest.
             for name, seconds in patience_s.items():
                 monkeypatch.setattr(module, name, seconds)
             await ticking(backend, backend.ready)
-            assert isinstance(await answered(backend, FP32), Result)
+            assert isinstance(await answered(backend, FP32), InferenceResult)
 
     asyncio.run(main())
 

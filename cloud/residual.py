@@ -1,4 +1,4 @@
-"""By how much a server takes longer than it expected: what it learns of its own delays."""
+"""The residuals of the server's predictions: by how much it took longer than expected, learned from its own delays."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import numpy as np
 from ondevice.timing.profile import LEVELS
 from ondevice.timing.recent import Recent
 
-# Slips are worked out anew with every eighth. After so many refusals in a row each further one counts as a slip of 0.
+# The points are worked out anew with every eighth residual, which costs as much as a choice. After so many refusals
+# in a row each further one counts as a residual of 0.
 _REFRESH, _PATIENCE = 8, 10
+# The points in an order that has nothing to do with their size: 8 and 21 have no common factor.
 _SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)
 # All sums of two points, by size, in as many groups as there are levels: the middle of each.
 _MIDDLES = np.arange(len(LEVELS) // 2, len(LEVELS) ** 2, len(LEVELS))
 
 
-class Slip:
-    """By how much things took longer than expected: points_ms [21], each as likely, of the recent ones.
+class Residuals:
+    """The residuals of the recent requests, ms: points_ms [21], equally likely, non-decreasing.
 
-    shuffled_ms: the same, not by size. doubled: twice over, as by two that are independent, since of a busy machine the
-    server sees half: not how long requests lie unread, nor how long replies do.
+    shuffled_ms: these points, not by size. doubled: twice over, as by two that are independent, since of a busy machine
+    the server sees half: not how long requests lie unread, nor how long replies do.
     """
 
     def __init__(self, doubled: bool) -> None:
@@ -28,15 +30,15 @@ class Slip:
     def add(self, ms: float) -> None:
         """Take one more; what was sooner than expected counts as in time."""
         self._refusals = 0
-        self._take(max(ms, 0.0))
+        self._record(max(ms, 0.0))
 
     def refused(self) -> None:
         """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""
         self._refusals += 1
         if self._refusals > _PATIENCE:
-            self._take(0.0)
+            self._record(0.0)
 
-    def _take(self, ms: float) -> None:
+    def _record(self, ms: float) -> None:
         self._recent.add(ms)
         if self._recent.count % _REFRESH == 0:
             seen_ms = self._recent.quantiles_ms

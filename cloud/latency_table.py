@@ -8,7 +8,7 @@ from ondevice.timing.profile import LEVELS
 from ondevice.timing.recent import Recent
 
 
-class Table:
+class LatencyTable:
     """mean_ms [m], std_ms [m], quantiles_ms [m, 21]. version: counts the changes."""
 
     def __init__(self, count: int) -> None:

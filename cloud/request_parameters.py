@@ -12,10 +12,11 @@ from ondevice.timing.bounds import LONGEST_MS
 
 # A deadline under a microsecond is a mistake of unit.
 SHORTEST_MS = 0.001
+# A picture of a terabyte is a mistake.
 _MOST_BYTES = 1 << 40
 
 
-class Ask(NamedTuple):
+class RequestParameters(NamedTuple):
     """The parameters of a request; None where the client does not say.
 
     sla_ms: the deadline, from the client's first byte sent. upload_ms, return_ms: what the network takes each way.
@@ -34,7 +35,7 @@ class Ask(NamedTuple):
     anytime: int = 1
 
 
-def from_parameters(parameters: Mapping[str, Any]) -> Ask:
+def from_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     """From a request's `parameters`, as JSON has them; other names are left to others. Raises ProtocolError."""
     sla_ms = _number(parameters, cnnselect.SLA_MS, SHORTEST_MS, LONGEST_MS)
     timeout_us = _number(parameters, cnnselect.TIMEOUT, 1, LONGEST_MS * 1e3)
@@ -43,7 +44,7 @@ def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     policy = parameters.get(cnnselect.POLICY, "")
     if not isinstance(policy, str):
         raise ProtocolError("policy must be a name")
-    return Ask(
+    return RequestParameters(
         sla_ms,
         _number(parameters, cnnselect.UPLOAD_MS, 0, LONGEST_MS),
         _number(parameters, cnnselect.RETURN_MS, 0, LONGEST_MS),
@@ -55,7 +56,7 @@ def from_parameters(parameters: Mapping[str, Any]) -> Ask:
     )
 
 
-def from_query(query: Mapping[str, str]) -> Ask:
+def from_query(query: Mapping[str, str]) -> RequestParameters:
     """From a URL's query, in which all are text. Raises ProtocolError, for unknown names too."""
     for name in query:
         if name not in cnnselect.REQUEST:

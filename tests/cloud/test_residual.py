@@ -5,34 +5,34 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ondevice.cloud.slip import Slip
+from ondevice.cloud.residual import Residuals
 from ondevice.timing.profile import LEVELS
 
 
-def filled(*slips_ms: float, doubled: bool = False) -> Slip:
+def filled(*residuals_ms: float, doubled: bool = False) -> Residuals:
     """After these, again and again, until all else is forgotten."""
-    slip = Slip(doubled)
-    for ms in slips_ms * (103 // len(slips_ms)):
-        slip.add(ms)
-    return slip
+    residuals = Residuals(doubled)
+    for ms in residuals_ms * (103 // len(residuals_ms)):
+        residuals.add(ms)
+    return residuals
 
 
 def test_it_begins_with_none_and_takes_what_was_sooner_for_in_time() -> None:
-    assert not Slip(doubled=False).points_ms.any()
+    assert not Residuals(doubled=False).points_ms.any()
     assert not filled(-5.0).points_ms.any()
 
 
 def test_it_follows_what_was_seen() -> None:
-    slip = filled(*range(48))
-    assert slip.points_ms.shape == LEVELS.shape
-    assert (np.diff(slip.points_ms) >= 0).all()
-    assert 0 <= slip.points_ms[0] < 10 < 37 < slip.points_ms[-1] <= 47
-    assert sorted(slip.shuffled_ms) == slip.points_ms.tolist() != slip.shuffled_ms.tolist()
+    residuals = filled(*range(48))
+    assert residuals.points_ms.shape == LEVELS.shape
+    assert (np.diff(residuals.points_ms) >= 0).all()
+    assert 0 <= residuals.points_ms[0] < 10 < 37 < residuals.points_ms[-1] <= 47
+    assert sorted(residuals.shuffled_ms) == residuals.points_ms.tolist() != residuals.shuffled_ms.tolist()
 
 
 def test_doubled_it_is_as_the_sum_of_two() -> None:
-    slips_ms = np.random.default_rng(0).exponential(5.0, 48).tolist()
-    once, twice = filled(*slips_ms), filled(*slips_ms, doubled=True)
+    residuals_ms = np.random.default_rng(0).exponential(5.0, 48).tolist()
+    once, twice = filled(*residuals_ms), filled(*residuals_ms, doubled=True)
     assert twice.points_ms.mean() == pytest.approx(2 * once.points_ms.mean(), rel=0.05)
     assert once.points_ms[-1] < twice.points_ms[-1] < 2 * once.points_ms[-1]
     assert filled(3.0, doubled=True).points_ms == pytest.approx(6.0)
