@@ -96,9 +96,10 @@ class WorkerProcess(asyncio.Protocol):
         if not self._process.ends(_ENDING_S):
             self._process.kill()
         try:
-            return f"a worker process ended {self._process.death()}"
+            death = self._process.death()
         except OnDeviceError as error:
             return str(error)
+        return f"a worker process ended ({death.cause}){death.said and ': ' + death.said}"
 
 
 def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
