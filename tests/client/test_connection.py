@@ -17,6 +17,8 @@ from typing import Any, NoReturn
 import pytest
 import rude
 from foreign import bare, kinds, name
+from hypothesis import given
+from hypothesis import strategies as st
 from rude import HOST, MANNERS, Rude, answering, chunked, dripping, http, in_turn, leaving, refusal, stalling
 from serving import until
 
@@ -25,7 +27,7 @@ from ondevice.client.connection import MAX_REPLY_BYTES, HttpConnection, HttpRepl
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 
 # A deadline that is to be missed, and one that is not, however busy the machine is.
-QUICK_S, PATIENCE_S = 0.3, 30.0
+QUICK_S, PATIENCE_S, LONG_S = 0.3, 30.0, 600.0
 PICTURE = HttpRequest("POST", "/v2/models/cnnselect/infer?top=5", {"Content-Type": "image/jpeg"}, bytes(1000))
 READY = HttpRequest("GET", "/v2/health/ready")
 LARGE = PICTURE._replace(body=bytes(8 << 20))
@@ -279,10 +281,17 @@ def test_bad_manners_are_one_failure_by_the_deadline(name: str) -> None:
         assert perf_counter() - start < PATIENCE_S
 
 
-@pytest.mark.parametrize("body", rude.NONSENSE.values(), ids=list(rude.NONSENSE))
-def test_what_is_said_is_not_judged_here(body: bytes) -> None:
-    with Rude(answering(http(body))) as server:
-        assert once(server.url).body == body
+@pytest.fixture(scope="module")
+def echo() -> Iterator[HttpConnection]:
+    with Rude(answering(lambda asked: http(asked.body))) as server:
+        connection = connect(server.url, within_s=LONG_S)
+        yield connection
+        connection.close()
+
+
+@given(st.binary() | st.sampled_from(list(rude.NONSENSE.values())))
+def test_what_is_said_is_not_judged_here(echo: HttpConnection, body: bytes) -> None:
+    assert ask(echo, PICTURE._replace(body=body)).body == body
 
 
 @pytest.mark.parametrize(

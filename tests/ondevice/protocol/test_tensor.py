@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from ondevice.errors import ProtocolError
 from ondevice.protocol.tensor import (
     DATATYPES,
     MAX_ELEMENTS,
+    MAX_RANK,
     Tensor,
     datatype_of,
     from_binary,
@@ -22,35 +26,35 @@ from ondevice.protocol.tensor import (
     to_json,
 )
 
-SHAPES = [(), (0,), (1,), (7,), (2, 0, 3), (3, 2), (1, 2, 3, 1, 1, 1, 1, 2)]
 
-
-def filled(datatype: str, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Random values of the datatype's whole range, the ends of it first."""
-    dtype, rng, count = DATATYPES[datatype], np.random.default_rng(3), math.prod(shape)
+def ends(dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """The smallest and the largest values, and of fractions the one next to nothing."""
     if dtype.kind == "b":
-        return rng.integers(0, 2, shape).astype(dtype)
+        return np.array([False, True])
     if dtype.kind == "f":
-        ends, some = np.finfo(dtype), rng.normal(0, 100, count).astype(dtype)
-        some[: min(count, 3)] = [ends.min, ends.max, ends.tiny][:count]
-    else:
-        ends = np.iinfo(dtype)
-        some = rng.integers(ends.min, ends.max, count, dtype.newbyteorder("="), endpoint=True)
-        some[: min(count, 2)] = [ends.min, ends.max][:count]
-    return some.reshape(shape)
+        return np.array([(info := np.finfo(dtype)).min, info.max, info.tiny], dtype)
+    return np.array([(whole := np.iinfo(dtype)).min, whole.max], dtype)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+def arrays(dtype: np.dtype[Any]) -> st.SearchStrategy[Any]:
+    """Arrays of all shapes, their values over the datatype's whole range."""
+    values = npst.from_dtype(dtype, allow_nan=False, allow_infinity=False)
+    shapes = npst.array_shapes(min_dims=0, max_dims=MAX_RANK, min_side=0, max_side=2) | st.just((70,))
+    return st.just(ends(dtype)) | npst.arrays(dtype, shapes, elements=values)
+
+
 @pytest.mark.parametrize("datatype", DATATYPES)
-def test_there_and_back_in_both_forms(datatype: str, shape: tuple[int, ...]) -> None:
-    array = filled(datatype, shape)
+@given(data=st.data())
+@settings(max_examples=20)
+def test_there_and_back_in_both_forms(datatype: str, data: st.DataObject) -> None:
+    array = data.draw(arrays(DATATYPES[datatype]))
     tensor = Tensor.of("t", array)
-    assert (tensor.name, tensor.datatype, tensor.shape, tensor.parameters) == ("t", datatype, shape, {})
+    assert (tensor.name, tensor.datatype, tensor.shape, tensor.parameters) == ("t", datatype, array.shape, {})
     raw, values = to_binary(tensor), to_json(tensor)
     assert len(raw) == array.nbytes
-    for back in (from_binary(datatype, shape, memoryview(raw)), from_json(datatype, shape, values)):
+    for back in (from_binary(datatype, array.shape, memoryview(raw)), from_json(datatype, array.shape, values)):
         assert isinstance(back, np.ndarray)
-        assert (back.dtype, back.shape) == (array.dtype, shape)
+        assert (back.dtype, back.shape) == (array.dtype, array.shape)
         assert np.array_equal(back, array)
 
 
@@ -217,7 +221,8 @@ def test_what_a_shape_may_not_be(shape: Any, why: str) -> None:
 
 
 def test_shapes() -> None:
-    assert [parse_shape(list(shape)) for shape in SHAPES] == SHAPES
+    shapes = [(), (0,), (7,), (2, 0, 3), (1, 2, 3, 1, 1, 1, 1, 2)]
+    assert [parse_shape(list(shape)) for shape in shapes] == shapes
 
 
 @pytest.mark.parametrize("value", [None, "", "fp32", "BF16", "STRING", 5, ["FP32"], {}])
