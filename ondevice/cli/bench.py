@@ -37,7 +37,12 @@ class RunFlags:
 
     threads: Annotated[
         str | None,
-        typer.Option("--threads", "-t", help="Thread counts, such as 1,2,4: each is measured.", show_default="1"),
+        typer.Option(
+            "--threads",
+            "-t",
+            help="Thread counts, such as 1,2,4: each is measured.",
+            show_default="1, or as --device has",
+        ),
     ] = None
     warmup: Annotated[int, typer.Option("--warmup", help="Inferences before the timed runs.")] = 10
     runs: Annotated[

@@ -31,9 +31,9 @@ class Manner:
     debug = False
 
 
-def note(message: str) -> None:
-    """Say one line to the person, on standard error; with --quiet nothing."""
-    if not Manner.quiet:
+def note(message: str, always: bool = False) -> None:
+    """Say one line to the person, on standard error; with --quiet only what `always` is to be said."""
+    if always or not Manner.quiet:
         print(f"ondevice: {printable(message)}", file=sys.stderr)
 
 

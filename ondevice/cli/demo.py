@@ -118,7 +118,7 @@ def _page(scenario: Scenario, live: bool, port: int) -> Iterator[LivePage | None
     from ondevice.lab.demo.live import LivePage
 
     with LivePage(scenario, port) as page:
-        console.note(f"each request as it flies: {page.url}")
+        console.note(f"each request as it flies: {page.url}", always=True)
         yield page
 
 

@@ -203,7 +203,8 @@ def _run(specs: list[LinkSpec], what: str, form: Format) -> None:
     with Links() as links:
         opened = [links.open(spec) for spec in specs]
         for each in opened:
-            note(f"{HOST}:{each.port} leads to {_name(each)}: {what}")
+            # A port that nobody has chosen is known from here alone.
+            note(f"{HOST}:{each.port} leads to {_name(each)}: {what}", always=each.spec.port == 0)
         ended.wait()
         records = [_record(each) for each in opened]
     emit(records, form)

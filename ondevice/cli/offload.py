@@ -17,7 +17,7 @@ from ondevice.cli import console
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.notes import Notes, notes_of_the_client
-from ondevice.cli.options import DeviceName, OutputFormat, Threads, expanded
+from ondevice.cli.options import DeviceName, DeviceThreads, OutputFormat, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
 from ondevice.cli.tally import Graded, Tally, lines
 from ondevice.errors import OffloadError, OnDeviceError, UsageError, naming
@@ -78,7 +78,7 @@ class LocalFlags:
         ),
     ] = None
     device: DeviceName = None
-    threads: Threads = None
+    threads: DeviceThreads = None
 
     def runners(self) -> list[Runner]:
         """The models, loaded. Raises UsageError and what Runner raises."""

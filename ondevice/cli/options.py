@@ -19,6 +19,11 @@ ModelArgument: TypeAlias = Annotated[
 Threads: TypeAlias = Annotated[
     int | None, typer.Option("--threads", "-t", help="Threads of the runtime, 1 or more.", show_default="1")
 ]
+# Where a device can be emulated, which is with the threads of its card.
+DeviceThreads: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--threads", "-t", help="Threads of the runtime, 1 or more.", show_default="1, or as --device has"),
+]
 DeviceName: TypeAlias = Annotated[
     str | None,
     typer.Option("--device", help="Emulate a device of `ondevice devices list`.", show_default="this machine"),

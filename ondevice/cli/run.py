@@ -12,11 +12,11 @@ from ondevice.cli import console
 from ondevice.cli.console import Format
 from ondevice.cli.options import (
     DeviceName,
+    DeviceThreads,
     ModelArgument,
     OutputFormat,
     RuntimeName,
     ScaledDecode,
-    Threads,
     expanded,
 )
 
@@ -38,7 +38,7 @@ Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
 def run(
     model: ModelArgument,
     images: Images,
-    threads: Threads = None,
+    threads: DeviceThreads = None,
     top: Top = 5,
     scaled_decode: ScaledDecode = True,
     device: DeviceName = None,

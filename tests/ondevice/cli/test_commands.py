@@ -129,3 +129,41 @@ def test_colour_and_movement_are_for_terminals_that_want_them(
 
 def test_an_error_in_a_terminal_has_no_colour() -> None:
     assert in_a_terminal("runn")[:2] == ("", "ondevice: error: No such command 'runn'. Did you mean 'run'?\r\n")
+
+
+def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
+    """What there is to choose from, for each flag whose help lists it."""
+    from ondevice import runtime
+    from ondevice.bench import mlperf, plot
+    from ondevice.client.plan import Mode
+    from ondevice.converters import job
+    from ondevice.lab.link import networks, toxic
+    from ondevice.lab.simulate import curves
+    from ondevice.lab.simulate.estimates import ReplyEstimate
+    from ondevice.lab.simulate.simulation import QueueView
+
+    return {
+        ("run", "--runtime"): runtime.RUNTIMES,
+        ("bench", "--scenario"): mlperf.SCENARIOS,
+        ("bench", "--plot"): plot._SUFFIXES,
+        ("convert", "--precision"): job.PRECISIONS,
+        ("convert", "--io"): job.IO,
+        ("offload", "--mode"): tuple(Mode),
+        ("link", "--trace"): tuple(networks.NETWORKS),
+        ("link", "--toxic"): tuple(f"{name}:{attribute}=" for name, attribute in toxic.ATTRIBUTES.items()),
+        ("simulate", "--plot"): curves.PLOTS,
+        ("simulate", "--figure"): tuple(suffix[1:] for suffix in curves._SUFFIXES),
+        ("simulate", "--queue"): tuple(QueueView),
+        ("simulate", "--knows"): tuple(ReplyEstimate),
+    }
+
+
+def test_help_lists_what_there_is() -> None:
+    helps = {
+        (name.removeprefix("ondevice "), flag): f"{parameter.help} {parameter.metavar}"
+        for name, command in commands()
+        for parameter in command.params
+        for flag in parameter.opts
+    }
+    for of, names in named_in_help().items():
+        assert [name for name in names if name not in helps[of]] == [], of
