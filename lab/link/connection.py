@@ -98,7 +98,7 @@ class Side(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Send, if there is still someone to send to."""
-        if self.transport and not self.transport.is_closing():
+        if data and self.transport and not self.transport.is_closing():
             self.transport.write(data)
 
     def end(self) -> None:
@@ -163,7 +163,9 @@ class Pipe:
             if self._connection.closed:
                 return
             if kind is bytes:
-                self._write(b"".join(packet for packet in run if isinstance(packet, bytes)))
+                data = self._toxics.data(b"".join(packet for packet in run if isinstance(packet, bytes)))
+                self.channel.delivered_bytes += len(data)  # first, so that who has the data finds it counted
+                self._sink.write(data)
             else:
                 for packet in run:
                     self._connection.flag_arrived(self, packet)
@@ -181,11 +183,6 @@ class Pipe:
         self._sink.end()
         self.finished = True
         self._connection.close_if_finished()
-
-    def _write(self, data: bytes) -> None:
-        if data := self._toxics.data(data):
-            self.channel.delivered_bytes += len(data)  # first, so that who has the data finds it counted
-            self._sink.write(data)
 
 
 class LinkConnection:

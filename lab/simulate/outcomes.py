@@ -73,26 +73,26 @@ class OutcomeCounts:
     @property
     def top1_chosen(self) -> IntervalEstimate:
         """The accuracy of the models that were chosen, in time or not: the papers' measure."""
-        return self._interval(self.counts.sum(axis=2) @ self.top1)
+        return _interval(self.counts, self.counts.sum(axis=2) @ self.top1)
 
     @property
     def attainment(self) -> IntervalEstimate:
         """The share whose own answer is on time. The interval is the wider of two, by blocks and Wilson's."""
         on_time = self.counts[:, :, ON_TIME].sum(axis=1)
-        share, low, high = self._interval(on_time)
+        share, low, high = _interval(self.counts, on_time)
         least, most = wilson(int(on_time.sum()), self.requests)
         return IntervalEstimate(share, float(np.fmin(low, least)), float(np.fmax(high, most)))
 
     @property
     def effective_top1(self) -> IntervalEstimate:
         """The accuracy of what is there at the deadline: the model's, else the device's, else nothing: 0."""
-        return self._interval(_effective_sums(self))
+        return _interval(self.counts, _effective_sums(self))
 
     @property
     def device_share(self) -> IntervalEstimate:
         """The share that the device answers, alone or because the cloud's answer is late."""
         alone = self.counts[:, -1].sum(axis=1)
-        return self._interval(alone + self.counts[:, :-1, STOOD_IN].sum(axis=1))
+        return _interval(self.counts, alone + self.counts[:, :-1, STOOD_IN].sum(axis=1))
 
     @property
     def shares(self) -> FloatArray:
@@ -112,17 +112,17 @@ class OutcomeCounts:
 
     def gain(self, over: OutcomeCounts) -> IntervalEstimate:
         """By how much effective accuracy is above that of `over`, with the same requests: a paired interval."""
-        return self._interval(_effective_sums(self) - _effective_sums(over))
+        return _interval(self.counts, _effective_sums(self) - _effective_sums(over))
 
-    def _interval(self, sums: FloatArray | Counts) -> IntervalEstimate:
-        """Of a mean over requests, from its sum over each block."""
-        value = float(sums.sum()) / self.requests
-        if len(self.counts) < _LEAST_BLOCKS:
-            return IntervalEstimate(value, math.nan, math.nan)
-        sizes = self.counts.sum(axis=(1, 2))
-        weights = _resamples(len(self.counts))
-        low, high = np.quantile((weights @ sums) / (weights @ sizes), (0.025, 0.975))
-        return IntervalEstimate(value, float(low), float(high))
+
+def _interval(counts: Counts, sums: FloatArray | Counts) -> IntervalEstimate:
+    """A mean over the requests that are counted, from its sum over each block."""
+    mean = float(sums.sum()) / int(counts.sum())
+    if len(counts) < _LEAST_BLOCKS:
+        return IntervalEstimate(mean, math.nan, math.nan)
+    weights = _resamples(len(counts))
+    low, high = np.quantile((weights @ sums) / (weights @ counts.sum(axis=(1, 2))), (0.025, 0.975))
+    return IntervalEstimate(mean, float(low), float(high))
 
 
 def _effective_sums(found: OutcomeCounts) -> FloatArray:

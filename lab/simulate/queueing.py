@@ -137,22 +137,22 @@ class SimulatedServer:
 
     def _choose(self, request: int, wait_ms: Callable[[int], float]) -> None:
         """Choose for one request now. wait_ms: its wait, in each view."""
-        models, one = self._case.models, slice(request, request + 1)
-        requests = _one(self._requests, one, wait_ms(EXPECTED))
+        models, index = self._case.models, slice(request, request + 1)
+        requests = _single(self._requests, index, wait_ms(EXPECTED))
         if self._case.queue is QueueView.KNOWN:
             longest_ms = float(requests.budget_ms[0] - models.models.quantiles_ms[:, -1].min())
             requests = replace(requests, fill=filled(requests.wait_ms, longest_ms))
-        chosen = self._chooser(models.models, requests, lambda: self._truth.all_ms(models, wait_ms(TRUE), one))
+        chosen = self._chooser(models.models, requests, lambda: self._truth.all_ms(models, wait_ms(TRUE), index))
         true_ms = self._truth.times_ms(models, chosen, np.array([request]))
         self.model[request] = chosen[0]
         self._takes_ms[request] = float(models.models.mean_ms[chosen[0]]), float(true_ms[0])
 
 
-def _one(requests: Requests, one: slice, wait_ms: float) -> Requests:
+def _single(requests: Requests, index: slice, wait_ms: float) -> Requests:
     """A single one of the requests, with its wait."""
     reply_ms, link_ms = requests.reply_ms, requests.link_ms
     return Requests(
-        requests.sla_ms[one], requests.upload_ms[one], requests.return_ms[one], np.full((1, 1), wait_ms),
-        requests.device_top1, None if reply_ms is None else reply_ms[one],
-        link_ms if link_ms is None or len(link_ms) == 1 else link_ms[one],
+        requests.sla_ms[index], requests.upload_ms[index], requests.return_ms[index], np.full((1, 1), wait_ms),
+        requests.device_top1, None if reply_ms is None else reply_ms[index],
+        link_ms if link_ms is None or len(link_ms) == 1 else link_ms[index],
     )  # fmt: skip

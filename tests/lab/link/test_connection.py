@@ -20,19 +20,6 @@ Join = Callable[..., "contextlib.AbstractContextManager[Ends]"]
 
 
 @pytest.fixture
-def links() -> Iterator[Links]:
-    with Links() as links:
-        yield links
-
-
-@pytest.fixture
-def target() -> Iterator[socket.socket]:
-    with socket.create_server((HOST, 0)) as target:
-        target.settimeout(PATIENCE_S)
-        yield target
-
-
-@pytest.fixture
 def join(links: Links, target: socket.socket) -> Join:
     """The two ends of a connection through a new link with these settings, or through this one."""
 

@@ -59,12 +59,6 @@ def web() -> Iterator[Address]:
         thread.join()
 
 
-@pytest.fixture
-def links() -> Iterator[Links]:
-    with Links() as links:
-        yield links
-
-
 def get(link: Link, size: int) -> float:
     """How long it takes to get so many bytes, s."""
     start = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,19 +17,6 @@ from ondevice.lab.link.relay import Relay
 from ondevice.lab.link.toxic import Toxic
 
 PATIENCE_S = 30.0
-
-
-@pytest.fixture
-def links() -> Iterator[Links]:
-    with Links() as links:
-        yield links
-
-
-@pytest.fixture
-def target() -> Iterator[socket.socket]:
-    with socket.create_server((HOST, 0)) as target:
-        target.settimeout(PATIENCE_S)
-        yield target
 
 
 @pytest.fixture
