@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from PIL import Image
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from serving import FAMILY, PICTURE, Endpoint, image_input, post, read_all, sentence, status, until
+from serving import FAMILY, PICTURE, Endpoint, image_input, known_to_take, post, read_all, sentence, status, until
 
 INFER, SELECT = "/v2/models/cnnselect/infer", "/v2/models/cnnselect/select"
 MODEL = FAMILY[2]
 TOKEN = "0123456789abcdef0123456789abcdef"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    with Endpoint(tmp_path_factory.mktemp("home")) as running:
-        yield running
-        assert running.log("internal error") == []
-        assert running.log("worker died") == []
+# More than all the buffers on the way hold.
+MOST_UNREAD = 100 << 20
 
 
 # What it says of itself
@@ -81,17 +74,9 @@ def test_a_plain_picture_is_classified_by_the_model_that_is_chosen(endpoint: End
     assert reply.headers["server-timing"].startswith("upload;dur=")
 
 
-def test_the_deadline_and_the_policy_decide(tmp_path: Path) -> None:
-    file = tmp_path / "profiles.json"
-    with Endpoint(tmp_path, "--profiles", file):
-        pass
-    # As measured, the small ones differ by microseconds, and any of them may have been held up.
-    known = json.loads(file.read_text())
-    for row in known["profiles"]:
-        ms = 1.0 + FAMILY.index(row["model"])
-        row.update(mean_ms=ms, std_ms=0.0, quantiles_ms=[ms] * 21)
-    file.write_text(json.dumps(known))
-    with Endpoint(tmp_path, "--profiles", file) as running:
+def test_the_deadline_and_the_policy_decide(endpoint: Endpoint, tmp_path: Path) -> None:
+    # As measured, the small ones differ by microseconds; as told, by what no machine takes for one of them.
+    with Endpoint(tmp_path, "--profiles", known_to_take(endpoint, tmp_path, 1, 200, 400, 800)) as running:
 
         def chosen(**query: Any) -> Any:
             return running.classify(**query).json()["parameters"]
@@ -99,9 +84,9 @@ def test_the_deadline_and_the_policy_decide(tmp_path: Path) -> None:
         hurried = chosen(sla_ms=0.001)
         assert hurried["selected_model"] == FAMILY[0]
         assert hurried["budget_ms"] < 0
-        eager = chosen(sla_ms=500, policy="mdinference:gamma=0")
+        eager = chosen(sla_ms=5000, policy="mdinference:gamma=0")
         assert (eager["selected_model"], eager["policy"]) == (FAMILY[3], "mdinference:gamma=0")
-        assert chosen(sla_ms=500, policy="static-latency")["selected_model"] == FAMILY[0]
+        assert chosen(sla_ms=5000, policy="static-latency")["selected_model"] == FAMILY[0]
 
 
 @pytest.mark.parametrize("suffix", ["", "/versions/1"])
@@ -239,7 +224,7 @@ def test_content_types_that_are_not_read(endpoint: Endpoint) -> None:
 
 
 def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endpoint) -> None:
-    best = FAMILY[3]
+    best, before = FAMILY[3], {event: len(endpoint.log(event)) for event in ("unloaded", "loaded")}
     assert endpoint.ask("POST", f"/v2/repository/models/{best}/unload").status_code == 200
     try:
         assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == FAMILY[2]
@@ -253,8 +238,8 @@ def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endp
         assert endpoint.ask("POST", f"/v2/repository/models/{best}/load").status_code == 200
     assert endpoint.ask("GET", f"/v2/models/{best}/ready").status_code == 200
     assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == best
-    assert [line["model"] for line in endpoint.log("unloaded")] == [best]
-    assert [line["model"] for line in endpoint.log("loaded")] == [best]
+    for event, lines in before.items():
+        assert [line["model"] for line in endpoint.log(event)[lines:]] == [best]
 
 
 def test_when_all_are_unloaded_there_is_nothing_to_choose(endpoint: Endpoint) -> None:
@@ -295,9 +280,12 @@ def test_pipelined_pictures_are_answered_in_order(endpoint: Endpoint) -> None:
 def test_a_client_that_does_not_read_gets_no_more_and_holds_up_nobody(endpoint: Endpoint) -> None:
     many = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
     with endpoint.connect() as client:
-        client.settimeout(2)
-        with pytest.raises(TimeoutError):
-            client.sendall(many * 1000)
+        client.settimeout(0.5)
+        sent_bytes = 0
+        with contextlib.suppress(TimeoutError):
+            while sent_bytes < MOST_UNREAD:
+                sent_bytes += client.send(many)
+        assert sent_bytes < MOST_UNREAD, "it reads on, though nobody reads its replies"
         assert endpoint.ask("GET", "/v2/health/live").status_code == 200
     assert endpoint.classify().status_code == 200
 
@@ -309,7 +297,7 @@ def test_a_client_that_does_not_read_gets_no_more_and_holds_up_nobody(endpoint: 
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     home: Path = tmp_path_factory.mktemp("home")
     (home / "tokens").write_text(f"# phones\n{TOKEN}\n")
-    limits = ("--max-body", "20kB", "--send-timeout", 0.5, "--max-connections", 6)
+    limits = ("--max-body", "20kB", "--send-timeout", 1.0, "--max-connections", 6)
     with Endpoint(home, "--tokens", home / "tokens", "--models", FAMILY[0], *limits) as running:
         yield running
 
@@ -365,7 +353,7 @@ def test_a_slow_sender_is_told_so(guarded: Endpoint) -> None:
         client.sendall(post(INFER, PICTURE, extra=f"Authorization: Bearer {TOKEN}\r\n")[:-1])
         reply = read_all(client)
     assert status(reply) == 408
-    assert b"took over 0.5 s to arrive" in reply
+    assert b"took over 1 s to arrive" in reply
 
 
 def test_a_connection_too_many_is_refused_and_the_next_is_served(guarded: Endpoint) -> None:
@@ -384,62 +372,6 @@ def test_trailers_without_end_are_refused(guarded: Endpoint) -> None:
             time.sleep(0.1)
             client.sendall(b"".join(b"x-%d: %s\r\n" % (n, b"a" * 500) for n in range(100)))
         assert status(read_all(client)) == 431
-
-
-# Overload
-
-
-def rush(endpoint: Endpoint, clients: int, each: int, **query: Any) -> list[requests.Response]:
-    """Many clients at once, each with its requests one after the other."""
-    replies: list[requests.Response] = []
-
-    def one() -> None:
-        for _ in range(each):
-            replies.append(endpoint.classify(**query))
-
-    threads = [threading.Thread(target=one) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return replies
-
-
-def soon_ms(endpoint: Endpoint) -> float:
-    """A deadline that the largest model meets alone, and not with six before it: three times what it takes here."""
-    took = [endpoint.classify(FAMILY[3]).json()["parameters"] for _ in range(5)]
-    return round(3 * min(parts["decode_ms"] + parts["infer_ms"] for parts in took), 1)
-
-
-def test_what_cannot_be_in_time_is_refused(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "refuse") as running:
-        sla_ms = soon_ms(running)
-        replies = rush(running, 12, 6, sla_ms=sla_ms)
-        assert {reply.status_code for reply in replies} == {200, 503}
-        for reply in replies:
-            if reply.status_code == 503:
-                assert f"no model can answer within {sla_ms:g} ms now" in sentence(reply)
-                assert int(reply.headers["retry-after"]) >= 1
-        assert running.classify(sla_ms=5000).status_code == 200
-        metrics = running.ask("GET", "/metrics").text
-    refused = sum(reply.status_code == 503 for reply in replies)
-    assert f"ondevice_refused_total {refused:.1f}" in metrics.splitlines()
-
-
-def test_or_served_all_the_same(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", FAMILY[3], "--overload", "best-effort") as running:
-        replies = rush(running, 12, 4, sla_ms=soon_ms(running))
-        assert [reply.status_code for reply in replies] == [200] * 48
-    assert not all(line["on_time"] for line in running.log("request"))
-
-
-def test_under_load_the_choice_moves_to_cheaper_models(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--overload", "best-effort") as running:
-        sla_ms = soon_ms(running)
-        while running.classify(sla_ms=sla_ms).json()["parameters"]["selected_model"] != FAMILY[3]:
-            sla_ms *= 1.2  # enough for one alone, and little more
-        crowd = [reply.json()["parameters"]["selected_model"] for reply in rush(running, 12, 10, sla_ms=sla_ms)]
-    assert len(crowd) - crowd.count(FAMILY[3]) > 10
 
 
 def test_the_upload_counts(endpoint: Endpoint) -> None:

@@ -1,0 +1,83 @@
+"""More requests than can be answered in time: its workers are held until all have come, whatever the machine does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from serving import FAMILY, Endpoint, known_to_take, sentence, until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+
+BEST = FAMILY[3]
+CLIENTS = 12
+# What the models are told to take: one of the best fits into this deadline, and not one after two others.
+TIMES_MS, SLA_MS = (100, 200, 300, 400), 650
+
+
+@contextlib.contextmanager
+def held(endpoint: Endpoint) -> Iterator[list[requests.Response]]:
+    """Many clients at once, whose requests are not answered before the end; and their replies, as they come."""
+    replies: list[requests.Response] = []
+    workers = endpoint.workers
+    threads = [
+        threading.Thread(target=lambda: replies.append(endpoint.classify(sla_ms=SLA_MS))) for _ in range(CLIENTS)
+    ]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    for thread in threads:
+        thread.start()
+    try:
+        yield replies
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        for thread in threads:
+            thread.join()
+
+
+def waiting(endpoint: Endpoint) -> int:
+    """How many requests wait for a worker."""
+    lines = endpoint.ask("GET", "/metrics").text.splitlines()
+    return int(float(next(line for line in lines if line.startswith("ondevice_waiting")).split()[-1]))
+
+
+def test_what_cannot_be_in_time_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
+    profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
+    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "refuse") as running:
+        with held(running) as replies:
+            until(lambda: replies)
+            assert {reply.status_code for reply in replies} == {503}
+        assert {reply.status_code for reply in replies} == {200, 503}
+        for reply in replies:
+            if reply.status_code == 503:
+                assert f"no model can answer within {SLA_MS} ms now" in sentence(reply)
+                assert int(reply.headers["retry-after"]) >= 1
+        assert running.classify(sla_ms=60_000).status_code == 200
+        metrics = running.ask("GET", "/metrics").text
+    refused = sum(reply.status_code == 503 for reply in replies)
+    assert f"ondevice_refused_total {refused:.1f}" in metrics.splitlines()
+
+
+def test_or_served_all_the_same_and_by_cheaper_models(endpoint: Endpoint, tmp_path: Path) -> None:
+    profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
+    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "best-effort") as running:
+        with held(running) as replies:
+            until(lambda: waiting(running) == CLIENTS - 2)
+            time.sleep(SLA_MS / 1e3)
+        assert [reply.status_code for reply in replies] == [200] * CLIENTS
+        until(lambda: len(running.log("request")) >= CLIENTS)
+    assert not any(line["on_time"] for line in running.log("request") if "on_time" in line)
+    chosen = [reply.json()["parameters"]["selected_model"] for reply in replies]
+    assert chosen.count(BEST) >= 2, "each of the two workers had one before it was held"
+    assert len(chosen) - chosen.count(BEST) > 5
