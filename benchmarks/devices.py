@@ -144,10 +144,10 @@ def _missing(device: Device, kind: str, points: Sequence[Candidate]) -> str:
 
 def build(folder: Path) -> None:
     """Make every published model that can be rebuilt and is missing."""
-    from ondevice.converters import architectures
+    from ondevice.converters.architectures import catalogue
     from ondevice.converters.export import saver, tensorflow, to_tflite
 
-    known = set(architectures.names())
+    known = set(catalogue.names())
     wanted = {(lat.model, lat.kind) for device in card.devices() for lat in device.latencies}
     for model, kind in sorted(wanted):
         keras_name = KERAS_NAMES.get(model, model)
@@ -156,7 +156,7 @@ def build(folder: Path) -> None:
         if path.exists() or keras_name not in known:
             continue
         tensorflow().keras.backend.clear_session()
-        network = architectures.build(keras_name, SIDES.get(model))
+        network = catalogue.build(keras_name, SIDES.get(model))
         rng = np.random.default_rng(0)
         shape = (CALIBRATION_TENSORS, 1, *network.input_shape[1:])
         content = to_tflite(saver(network), precision, list(rng.uniform(-1, 1, shape).astype(np.float32)))

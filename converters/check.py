@@ -23,7 +23,7 @@ SPREAD = {"fp32": 1e-3, "fp16": 0.02, "dynamic": 0.25, "weight_only": 0.25, "int
 
 
 class Compared(NamedTuple):
-    """Outputs against the source's: see `ondevice.converters.job.Result`."""
+    """Outputs against the source's: see `ondevice.converters.job.ConversionResult`."""
 
     agreement: float
     mean_error: float

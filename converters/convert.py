@@ -13,7 +13,7 @@ from typing import IO
 from ondevice import records
 from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
-from ondevice.converters.job import Job, Result
+from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files
 from ondevice.process import child, messages
@@ -25,8 +25,8 @@ OnText = Callable[[str], None]
 class Converted:
     """What became of one job: a row for the source and each file, the peak memory, or the error that it ended with."""
 
-    job: Job
-    results: tuple[Result, ...] = ()
+    job: ConversionJob
+    results: tuple[ConversionResult, ...] = ()
     peak_bytes: int | None = None
     error: OnDeviceError | None = None
 
@@ -35,7 +35,7 @@ class Converted:
 _MOST_AT_ONCE = 64
 
 
-def check(jobs: list[Job]) -> None:
+def check(jobs: list[ConversionJob]) -> None:
     """Raise UsageError, before any work, for two jobs of one name or a file that would be overwritten."""
     stems = [job.stem for job in jobs]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
@@ -48,14 +48,14 @@ def check(jobs: list[Job]) -> None:
                 )
 
 
-def convert(jobs: list[Job], at_once: int, on_stage: OnText, on_note: OnText) -> Iterator[Converted]:
+def convert(jobs: list[ConversionJob], at_once: int, on_stage: OnText, on_note: OnText) -> Iterator[Converted]:
     """Run the jobs, `at_once` at a time; gives what became of each, in their order. Raises UsageError as `check`."""
     if not 1 <= at_once <= _MOST_AT_ONCE:
         raise UsageError(f"from 1 to {_MOST_AT_ONCE} networks can be converted at once, not {at_once}")
     check(jobs)
     pool = ThreadPoolExecutor(at_once)
     try:
-        yield from pool.map(lambda job: _one(job, on_stage, on_note), jobs)
+        yield from pool.map(lambda job: _convert_one(job, on_stage, on_note), jobs)
     finally:
         _stop(pool, jobs)
 
@@ -63,7 +63,7 @@ def convert(jobs: list[Job], at_once: int, on_stage: OnText, on_note: OnText) ->
 _running: set[child.Child] = set()
 
 
-def _stop(pool: ThreadPoolExecutor, jobs: list[Job]) -> None:
+def _stop(pool: ThreadPoolExecutor, jobs: list[ConversionJob]) -> None:
     """After Ctrl-C: end what runs, and take away what it had begun to write."""
     pool.shutdown(wait=False, cancel_futures=True)
     for running in list(_running):
@@ -75,7 +75,7 @@ def _stop(pool: ThreadPoolExecutor, jobs: list[Job]) -> None:
             files.sweep(path.parent, path.stem)  # the file, its card, its labels
 
 
-def _one(job: Job, on_stage: OnText, on_note: OnText) -> Converted:
+def _convert_one(job: ConversionJob, on_stage: OnText, on_note: OnText) -> Converted:
     log = files.cache_dir() / "logs" / f"convert-{job.stem}-{os.getpid()}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -90,8 +90,8 @@ def _one(job: Job, on_stage: OnText, on_note: OnText) -> Converted:
     return converted
 
 
-def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: OnText) -> Converted:
-    results: list[Result] = []
+def _in_child(job: ConversionJob, log: IO[bytes], folder: str, on_stage: OnText, on_note: OnText) -> Converted:
+    results: list[ConversionResult] = []
     environment = {"TMPDIR": folder, "TF_CPP_MIN_LOG_LEVEL": "0"}
     with child.start("ondevice.converters.worker", log=log, piped=True, environment=environment) as process:
         _running.add(process)
@@ -99,7 +99,7 @@ def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: 
             for message in messages.ask(process, job.as_dict()):
                 kind = message.pop("kind")
                 if kind == "result":
-                    results.append(records.read(Result, message))
+                    results.append(records.read(ConversionResult, message))
                 elif kind == "done":
                     return Converted(job, tuple(results), message["peak_bytes"])
                 elif kind == "error":
@@ -112,13 +112,13 @@ def _in_child(job: Job, log: IO[bytes], folder: str, on_stage: OnText, on_note: 
             _running.discard(process)
 
 
-def _ended(job: Job, results: list[Result], error: OnDeviceError) -> Converted:
-    """What is in place already is told with the error; the source's row alone says nothing."""
+def _ended(job: ConversionJob, results: list[ConversionResult], error: OnDeviceError) -> Converted:
+    """The error, with the rows of what is in place already; the source's row alone says nothing."""
     return Converted(job, tuple(results) if len(results) > 1 else (), error=error)
 
 
 def with_latency(converted: Converted, on_stage: OnText) -> Converted:
-    """With each file's median latency on one thread here; measured apart, so that no other conversion disturbs it."""
+    """Add each file's median latency on one thread here; measured apart, so that no other conversion disturbs it."""
     results = []
     for result in converted.results:
         if result.path and not result.failed:
@@ -128,7 +128,7 @@ def with_latency(converted: Converted, on_stage: OnText) -> Converted:
     return replace(converted, results=tuple(results))
 
 
-def _timed(result: Result) -> Result:
+def _timed(result: ConversionResult) -> ConversionResult:
     try:
         record = measure(Spec(result.path, min_secs=0.5))
     except OnDeviceError as error:  # the file is in place, and the rest of the table stands
@@ -138,7 +138,7 @@ def _timed(result: Result) -> Result:
 
 def sources_in_paper() -> tuple[str, ...]:
     """The networks of the CNNSelect paper's simulations."""
-    from ondevice.converters.architectures import PAPER
+    from ondevice.converters.architectures.catalogue import PAPER
 
     return PAPER
 

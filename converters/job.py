@@ -20,7 +20,7 @@ _NO_CALIBRATION = (
 
 
 @dataclass(frozen=True)
-class Job:
+class ConversionJob:
     """Convert one source.
 
     source: an architecture's name, a .keras or .h5 file, or a SavedModel folder. weights: `imagenet`, `none` or a file,
@@ -49,7 +49,7 @@ class Job:
 
     def __post_init__(self) -> None:
         unknown = [p for p in self.precisions if p not in PRECISIONS]
-        for wrong, said in (
+        for wrong, message in (
             (unknown or not self.precisions, f"--precision takes {','.join(PRECISIONS)}, not '{','.join(unknown)}'"),
             (self.io not in IO, f"--io is one of {', '.join(IO)}, not '{self.io}'"),
             (not 1 <= self.calibration_size <= 10_000, "--calibration-size must be from 1 to 10000"),
@@ -61,7 +61,7 @@ class Job:
             ),
         ):
             if wrong:
-                raise UsageError(said)
+                raise UsageError(message)
 
     @property
     def stem(self) -> str:
@@ -73,12 +73,12 @@ class Job:
         return Path(self.out) / f"{self.stem}_{precision}.tflite"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON takes it; `records.read` makes it a job again."""
+        """The fields as JSON takes them; `records.read` makes a job of them again."""
         return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
-class Result:
+class ConversionResult:
     """One file, or with precision `source` the network it is from.
 
     n: pictures that were compared; agreement: the share of them with the source's best class. mean_error, worst_error:

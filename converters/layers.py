@@ -97,10 +97,10 @@ def first_growth(reference: bytes, content: bytes, wanted: Input, images: Images
             x, y = good.value(a), bad.value(b)
             squares[i] += ((x - y) ** 2).mean(), x.var()
     errors = np.sqrt(squares[:, 0] / np.maximum(squares[:, 1], 1e-12))
-    return _said(pairs, errors)
+    return _in_words(pairs, errors)
 
 
-def _said(pairs: list[tuple[Layer, Layer]], errors: NDArray[np.float64]) -> str:
+def _in_words(pairs: list[tuple[Layer, Layer]], errors: NDArray[np.float64]) -> str:
     before = _FLOOR
     for (_, layer), error in zip(pairs, errors.tolist(), strict=True):
         if error > _NOTABLE and error > _STEP * before:

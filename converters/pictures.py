@@ -15,7 +15,6 @@ from ondevice.models.card import Input
 from ondevice.sources import expand
 
 Images = NDArray[np.uint8]
-MAX_CHECKED = 1000
 
 
 class Loaded(NamedTuple):

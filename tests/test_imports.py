@@ -22,7 +22,10 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice": DEVICE,
     "ondevice.bench": DEVICE | {"ondevice.bench.mlperf"},
     "ondevice.bench.mlperf": DEVICE | {"ondevice.bench"},
-    "ondevice.converters": DEVICE | {"ondevice.bench"},
+    "ondevice.converters": DEVICE
+    | {"ondevice.bench", "ondevice.converters.architectures", "ondevice.converters.sources"},
+    "ondevice.converters.architectures": {"ondevice.converters"},
+    "ondevice.converters.sources": DEVICE | {"ondevice.converters", "ondevice.converters.architectures"},
     "ondevice.selection": set(),
     "ondevice.cloud": DEVICE | {"ondevice.selection"},
     "ondevice.client": DEVICE | {"ondevice.selection"},

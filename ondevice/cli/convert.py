@@ -17,7 +17,7 @@ from ondevice.cli.options import OutputFormat, pixel_range
 
 if TYPE_CHECKING:
     from ondevice.converters.convert import Converted
-    from ondevice.converters.job import Job, Result
+    from ondevice.converters.job import ConversionJob, ConversionResult
 
 Sources = Annotated[
     list[str] | None,
@@ -77,12 +77,12 @@ class JobFlags:
     ] = ""
     licence: Annotated[str, typer.Option("--licence", help="Of the weights, for the card.")] = "unknown"
 
-    def job(self, source: str, seed: int, force: bool) -> Job:
+    def job(self, source: str, seed: int, force: bool) -> ConversionJob:
         """The job for one source. Raises UsageError."""
         from ondevice.converters.convert import weights_of
-        from ondevice.converters.job import Job
+        from ondevice.converters.job import ConversionJob
 
-        return Job(
+        return ConversionJob(
             source=source,
             out=str(self.out),
             name=self.name,
@@ -173,12 +173,12 @@ def _report(done: list[Converted], form: Format) -> None:
         print(f"Peak memory of a conversion: {peak / 1e9:.1f} GB ({stem}).")
 
 
-def _reference(result: Result, results: list[Result]) -> int | None:
+def _reference(result: ConversionResult, results: list[ConversionResult]) -> int | None:
     """The fp32 file's size, to compare with."""
     return next((r.size_bytes for r in results if r.model == result.model and r.precision == "fp32"), None)
 
 
-def _row(result: Result, fp32_bytes: int | None, spread: bool, accuracy: bool) -> dict[str, Any]:
+def _row(result: ConversionResult, fp32_bytes: int | None, spread: bool, accuracy: bool) -> dict[str, Any]:
     share = result.size_bytes / fp32_bytes if result.size_bytes and fp32_bytes else None
     row: dict[str, Any] = {
         "model": result.model,
@@ -205,25 +205,25 @@ def _row(result: Result, fp32_bytes: int | None, spread: bool, accuracy: bool) -
     }
 
 
-def _published(result: Result) -> str:
+def _published(result: ConversionResult) -> str:
     """The published number of parameters, in millions, beside the source's own."""
-    from ondevice.converters.architectures import published_parameters
+    from ondevice.converters.architectures.catalogue import published_parameters
 
     known = published_parameters(result.model) if result.precision == "source" else None
     return "" if known is None else f"{known:g} M"
 
 
-def _difference(result: Result) -> str:
+def _difference(result: ConversionResult) -> str:
     if result.top1_difference is None or result.difference_low is None or result.difference_high is None:
         return ""
     return f"{result.top1_difference:+.3f} ({result.difference_low:+.3f} to {result.difference_high:+.3f})"
 
 
-def _seconds(result: Result) -> str:
+def _seconds(result: ConversionResult) -> str:
     return "" if result.seconds is None else f"{result.seconds:.0f}"
 
 
-def _advice(results: list[Result]) -> Iterator[str]:
+def _advice(results: list[ConversionResult]) -> Iterator[str]:
     yield "Which to take: int8 on CPUs with int8 dot products (most phones since 2019, Pi 5, AVX-512 VNNI) and on NPUs;"
     yield "fp16 for GPUs and small downloads; weight_only where memory is short and kernels are float; else fp32."
     timed = {(r.model, r.precision): r.latency_ms for r in results if r.latency_verdict == "VALID"}

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from ondevice import records
-from ondevice.converters.job import IO, PRECISIONS, RANDOM, Job
+from ondevice.converters.job import IO, PRECISIONS, RANDOM, ConversionJob
 from ondevice.errors import UsageError
 
 
 def test_a_job_is_the_same_after_its_way_as_json() -> None:
-    job = Job("net.keras", "out", precisions=PRECISIONS, calibration="photos", value_range=(-1.0, 1.0), side=96)
-    assert records.read(Job, json.loads(json.dumps(job.as_dict()))) == job
+    job = ConversionJob(
+        "net.keras", "out", precisions=PRECISIONS, calibration="photos", value_range=(-1.0, 1.0), side=96
+    )
+    assert records.read(ConversionJob, json.loads(json.dumps(job.as_dict()))) == job
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def test_a_job_is_the_same_after_its_way_as_json() -> None:
     ],
 )
 def test_files_are_called_as_their_source_is(source: str, name: str, stem: str) -> None:
-    job = Job(source, "out", name=name)
+    job = ConversionJob(source, "out", name=name)
     assert job.stem == stem
     assert job.path("fp16") == Path("out") / f"{stem}_fp16.tflite"
 
@@ -54,17 +56,17 @@ def test_files_are_called_as_their_source_is(source: str, name: str, stem: str) 
 )
 def test_what_cannot_be_done_is_refused_at_once(given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Job("net.keras", "out", **given)
+        ConversionJob("net.keras", "out", **given)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_source_whose_name_no_card_can_have_needs_another() -> None:
     with pytest.raises(UsageError, match="'my net' cannot be a model's name: give --name"):
-        Job("my net.keras", "out")
-    assert Job("my net.keras", "out", name="my_net").stem == "my_net"
+        ConversionJob("my net.keras", "out")
+    assert ConversionJob("my net.keras", "out", name="my_net").stem == "my_net"
 
 
 @pytest.mark.parametrize("io", IO)
 def test_random_calibration_has_to_be_asked_for_by_name(io: str) -> None:
-    assert Job("net.keras", "out", precisions=("int8",), calibration=RANDOM, io=io).calibration == "random"
+    assert ConversionJob("net.keras", "out", precisions=("int8",), calibration=RANDOM, io=io).calibration == "random"

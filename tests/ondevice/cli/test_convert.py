@@ -20,9 +20,8 @@ import pytest
 
 from ondevice import extras
 from ondevice.cli.convert import convert
-from ondevice.converters import worker
-from ondevice.converters.job import PRECISIONS, Job
-from ondevice.errors import MissingError, UsageError
+from ondevice.converters.job import PRECISIONS
+from ondevice.errors import MissingError
 from ondevice.models import zoo
 from ondevice.models.card import Card
 
@@ -280,19 +279,6 @@ def test_what_cannot_be_converted_is_one_line_each_and_a_log(networks: Path, tmp
     logs = {error.rsplit("; the log: ", 1)[1] for error in (operator, no_network)}
     assert logs == {str(log) for log in result.logs()}
     assert all("Traceback" in Path(log).read_text() for log in logs)
-
-
-def test_pictures_that_are_all_calibrated_on(networks: Path, tmp_path: Path) -> None:
-    job = Job(
-        str(networks / "small.keras"), str(tmp_path), precisions=("int8",), value_range=(-1.0, 1.0), labels="digits",
-        calibration=SAMPLES, calibration_size=200,
-    )  # fmt: skip
-    with pytest.raises(UsageError) as caught:
-        worker._Conversion(job, lambda kind, **fields: None)
-    assert str(caught.value) == (
-        f"{SAMPLES}: all 200 pictures are calibrated on, none is left to check with: "
-        "give --check DIR, or a smaller --calibration-size"
-    )
 
 
 def test_a_calibration_folder_without_any_picture(networks: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from ondevice import words
-from ondevice.converters import efficientnet_lite, inception_v4, squeezenet
+from ondevice.converters.architectures import efficientnet_lite, inception_v4, squeezenet
 from ondevice.converters.export import tensorflow
 from ondevice.errors import UsageError
 
@@ -15,7 +15,9 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 # What a network's input is, as a card has it: (mean, std) in pixel units, RGB. The schemes are those of Keras's
 # `imagenet_utils.preprocess_input`; networks with a rescaling layer of their own take pixels as they are.
 _SYMMETRIC: Statistics = ((127.5,), (127.5,))
+# ImageNet's own mean and deviation, times 255, as torchvision has them.
 _TORCH: Statistics = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+# ImageNet's mean, as Caffe's reference models have it; their weights take it in BGR.
 _CAFFE: Statistics = ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
 _PIXELS: Statistics = ((0.0,), (1.0,))
 
@@ -33,6 +35,7 @@ class Architecture(NamedTuple):
     width: float | None = None
 
 
+# The input sides are those that the published weights were trained at.
 _FIXED = {
     **{f"densenet_{n}": Architecture(f"DenseNet{n}", 224, _TORCH) for n in (121, 169, 201)},
     **{
@@ -66,6 +69,7 @@ _MOBILENETS = {
     "mobilenet_v3_small": ("MobileNetV3Small", _PIXELS),
 }
 _MOBILENET_NAME = re.compile(r"(mobilenet_v(?:[12]|3_large|3_small))_(\d\.\d+)_(\d{2,4})")
+# The widths and sides that Howard et al. 2017 published weights for.
 _V1_NAMES = tuple(
     f"mobilenet_v1_{width}_{side}" for width in ("0.25", "0.5", "0.75", "1.0") for side in (128, 160, 192, 224)
 )

@@ -23,6 +23,7 @@ _STAGES = (
     (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80),
     (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320),
 )  # fmt: skip
+# Filters of the stem and the head, as in EfficientNet-B0; the classes of ILSVRC.
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from ondevice.converters.export import tensorflow
 
-SIDE, CLASSES = 224, 1000
-# Fire modules: squeeze filters, and filters of each of the two expansions; a pooling follows the third and the seventh.
+SIDE, CLASSES = 224, 1000  # the paper's input, and the classes of ILSVRC
+# Fire modules: squeeze filters, and filters of each of the two expansions.
 _FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
-_POOLED_AFTER = (2, 6)
+_POOLED_AFTER = (2, 6)  # the third and the seventh, counted from 0
 
 
 def build(side: int = SIDE) -> Any:

@@ -10,8 +10,9 @@ import pytest
 
 from ondevice.converters import check, layers, pictures
 from ondevice.converters.export import tensorflow, to_tflite
-from ondevice.converters.job import Job
-from ondevice.converters.source import Source, open_source
+from ondevice.converters.job import ConversionJob
+from ondevice.converters.sources.opening import open_source
+from ondevice.converters.sources.source import Source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -49,7 +50,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reason(job: Job) -> str:
+def reason(job: ConversionJob) -> str:
     with pytest.raises(OnDeviceError) as caught:
         open_source(job)
     assert "\n" not in str(caught.value)
@@ -57,7 +58,9 @@ def reason(job: Job) -> str:
 
 
 def test_one_network_in_three_kinds_of_file_gives_the_same_answers(saved: Path) -> None:
-    sources = [open_source(Job(str(saved / name), "", value_range=RANGE)) for name in ("net.keras", "net.h5", "net")]
+    sources = [
+        open_source(ConversionJob(str(saved / name), "", value_range=RANGE)) for name in ("net.keras", "net.h5", "net")
+    ]
     images = pictures.noise(20, sources[0].input, 0)
     keras, h5, saved_model = (source.predict(images) for source in sources)
     assert (keras.shape, keras.dtype) == ((20, 10), np.float32)
@@ -68,7 +71,7 @@ def test_one_network_in_three_kinds_of_file_gives_the_same_answers(saved: Path) 
 
 
 def test_pictures_are_scaled_to_the_range(saved: Path) -> None:
-    source = open_source(Job(str(saved / "net.keras"), "", value_range=(0.0, 1.0), crop=1.0))
+    source = open_source(ConversionJob(str(saved / "net.keras"), "", value_range=(0.0, 1.0), crop=1.0))
     images = pictures.noise(3, source.input, 0)
     model = tensorflow().keras.models.load_model(saved / "net.keras", compile=False)
     np.testing.assert_allclose(source.predict(images), model(images.astype(np.float32) / 255), atol=1e-6)
@@ -76,17 +79,17 @@ def test_pictures_are_scaled_to_the_range(saved: Path) -> None:
 
 
 def test_a_network_that_rescales_takes_pixels(saved: Path) -> None:
-    assert open_source(Job(str(saved / "rescaling.keras"), "")).input.value_range == (0.0, 255.0)
+    assert open_source(ConversionJob(str(saved / "rescaling.keras"), "")).input.value_range == (0.0, 255.0)
 
 
 def test_what_does_not_say_its_range_needs_it(saved: Path) -> None:
-    assert "does not say what values it takes: give --range=-1,1" in reason(Job(str(saved / "net.keras"), ""))
+    assert "does not say what values it takes: give --range=-1,1" in reason(ConversionJob(str(saved / "net.keras"), ""))
 
 
 def test_a_network_of_any_size_needs_one_and_keeps_it(saved: Path) -> None:
-    job = Job(str(saved / "dynamic.keras"), "", value_range=RANGE)
+    job = ConversionJob(str(saved / "dynamic.keras"), "", value_range=RANGE)
     assert "its input has no fixed size ([None, None, None, 3]): give --size PIXELS" in reason(job)
-    source = open_source(Job(job.source, "", value_range=RANGE, side=48))
+    source = open_source(ConversionJob(job.source, "", value_range=RANGE, side=48))
     assert (source.input.height, source.input.width, source.classes) == (48, 48, 10)
     inside = layers.Inside(to_tflite(source.save, "fp32"), source.input)
     image = pictures.noise(1, source.input, 0)
@@ -95,7 +98,7 @@ def test_a_network_of_any_size_needs_one_and_keeps_it(saved: Path) -> None:
 
 
 def test_a_network_of_one_size_has_no_other(saved: Path) -> None:
-    job = Job(str(saved / "net.keras"), "", value_range=RANGE, side=64)
+    job = ConversionJob(str(saved / "net.keras"), "", value_range=RANGE, side=64)
     assert "its input is 32 x 32, so --size 64 cannot be had" in reason(job)
 
 
@@ -105,14 +108,14 @@ def test_a_network_of_one_size_has_no_other(saved: Path) -> None:
         ("text.keras", b"I am no network", "Keras cannot read it: "),
         ("empty.keras", b"", "Keras cannot read it: "),
         ("text.h5", b"I am no network", "Keras cannot read it: "),
-        ("net.onnx", b"", "no .keras file, .h5 file or SavedModel folder"),
+        ("net.onnx", b"", "not a .keras file, .h5 file or SavedModel folder"),
         ("missing.keras", None, "no such file"),
     ],
 )
 def test_a_file_that_is_no_network(name: str, content: bytes | None, said: str, saved: Path, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert reason(Job(str(tmp_path / name), "")).startswith(f"{tmp_path / name}: {said}")
+    assert reason(ConversionJob(str(tmp_path / name), "")).startswith(f"{tmp_path / name}: {said}")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -120,11 +123,11 @@ def test_a_file_that_is_no_network(name: str, content: bytes | None, said: str, 
 def test_a_file_that_was_cut(name: str, share: float, saved: Path, tmp_path: Path) -> None:
     content = (saved / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(len(content) * share)])
-    assert "Keras cannot read it: " in reason(Job(str(tmp_path / name), "", value_range=RANGE))
+    assert "Keras cannot read it: " in reason(ConversionJob(str(tmp_path / name), "", value_range=RANGE))
 
 
 def test_a_folder_that_is_no_saved_model(saved: Path, tmp_path: Path) -> None:
-    assert "TensorFlow cannot read it: " in reason(Job(str(tmp_path), "", name="net"))
+    assert "TensorFlow cannot read it: " in reason(ConversionJob(str(tmp_path), "", name="net"))
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
@@ -137,7 +140,7 @@ def test_a_custom_layer_is_named(kind: str, saved: Path, tmp_path: Path) -> None
 
     path = tmp_path / f"custom.{kind}"
     network(32, Doubling()).save(path)
-    said = reason(Job(str(path), "", value_range=RANGE))
+    said = reason(ConversionJob(str(path), "", value_range=RANGE))
     assert said.startswith(f"{path}: Keras cannot read it: it has no layer 'Doubling' (")
     assert "model.export(FOLDER)" in said
 
@@ -151,7 +154,7 @@ def test_with_its_custom_layer_it_comes_as_a_saved_model(saved: Path, tmp_path: 
 
     model = network(32, Doubling())
     model.export(tmp_path / "net", verbose=False)
-    source = open_source(Job(str(tmp_path / "net"), "", value_range=RANGE))
+    source = open_source(ConversionJob(str(tmp_path / "net"), "", value_range=RANGE))
     images = pictures.noise(2, source.input, 0)
     np.testing.assert_allclose(source.predict(images), model(pictures.tensors(images, source.input)), atol=1e-6)
 
@@ -161,7 +164,7 @@ def test_an_input_that_is_no_picture(shape: tuple[int, ...], saved: Path, tmp_pa
     keras = tensorflow().keras
     inputs = keras.Input(shape)
     keras.Model(inputs, keras.layers.Dense(10)(keras.layers.Flatten()(inputs))).save(tmp_path / "net.keras")
-    said = reason(Job(str(tmp_path / "net.keras"), "", value_range=RANGE))
+    said = reason(ConversionJob(str(tmp_path / "net.keras"), "", value_range=RANGE))
     assert f"its input is {[None, *shape]}, not [pictures, height, width, 3 or 1]" in said
 
 
@@ -169,8 +172,8 @@ def test_an_output_that_is_no_classes(saved: Path, tmp_path: Path) -> None:
     keras = tensorflow().keras
     inputs = keras.Input((32, 32, 3))
     keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)).save(tmp_path / "net.keras")
-    said = reason(Job(str(tmp_path / "net.keras"), "", value_range=RANGE))
-    assert said == "no image classifier: its output is [1, 30, 30, 4], not [pictures, classes]"
+    said = reason(ConversionJob(str(tmp_path / "net.keras"), "", value_range=RANGE))
+    assert said == "not an image classifier: its output is [1, 30, 30, 4], not [pictures, classes]"
 
 
 def test_two_outputs(saved: Path, tmp_path: Path) -> None:
@@ -178,18 +181,18 @@ def test_two_outputs(saved: Path, tmp_path: Path) -> None:
     inputs = keras.Input((32, 32, 3))
     x = keras.layers.Flatten()(inputs)
     keras.Model(inputs, [keras.layers.Dense(10)(x), keras.layers.Dense(2)(x)]).save(tmp_path / "net.keras")
-    assert "1 inputs and 2 outputs, not one of each" in reason(Job(str(tmp_path / "net.keras"), ""))
+    assert "1 inputs and 2 outputs, not one of each" in reason(ConversionJob(str(tmp_path / "net.keras"), ""))
 
 
 def test_an_unknown_architecture_is_answered_with_the_nearest(saved: Path) -> None:
-    said = reason(Job("mobilenet_v4_0.25_128", ""))
+    said = reason(ConversionJob("mobilenet_v4_0.25_128", ""))
     assert said.startswith("no architecture 'mobilenet_v4_0.25_128', and no such file; did you mean ")
     assert "mobilenet_v1_0.25_128" in said
 
 
 def test_weights_of_another_network(data: Path, saved: Path) -> None:
     weights = str(data / "keras" / "mobilenet_v1_0.5_160.weights.h5")
-    said = reason(Job("mobilenet_v1_0.25_128", "", weights=weights))
+    said = reason(ConversionJob("mobilenet_v1_0.25_128", "", weights=weights))
     assert said.startswith(f"mobilenet_v1_0.25_128: its {weights} weights cannot be loaded: ")
     assert said.endswith("(are they of another network?)")
 
@@ -201,18 +204,20 @@ def test_weights_that_are_none(content: bytes | None, said: str, saved: Path, tm
     path = tmp_path / "some.weights.h5"
     if content is not None:
         path.write_bytes(content)
-    assert said in reason(Job("mobilenet_v1_0.25_128", "", weights=str(path)))
+    assert said in reason(ConversionJob("mobilenet_v1_0.25_128", "", weights=str(path)))
 
 
 @pytest.fixture(scope="module")
 def random() -> Source:
     pytest.importorskip("tensorflow")
-    return open_source(Job("mobilenet_v1_0.25_128", "", weights="none", seed=3))
+    return open_source(ConversionJob("mobilenet_v1_0.25_128", "", weights="none", seed=3))
 
 
 def test_random_weights_are_the_seeds(random: Source) -> None:
     images = pictures.noise(2, random.input, 0)
-    again, other = (open_source(Job("mobilenet_v1_0.25_128", "", weights="none", seed=seed)) for seed in (3, 4))
+    again, other = (
+        open_source(ConversionJob("mobilenet_v1_0.25_128", "", weights="none", seed=seed)) for seed in (3, 4)
+    )
     assert (again.predict(images) == random.predict(images)).all()
     assert (other.predict(images) != random.predict(images)).any()
 
@@ -235,16 +240,16 @@ def test_logits_are_what_goes_into_the_softmax(random: Source) -> None:
 
 
 def test_weights_that_nobody_publishes(saved: Path) -> None:
-    assert "Keras publishes no imagenet weights of it" in reason(Job("squeezenet", ""))
+    assert "Keras publishes no imagenet weights of it" in reason(ConversionJob("squeezenet", ""))
 
 
 def test_an_unknown_size_of_a_known_architecture(saved: Path) -> None:
     with pytest.raises(UsageError, match="Keras cannot build it"):
-        open_source(Job("mobilenet_v2_1.0_224", "", weights="none", side=8))
+        open_source(ConversionJob("mobilenet_v2_1.0_224", "", weights="none", side=8))
 
 
 def test_a_saved_model_without_its_signature(saved: Path, tmp_path: Path) -> None:
     tf = tensorflow()
     tf.saved_model.save(tf.Module(), str(tmp_path / "net"))
     with pytest.raises(ConvertError, match="it has no serving_default signature"):
-        open_source(Job(str(tmp_path / "net"), ""))
+        open_source(ConversionJob(str(tmp_path / "net"), ""))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ondevice.converters import architectures
+from ondevice.converters.architectures import catalogue
 from ondevice.errors import UsageError
 
 # An EfficientNet-Lite has as many parameters at any input size.
@@ -22,7 +22,7 @@ def _tensorflow() -> None:
 
 @functools.cache
 def built(name: str, side: int | None = None) -> Any:
-    return architectures.build(name, side)
+    return catalogue.build(name, side)
 
 
 def parameters(model: Any) -> int:
@@ -65,21 +65,21 @@ def test_an_efficientnet_lite_has_no_squeeze_and_excite_and_relu6_for_swish() ->
 
 
 def test_names_are_sorted_distinct_and_each_is_found() -> None:
-    names = architectures.names()
+    names = catalogue.names()
     assert names == sorted(set(names))
     assert {"mobilenet_v1_0.25_128", "efficientnet_lite0", "inception_v4", "squeezenet"} <= set(names)
-    assert all(32 <= architectures.find(name).side <= 600 for name in names)
+    assert all(32 <= catalogue.find(name).side <= 600 for name in names)
 
 
 def test_every_classifier_of_keras_has_a_name() -> None:
-    applications = architectures.tensorflow().keras.applications
+    applications = catalogue.tensorflow().keras.applications
     published = {name for name in dir(applications) if name[0].isupper()}
-    assert {architectures.find(name).keras for name in architectures.names()} - {""} == published
+    assert {catalogue.find(name).keras for name in catalogue.names()} - {""} == published
 
 
 def test_the_papers_networks_are_buildable() -> None:
-    assert len(architectures.PAPER) == 23
-    assert set(architectures.PAPER) <= set(architectures.names())
+    assert len(catalogue.PAPER) == 23
+    assert set(catalogue.PAPER) <= set(catalogue.names())
 
 
 @pytest.mark.parametrize(("name", "published"), [("squeezenet", 1_248_424), ("inception_v4", 42_679_816)])
@@ -89,7 +89,7 @@ def test_networks_that_keras_lacks_have_the_published_parameters(name: str, publ
 
 def test_what_keras_cannot_build_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"^mobilenet_v2_9.99_3000: Keras cannot build it: .*") as caught:
-        architectures.build("mobilenet_v2_9.99_3000", weights="imagenet")
+        catalogue.build("mobilenet_v2_9.99_3000", weights="imagenet")
     assert "\n" not in str(caught.value)
 
 
@@ -97,11 +97,11 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(
         UsageError, match=r"^no architecture 'efficientnet_light0', and no such file; did you mean .*efficientnet_lite0"
     ):
-        architectures.build("efficientnet_light0")
+        catalogue.build("efficientnet_light0")
 
 
 def test_a_name_like_no_other_is_answered_with_all() -> None:
     with pytest.raises(UsageError) as caught:
-        architectures.build("zzz")
-    assert all(name in str(caught.value) for name in architectures.names())
+        catalogue.build("zzz")
+    assert all(name in str(caught.value) for name in catalogue.names())
     assert "\n" not in str(caught.value)

@@ -6,13 +6,16 @@ from typing import Any, TypeAlias
 
 from ondevice.converters.export import tensorflow
 
+# As the paper has them (figure 9): the input, and the classes of ILSVRC.
 SIDE, CLASSES = 299, 1000
 
 Kernel: TypeAlias = "int | tuple[int, int]"
 # A branch of convolutions: (filters, kernel) each, all of stride 1 and padded.
 Branch: TypeAlias = "tuple[tuple[int, Kernel], ...]"
 
+# The branches of Inception-A (figure 4) and Inception-B (figure 5), beside their pooling.
 _A: tuple[Branch, ...] = (((96, 1),), ((64, 1), (96, 3)), ((64, 1), (96, 3), (96, 3)))
+# Figure 5, and its kernels of 1x7 in the order of the authors' code.
 _B: tuple[Branch, ...] = (
     ((384, 1),),
     ((192, 1), (224, (1, 7)), (256, (7, 1))),

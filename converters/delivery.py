@@ -1,0 +1,95 @@
+"""A converted file, its card and its labels, put in place together."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ondevice.converters.job import ConversionJob, ConversionResult
+from ondevice.converters.material import Material
+from ondevice.converters.sources.source import Source
+from ondevice.models import files
+from ondevice.models.card import Accuracy, Card, Conversion
+
+_TOOLS = ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert")
+_WEIGHTS = {"": "the source's own", "none": "random", "imagenet": "Keras's ImageNet weights"}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where the files of one job go, and what their cards say of them."""
+
+    job: ConversionJob
+    source: Source
+    material: Material
+
+    def put_in_place(self, result: ConversionResult, content: bytes) -> None:
+        """Write the file that was checked, its card beside it, and its label list unless that is a bundled one.
+
+        Each is whole or absent. Raises OnDeviceError.
+        """
+        path = Path(result.path)
+        try:
+            with files.replacing(path) as out:
+                out.write(content)
+                out.flush()  # so that a full disk is noticed before the card is there
+                if not self._has_bundled_labels:
+                    with files.replacing(path.parent / self._label_list(path)) as lines:
+                        lines.write("\n".join([*self.material.labels.names, ""]).encode())
+                self._card(result, content).write(path.with_suffix(".toml"))
+        except OSError as error:
+            raise files.explain(error, path) from error
+
+    @property
+    def _has_bundled_labels(self) -> bool:
+        return self.material.labels.source.endswith(("imagenet.txt", "digits.txt"))
+
+    def _label_list(self, path: Path) -> str:
+        return Path(self.material.labels.source).stem if self._has_bundled_labels else f"{path.stem}.labels.txt"
+
+    def _card(self, result: ConversionResult, content: bytes) -> Card:
+        path, checked = Path(result.path), self.material.checked.description
+        return Card(
+            name=path.stem,
+            family=re.split(r"_(?=\d)", self.job.stem)[0],
+            architecture=self.source.architecture,
+            precision=result.precision,
+            input=self.source.input,
+            labels=self._label_list(path),
+            size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            licence=self.job.licence,
+            source=f"converted from {self.job.source}",
+            accuracy=None if result.top1 is None else Accuracy(round(result.top1, 4), checked),
+            conversion=self._conversion(result),
+        )
+
+    def _conversion(self, result: ConversionResult) -> Conversion:
+        calibration = self.material.calibration if result.precision == "int8" else None
+        assert result.agreement is not None
+        assert result.mean_error is not None
+        assert result.worst_error is not None
+        return Conversion(
+            recipe=_recipe(result.precision, self.job.io),
+            weights=_WEIGHTS.get(self.job.weights) or Path(self.job.weights).name,
+            calibration="none" if calibration is None else calibration.description,
+            check=self.material.checked.description,
+            tools=", ".join(f"{tool} {metadata.version(tool)}" for tool in _TOOLS),
+            agreement=round(result.agreement, 6),
+            mean_error=round(result.mean_error, 8),
+            worst_error=round(result.worst_error, 8),
+            error_of_spread=None if result.error_of_spread is None else round(result.error_of_spread, 6),
+        )
+
+
+def _recipe(precision: str, io: str) -> str:
+    return {
+        "fp32": "TensorFlow's converter, no quantization",
+        "fp16": "TensorFlow's converter, float16 weights",
+        "dynamic": "TensorFlow's converter, dynamic range: int8 weights, activations quantized as they come",
+        "weight_only": "AI Edge Quantizer, int8 weights of convolutions and dense layers, dequantized before use",
+        "int8": f"TensorFlow's converter, full int8: weights, activations; {io} input and output",
+    }[precision]

@@ -1,0 +1,109 @@
+"""What a network is converted with: its classes' names, pictures to calibrate on, and pictures to check with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ondevice.converters import pictures
+from ondevice.converters.job import RANDOM, ConversionJob
+from ondevice.converters.pictures import Images
+from ondevice.errors import UsageError
+from ondevice.models import labels
+from ondevice.models.card import Input
+from ondevice.models.labels import Labels
+from ondevice.sources import labelled
+
+# Noise tells whether two networks compute the same, not how good they are: a few pictures show that.
+_NOISE = 16
+# The 95 % interval of an agreement is then within 3 %, less than what lies between a good file and a broken one.
+_MAX_CHECKED = 1000
+
+
+class Calibration(NamedTuple):
+    """Pictures whose activations set the ranges of an int8 file; files: the real paths of those that are not random."""
+
+    images: Images
+    files: frozenset[str]
+    description: str
+
+
+class Checked(NamedTuple):
+    """Pictures on which files are compared with the source; truth: their classes [n], where they are known."""
+
+    images: Images
+    truth: NDArray[np.int64] | None
+    description: str
+
+
+class Material(NamedTuple):
+    """All that a job brings beside its network; calibration: None where no precision needs it."""
+
+    labels: Labels
+    calibration: Calibration | None
+    checked: Checked
+
+
+def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[str], None]) -> Material:
+    """The material of a job whose network takes `wanted` and has so many classes.
+
+    Tells `on_note` of files that are passed over. Raises UsageError, CardError.
+    """
+    names = class_names(job, classes)
+    calibration = _calibration(job, wanted, on_note) if "int8" in job.precisions else None
+    return Material(names, calibration, _checked(job, wanted, names, calibration.files if calibration else ()))
+
+
+def class_names(job: ConversionJob, classes: int) -> Labels:
+    """The names of the network's classes. Raises UsageError where the job's list is not that long, CardError."""
+    if job.labels:
+        found = labels.load(job.labels)
+    elif classes == 1000:
+        found = labels.load("imagenet")
+    else:
+        found = Labels("the numbers of its classes", tuple(f"class {i}" for i in range(classes)))
+    if len(found) != classes:
+        raise UsageError(f"{job.stem} has {classes} classes, {found.source} {len(found)} names")
+    return found
+
+
+def _calibration(job: ConversionJob, wanted: Input, on_note: Callable[[str], None]) -> Calibration:
+    if job.calibration == RANDOM:
+        images = pictures.noise(job.calibration_size, wanted, job.seed)
+        return Calibration(images, frozenset(), f"{len(images)} random images: for latency, not for answers")
+    paths, skipped = pictures.listed(job.calibration, "--calibration")
+    loaded = pictures.load(pictures.even(paths, job.calibration_size, job.seed), wanted)
+    if skipped + loaded.unreadable:
+        on_note(f"--calibration: {skipped + loaded.unreadable} files that are not pictures skipped")
+    description = f"{len(loaded.images)} pictures of {Path(job.calibration).name}, seed {job.seed}"
+    return Calibration(loaded.images, frozenset(map(os.path.realpath, loaded.paths)), description)
+
+
+def _checked(job: ConversionJob, wanted: Input, names: Labels, calibrated_on: Collection[str]) -> Checked:
+    folder = job.check or (job.calibration if job.calibration != RANDOM else "")
+    if not folder:
+        return Checked(pictures.noise(_NOISE, wanted, job.seed + 1), None, f"{_NOISE} noise images")
+    paths, _ = pictures.listed(folder, "--check" if job.check else "--calibration")
+    rest = [path for path in paths if os.path.realpath(path) not in calibrated_on]
+    if not rest:
+        raise UsageError(
+            f"{folder}: all {len(paths)} pictures are calibrated on, none is left to check with: "
+            "give --check DIR, or a smaller --calibration-size"
+        )
+    loaded = pictures.load(pictures.even(rest, _MAX_CHECKED, job.seed), wanted)
+    truth = _truth(Path(folder), loaded.paths, names)
+    return Checked(loaded.images, truth, f"{len(loaded.paths)} pictures of {Path(folder).name} not calibrated on")
+
+
+def _truth(folder: Path, paths: tuple[str, ...], names: Labels) -> NDArray[np.int64] | None:
+    try:
+        data = labelled(folder, names)
+    except UsageError:  # pictures without labels are good enough for comparing
+        return None
+    index_of = dict(zip(data.paths, data.truth, strict=True))
+    return np.array([index_of[path] for path in paths])

@@ -1,0 +1,83 @@
+"""An architecture by name, with ImageNet's weights, a weights file, or random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ondevice.converters.architectures import catalogue
+from ondevice.converters.architectures.catalogue import Architecture
+from ondevice.converters.job import ConversionJob
+from ondevice.converters.pictures import noise, tensors
+from ondevice.converters.sources.failure import in_one_line
+from ondevice.converters.sources.source import BATCH, Source
+from ondevice.errors import ConvertError, UsageError
+from ondevice.models.card import Input
+
+_WEIGHTS = ("imagenet", "none")
+
+
+def from_architecture(job: ConversionJob) -> Source:
+    """The network that the job names. Raises UsageError, ConvertError."""
+    architecture = catalogue.find(job.source)
+    with in_one_line(f"{job.source}: its {job.weights} weights cannot be loaded", _hint(job.weights)):
+        network = catalogue.build(job.source, job.side, "imagenet" if job.weights == "imagenet" else None)
+        if job.weights not in _WEIGHTS:
+            _load_weights(network, job)
+    mean, std = architecture.statistics
+    side = job.side or architecture.side
+    wanted = Input(side, side, 3, mean, std, job.crop)
+    if job.weights == "none":
+        _normalize(network, wanted)
+    elif architecture.bgr:
+        _take_rgb(network, wanted)
+    return Source(network, wanted, _described(job.source, architecture), network.count_params())
+
+
+def _described(name: str, architecture: Architecture) -> str:
+    return f"Keras Applications' {architecture.keras}" if architecture.keras else f"{name}, written from its paper"
+
+
+def _hint(weights: str) -> str:
+    return (
+        "no network? give --weights FILE, or --weights none"
+        if weights == "imagenet"
+        else "are they of another network?"
+    )
+
+
+def _load_weights(network: Any, job: ConversionJob) -> None:
+    if not Path(job.weights).is_file():
+        raise UsageError(f"--weights {job.weights}: no such file; give imagenet, none, or a file")
+    network.load_weights(job.weights)
+
+
+def _normalize(network: Any, wanted: Input) -> None:
+    """Let random weights' batch normalizations divide by the size that noise has there.
+
+    As they are made, they let signals fade from layer to layer, until all classes have the same score to the last bit.
+    The mean stays: taking it out as well would enlarge every rounding with the difference that is left.
+    """
+    normalizations = [layer for layer in network.layers if type(layer).__name__ == "BatchNormalization"]
+    for layer in normalizations:
+        layer.momentum = 0.0
+    network(tensors(noise(BATCH, wanted, 0), wanted), training=True)
+    for layer in normalizations:
+        layer.moving_variance.assign(layer.moving_variance + layer.moving_mean**2)
+        layer.moving_mean.assign(layer.moving_mean * 0)
+
+
+def _take_rgb(network: Any, wanted: Input) -> None:
+    """Let a network whose weights expect BGR take RGB, as every card says: turn its first kernels round.
+
+    Raises ConvertError where the answers are not the same afterwards.
+    """
+    pictures = tensors(noise(4, wanted, 0), wanted)
+    before = np.asarray(network(pictures[..., ::-1], training=False))
+    first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
+    kernel, *bias = first.get_weights()
+    first.set_weights([kernel[:, :, ::-1], *bias])
+    if not np.allclose(before, np.asarray(network(pictures, training=False)), atol=1e-4):
+        raise ConvertError(f"{network.name}: its answers change when its first layer takes RGB for BGR")

@@ -1,0 +1,87 @@
+"""What a network is converted with: class names, pictures to calibrate on and others to check with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ondevice.converters.job import ConversionJob
+from ondevice.converters.material import Material, class_names, gather
+from ondevice.errors import UsageError
+from ondevice.models import zoo
+from ondevice.models.card import Input
+
+SAMPLES = str(zoo.samples_dir())
+INPUT = Input(16, 16, 1)
+
+
+def job(**given: Any) -> ConversionJob:
+    return ConversionJob("net.keras", "out", **{"labels": "digits"} | given)
+
+
+def gathered(notes: list[str] | None = None, **given: Any) -> Material:
+    return gather(job(**given), INPUT, 10, [].append if notes is None else notes.append)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "first"), [(1000, "", "tench"), (10, "", "class 0"), (10, "digits", "0"), (3, "", "class 0")]
+)
+def test_classes_have_names(classes: int, labels: str, first: str) -> None:
+    names = class_names(job(labels=labels), classes)
+    assert (len(names), names.names[0]) == (classes, first)
+
+
+def test_names_must_be_as_many_as_classes() -> None:
+    with pytest.raises(UsageError, match=r"^net has 12 classes, .*digits\.txt 10 names$"):
+        class_names(job(), 12)
+
+
+def test_nothing_is_calibrated_unless_int8_is_made() -> None:
+    material = gathered(calibration=SAMPLES)
+    assert material.calibration is None
+    assert material.checked.description == "200 pictures of samples not calibrated on"
+
+
+def test_what_is_checked_is_not_what_is_calibrated_on() -> None:
+    material = gathered(precisions=("int8",), calibration=SAMPLES, calibration_size=20)
+    assert material.calibration is not None
+    assert (len(material.calibration.files), material.calibration.images.shape) == (20, (20, 16, 16, 1))
+    assert material.calibration.description == "20 pictures of samples, seed 0"
+    assert len(material.checked.images) == 180
+    assert material.checked.truth is not None
+    assert sorted(set(material.checked.truth.tolist())) == list(range(10))
+
+
+def test_pictures_that_are_all_calibrated_on() -> None:
+    with pytest.raises(UsageError) as caught:
+        gathered(precisions=("int8",), calibration=SAMPLES, calibration_size=200)
+    assert str(caught.value) == (
+        f"{SAMPLES}: all 200 pictures are calibrated on, none is left to check with: "
+        "give --check DIR, or a smaller --calibration-size"
+    )
+
+
+def test_noise_where_answers_do_not_matter() -> None:
+    material = gathered(precisions=("int8",), calibration="random", calibration_size=30)
+    assert material.calibration is not None
+    assert (material.calibration.files, len(material.calibration.images)) == (frozenset(), 30)
+    assert "for latency, not for answers" in material.calibration.description
+    assert (material.checked.truth, material.checked.description) == (None, "16 noise images")
+    assert not np.array_equal(material.checked.images, material.calibration.images[:16])
+
+
+def test_pictures_without_labels_are_compared_all_the_same_and_files_passed_over_are_counted(tmp_path: Path) -> None:
+    picture = next(zoo.samples_dir().glob("*/*.png")).read_bytes()
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(picture)
+    (tmp_path / "bad.png").write_text("text")
+    (tmp_path / "notes.txt").touch()
+    notes: list[str] = []
+    material = gathered(notes, precisions=("int8",), calibration=str(tmp_path), check=SAMPLES)
+    assert notes == ["--calibration: 2 files that are not pictures skipped"]
+    assert material.checked.description == "200 pictures of samples not calibrated on"
+    unlabelled = gathered(check=str(tmp_path))
+    assert (unlabelled.checked.truth, len(unlabelled.checked.images)) == (None, 3)
