@@ -32,13 +32,13 @@ from load import Load, Sent
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.cloud.backend import Backend
-from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector
 from ondevice.protocol.served import Served, TensorFace
 from ondevice.selection import policies
 from ondevice.sources import labelled
-from ondevice.timing.recent import Recent
+from ondevice.timing.distribution import Distribution
+from ondevice.timing.table import LatencyTable
 
 DEADLINES_MS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60)
 POLICIES = ("greedy", "mdinference", "cnnselect", "effective")
@@ -108,7 +108,7 @@ class Still:
         self.models = [Served(f"m{i}", (), top1[i], "", "uint8", 1, "still", face, face) for i in range(25)]
         self.table, self._times_ms = LatencyTable(25), mean_ms * 0.1
         for row, mean in enumerate(mean_ms):
-            self.table.write(row, Recent((mean * np.linspace(0.9, 1.3, 21)).tolist()))
+            self.table.write(row, Distribution.of(mean * np.linspace(0.9, 1.3, 21)))
 
     def available(self, model: str) -> bool:
         """Always."""

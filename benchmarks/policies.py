@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from streams import CORRELATIONS, DEVICE_TOP1, Stream, drawn, learned, lognormal, normal_quantiles, streams, zoo
+from streams import CORRELATIONS, DEVICE_TOP1, Stream, drawn, learned, lognormal, streams, zoo
 
 from ondevice.cli import console
 from ondevice.selection import policies
@@ -34,7 +34,8 @@ from ondevice.selection.policies import effective
 from ondevice.selection.problem import Models, Requests
 from ondevice.selection.replies import Replies
 from ondevice.timing.arrays import FloatArray, IndexArray
-from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.distribution import Distribution
+from ondevice.timing.quantiles import LEVELS, normal
 from ondevice.timing.recent import Recent
 
 DEADLINES_MS = (100.0, 150.0, 200.0, 250.0, 300.0, 400.0)
@@ -206,7 +207,7 @@ def _known(upload_ms: FloatArray, correlation: float) -> FloatArray:
     """Points [n, 41] of the reply on legs of 46 ± 24 ms, its distribution and the upload being known."""
     variance = np.log(1 + (24 / 46) ** 2)
     z = (np.log(upload_ms / 46) + variance / 2) / variance**0.5
-    points = normal_quantiles((np.arange(41) + 0.5) / 41)
+    points = normal((np.arange(41) + 0.5) / 41)
     return lognormal(46, 24)(correlation * z[:, None] + (1 - correlation**2) ** 0.5 * points)
 
 
@@ -224,8 +225,8 @@ class Times:
 
     def __init__(self, models: Models, learning: bool, stale: int) -> None:
         self._models, self._learning, self._stale = models, learning, stale
-        rows = zip(models.names, models.mean_ms, models.std_ms, models.quantiles_ms.tolist(), strict=True)
-        self._recent = [Recent.seeded(Profile(*row[:3], tuple(row[3]), len(LEVELS), "", "", 1)) for row in rows]
+        rows = zip(models.mean_ms.tolist(), models.std_ms.tolist(), models.quantiles_ms, strict=True)
+        self._recent = [Recent.seeded(Distribution(*row), len(LEVELS)) for row in rows]
         self._ran = [0] * len(models)
         self.extra_ms = 0.0
 
@@ -246,10 +247,7 @@ class Times:
 
     def _learned(self, i: int, model: int) -> None:
         self._ran[model] = i
-        known, recent = self._models, self._recent[model]
-        mean_ms, std_ms, quantiles_ms = known.mean_ms.copy(), known.std_ms.copy(), known.quantiles_ms.copy()
-        mean_ms[model], std_ms[model], quantiles_ms[model] = recent.mean_ms, recent.std_ms, recent.quantiles_ms
-        self._models = Models(known.names, known.top1, mean_ms, std_ms, quantiles_ms)
+        self._models = self._models.learned(model, self._recent[model].distribution)
 
 
 def drift(arguments: argparse.Namespace) -> Iterator[Row]:

@@ -29,7 +29,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,13 +48,14 @@ from ondevice.lab.simulate import legs, simulation
 from ondevice.lab.simulate.arrivals import Arrivals
 from ondevice.lab.simulate.estimates import ReplyEstimate, RequestEstimator
 from ondevice.lab.simulate.legs import Legs, NetworkModel, Sizes
-from ondevice.lab.simulate.modelset import ModelSet, drawn_ms
+from ondevice.lab.simulate.modelset import ModelSet, as_drawn
 from ondevice.lab.simulate.outcomes import LATE, ON_TIME, OutcomeBatch
 from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings
 from ondevice.selection.problem import Models, Requests
-from ondevice.selection.replies import POINTS
 from ondevice.sources import labelled
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.profile import Profile
+from ondevice.timing.quantiles import POINTS
 
 SEEDS = 20
 # What the end of a connection and the beginning of the next take of the link, and the answer to that.
@@ -176,8 +177,8 @@ def known(run: Real, one: Asked, upload_ms: float) -> tuple[float, float, FloatA
     """Of one request the deadline, the reply in the mean, and its points [21]. One that was not sent asks nothing."""
     if one.context is None:
         return run.limit_ms, ROUND_TRIP_MS, np.full(POINTS, ROUND_TRIP_MS)
-    left_ms, return_ms, law = one.context.left_ms, one.context.return_ms, one.context.law
-    return left_ms, return_ms, law.given(upload_ms) if law else np.full(POINTS, return_ms)
+    left_ms, return_ms, reply = one.context.left_ms, one.context.return_ms, one.context.reply
+    return left_ms, return_ms, reply.given(upload_ms) if reply else np.full(POINTS, return_ms)
 
 
 def stated(run: Real, network: NetworkModel, other_ms: float, seed: int) -> tuple[Case, SimulationSettings]:
@@ -203,14 +204,10 @@ def played(case: Case, settings: SimulationSettings, requests: Requests) -> Outc
 def model_set(run: Real, other_ms: float) -> ModelSet:
     """The endpoint's models, each taking other_ms more."""
     longer = [
-        replace(
-            each,
-            mean_ms=each.mean_ms + other_ms,
-            quantiles_ms=tuple(ms + other_ms for ms in each.quantiles_ms),
-        )
+        Profile(each.model, *each.distribution.shifted(other_ms).figures, each.n, each.host, each.runtime, each.threads)
         for each in run.profiles
     ]
-    return ModelSet("served", Models.of(run.top1, longer), run.top1, np.array([drawn_ms(each) for each in longer]))
+    return ModelSet("served", Models.of(run.top1, longer), run.top1, as_drawn(longer))
 
 
 def off_ms(run: Real, trace: str) -> FloatArray:
@@ -323,7 +320,7 @@ def conditions(run: Real) -> Row:
         "client_ms": run.of_cloud(lambda one: one.client_ms),
         "server_ms": run.of_cloud(lambda one: one.other_ms),
         "models_ms": "/".join(f"{each.mean_ms:.1f}" for each in run.profiles),
-        "device_ms": float(run.device.quantiles_ms.mean()) if run.device else None,
+        "device_ms": float(run.device.times.quantiles_ms.mean()) if run.device else None,
     }
 
 

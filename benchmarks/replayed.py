@@ -231,8 +231,8 @@ def _with_device(found: Real, client: OffloadClient) -> Real:
     held = [one.answer.total_ms for one in found.asked if one.answer and one.answer.why == "the cloud was late"]
     limit_ms = min(statistics.median(held or [found.sla_ms]), found.sla_ms)
     begins_ms = max(limit_ms - client.device.worst_ms(0), 0.0)
-    runner, quantiles_ms = client.device.runners[0], client.device.times[0].quantiles_ms
-    device = DeviceModel(runner.name, client.device.top1(0), quantiles_ms, begins_ms)
+    runner, times = client.device.runners[0], client.device.times[0].distribution
+    device = DeviceModel(runner.name, client.device.top1(0), times, begins_ms)
     return replace(found, limit_ms=limit_ms, device=device)
 
 

@@ -30,7 +30,7 @@ NETWORK, SLA_MS = "normal:mean=50,std=25", 200.0
 PHONE = device_model.given(0.414, 30)
 # `effective` weighs as many replies as are known, so that it takes a multiple of the others' time.
 SHARE = {"effective": 0.1}
-# Learning a law from each reply is a loop in Python, whatever the policy.
+# Learning the reply's distribution from each reply is a loop in Python, whatever the policy.
 GIVEN_SHARE = 0.005
 LOADED = 10_000
 

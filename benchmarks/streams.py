@@ -14,9 +14,9 @@ import numpy as np
 from ondevice.lab.link.trace import Trace
 from ondevice.selection.policies import effective
 from ondevice.selection.problem import Models, Requests
-from ondevice.selection.replies import POINTS, Replies
+from ondevice.selection.replies import Replies
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS, POINTS, normal
 
 DEVICE_TOP1 = 0.414
 TRACES = ("ATT-LTE-driving-2016", "TMobile-UMTS-driving", "Verizon-LTE-short")
@@ -28,11 +28,6 @@ LEAST_GAP_MS, MORE_GAP_MS = 200.0, 1000.0
 EWMA = 0.1
 
 Leg = Callable[[FloatArray], FloatArray]
-
-
-def normal_quantiles(shares: FloatArray) -> FloatArray:
-    """The standard normal's, of the same shape."""
-    return np.array([NormalDist().inv_cdf(share) for share in shares.ravel().tolist()]).reshape(shares.shape)
 
 
 def _normal_shares(z: FloatArray) -> FloatArray:
@@ -48,7 +43,7 @@ def lognormal(mean_ms: float, std_ms: float) -> Leg:
 def positive_normal(z: FloatArray) -> FloatArray:
     """50 ± 25 ms, what is at most 0 drawn again."""
     never = NormalDist().cdf(-2)
-    return 50 + 25 * normal_quantiles(never + (1 - never) * _normal_shares(z))
+    return 50 + 25 * normal(never + (1 - never) * _normal_shares(z))
 
 
 def floor_and_tail(z: FloatArray) -> FloatArray:
@@ -109,7 +104,7 @@ def zoo(data: Path) -> Models:
         rows = [row for row in csv.DictReader(file) if "mobilenet_v1" not in row["model"] or "_224" in row["model"]]
     columns = ("top1_percent", "gpu_mean_ms", "gpu_std_ms")
     top1, mean_ms, std_ms = np.array([[float(row[name]) for name in columns] for row in rows]).T
-    quantiles_ms = mean_ms[:, None] + std_ms[:, None] * normal_quantiles(np.clip(LEVELS, 1e-3, 1 - 1e-3))
+    quantiles_ms = mean_ms[:, None] + std_ms[:, None] * normal(np.clip(LEVELS, 1e-3, 1 - 1e-3))
     return Models(tuple(row["model"] for row in rows), top1 / 100, mean_ms, std_ms, np.maximum(quantiles_ms, 0))
 
 

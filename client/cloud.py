@@ -233,7 +233,7 @@ class CloudExecutor:
         task, endpoint = attempt.task, self.endpoint
         left_ms = max(task.sla_ms - task.elapsed_ms - options.guard_ms, 0.001)
         overhead_ms, return_ms = self.network.points_ms(len(upload.body)), self.network.fixed_ms()
-        context = RequestContext(left_ms, overhead_ms, return_ms, options.device_top1, task.top, self.network.law())
+        context = RequestContext(left_ms, overhead_ms, return_ms, options.device_top1, task.top, self.network.reply())
         context = context._replace(anytime=options.anytime if endpoint else 1)  # older ones know of no more
         prepared = endpoint.prepare(upload, context) if endpoint else picture_request(upload, context)
         attempt.sent_bytes, attempt.model = len(prepared.request.body), prepared.model

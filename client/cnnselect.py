@@ -19,7 +19,6 @@ from ondevice.protocol import cnnselect
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.bounds import BELIEVABLE_MS
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 
@@ -57,10 +56,7 @@ class CnnSelectEndpoint:
         try:
             parameters = records.read(_Parameters, metadata["parameters"], surplus=True)
             self._models = Models.of(parameters.top1, parameters.profiles)
-            times = self._models.quantiles_ms, self._models.mean_ms, self._models.std_ms
-            if max(ms.max() for ms in times) > BELIEVABLE_MS:
-                raise ValueError("a time of days")
-            self._times = {profile.model: Recent.seeded(profile) for profile in parameters.profiles}
+            self._times = {each.model: Recent.seeded(each.distribution, each.n) for each in parameters.profiles}
             self._rule = _rule(str(parameters.policy))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             reason = " ".join(str(error)[:200].split())
@@ -72,12 +68,9 @@ class CnnSelectEndpoint:
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn from a reply."""
         if model in self._times and 0 <= infer_ms < math.inf:
-            recent, row = self._times[model], self.names.index(model)
+            recent = self._times[model]
             recent.add(infer_ms)
-            old = self._models
-            mean_ms, std_ms, quantiles_ms = old.mean_ms.copy(), old.std_ms.copy(), old.quantiles_ms.copy()
-            mean_ms[row], std_ms[row], quantiles_ms[row] = recent.mean_ms, recent.std_ms, recent.quantiles_ms
-            self._models = Models(old.names, old.top1, mean_ms, std_ms, quantiles_ms)
+            self._models = self._models.learned(self.names.index(model), recent.distribution)
 
     def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
         """The picture itself, with what else there is to say in the query."""
@@ -95,7 +88,7 @@ class CnnSelectEndpoint:
             np.full(k, within_ms), overhead_ms - return_ms, np.full(k, return_ms), device_top1=np.array([device_top1])
         )
         chosen = self._rule(models, requests)
-        on_time = models.cdfs((within_ms - overhead_ms)[:, None])
+        on_time = models.times.cdf((within_ms - overhead_ms)[:, None])
         gain = chosen * on_time * np.maximum(models.top1 - device_top1, 0.0)
         return device_top1 + float(np.add.reduce(gain, axis=None)) / k
 
@@ -108,7 +101,7 @@ def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
         cnnselect.TOP: f"{context.top}",
         cnnselect.DEVICE_TOP1: f"{context.device_top1:.4f}" if context.device_top1 else "",
         cnnselect.ANYTIME: f"{context.anytime}" if context.anytime > 1 else "",
-        cnnselect.REPLY: context.law.text if context.law else "",
+        cnnselect.REPLY: context.reply.text if context.reply else "",
     }
     query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
     path = f"/v2/models/{cnnselect.NAME}/infer?{query}"

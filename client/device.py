@@ -65,12 +65,12 @@ class DeviceExecutor:
 
     def worst_ms(self, model: int) -> float:
         """The longest that it may take: the longest of late, or what is usual for a phone, whichever is more."""
-        quantiles_ms = self.times[model].quantiles_ms
-        return float(max(quantiles_ms[-1], _TAIL * quantiles_ms[len(quantiles_ms) // 2]))
+        known = self.times[model].distribution
+        return max(known.longest_ms, _TAIL * known.median_ms)
 
     def chance(self, model: int, within_ms: float) -> float:
         """The chance that it takes no longer."""
-        quantiles = self.times[model].quantiles_ms
+        quantiles = self.times[model].distribution.quantiles_ms
         return float(np.searchsorted(quantiles, within_ms, side="right")) / len(quantiles)
 
     def best(self, within_ms: float) -> int:
@@ -78,7 +78,7 @@ class DeviceExecutor:
         fits = [m for m in range(len(self.runners)) if self.worst_ms(m) <= within_ms]
         if fits:
             return max(fits, key=self.top1)
-        return min(range(len(self.runners)), key=lambda m: self.times[m].mean_ms)
+        return min(range(len(self.runners)), key=lambda m: self.times[m].distribution.mean_ms)
 
     def wait_ms(self) -> float:
         """How long what it works on still takes."""
@@ -87,7 +87,7 @@ class DeviceExecutor:
     def begin(self, task: Task, *, model: int) -> Attempt:
         """Run a model on the task's picture, after what it works on."""
         attempt = DeviceAttempt(task, "device", self.top1(model))
-        attempt.expected_ms = self.times[model].mean_ms
+        attempt.expected_ms = self.times[model].distribution.mean_ms
         self._begun.append(attempt)
         try:
             self._pool.submit(self._run, attempt, model)

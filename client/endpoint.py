@@ -7,14 +7,14 @@ from typing import NamedTuple, Protocol
 from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
 
 
 class RequestContext(NamedTuple):
     """What goes with a picture. left_ms: until the deadline. overhead_ms [k]: equally likely times of all but the
     inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
-    law: the reply's time given the upload's. anytime: how many answers it may give, one after the other.
+    reply: its time given the upload's. anytime: how many answers it may give, one after the other.
     """
 
     left_ms: float
@@ -22,7 +22,7 @@ class RequestContext(NamedTuple):
     return_ms: float
     device_top1: float
     top: int
-    law: Law | None = None
+    reply: ReplyDistribution | None = None
     anytime: int = 1
 
 

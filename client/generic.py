@@ -21,8 +21,8 @@ from ondevice.preprocess import Preprocessor
 from ondevice.protocol import cnnselect, headers, replies
 from ondevice.protocol.served import Work
 from ondevice.remote import Remote
-from ondevice.selection.cdf import Cdfs
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.distribution import Distributions
 from ondevice.timing.recent import Recent
 
 _log = logging.getLogger("ondevice.client")
@@ -41,7 +41,7 @@ class GenericEndpoint:
     def __init__(self, models: Sequence[Remote]) -> None:
         self._models = {model.served.name: model for model in models}
         self._top1 = np.array([model.served.top1 or 0.0 for model in models])
-        self._times = [Recent.seeded(m.published) if m.published else Recent(_FIRST_MS) for m in models]
+        self._times = [_known(model) for model in models]
         self._decoders: dict[str, Preprocessor] = {}
         self.best_top1 = float(self._top1.max())
         self.side = max(max(model.served.input.shape[1:]) for model in models)
@@ -101,9 +101,14 @@ class GenericEndpoint:
 
     def _gains_top1(self, within_ms: float, overhead_ms: FloatArray, device_top1: float) -> FloatArray:
         """For each model what it adds to the device's answer."""
-        cdfs = Cdfs(np.array([times.quantiles_ms for times in self._times]))
-        on_time: FloatArray = cdfs((within_ms - overhead_ms)[:, None]).mean(axis=0)
+        times = Distributions.of([recent.distribution for recent in self._times])
+        on_time: FloatArray = times.cdf((within_ms - overhead_ms)[:, None]).mean(axis=0)
         return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
+
+
+def _known(model: Remote) -> Recent:
+    """What is known of its time before the first request."""
+    return Recent.seeded(model.published.distribution, model.published.n) if model.published else Recent(_FIRST_MS)
 
 
 def _names(ask: Ask) -> list[str]:

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice.selection.replies import Law, Replies
+from ondevice.selection.replies import Replies, ReplyDistribution
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS
-from ondevice.timing.recent import quantiles
+from ondevice.timing.quantiles import MEDIAN, weighted_quantiles
+from ondevice.timing.window import Window
 
 # Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE, when it
 # would weigh under 3 % of the newest.
@@ -24,8 +24,6 @@ CENSORED = 1.5
 _FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
 # So much is sent before the first acknowledgement (TCP's initial window, RFC 6928): more shows the rate.
 _TELLING_BYTES = 14_600
-# A middle among the levels of distributions.
-_MIDDLE = len(LEVELS) // 2
 
 
 class NetworkSample(NamedTuple):
@@ -48,32 +46,29 @@ class NetworkEstimates:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Every sample is written twice, _SIZE apart: so the last ones always lie in one piece.
-        self._ring, self._written = np.zeros((2 * _SIZE, 3)), 0
+        self._window = Window(_SIZE, _HALF_LIFE, len(NetworkSample._fields))
         self._round_trip_ms: float | None = None
         self.replies = Replies()
 
     @property
     def known(self) -> bool:
         """Whether any request has told something."""
-        return self._written > 0
+        return self._window.count > 0
 
     def add(self, sample: NetworkSample) -> None:
         """Learn from a request that was answered."""
         with self._lock:
-            at = self._written % _SIZE
-            self._ring[at] = self._ring[at + _SIZE] = sample
-            self._written += 1
+            self._window.add(*sample)
 
     def replied(self, upload_ms: float, reply_ms: float) -> None:
         """Learn how long a reply took after the upload that its server saw."""
         with self._lock:
             self.replies.add(upload_ms, reply_ms)
 
-    def law(self) -> Law | None:
+    def reply(self) -> ReplyDistribution | None:
         """The reply given the upload, once something is known of it."""
         with self._lock:
-            return self.replies.law if self.replies.count else None
+            return self.replies.distribution if self.replies.count else None
 
     def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
         """Learn from a request of which nothing had come back when it was given up."""
@@ -91,13 +86,14 @@ class NetworkEstimates:
     def forget(self) -> None:
         """Executors anew: this is another network."""
         with self._lock:
-            self._written, self._round_trip_ms = 0, None
+            self._window.clear()
+            self._round_trip_ms = None
             self.replies.forget()
 
     def points_ms(self, size_bytes: int) -> FloatArray:
         """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""
-        rows = self._rows()
-        return quantiles(rows[:, 0] + rows[:, 1] * size_bytes + rows[:, 2], _WEIGHTS[-len(rows) :])
+        (fixed, per_byte, other), weights = self._kept()
+        return weighted_quantiles(fixed + per_byte * size_bytes + other, weights)
 
     def fixed_ms(self) -> float:
         """The median of what a request takes on the way whatever its size."""
@@ -122,14 +118,14 @@ class NetworkEstimates:
         upload_ms = min(max(upload_ms, 0.0), network_ms)
         return network_ms - upload_ms, upload_ms / size_bytes
 
-    def _rows(self) -> FloatArray:
+    def _kept(self) -> tuple[FloatArray, FloatArray]:
+        """The samples' columns [3, n] and weights [n]; before the first a guess."""
         with self._lock:
-            if not self._written:
-                return np.array([[self._round_trip_ms or _FIRST_MS, _FIRST_MS_PER_BYTE, 0.0]])
-            end = (self._written - 1) % _SIZE + _SIZE + 1
-            return self._ring[end - min(self._written, _SIZE) : end].copy()
+            if self._window.count:
+                return self._window.columns.copy(), self._window.weights.each
+            return np.array([[self._round_trip_ms or _FIRST_MS], [_FIRST_MS_PER_BYTE], [0.0]]), np.ones(1)
 
     def _middle(self) -> tuple[float, float, float]:
-        rows = self._rows()
-        fixed, per_byte, other = (float(quantiles(column, _WEIGHTS[-len(rows) :])[_MIDDLE]) for column in rows.T)
+        columns, weights = self._kept()
+        fixed, per_byte, other = (float(weighted_quantiles(column, weights)[MEDIAN]) for column in columns)
         return fixed, per_byte, other

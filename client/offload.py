@@ -256,7 +256,7 @@ class OffloadClient:
 
     def _guard_ms(self, task: Task) -> float:
         """So long before the deadline what there is is handed over."""
-        return min(float(self._waking.quantiles_ms[-1]) + _MORE_MS, _GUARD_SHARE * task.sla_ms)
+        return min(self._waking.distribution.longest_ms + _MORE_MS, _GUARD_SHARE * task.sla_ms)
 
 
 def _listed(local: Local | Sequence[Local]) -> Sequence[Local]:

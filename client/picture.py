@@ -92,7 +92,7 @@ class Scaling:
 
     def expect(self, side: int) -> tuple[float, int]:
         """The time, ms, and the size, bytes, to expect of a picture of side x side pixels."""
-        return self._took.mean_ms, round(self._bytes_a_pixel.mean_ms * side * side)
+        return self._took.distribution.mean_ms, round(self._bytes_a_pixel.distribution.mean_ms * side * side)
 
     def apply(self, picture: Picture, side: int) -> Upload:
         """Scale a picture, and learn from it. Raises ImageError."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ondevice.cloud.latency_table import LatencyTable
 from ondevice.protocol.served import Served, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
+from ondevice.timing.table import LatencyTable
 
 
 @dataclass

@@ -12,14 +12,12 @@ from ondevice.protocol.served import Served
 from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import P90
 
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
-# The level next to the 90th percentile; a rounding error must not make it the one above.
-_P90 = int(np.searchsorted(LEVELS, 0.9 - 1e-9))
 
 Places = tuple[tuple[Backend, int], ...]
 
@@ -83,7 +81,7 @@ class Problem(NamedTuple):
 
     queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
     saturated: whether all backends have something to do. residual_ms: by how much all but the inference took longer
-    than expected lately, equally likely points; shuffled_ms: these points, not by size. law: of the reply, where it is
+    than expected lately, equally likely points; shuffled_ms: these points, not by size. reply: its distribution, if
     known.
     """
 
@@ -96,23 +94,23 @@ class Problem(NamedTuple):
     saturated: bool
     residual_ms: FloatArray
     shuffled_ms: FloatArray
-    law: Law | None
+    reply: ReplyDistribution | None
 
     @property
     def requests(self) -> Requests:
         """The request as policies take it."""
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
         # What the network and the server add are independent: each point of the one goes with some point of the other.
-        law_ms = self.law.given(self.network.upload_ms) if self.law else self.network.return_ms
+        reply_ms = self.reply.given(self.network.upload_ms) if self.reply else self.network.return_ms
         return Requests(
-            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, (law_ms + self.shuffled_ms)[None],
+            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, (reply_ms + self.shuffled_ms)[None],
             fill=self._fill[None], work_ms=self.work_ms[None],
         )  # fmt: skip
 
     @property
     def served(self) -> Problem:
         """The problem as far as the server can help it: the reply takes return_ms for certain."""
-        return self._replace(law=None)
+        return self._replace(reply=None)
 
     @property
     def _fill(self) -> FloatArray:
@@ -151,7 +149,7 @@ class Choice(NamedTuple):
     @property
     def p90_ms(self) -> float:
         """The whole, upload and reply included, with the 90th percentile of the inference."""
-        return self._overhead_ms + float(self.problem.models.quantiles_ms[self.chosen, _P90])
+        return self._overhead_ms + float(self.problem.models.quantiles_ms[self.chosen, P90])
 
     def holds(self, longer_ms: float) -> bool:
         """Whether it would be made again after a wait that was so much longer than foreseen, or shorter.

@@ -16,8 +16,7 @@ import numpy as np
 from ondevice import host
 from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
 from ondevice.cloud.frames import Message
-from ondevice.cloud.latency_table import LatencyTable
-from ondevice.cloud.learning import Learned, Linear
+from ondevice.cloud.learning import Learned
 from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.process import Reply
 from ondevice.cloud.residency import Residency
@@ -25,8 +24,11 @@ from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.linear import Linear
+from ondevice.timing.profile import Profile
+from ondevice.timing.quantiles import MEDIAN
 from ondevice.timing.recent import Recent
+from ondevice.timing.table import LatencyTable
 
 # Loaded before all others: the first model's memory has the runtime's own in it.
 _SMALLEST = "digits_xs_int8"
@@ -40,8 +42,6 @@ _SETTLE_S = 5.0
 _LEARN = 0.05
 # Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
 _REFRESH, _FEW = 8, 48
-# The median among the quantiles.
-_MEDIAN = len(LEVELS) // 2
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Local(Backend):
         self._nothing = np.zeros(len(self.models))
         self.table = LatencyTable(len(self.models))
         for row, known in enumerate(self.learned):
-            self.table.write(row, known.invoke)
+            self.table.write(row, known.invoke.distribution)
         # What is mapped from the file may not count as resident yet.
         each = [max(message["resident_bytes"], message["size_bytes"]) for message in described]
         self.residency = Residency(
@@ -257,7 +257,7 @@ class Local(Backend):
         name, known = message["name"], saved.get(message["name"])
         decode = decoders.setdefault(tuple(message["input"]["shape"]), Linear(known.decode) if known else Linear())
         if known:
-            invoke = Recent.seeded(known.profile)
+            invoke = Recent.seeded(known.profile.distribution, known.profile.n)
         else:
             timed, _ = await self.pool.workers[0].ask({"op": "measure", "model": source, "runs": _RUNS})
             invoke = Recent(timed["invoke_ms"])
@@ -283,7 +283,7 @@ class Local(Backend):
 
     def _fastest(self) -> str:
         """By the median: at the start a single interruption outweighs twenty runs of a small model in their mean."""
-        return self.models[int(np.argmin(self.table.quantiles_ms[:, _MEDIAN]))].name
+        return self.models[int(np.argmin(self.table.quantiles_ms[:, MEDIAN]))].name
 
     def _make_resident(self, model: str) -> None:
         self.residency.resident.add(model)
@@ -341,7 +341,7 @@ class Local(Backend):
         known.invoke.add(reply["invoke_ms"])
         known.used_at = monotonic()
         if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
-            self.table.write(row, known.invoke)
+            self.table.write(row, known.invoke.distribution)
         if work.is_picture:
             known.decode.add(len(work.payload), reply["decode_ms"])
         load_ms = reply.get("load_ms", 0.0)
@@ -367,7 +367,7 @@ class Local(Backend):
     def _remeasured(self, row: int, timed: asyncio.Future[Reply]) -> None:
         with contextlib.suppress(OnDeviceError):
             self.learned[row].renew(timed.result()[0]["invoke_ms"])
-            self.table.write(row, self.learned[row].invoke)
+            self.table.write(row, self.learned[row].invoke.distribution)
 
     def _saved(self) -> list[Saved]:
         return [Saved.of(known, self._setting) for known in self.learned]

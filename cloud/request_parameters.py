@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ondevice.errors import ProtocolError, UsageError
 from ondevice.protocol import cnnselect
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.bounds import LONGEST_MS
 
 # A deadline under a microsecond is a mistake of unit.
@@ -31,7 +31,7 @@ class RequestParameters(NamedTuple):
     policy: str | None = None
     top: int = 5
     device_top1: float = 0.0
-    reply: Law | None = None
+    reply: ReplyDistribution | None = None
     anytime: int = 1
 
 
@@ -51,7 +51,7 @@ def from_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
         policy or None,
         _count(parameters, cnnselect.TOP, 5, cnnselect.MOST_CLASSES),
         _number(parameters, cnnselect.DEVICE_TOP1, 0, 1) or 0.0,
-        _law(parameters),
+        _reply(parameters),
         _count(parameters, cnnselect.ANYTIME, 1, cnnselect.MOST_ANSWERS),
     )
 
@@ -81,12 +81,12 @@ def _plain(name: str, text: str) -> Any:
         raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
 
 
-def _law(parameters: Mapping[str, Any]) -> Law | None:
+def _reply(parameters: Mapping[str, Any]) -> ReplyDistribution | None:
     text = parameters.get(cnnselect.REPLY)
     if text is None:
         return None
     try:
-        return Law.parse(text if isinstance(text, str) else "")
+        return ReplyDistribution.parse(text if isinstance(text, str) else "")
     except UsageError as error:
         raise ProtocolError(f"reply: {error}") from error
 

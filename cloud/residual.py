@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import POINTS, SCATTERED
 from ondevice.timing.recent import Recent
 
 # The points are worked out anew with every eighth residual, which costs as much as a choice. After so many refusals
 # in a row each further one counts as a residual of 0.
 _REFRESH, _PATIENCE = 8, 10
-# The points in an order that has nothing to do with their size: 8 and 21 have no common factor.
-_SHUFFLED = np.arange(len(LEVELS)) * 8 % len(LEVELS)
-# All sums of two points, by size, in as many groups as there are levels: the middle of each.
-_MIDDLES = np.arange(len(LEVELS) // 2, len(LEVELS) ** 2, len(LEVELS))
+# All sums of two points, by size, in as many groups as there are points: the middle of each.
+_MIDDLES = np.arange(POINTS // 2, POINTS**2, POINTS)
 
 
 class Residuals:
@@ -25,7 +23,7 @@ class Residuals:
 
     def __init__(self, doubled: bool) -> None:
         self._recent, self._refusals, self._doubled = Recent([0.0]), 0, doubled
-        self.points_ms = self.shuffled_ms = np.zeros(len(LEVELS))
+        self.points_ms = self.shuffled_ms = np.zeros(POINTS)
 
     def add(self, ms: float) -> None:
         """Take one more; what was sooner than expected counts as in time."""
@@ -41,6 +39,6 @@ class Residuals:
     def _record(self, ms: float) -> None:
         self._recent.add(ms)
         if self._recent.count % _REFRESH == 0:
-            seen_ms = self._recent.quantiles_ms
+            seen_ms = self._recent.distribution.quantiles_ms
             self.points_ms = np.sort(np.add.outer(seen_ms, seen_ms), axis=None)[_MIDDLES] if self._doubled else seen_ms
-            self.shuffled_ms = self.points_ms[_SHUFFLED]
+            self.shuffled_ms = self.points_ms[SCATTERED]

@@ -21,7 +21,7 @@ from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.bounds import LONGEST_MS
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import chance
 
 # Several answers are chosen by what they add to expected effective accuracy, as this rule chooses one.
 _ANYTIME = "effective"
@@ -141,7 +141,7 @@ class Selector:
         if spare_ms - residual_ms[-1] > worst_ms:  # certain: no chances to work out
             return
         # One model that is likely enough in time will do, and this is a tenth of the work for all of them.
-        if float(np.interp(spare_ms - residual_ms, models.quantiles_ms[surest], LEVELS).mean()) >= least:
+        if float(chance(models.quantiles_ms[surest], spare_ms - residual_ms).mean()) >= least:
             return
         if spare_ms <= 0 or float(on_time(models, problem.served.requests).max()) < least:
             soonest_ms = float(wait_ms.min())
@@ -174,7 +174,6 @@ class Selector:
         wait_ms = work_ms + turn_ms + (perf_counter() - arrival.received) * 1e3
         saturated = all(backend.saturated for backend, _ in candidates.groups)
         residuals = self._residuals[saturated]
-        law = arrival.parameters.reply
         return Problem(
             candidates,
             models,
@@ -185,7 +184,7 @@ class Selector:
             saturated,
             residuals.points_ms,
             residuals.shuffled_ms,
-            law,
+            arrival.parameters.reply,
         )
 
     def _network(self, arrival: Arrival) -> NetworkTimes:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,6 @@ import numpy as np
 
 from ondevice import remote
 from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
-from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.learning import Learned
 from ondevice.cloud.oip_client import MAX_INFERENCES, OipClient
 from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
@@ -35,6 +34,7 @@ from ondevice.resilience.breaker import Breaker
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
+from ondevice.timing.table import LatencyTable
 
 TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
 _ONE_MODEL = re.compile(r"/v2/models/([^/]+)")
@@ -71,7 +71,7 @@ class _UpstreamModel:
     @property
     def limit_s(self) -> float:
         """When its answer is late."""
-        return max(_LATE_S, _LATE_TIMES * self.learned.invoke.mean_ms / 1e3)
+        return max(_LATE_S, _LATE_TIMES * self.learned.invoke.distribution.mean_ms / 1e3)
 
 
 class Upstream(Backend):
@@ -109,7 +109,7 @@ class Upstream(Backend):
             raise ServeError(f"--upstream {self._base}: no model to serve: {reason}")
         self.table = LatencyTable(len(self.models))
         for model in self._known.values():
-            self.table.write(model.row, model.learned.invoke)
+            self.table.write(model.row, model.learned.invoke.distribution)
 
     def close(self) -> None:
         """Let the connections go."""
@@ -292,7 +292,7 @@ class Upstream(Backend):
     def _learn(self, known: _UpstreamModel, work: Work, result: InferenceResult) -> None:
         known.learned.used_at = monotonic()
         known.learned.invoke.add(result.infer_ms)
-        self.table.write(known.row, known.learned.invoke)
+        self.table.write(known.row, known.learned.invoke.distribution)
         if result.decode_ms:
             known.learned.decode.add(len(work.payload), result.decode_ms)
         parts = result.queue_ms + result.decode_ms + result.infer_ms
@@ -333,7 +333,7 @@ class Upstream(Backend):
         if self._in_flight or self._tasks:
             return
         for known in self._known.values():
-            cost_s = _AGAIN * known.learned.invoke.mean_ms / 1e3
+            cost_s = _AGAIN * known.learned.invoke.distribution.mean_ms / 1e3
             if self.available(known.name) and known.learned.stale(now, max(_STALE_S, cost_s / _SHARE)):
                 known.learned.used_at = now
                 self._spawn(self._time_again(known))
@@ -342,7 +342,7 @@ class Upstream(Backend):
     async def _time_again(self, known: _UpstreamModel) -> None:
         with contextlib.suppress(UpstreamError):
             known.learned.renew([(await self._ask(known, known.sample))[2] for _ in range(_AGAIN)])
-            self.table.write(known.row, known.learned.invoke)
+            self.table.write(known.row, known.learned.invoke.distribution)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -381,9 +381,6 @@ def _seeded(published: Profile | None, times_ms: list[float]) -> Recent:
     """
     if published is None:
         return Recent(times_ms)
-    quantiles = np.array(published.quantiles_ms)
-    added_ms = max(float(np.median(times_ms) - np.median(quantiles)), 0.0)
-    later = replace(
-        published, mean_ms=published.mean_ms + added_ms, quantiles_ms=tuple((quantiles + added_ms).tolist())
-    )
-    return Recent.seeded(later)
+    known = published.distribution
+    added_ms = max(float(np.median(times_ms)) - known.median_ms, 0.0)
+    return Recent.seeded(known.shifted(added_ms), published.n)

@@ -19,7 +19,7 @@ from ondevice.protocol import oip
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
 from ondevice.protocol.served import Served, TensorFace, Work
 from ondevice.runtime import TensorSpec
-from ondevice.timing.profile import LEVELS, Profile, loads
+from ondevice.timing.profile import Profile, loads
 
 # (index, score), best first.
 Ranking = list[tuple[int, float]]
@@ -181,12 +181,9 @@ def _published(parameters: Mapping[str, Any]) -> _Known:
 def _profile(row: Any) -> Profile | None:
     """The times of a model as its server has learned them; None where it does not say, or says something else."""
     try:
-        (profile,) = loads(json.dumps([row]))
+        return loads(json.dumps([row]))[0]
     except ValueError:
         return None
-    times = (profile.mean_ms, profile.std_ms, *profile.quantiles_ms)
-    good = len(profile.quantiles_ms) == len(LEVELS) and all(_is_number(time) and time >= 0 for time in times)
-    return profile if good and type(profile.n) is int and type(profile.threads) is int else None
 
 
 def _carded(name: str) -> _Known:

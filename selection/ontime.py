@@ -22,12 +22,12 @@ def on_time(models: Models, requests: Requests) -> FloatArray:
     points = reply_ms.shape[1]
     size = max(1, _AT_ONCE // (points * len(models)))
     if len(requests) <= size:  # as when serving
-        few: FloatArray = np.add.reduce(models.cdfs(spare_ms[:, None] - reply_ms[:, :, None]), axis=1) / points
+        few: FloatArray = np.add.reduce(models.times.cdf(spare_ms[:, None] - reply_ms[:, :, None]), axis=1) / points
         return few
     chances = np.empty((len(requests), len(models)))
     for start in range(0, len(requests), size):
         part = slice(start, start + size)
-        chances[part] = models.cdfs(spare_ms[part, None] - reply_ms[part, :, None]).sum(axis=1) / points
+        chances[part] = models.times.cdf(spare_ms[part, None] - reply_ms[part, :, None]).sum(axis=1) / points
     return chances
 
 

@@ -28,14 +28,12 @@ from ondevice.errors import UsageError
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import SAME_MS, Models, Requests
 from ondevice.timing.arrays import FloatArray, IndexArray
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import P90
 
 Policy = Callable[[Models, Requests], FloatArray]
 Reading = Literal["distance", "sigma"]
 _READINGS = get_args(Reading)
 
-# LayerCake's client looks at the 90th percentile; profiles have it among their levels.
-_P90 = int(np.argmin(abs(LEVELS - 0.9)))
 # No setting of a policy has a meaning beyond: as ms it is a quarter of an hour, as a factor it outweighs all else, and
 # its products with times stay far from overflowing.
 _MOST = 1e6
@@ -141,7 +139,7 @@ def layercake(models: Models, requests: Requests, *, share: float = 0.8, buffer_
     client's to choose. Ours: the wait counts with the percentile; the network is `requests.link_ms`.
     """
     link_ms = (requests.upload_ms + requests.return_ms)[:, None] if requests.link_ms is None else requests.link_ms
-    fits = requests.wait_ms + models.quantiles_ms[:, _P90] <= share * (requests.sla_ms[:, None] - buffer_ms) - link_ms
+    fits = requests.wait_ms + models.quantiles_ms[:, P90] <= share * (requests.sla_ms[:, None] - buffer_ms) - link_ms
     return _certain(models, requests, _most_accurate(models, fits, _soon_ms(models, requests)))
 
 

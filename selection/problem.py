@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from ondevice.errors import UsageError
-from ondevice.selection.cdf import Cdfs
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.distribution import Distribution, Distributions
+from ondevice.timing.profile import Profile
 
 # Times closer than a microsecond are the same: no clock here tells them apart, and it keeps divisions finite.
 SAME_MS = 1e-3
@@ -60,9 +59,15 @@ class Models:
         return len(self.names)
 
     @cached_property
-    def cdfs(self) -> Cdfs:
-        """The distribution functions of their times."""
-        return Cdfs(self.quantiles_ms)
+    def times(self) -> Distributions:
+        """Their times, by which chances are worked out."""
+        return Distributions(self.quantiles_ms)
+
+    def learned(self, row: int, known: Distribution) -> Models:
+        """These models, with what is known now of the time of one of them."""
+        mean_ms, std_ms, quantiles_ms = self.mean_ms.copy(), self.std_ms.copy(), self.quantiles_ms.copy()
+        mean_ms[row], std_ms[row], quantiles_ms[row] = known.mean_ms, known.std_ms, known.quantiles_ms
+        return Models(self.names, self.top1, mean_ms, std_ms, quantiles_ms)
 
 
 def _check(profile: Profile, top1: float | None) -> None:
@@ -70,13 +75,8 @@ def _check(profile: Profile, top1: float | None) -> None:
         raise UsageError(f"{profile.model}: its accuracy is not known, so no policy can weigh it; give its top1")
     if not 0 <= top1 <= 1:
         raise UsageError(f"{profile.model}: top1 is a fraction from 0 to 1, not {top1:g}")
-    times_ms = [profile.mean_ms, profile.std_ms, *profile.quantiles_ms]
-    if not all(math.isfinite(time_ms) and time_ms >= 0 for time_ms in times_ms):
-        raise UsageError(f"{profile.model}: its profile has a time below 0 or not finite; measure it again")
-    if len(profile.quantiles_ms) != len(LEVELS) or sorted(profile.quantiles_ms) != list(profile.quantiles_ms):
-        raise UsageError(
-            f"{profile.model}: its profile needs {len(LEVELS)} quantiles that never fall; measure it again"
-        )
+    if fault := profile.fault:
+        raise UsageError(f"{profile.model}: {fault}; measure it again")
 
 
 def filled(queue_ms: FloatArray, longest_ms: float) -> FloatArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -12,21 +11,18 @@ import numpy as np
 from ondevice.errors import UsageError
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.bounds import LONGEST_MS
+from ondevice.timing.quantiles import MIDDLES, POINTS, normal, weighted_points
+from ondevice.timing.window import Window, fading
 
 # A request weighs half as much after so many newer ones, and nothing after _SIZE. With 48 a steady network gains a
 # little (57.6 % of the gap to the oracle closed in place of 57.1 %, benchmarks/policies.py), and the first 50 requests
 # after a change lose a fifth more.
 HALF_LIFE, _SIZE = 32, 96
-# Equally likely points: as many as a profile has quantiles, so that a reply is known as finely as an inference, and few
-# enough for a request's parameter.
-POINTS = 21
-# The middles of so many equal parts of the distribution.
-_LEVELS = (np.arange(POINTS) + 0.5) / POINTS
 # Before the first request the reply takes as long as the upload, as the papers have it, give or take a factor of two.
 # That much spread stays, as one request among the others: what few have shown is not certain.
 _SPREAD = 0.7
 # A fifth of the distribution each: few enough to cost nothing in each fit.
-_SPREAD_POINTS = _SPREAD * np.array([NormalDist().inv_cdf(level) for level in (0.1, 0.3, 0.5, 0.7, 0.9)])
+_SPREAD_POINTS = _SPREAD * normal([0.1, 0.3, 0.5, 0.7, 0.9])
 _SPREAD_WEIGHT = 1.0
 # Before there is any variation in the uploads, half of a change in them is taken to show in the reply; this belief
 # counts as much as so much variation (a sum of squares of logarithms).
@@ -37,7 +33,7 @@ _SHORTEST_MS = 0.1
 _MOST_TEXT = 400
 
 
-class Law(NamedTuple):
+class ReplyDistribution(NamedTuple):
     """A reply's distribution given its upload: points_ms [k], equally likely, after an upload of upload_ms; after one
     of u they are points_ms (u / upload_ms)^slope.
 
@@ -60,7 +56,7 @@ class Law(NamedTuple):
         return ",".join(f"{value:.4g}" for value in (self.slope, self.upload_ms, *self.points_ms))
 
     @classmethod
-    def parse(cls, text: str) -> Law:
+    def parse(cls, text: str) -> ReplyDistribution:
         """From `text`. Raises UsageError for text that does not hold one."""
         try:
             slope, upload_ms, *points = [float(part) for part in text[:_MOST_TEXT].split(",")]
@@ -74,7 +70,7 @@ class Law(NamedTuple):
 
 
 class Replies:
-    """The last requests' uploads and replies, the recent ones weighing more. count: how many there have ever been.
+    """The last requests' uploads and replies, the recent ones weighing more, and what they say of the next reply.
 
     Logarithms are fitted by a line, log reply = a + slope log upload + e, by weighted least squares with a little
     belief in _SLOPE (ridge), the slope kept within 0 and 1: a slower upload never foretells a faster reply, nor one
@@ -84,37 +80,38 @@ class Replies:
     """
 
     def __init__(self) -> None:
-        # Every request is written twice, _SIZE apart: so the last ones always lie in one piece.
-        self._ring, self.count = np.zeros((2, 2 * _SIZE)), 0
-        self._law: Law | None = None
+        self._window = Window(_SIZE, HALF_LIFE, 2)
+        self._known: ReplyDistribution | None = None
+
+    @property
+    def count(self) -> int:
+        """How many requests there have been since the beginning, or since the last change of network."""
+        return self._window.count
 
     def add(self, upload_ms: float, reply_ms: float) -> None:
         """Take one more request. Raises UsageError for a time below 0 or not finite."""
-        pair = _log(upload_ms), _log(reply_ms)
-        at = self.count % _SIZE
-        self._ring[:, at] = self._ring[:, at + _SIZE] = pair
-        self.count += 1
-        self._law = None
+        self._window.add(_log(upload_ms), _log(reply_ms))
+        self._known = None
 
     def forget(self) -> None:
         """Start anew: this is another network."""
-        self.count, self._law = 0, None
+        self._window.clear()
+        self._known = None
 
     def points_ms(self, upload_ms: FloatArray | float) -> FloatArray:
         """Equally likely times of the reply [..., POINTS], never falling, after uploads of upload_ms [...]."""
-        return self.law.given(upload_ms)
+        return self.distribution.given(upload_ms)
 
     @property
-    def law(self) -> Law:
+    def distribution(self) -> ReplyDistribution:
         """What is known now; before the first request a guess that is proportional to the upload."""
-        if self._law is None:
-            self._law = self._fitted() if self.count else _guess()
-        return self._law
+        if self._known is None:
+            self._known = self._fitted() if self.count else _guess()
+        return self._known
 
-    def _fitted(self) -> Law:
-        n = min(self.count, _SIZE)
-        end = (self.count - 1) % _SIZE + _SIZE + 1
-        uploads, replies = self._ring[:, end - n : end]
+    def _fitted(self) -> ReplyDistribution:
+        uploads, replies = self._window.columns
+        n = len(uploads)
         weights, shares, with_spread = _weights(n)
         upload, reply = float(shares.dot(uploads)), float(shares.dot(replies))
         from_upload = uploads - upload
@@ -124,29 +121,19 @@ class Replies:
         values = np.empty(n + len(_SPREAD_POINTS))
         np.subtract(replies, slope * from_upload, out=values[:n])
         np.add(_SPREAD_POINTS, reply, out=values[n:])
-        return Law(np.exp(_points(values, with_spread)), slope, math.exp(upload))
+        return ReplyDistribution(np.exp(weighted_points(values, with_spread)), slope, math.exp(upload))
 
 
 @lru_cache(maxsize=_SIZE)
 def _weights(n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Of n requests, the oldest first: their weights, the same as shares of 1, and with those of the spread behind."""
-    weights = 0.5 ** (np.arange(n - 1, -1, -1) / HALF_LIFE)
+    weights = fading(_SIZE, HALF_LIFE)[n].each
     spread = np.full(len(_SPREAD_POINTS), _SPREAD_WEIGHT / len(_SPREAD_POINTS))
     return weights, weights / weights.sum(), np.concatenate([weights, spread])
 
 
-def _points(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Weighted quantiles at _LEVELS, linear between the values, each standing at the middle of its weight."""
-    order = values.argsort()
-    weights = weights[order]
-    ends = np.add.accumulate(weights)  # a third of the time of `cumsum`
-    points: FloatArray = np.interp(_LEVELS * ends[-1], ends - 0.5 * weights, values[order])
-    return points
-
-
-def _guess() -> Law:
-    points = np.array([NormalDist().inv_cdf(level) for level in _LEVELS])
-    return Law(np.exp(_SPREAD * points), 1.0, 1.0)
+def _guess() -> ReplyDistribution:
+    return ReplyDistribution(np.exp(_SPREAD * normal(MIDDLES)), 1.0, 1.0)
 
 
 def _log(ms: float) -> float:

@@ -20,29 +20,27 @@ from ondevice.devices import card
 from ondevice.devices.card import Device, Latency
 from ondevice.devices.spread import spread_of
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate.modelset import drawn_ms
 from ondevice.models import zoo
 from ondevice.timing import profile
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.distribution import Distribution
 
 
 @dataclass(frozen=True, eq=False)
 class DeviceModel:
     """The model that a device runs by itself.
 
-    top1: its accuracy. quantiles_ms [k]: of its inference time, at levels evenly spaced from 0 to 1. load_ms: what
-    loading it takes, before each request where it is cold.
+    top1: its accuracy. times: of its inference. load_ms: what loading it takes, before each request where it is cold.
     """
 
     name: str
     top1: float
-    quantiles_ms: FloatArray
+    times: Distribution
     load_ms: float = 0.0
 
     def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw what n answers take, ms [n]."""
-        levels = np.linspace(0, 1, len(self.quantiles_ms))
-        return self.load_ms + np.interp(rng.random(n), levels, self.quantiles_ms)
+        return self.load_ms + self.times.sample(n, rng)
 
 
 def given(top1: float, ms: float) -> DeviceModel:
@@ -51,7 +49,7 @@ def given(top1: float, ms: float) -> DeviceModel:
         raise UsageError(f"--device-top1 is a fraction from 0 to 1, not {top1:g}")
     if not 0 <= ms < np.inf:
         raise UsageError(f"--device-ms is a number of ms from 0 up, not {ms:g}")
-    return DeviceModel("device", top1, np.full(2, ms))
+    return DeviceModel("device", top1, Distribution.of([ms]))
 
 
 def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: bool = False) -> DeviceModel:
@@ -65,15 +63,13 @@ def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: b
     else:
         made = _published(card.find(name), model, cold)
     accuracy = _top1(made.name, known_top1) if top1 is None else top1
-    return DeviceModel(text, given(accuracy, 0.0).top1, made.quantiles_ms, made.load_ms)
+    return DeviceModel(text, given(accuracy, 0.0).top1, made.times, made.load_ms)
 
 
 def _published(device: Device, text: str, cold: bool) -> DeviceModel:
     latency = _latency(device, text)
-    spread = np.array(spread_of(device).quantiles)
-    # The quantile function is made of straight lines: its mean is that of their middles.
-    ratio = spread / ((spread[1:] + spread[:-1]) / 2).mean()
-    return DeviceModel(latency.model, 0.0, latency.infer_ms * ratio, _load_ms(device, latency) if cold else 0.0)
+    times = spread_of(device).around(latency.infer_ms)
+    return DeviceModel(latency.model, 0.0, times, _load_ms(device, latency) if cold else 0.0)
 
 
 def _latency(device: Device, text: str) -> Latency:
@@ -114,7 +110,7 @@ def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     if not model and len(profiles) == 1:
         model = next(iter(profiles))
     found = profiles[words.known(model, profiles, f"profile in {path} of")]
-    return DeviceModel(model, 0.0, drawn_ms(found))
+    return DeviceModel(model, 0.0, found.distribution.lowered())
 
 
 def _top1(model: str, known_top1: Mapping[str, float]) -> float:

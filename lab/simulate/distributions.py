@@ -11,12 +11,9 @@ import numpy as np
 from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import MIDDLES, POINTS, normal
 
-# A policy is told a distribution by so many equally likely points: as many as the client tells the endpoint.
-POINTS = 21
-# The middles of so many equal parts of the distribution.
-LEVELS = (np.arange(POINTS) + 0.5) / POINTS
-_NORMAL_POINTS = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+_NORMAL_POINTS = normal(MIDDLES)
 _ABOVE_0 = Bounds(open=True)
 
 
@@ -120,7 +117,7 @@ class ShiftedLomax(NamedTuple):
 
     def reply_points(self, upload_ms: FloatArray) -> FloatArray:
         """Points [1, POINTS] of any reply, for the upload tells nothing of it."""
-        return self._leg_ms(LEVELS)[None]
+        return self._leg_ms(MIDDLES)[None]
 
     @property
     def leg_ms(self) -> float:

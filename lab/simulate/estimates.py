@@ -9,8 +9,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from ondevice.lab.simulate.legs import Legs, NetworkModel, Sizes
 from ondevice.selection.problem import Requests
-from ondevice.selection.replies import POINTS, Replies
+from ondevice.selection.replies import Replies
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import POINTS
 
 # So many requests are looked back on. A network that changes is learned anew within as many; fewer would not show the
 # reply's tail.

@@ -37,6 +37,7 @@ from ondevice.lab.simulate.distributions import LegDistribution
 from ondevice.lab.simulate.disturbances import NO_DRIFT, Drift, Outage
 from ondevice.lab.simulate.notation import Bounds
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import MIDDLES
 
 # So many requests at random times tell a trace's distribution: its quantiles are off by 1 % of the requests.
 _TRACE_SAMPLES = 4096
@@ -199,7 +200,7 @@ class TracedNetwork(NetworkModel):
             rng = np.random.default_rng(0)
             at_ms = rng.uniform(0, 10 * max(self.up.period_ms, self.down.period_ms), _TRACE_SAMPLES)
             legs = TracedNetwork(self.text, self.up, self.down, self.rtt_ms).sample(at_ms, rng, sizes)
-            points = np.quantile(legs.reply_ms, distributions.LEVELS)[None]
+            points = np.quantile(legs.reply_ms, MIDDLES)[None]
             self._known[sizes] = np.full((1, 1), (legs.upload_ms + legs.reply_ms).mean()), points
         return self._known[sizes]
 

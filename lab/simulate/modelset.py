@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -25,10 +24,9 @@ from ondevice.models import zoo
 from ondevice.selection.problem import Models
 from ondevice.timing import profile
 from ondevice.timing.arrays import FloatArray, IndexArray
-from ondevice.timing.profile import LEVELS, Profile
+from ondevice.timing.distribution import Distribution, Distributions
+from ondevice.timing.profile import Profile
 
-# A normal distribution as quantiles, in deviations. It has no ends: one request in a thousand lies beyond each here.
-_NORMAL_QUANTILES = np.array([NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)])
 _PROFILE_SUFFIX = ".json"
 
 
@@ -36,31 +34,27 @@ _PROFILE_SUFFIX = ".json"
 class ModelSet:
     """Models under a name.
 
-    top1: the accuracies of all models in the file, those left out of the set, too. drawn_ms [m, 21]: quantiles, at
-    LEVELS, that their times are drawn from; None: they are normal, with the models' means and deviations.
+    top1: the accuracies of all models in the file, those left out of the set, too. drawn: what their times
+    are drawn from; None: they are normal, with the models' means and deviations.
     """
 
     name: str
     models: Models
     top1: Mapping[str, float]
-    drawn_ms: FloatArray | None = None
+    drawn: Distributions | None = None
 
     def __len__(self) -> int:
         return len(self.models)
 
     def times_ms(self, noise: FloatArray, model: IndexArray) -> FloatArray:
         """The inference times, for noise in (0, 1) or, for normal times, standard normal; both broadcast."""
-        if self.drawn_ms is None:
+        if self.drawn is None:
             return np.maximum(self.models.mean_ms[model] + self.models.std_ms[model] * noise, 0.0)
-        at = noise * (len(LEVELS) - 1)
-        below = np.minimum(at.astype(np.intp), len(LEVELS) - 2)
-        low_ms = self.drawn_ms[model, below]
-        times_ms: FloatArray = low_ms + (at - below) * (self.drawn_ms[model, below + 1] - low_ms)
-        return times_ms
+        return self.drawn.quantile_ms(noise, model)
 
     def noise(self, n: int, rng: np.random.Generator) -> FloatArray:
         """Draw the noise [n] that `times_ms` takes."""
-        return rng.standard_normal(n) if self.drawn_ms is None else rng.random(n)
+        return rng.standard_normal(n) if self.drawn is None else rng.random(n)
 
 
 class ModelFilter(NamedTuple):
@@ -146,21 +140,12 @@ def _profiled(name: str, content: str, path: Path, keep: ModelFilter) -> ModelSe
     names = keep([each.model for each in profiles], str(path))
     top1 = _accuracies(names, path)
     kept = [each for each in profiles if each.model in names]
-    return ModelSet(name, Models.of(top1, kept), top1, np.array([drawn_ms(each) for each in kept]))
+    return ModelSet(name, Models.of(top1, kept), top1, as_drawn(kept))
 
 
-def drawn_ms(of: Profile) -> FloatArray:
-    """The quantiles [21] between which times are drawn uniformly, such that their mean is the profile's.
-
-    The largest was one of n runs and not one of 21: where it makes the mean too large it is lowered, to the 95th
-    percentile at most.
-    """
-    quantiles_ms = np.array(of.quantiles_ms, float)
-    excess_ms = ((quantiles_ms[1:] + quantiles_ms[:-1]) / 2).mean() - of.mean_ms
-    # The last weighs half a step.
-    lower_ms = quantiles_ms[-1] - max(excess_ms, 0.0) * 2 * (len(LEVELS) - 1)
-    quantiles_ms[-1] = max(quantiles_ms[-2], lower_ms)
-    return quantiles_ms
+def as_drawn(profiles: Sequence[Profile]) -> Distributions:
+    """The profiles' times as they are drawn: with their means, though the largest quantile may be an outlier."""
+    return Distributions.of([each.distribution.lowered() for each in profiles])
 
 
 def _accuracies(names: Iterable[str], path: Path) -> dict[str, float]:
@@ -255,8 +240,7 @@ def _cell(row: _ModelRow, head: str, path: Path, most: float) -> float:
 
 def _normal(name: str, mean_ms: float, std_ms: float, host: str) -> Profile:
     """A profile of times that are taken as normal."""
-    quantiles_ms = np.maximum(mean_ms + std_ms * _NORMAL_QUANTILES, 0.0)
-    return Profile(name, mean_ms, std_ms, tuple(quantiles_ms.tolist()), 0, host, "", 0)
+    return Profile(name, *Distribution.normal(mean_ms, std_ms).figures, 0, host, "", 0)
 
 
 def patterns(texts: Iterable[str]) -> tuple[str, ...]:

@@ -27,8 +27,6 @@ from ondevice.timing.arrays import FloatArray, IndexArray
 # So many requests at once: what they need fits into the processor's cache.
 CHUNK = 8192
 ORACLE, DEVICE = "oracle", "device"
-# Without a device its answer never comes; two quantiles are the least that a distribution has.
-_NO_DEVICE = DeviceModel("none", 0.0, np.full(2, np.inf))
 
 
 class QueueView(enum.StrEnum):
@@ -151,13 +149,15 @@ def ground_truths(
 ) -> Callable[[int, int], GroundTruth]:
     """A function that draws the next n requests, from number `first` on, each time it is called: (first, n)."""
     clock = case.arrivals.clock(carries_per_s(case), streams.arrivals)
-    device = settings.device or _NO_DEVICE
+    device = settings.device
 
     def draw_next(first: int, n: int) -> GroundTruth:
         at_ms = clock(n)
         legs = case.network.sample(at_ms, streams.legs, settings.sizes, first)
         noise = case.models.noise(n, streams.noise)
-        return GroundTruth(at_ms, legs, np.concatenate([noise, noise]), device.sample(n, streams.device))
+        # Without a device its answer never comes.
+        device_ms = device.sample(n, streams.device) if device else np.full(n, np.inf)
+        return GroundTruth(at_ms, legs, np.concatenate([noise, noise]), device_ms)
 
     return draw_next
 

@@ -12,6 +12,7 @@ from typing import Any
 from ondevice import records, words
 from ondevice.devices.timemodel import Point, TimeModel
 from ondevice.errors import CardError
+from ondevice.timing.distribution import Distribution
 
 _CARDS = Path(__file__).parent / "cards"
 # Made by `benchmarks/devices.py --write` on the reference machine; cards hold what was published, this what follows.
@@ -74,6 +75,10 @@ class Spread:
 
     quantiles: tuple[float, ...]
     source: str
+
+    def around(self, mean_ms: float) -> Distribution:
+        """The times, ms, of a model that takes so long in the mean."""
+        return Distribution.shaped(self.quantiles, mean_ms)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ class EmulatedModel(Model):
         measured = timing.of(functools.partial(Model, path, 1, runtime), checksum, kind, self.runtime)
         predicted = fit.predict(measured.relative, path.stat().st_size)
         spread = spread_of(device)
-        self._draw = drawer(spread.quantiles, np.random.default_rng())
-        low = float(np.quantile(spread.quantiles, _LOW_QUANTILE))
-        if measured.host_ms > predicted * low:
+        ratios = spread.around(1.0)
+        self._draw = drawer(ratios, np.random.default_rng())
+        if measured.host_ms > predicted * ratios.quantile_ms(_LOW_QUANTILE):
             raise EmulationError(
                 f"{path}: {device.name} would take {predicted:.3g} ms and this host takes {measured.host_ms:.3g}: "
                 "a slower host cannot emulate it; use a faster one, or a slower device (`ondevice devices list`)"

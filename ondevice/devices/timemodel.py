@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.distribution import Distribution
 
 # Which kernels a precision runs on. Dynamic-range files have no published latencies, and run on kernels of neither.
 KINDS = {"fp32": "float", "fp16": "float", "weight_only": "float", "int8": "quant", "uint8": "quant"}
@@ -100,16 +101,13 @@ def left_out(points: Sequence[Point], groups: Sequence[object] | None = None) ->
 Draw = Callable[[], float]
 
 
-def drawer(quantiles: Sequence[float], rng: np.random.Generator) -> Draw:
-    """Draws ratios of a single time to the mean, by the quantile function, scaled so that their mean is 1.
+def drawer(times: Distribution, rng: np.random.Generator) -> Draw:
+    """Draws single times, ms.
 
     Every STRATA draws take each part of the distribution once, in random order: a short run has the right mean, too.
     """
-    levels = np.linspace(0, 1, len(quantiles))
-    values = np.asarray(quantiles, float)
-    values = values / ((values[1:] + values[:-1]) / 2).mean()
     chances = _chances(rng)
-    return lambda: float(np.interp(next(chances), levels, values))
+    return lambda: float(times.quantile_ms(next(chances)))
 
 
 def _chances(rng: np.random.Generator) -> Iterator[float]:

@@ -37,7 +37,7 @@ from ondevice.client.network import NetworkSample
 from ondevice.client.picture import Picture
 from ondevice.errors import UpstreamError, UsageError
 from ondevice.models import zoo
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 
 PATIENCE_S = 30.0
 PICTURE = min(zoo.samples_dir().glob("7/*.png"))
@@ -106,7 +106,7 @@ def test_what_was_learned_of_replies_goes_with_the_next(context: Any) -> None:
     assert isinstance(asker.ask(), Answer)
     first, second = (dict(parse_qsl(asked.path.partition("?")[2])) for asked in server.asked)
     assert "reply" not in first
-    assert len(Law.parse(second["reply"]).points_ms) == 21
+    assert len(ReplyDistribution.parse(second["reply"]).points_ms) == 21
 
 
 def test_one_connection_serves_many_requests(context: Any) -> None:

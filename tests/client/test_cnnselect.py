@@ -123,12 +123,12 @@ def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
 
 def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
     endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0)}))
-    recent = Recent.seeded(Profile(**rude.profile("one", 10.0)))
+    recent = Recent.seeded(Profile(**rude.profile("one", 10.0)).distribution, 1)
     for ms in (12.0, 13.0, 14.0):
         endpoint.record_inference("one", ms)
         recent.add(ms)
     for within_ms in np.linspace(8, 15, 30).tolist():
-        expected = 0.8 * chance(recent.quantiles_ms.tolist(), within_ms)
+        expected = 0.8 * chance(recent.distribution.quantiles_ms.tolist(), within_ms)
         assert endpoint.effective_top1(within_ms, np.zeros(1), 0, 0.0) == pytest.approx(expected)
 
 

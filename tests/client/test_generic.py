@@ -16,7 +16,7 @@ from ondevice.client.offload import OffloadClient, Options
 from ondevice.errors import OffloadError
 from ondevice.models import zoo
 from ondevice.runner import Runner
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS
 
 PICTURES = sorted(zoo.samples_dir().glob("*/*.png"))[::9]
 SMALL, GOOD = "digits_xs_fp32", "digits_m_fp32"

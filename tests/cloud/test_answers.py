@@ -22,7 +22,7 @@ from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.choice import Choice
 from ondevice.errors import OnDeviceError, ServeError
 from ondevice.protocol.served import Work
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 
 TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}
 WORK = Work(b"", True, 5, False, 0.0)
@@ -127,7 +127,7 @@ def test_where_all_fail_the_last_error_is_raised() -> None:
 
 INFER = "/v2/models/cnnselect/infer"
 # A reply of which so little is known that a fast model is to stand in for the best.
-UNSURE = Law(np.linspace(0, 40, 21), 0.0, 1.0).text
+UNSURE = ReplyDistribution(np.linspace(0, 40, 21), 0.0, 1.0).text
 ASKED = {"sla_ms": 20, "upload_ms": 0, "device_top1": 0.1, "reply": UNSURE, "anytime": 2}
 
 

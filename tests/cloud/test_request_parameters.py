@@ -87,10 +87,10 @@ def test_the_size_of_a_picture_that_is_not_sent_yet() -> None:
 
 
 def test_what_was_learned_of_replies() -> None:
-    law = Replies().law
-    told = request_parameters.from_query({"reply": law.text}).reply
+    known = Replies().distribution
+    told = request_parameters.from_query({"reply": known.text}).reply
     assert told
-    assert told.given(10.0) == pytest.approx(law.given(10.0), rel=1e-3)
+    assert told.given(10.0) == pytest.approx(known.given(10.0), rel=1e-3)
     assert request_parameters.from_parameters({}).reply is None
     for wrong in ("1,2,3", "", 5, ["0.5"]):
         with pytest.raises(ProtocolError, match="reply: a slope from 0 to 1"):

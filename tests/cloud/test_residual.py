@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ondevice.cloud.residual import Residuals
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS
 
 
 def filled(*residuals_ms: float, doubled: bool = False) -> Residuals:

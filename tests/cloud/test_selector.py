@@ -12,16 +12,17 @@ from clock import Clock
 
 from ondevice.cloud import selector as module
 from ondevice.cloud.backend import Backend, InferenceResult, Rechoose
-from ondevice.cloud.latency_table import LatencyTable
 from ondevice.cloud.learning import Learned
 from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector, common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.protocol.served import Served, TensorFace, Work
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.distribution import Distribution
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
+from ondevice.timing.table import LatencyTable
 
 FACE = TensorFace("in", (1, 4, 4, 1), np.dtype(np.int8))
 TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}
@@ -42,7 +43,7 @@ class Given(Backend):
         self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in self.models]
         self.table = LatencyTable(len(self.models))
         for row, known in enumerate(self.learned):
-            self.table.write(row, known.invoke)
+            self.table.write(row, known.invoke.distribution)
         self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
         self.is_ready, self.is_crowded, self.counts_demand, self.idle = True, False, False, 2
         self.off: set[str] = set()
@@ -203,7 +204,7 @@ def test_a_new_time_is_seen_at_once() -> None:
     given = Given()
     one = selector(given)
     assert chosen(one, sla_ms=150) == "large"
-    given.table.write(2, Recent([300.0] * 20))
+    given.table.write(2, Distribution.of([300.0] * 20))
     assert chosen(one, sla_ms=150) == "middle"
 
 
@@ -319,7 +320,7 @@ def test_models_with_other_labels_are_refused() -> None:
 
 def test_what_the_client_knows_of_replies_counts() -> None:
     """Half of the replies take longer than the large model leaves time for, though their median does not."""
-    wide = Law(np.linspace(1.0, 99.0, 21), 0.0, 10.0)
+    wide = ReplyDistribution(np.linspace(1.0, 99.0, 21), 0.0, 10.0)
     one = selector()
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10) == "large"
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10, reply=wide) != "large"
@@ -329,7 +330,7 @@ def test_what_the_client_knows_of_replies_counts() -> None:
 
 
 # A reply that takes 0, 10, … or 200 ms, each as likely; a deadline of 9 ms more lets each model reach other ones.
-UNSURE = Law(np.linspace(0, 200, 21), 0.0, 1.0)
+UNSURE = ReplyDistribution(np.linspace(0, 200, 21), 0.0, 1.0)
 
 
 def several(of: Selector, **asked: Any) -> list[str]:

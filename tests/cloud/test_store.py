@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from ondevice.cloud.learning import Learned, Linear
+from ondevice.cloud.learning import Learned
 from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.models import files
+from ondevice.timing.linear import Linear
 from ondevice.timing.recent import Recent
 
 SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
@@ -53,6 +54,12 @@ def names(folder: Path) -> list[str]:
 # There and back
 
 
+def taken_up(saved: Saved) -> Learned:
+    profile = saved.profile
+    times = Recent.seeded(profile.distribution, profile.n)
+    return Learned(profile.model, times, Linear(saved.decode), saved.load_ms)
+
+
 def test_what_was_saved_is_loaded(store: Store, notes: Notes) -> None:
     before = [Saved.of(known("a"), SETTING), Saved.of(known("b", load_ms=None), SETTING)]
     store.save(before)
@@ -71,8 +78,10 @@ def test_learning_goes_on_from_what_was_saved(store: Store) -> None:
     before = known()
     store.save([Saved.of(before, SETTING)])
     saved = store.load()["m"]
-    after = Learned("m", Recent.seeded(saved.profile), Linear(saved.decode), saved.load_ms)
-    assert after.invoke.mean_ms == pytest.approx(before.invoke.mean_ms, rel=0.03)
+    after = Learned(
+        "m", Recent.seeded(saved.profile.distribution, saved.profile.n), Linear(saved.decode), saved.load_ms
+    )
+    assert after.invoke.distribution.mean_ms == pytest.approx(before.invoke.distribution.mean_ms, rel=0.03)
     assert after.decode.expect(200_000) == pytest.approx(before.decode.expect(200_000))
     assert (after.invoke.count, after.load_ms) == (100, 30.0)
 
@@ -194,9 +203,14 @@ def test_mutated_bytes_are_read_or_refused(store: Store, notes: Notes) -> None:
             content[chance.randrange(len(content))] = chance.choice(b'0123456789eE.-+[]{}",: \x00\xff')
         store.path.write_bytes(content)
         for saved in store.load().values():
-            after = Learned(saved.profile.model, Recent.seeded(saved.profile), Linear(saved.decode), saved.load_ms)
+            after = Learned(
+                saved.profile.model,
+                Recent.seeded(saved.profile.distribution, saved.profile.n),
+                Linear(saved.decode),
+                saved.load_ms,
+            )
             after.invoke.add(1.0)
-            assert after.invoke.mean_ms >= 0
+            assert after.invoke.distribution.mean_ms >= 0
             assert after.decode.expect(1000) >= 0
 
 
@@ -325,6 +339,7 @@ KILLER = """
 import os, signal, sys, time
 from pathlib import Path
 from ondevice.cloud.learning import Learned
+from ondevice.timing.linear import Linear
 from ondevice.timing.recent import Recent
 from ondevice.cloud.store import Saved, Setting, Store
 

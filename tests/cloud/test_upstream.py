@@ -532,7 +532,7 @@ def test_an_old_bad_figure_does_not_exile_a_model() -> None:
     async def use(backend: Upstream, events: Events) -> None:
         known = backend._known[INT8]
         known.learned.invoke = Recent([500.0] * 50)
-        backend.table.write(known.row, known.learned.invoke)
+        backend.table.write(known.row, known.learned.invoke.distribution)
         known.learned.used_at = monotonic() - 200
         await ticking(backend, lambda: bool(backend.table.mean_ms[known.row] < 200))
 

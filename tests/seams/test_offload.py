@@ -24,7 +24,7 @@ from ondevice.image import ImageSource, pixels
 from ondevice.lab.link import Direction, Links, LinkSpec
 from ondevice.models import zoo
 from ondevice.models.card import Input
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 
 SMALL, BEST = "digits_xs_int8", "digits_l_int8"
 PATHS = sorted(zoo.samples_dir().glob("*/*.png"))
@@ -90,11 +90,11 @@ def test_a_fast_model_answers_before_the_best_one_where_the_reply_may_be_late(
 ) -> None:
     told: list[Event] = []
     # As if replies took almost all of the time there is, and now and then just too long for the best model.
-    sla_ms, reply = 900.0, Law(np.linspace(850, 900, 21), 0.0, 1.0)
+    sla_ms, reply = 900.0, ReplyDistribution(np.linspace(850, 900, 21), 0.0, 1.0)
     with OffloadClient(endpoint.url, (), sla_ms, "cloud", Options(anytime=2, observe=told.append)) as client:
         ready(client)
         assert client.cloud
-        monkeypatch.setattr(client.cloud.network, "law", lambda: reply)
+        monkeypatch.setattr(client.cloud.network, "reply", lambda: reply)
 
         def two_answers() -> Answer | None:
             told.clear()

@@ -17,7 +17,7 @@ from ondevice.selection.ontime import on_time
 from ondevice.selection.policies import effective, mdinference, oracle
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS
 
 QUANTILES = [NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from ondevice.selection.ontime import expected_ms, on_time
 from ondevice.selection.problem import Models, Requests
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS
 
 
 def uniform(*ranges_ms: tuple[float, float]) -> Models:

@@ -18,7 +18,7 @@ from ondevice.selection.ontime import on_time
 from ondevice.selection.policies import POLICIES, Policy, cnnselect, draw, find
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import LEVELS
+from ondevice.timing.quantiles import LEVELS
 
 # Every rule, those with settings more than once.
 ALL = [*POLICIES, "mdinference:gamma=0", "cnnselect:threshold_ms=7", "cnnselect:threshold_ms=7,reading=sigma"]

@@ -25,7 +25,7 @@ def test_models_of_profiles() -> None:
     assert models.mean_ms.tolist() == pytest.approx([11, 22])
     assert models.std_ms[1] == pytest.approx(2 * models.std_ms[0])
     assert models.quantiles_ms.shape == (2, 21)
-    assert models.cdfs(np.array([[11.0, 11.0]])) == pytest.approx(np.array([[10 / 20, 4.5 / 20]]))
+    assert models.times.cdf(np.array([[11.0, 11.0]])) == pytest.approx(np.array([[10 / 20, 4.5 / 20]]))
 
 
 def damaged(**changes: Any) -> list[Profile]:
@@ -56,8 +56,8 @@ def test_what_no_policy_can_weigh_is_refused(top1: dict[str, float], profiles: l
 def test_other_times_have_other_distribution_functions() -> None:
     models = Models.of({"a": 0.5}, [profiled("a")])
     x_ms = np.array([[11.0]])
-    assert models.cdfs(x_ms)[0, 0] == pytest.approx(0.5)
-    assert replace(models, quantiles_ms=2 * models.quantiles_ms).cdfs(x_ms)[0, 0] == pytest.approx(4.5 / 20)
+    assert models.times.cdf(x_ms)[0, 0] == pytest.approx(0.5)
+    assert replace(models, quantiles_ms=2 * models.quantiles_ms).times.cdf(x_ms)[0, 0] == pytest.approx(4.5 / 20)
 
 
 def test_the_budget_is_what_the_network_leaves() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ondevice.errors import UsageError
-from ondevice.selection.replies import _SIZE, HALF_LIFE, POINTS, Law, Replies
+from ondevice.selection.replies import _SIZE, HALF_LIFE, Replies, ReplyDistribution
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import MIDDLES, POINTS
 
-LEVELS = (np.arange(POINTS) + 0.5) / POINTS
 MIDDLE = POINTS // 2
 
 
@@ -77,13 +77,13 @@ def test_the_line_by_definition(n: int) -> None:
     a, slope = np.linalg.lstsq(rows, np.r_[np.sqrt(weights) * y, math.sqrt(0.5) / 2])[0]
     replies = learned((uploads, times))
     assert replies.count == n
-    assert replies.law.slope == pytest.approx(slope)
+    assert replies.distribution.slope == pytest.approx(slope)
     left = np.r_[y - slope * x, a + 0.7 * np.array([-1.281552, -0.524401, 0, 0.524401, 1.281552])]
     weights, order = np.r_[weights, np.full(5, 0.2)], left.argsort()
     at = np.cumsum(weights[order]) - weights[order] / 2
-    points = np.interp(LEVELS * weights.sum(), at, left[order])
-    assert replies.law.points_ms == pytest.approx(np.exp(points), rel=1e-5)
-    assert math.log(replies.law.upload_ms) == pytest.approx(np.log(uploads[-_SIZE:]).mean(), abs=0.2)
+    points = np.interp(MIDDLES * weights.sum(), at, left[order])
+    assert replies.distribution.points_ms == pytest.approx(np.exp(points), rel=1e-5)
+    assert math.log(replies.distribution.upload_ms) == pytest.approx(np.log(uploads[-_SIZE:]).mean(), abs=0.2)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.8])
@@ -93,12 +93,14 @@ def test_points_are_equally_likely_for_slow_uploads_and_for_fast_ones(slope: flo
         replies, (uploads, times) = learned(drawn(200, slope, seed=seed)), drawn(500, slope, seed=seed + 1000)
         for which, chosen in (("slow", uploads > 60), ("fast", uploads < 40)):
             shares[which] += below(replies, uploads[chosen], times[chosen]) / 30
-    assert shares["slow"] == pytest.approx(LEVELS, abs=0.08)
-    assert shares["fast"] == pytest.approx(LEVELS, abs=0.08)
+    assert shares["slow"] == pytest.approx(MIDDLES, abs=0.08)
+    assert shares["fast"] == pytest.approx(MIDDLES, abs=0.08)
 
 
 def test_uploads_that_foretell_nothing_are_not_believed() -> None:
-    slopes = {slope: np.mean([learned(drawn(200, slope, seed=s)).law.slope for s in range(20)]) for slope in (0, 0.8)}
+    slopes = {
+        slope: np.mean([learned(drawn(200, slope, seed=s)).distribution.slope for s in range(20)]) for slope in (0, 0.8)
+    }
     assert slopes[0] < 0.12
     assert slopes[0.8] == pytest.approx(0.8, abs=0.05)
 
@@ -106,7 +108,7 @@ def test_uploads_that_foretell_nothing_are_not_believed() -> None:
 @pytest.mark.parametrize("power", [-2.0, 3.0])
 def test_the_slope_stays_within_0_and_1(power: float) -> None:
     uploads, _ = drawn(100)
-    assert learned((uploads, 50 * (uploads / 50) ** power)).law.slope == (0 if power < 0 else 1)
+    assert learned((uploads, 50 * (uploads / 50) ** power)).distribution.slope == (0 if power < 0 else 1)
 
 
 @pytest.mark.parametrize("factor", [2.0, 0.5])
@@ -134,10 +136,10 @@ def test_forgetting_is_starting_anew() -> None:
     assert (replies.points_ms(30) == same(1).points_ms(30)).all()
 
 
-def test_the_law_is_all_that_another_needs() -> None:
+def test_the_distribution_is_all_that_another_needs() -> None:
     replies = learned(drawn(100, 0.5))
-    points_ms, slope, upload_ms = replies.law
-    told = Law(np.round(points_ms, 1), round(slope, 2), round(upload_ms, 1))
+    points_ms, slope, upload_ms = replies.distribution
+    told = ReplyDistribution(np.round(points_ms, 1), round(slope, 2), round(upload_ms, 1))
     assert told.given(80.0) == pytest.approx(replies.points_ms(80), rel=0.02)
     assert told.given(told.upload_ms) == pytest.approx(told.points_ms)
 
@@ -174,13 +176,13 @@ def test_what_is_no_time_is_refused_and_changes_nothing(wrong: float) -> None:
 # Told to another
 
 
-def test_a_law_survives_being_told() -> None:
+def test_a_distribution_survives_being_told() -> None:
     replies = Replies()
     for upload_ms, reply_ms in ((20.0, 30.0), (40.0, 45.0), (10.0, 22.0)):
         replies.add(upload_ms, reply_ms)
-    told = Law.parse(replies.law.text)
-    assert len(replies.law.text) < 250
-    assert told.given(33.0) == pytest.approx(replies.law.given(33.0), rel=2e-3)
+    told = ReplyDistribution.parse(replies.distribution.text)
+    assert len(replies.distribution.text) < 250
+    assert told.given(33.0) == pytest.approx(replies.distribution.given(33.0), rel=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,6 @@ def test_a_law_survives_being_told() -> None:
         "0.5,10," + ",".join(["1e99"] * 21), "0.5,10," + ",".join(map(str, range(21, 0, -1))), "5," * 10_000,
     ],
 )  # fmt: skip
-def test_what_is_no_law(text: str) -> None:
+def test_what_is_not_a_distribution(text: str) -> None:
     with pytest.raises(UsageError, match="a slope from 0 to 1"):
-        Law.parse(text)
+        ReplyDistribution.parse(text)

@@ -7,6 +7,7 @@ import pytest
 
 from ondevice.lab.simulate import distributions
 from ondevice.lab.simulate.distributions import KINDS, LegDistribution
+from ondevice.timing.quantiles import MIDDLES, POINTS
 
 N = 200_000
 
@@ -57,8 +58,8 @@ def test_the_reply_given_the_upload(correlation: float) -> None:
     upload_ms, reply_ms = drawn.draw(N, np.random.default_rng(0))
     points_ms = drawn.reply_points(upload_ms)
     for some in (upload_ms < 30, upload_ms > 70):
-        below = (reply_ms[some, None] <= np.broadcast_to(points_ms, (N, distributions.POINTS))[some]).mean(axis=0)
-        assert below == pytest.approx(distributions.LEVELS, abs=0.01)
+        below = (reply_ms[some, None] <= np.broadcast_to(points_ms, (N, POINTS))[some]).mean(axis=0)
+        assert below == pytest.approx(MIDDLES, abs=0.01)
 
 
 def test_the_reply_of_a_shared_draw_is_certain() -> None:

@@ -8,7 +8,8 @@ import statistics
 import numpy as np
 import pytest
 
-from ondevice.timing.profile import LEVELS, Profile, dumps, loads
+from ondevice.timing.profile import Profile, dumps, loads
+from ondevice.timing.quantiles import LEVELS
 
 SAMPLES = np.random.default_rng(0).lognormal(2, 0.3, 500).tolist()
 

@@ -1,11 +1,11 @@
-"""The times of a backend's models as arrays, which the policies read: a row is written whenever a model has run."""
+"""The times of many models as arrays, which policies read: a row is written whenever a model has run."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ondevice.timing.profile import LEVELS
-from ondevice.timing.recent import Recent
+from ondevice.timing.distribution import Distribution
+from ondevice.timing.quantiles import LEVELS
 
 
 class LatencyTable:
@@ -16,8 +16,8 @@ class LatencyTable:
         self.quantiles_ms = np.zeros((count, len(LEVELS)))
         self.version = 0
 
-    def write(self, row: int, recent: Recent) -> None:
+    def write(self, row: int, known: Distribution) -> None:
         """Take over what was learned of one model."""
-        self.mean_ms[row], self.std_ms[row] = recent.mean_ms, recent.std_ms
-        self.quantiles_ms[row] = recent.quantiles_ms
+        self.mean_ms[row], self.std_ms[row] = known.mean_ms, known.std_ms
+        self.quantiles_ms[row] = known.quantiles_ms
         self.version += 1
