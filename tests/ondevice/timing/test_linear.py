@@ -120,7 +120,7 @@ def test_beyond_the_sizes_seen_the_nearest_seen_counts() -> None:
 @pytest.mark.parametrize("ms", NO_TIMES)
 def test_no_line_through_what_is_no_time(ms: float) -> None:
     linear = Linear()
-    with pytest.raises(ValueError, match="no time in ms"):
+    with pytest.raises(ValueError, match="not a time in ms"):
         linear.add(1000, ms)
     assert linear.line == Linear().line
 
