@@ -92,8 +92,8 @@ def asked(cell: Cell, pid: int, port: int, ready: Barrier) -> Row:
         local = [Runner(fastest, device=DEVICE)] if cell.mode is Mode.HEDGE else []
         ready.wait()
         time.sleep(cell.arm * EVERY_S / len(ARMS))
-        ways = (Direction(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(cell.trace))
-        link = links.open(LinkSpec(("127.0.0.1", port), *ways))
+        both = (Direction(each, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for each in networks.find(cell.trace))
+        link = links.open(LinkSpec(("127.0.0.1", port), *both))
         with OffloadClient(f"http://127.0.0.1:{link.port}", local, cell.sla_ms, cell.mode, options) as client:
             assert client.cloud
             client.cloud.ready(5)

@@ -162,8 +162,8 @@ def run(cell: Cell) -> Seen:
     with Links() as links, console.quiet_runtime():
         runner = Runner(cell.model, device=DEVICE)
         time.sleep(5)  # until all have measured the device
-        ways = (Direction(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
-        spec = LinkSpec(("127.0.0.1", cell.port), *ways)
+        both = (Direction(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
+        spec = LinkSpec(("127.0.0.1", cell.port), *both)
         url = f"http://127.0.0.1:{links.open(spec).port}"
         with OffloadClient(url, runner, cell.sla_ms, cell.mode, Options(patience_ms=0)) as client:
             begin = time.monotonic()

@@ -148,9 +148,9 @@ def plain(run: Real, trace: str, seed: int) -> OutcomeBatch:
     """As `ondevice simulate` has it."""
     network = legs.find(f"trace:{trace},rtt={ROUND_TRIP_MS:g}")
     case, settings = stated(run, network, 0.0, seed)
-    ways = network.sample(run.at_ms, np.random.default_rng(0), settings.sizes)  # there is no chance in a trace
+    sampled = network.sample(run.at_ms, np.random.default_rng(0), settings.sizes)  # there is no chance in a trace
     estimator = RequestEstimator(settings.estimate, network, settings.sizes)
-    return played(case, settings, estimator.requests(ways, case.sla_ms, settings.device_top1))
+    return played(case, settings, estimator.requests(sampled, case.sla_ms, settings.device_top1))
 
 
 def shared(run: Real, trace: str, seed: int) -> OutcomeBatch:

@@ -3,7 +3,7 @@
     python benchmarks/simulate.py MODELS [--requests 1000000] [--without PATTERN] [--only policies,load,figure]
 
 MODELS is what `ondevice simulate --models` takes. All that `ondevice simulate` does for a request is counted: drawing
-its way and its inference, the choice, and the counting. policies: by what is known of the reply. load: one request
+its legs and its inference, the choice, and the counting. policies: by what is known of the reply. load: one request
 after the other, at 1.2 times what the most accurate model could carry. figure: 21 deadlines, all policies.
 """
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _set(arguments: argparse.Namespace) -> ModelSet:
-    return modelset.find(arguments.models, modelset.Choice((), modelset.patterns(arguments.without)))
+    return modelset.find(arguments.models, modelset.ModelFilter((), modelset.patterns(arguments.without)))
 
 
 def policies(arguments: argparse.Namespace) -> Iterator[Row]:
