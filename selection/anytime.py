@@ -69,7 +69,7 @@ class Chains:
         return self._runs @ models.mean_ms
 
     def chances(self, models: Models, requests: Requests) -> FloatArray:
-        """[n, c]: the chance that the last answer of each set is there by the deadline, all before it having run.
+        """The chance that the last answer of each set is there by the deadline, all before it having run: [n, c].
 
         One after the other, the quantiles of the times add up, as if a run that is slow were slow for all: that is so
         where load or heat is the cause, and where it is not, the chance is only blurred. What is in front of a set is
@@ -86,7 +86,7 @@ class Chains:
         return on_time(ends, replace(requests, wait_ms=wait_ms))
 
     def gains(self, models: Models, requests: Requests) -> FloatArray:
-        """[n, c]: the effective accuracy that each set is expected to add to the device's.
+        """The effective accuracy that each set is expected to add to the device's: [n, c].
 
         With a_1 <= … <= a_k what the models' accuracies are above the device's, at least 0, and P_j the chance of
         answer j to be on time, that is the sum over j of (a_j - a_j-1) P_j, a_0 = 0: exact where a better answer is
@@ -103,7 +103,7 @@ class Chains:
 
     @cached_property
     def _runs(self) -> FloatArray:
-        """[c, m]: 1 where a set has a model."""
+        """Which models each set has: 1 or 0, [c, m]."""
         models = int(self.members.max()) + 1
         runs: FloatArray = (self.members[:, :, None] == np.arange(models)).any(axis=1).astype(float)
         return runs

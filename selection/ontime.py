@@ -12,7 +12,7 @@ _AT_ONCE = 1 << 15
 
 
 def on_time(models: Models, requests: Requests) -> FloatArray:
-    """[n, m]: the chance that upload + wait + inference + reply is at most the deadline.
+    """The chance that upload + wait + inference + reply is at most the deadline: [n, m].
 
     Upload and wait are taken as known, inference and reply as independent: the inference as its quantiles say, the
     reply as one of `reply_ms`, each as likely, or else as `return_ms`.
@@ -32,5 +32,5 @@ def on_time(models: Models, requests: Requests) -> FloatArray:
 
 
 def expected_ms(models: Models, requests: Requests) -> FloatArray:
-    """[n, m]: the expected time from the client's first byte to the answer: upload + wait + mean inference + reply."""
+    """The expected time to the answer [n, m], from the first byte sent: upload + wait + mean inference + reply."""
     return (requests.upload_ms + requests.return_ms)[:, None] + requests.wait_ms + models.mean_ms

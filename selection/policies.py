@@ -197,7 +197,7 @@ def draw(p: FloatArray, rng: np.random.Generator) -> IndexArray:
 
 
 def _cost(models: Models, requests: Requests, fill: FloatArray, worth: FloatArray) -> FloatArray:
-    """[n, m]: the accuracy that others lose while a worker is busy with this request. worth [n, m]: A - A_device.
+    """The accuracy that others lose while a worker is busy with a request: [n, m]. worth [n, m]: A - A_device.
 
     In a queue a worker's time has a price. With q the queue's fill it is q^2 times what can be made of a millisecond,
     from what the most accurate model makes of it (q = 0) to what the best one does (q = 1), along a geometric line.
@@ -213,7 +213,7 @@ def _cost(models: Models, requests: Requests, fill: FloatArray, worth: FloatArra
 
 
 def _soon_ms(models: Models, requests: Requests) -> FloatArray:
-    """[n, m] or [1, m]: mu of the rules, the mean inference time and the wait in front of it."""
+    """The mu of the rules [n, m] or [1, m]: the mean inference time and the wait in front of it."""
     return requests.wait_ms + models.mean_ms
 
 
@@ -239,14 +239,14 @@ def _fastest(models: Models, requests: Requests) -> FloatArray:
 
 
 def _certain(models: Models, requests: Requests, chosen: IndexArray) -> FloatArray:
-    """p [n, m] of a choice [n] that leaves nothing to chance."""
+    """The probabilities [n, m] of a choice [n] that leaves nothing to chance."""
     p = np.zeros((len(requests), len(models)))
     p[np.arange(len(p)), chosen] = 1.0
     return p
 
 
 def _in_proportion(weights: FloatArray, p: FloatArray) -> FloatArray:
-    """Writes probabilities proportional to weights [n, m] over p [n, m], except in rows where all weights are 0."""
+    """Write probabilities proportional to weights [n, m] over p [n, m], except in rows where all weights are 0."""
     total = weights.sum(axis=1, keepdims=True)
     np.divide(weights, total, out=p, where=total > 0)
     return p

@@ -90,7 +90,7 @@ def filled(queue_ms: FloatArray, longest_ms: float) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Requests:
-    """n requests, each with its deadline and what is known of its way. Nothing is checked; all values must be finite.
+    """n requests, each with its deadline and what is known of its legs. Nothing is checked; all values must be finite.
 
     sla_ms [n]: the deadline, from the client's first byte sent. upload_ms [n]: what the upload took.
     return_ms [n]: what the reply is expected to take. The papers know only the upload, and take the same for the reply.
@@ -139,5 +139,5 @@ class Requests:
 
     @property
     def budget_ms(self) -> FloatArray:
-        """[n]: what upload and reply leave of the deadline, the papers' T_budget or T_U; negative where it is past."""
+        """What upload and reply leave of the deadline [n], the papers' T_budget or T_U; negative where it is past."""
         return self.sla_ms - self.upload_ms - self.return_ms

@@ -66,7 +66,7 @@ def _photo(path: Path, noise: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
 
 @contextlib.contextmanager
 def endpoint(models: Sequence[str] = SERVED) -> Iterator[int]:
-    """`ondevice serve` of these models, a process; gives its port on this machine. Raises ServeError.
+    """Run `ondevice serve` with these models, in a process; gives its port on this machine. Raises ServeError.
 
     What it learns of the models' times goes with it: no run changes the next.
     """

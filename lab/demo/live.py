@@ -49,12 +49,12 @@ class LivePage:
 
     @property
     def port(self) -> int:
-        """Where it listens, on this machine alone."""
+        """The port that the page is served on, to this machine alone."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """What to open in the browser."""
+        """The address to open in the browser."""
         return f"http://{HOST}:{self.port}/"
 
     def show(self, record: RequestRecord) -> None:

@@ -61,11 +61,11 @@ class Side(asyncio.BufferedProtocol):
         self._connection.side_opened(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to read into."""
+        """Give the event loop somewhere to read into."""
         return self.source_of.channel.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much was read."""
+        """Send on the bytes that were read, so many."""
         channel = self.source_of.channel
         channel.send(self.source_of, bytes(channel.scratch[:nbytes]))
 

@@ -40,26 +40,26 @@ class Link:
 
     @property
     def port(self) -> int:
-        """The port on 127.0.0.1 that it listens on."""
+        """The port on 127.0.0.1 that the link listens on."""
         return self._relay.port
 
     @property
     def spec(self) -> LinkSpec:
-        """Its settings as they are now."""
+        """The link's settings as they are now."""
         return self._relay.spec
 
     @property
     def opened_s(self) -> float:
-        """The `time.monotonic()` at which its traces began."""
+        """The `time.monotonic()` at which the link's traces began."""
         return self._relay.opened_s
 
     @property
     def state(self) -> LinkState:
-        """What it does now."""
+        """What the link does now."""
         return self._relay.state
 
     def counts(self) -> Counts:
-        """Its counters."""
+        """The link's counters."""
         return self._relay.counts()
 
     def change(
@@ -80,7 +80,7 @@ class Link:
         self._call(self._relay.change(spec, state))
 
     def close(self) -> None:
-        """Reset its connections and free its port."""
+        """Reset the link's connections and free its port."""
         self._call(self._relay.close())
 
 

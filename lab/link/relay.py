@@ -91,11 +91,11 @@ class PlannedOutages:
         ]
 
     def __bool__(self) -> bool:
-        """Whether there is one now."""
+        """Whether there is an outage now."""
         return self._under_way > 0
 
     def cancel(self) -> None:
-        """Let no more begin or end."""
+        """Let no more outages begin or end."""
         for alarm in self._alarms:
             alarm.cancel()
 
@@ -127,7 +127,7 @@ class Relay:
         await self._listener.listen(self._accept)
 
     def counts(self) -> Counts:
-        """The counters."""
+        """The link's counters."""
         up, down = self._up.delivered_bytes, self._down.delivered_bytes
         return Counts(self.state, self._accepted, len(self._connections), up, down)
 

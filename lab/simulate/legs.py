@@ -222,5 +222,5 @@ def _legs(at_ms: FloatArray, upload_ms: FloatArray, reply: ReplyTimes, outage: O
 
 
 def _beside(row_ms: FloatArray, other_ms: FloatArray) -> FloatArray:
-    """row_ms [n] as it broadcasts with other_ms, [n] or [n, m]."""
+    """The times row_ms [n] in a shape that broadcasts with other_ms, [n] or [n, m]."""
     return row_ms if other_ms.ndim == 1 else row_ms[:, None]

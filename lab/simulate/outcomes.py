@@ -96,7 +96,7 @@ class OutcomeCounts:
 
     @property
     def shares(self) -> FloatArray:
-        """[m + 1]: how often each model was chosen, and last the device alone."""
+        """How often each model was chosen, and last the device alone: [m + 1]."""
         shares: FloatArray = self.counts.sum(axis=(0, 2)) / self.requests
         return shares
 
@@ -111,7 +111,7 @@ class OutcomeCounts:
         return float(self._sums_ms[1]) / self.requests
 
     def gain(self, over: OutcomeCounts) -> IntervalEstimate:
-        """By how much effective accuracy is above that of `over`, with the same requests: a paired interval."""
+        """By how much the effective accuracy is above that of `over`, with the same requests: a paired interval."""
         return _interval(self.counts, _effective_sums(self) - _effective_sums(over))
 
 
@@ -126,7 +126,7 @@ def _interval(counts: Counts, sums: FloatArray | Counts) -> IntervalEstimate:
 
 
 def _effective_sums(found: OutcomeCounts) -> FloatArray:
-    """[blocks]: the sum of what each request's answer at the deadline is worth."""
+    """The sums over each block [blocks] of what each request's answer at the deadline is worth."""
     own, of_device = found.counts[:, :, ON_TIME], found.counts[:, :, STOOD_IN].sum(axis=1)
     sums: FloatArray = own @ found.top1 + of_device * found.top1[-1]
     return sums
