@@ -17,11 +17,6 @@ from ondevice.cli import console
 from ondevice.cli.commands import Commands, Debug, Quiet, begin
 from ondevice.errors import OnDeviceError, UsageError
 
-app = Commands(
-    "Run CNNs on the phone or in the cloud. Start with `ondevice demo`.",
-    name="ondevice",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 # Each is a module here with a function, or an app of its own, of that name.
 COMMANDS = (
     "demo", "run", "bench", "evaluate", "convert", "models", "devices", "serve", "offload", "link", "simulate",
@@ -40,7 +35,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def _begin(
     context: typer.Context,
     debug: Debug = False,
@@ -50,6 +44,14 @@ def _begin(
     ] = False,
 ) -> None:
     begin(context)
+
+
+app = Commands(
+    "Run CNNs on the phone or in the cloud. Start with `ondevice demo`.",
+    _begin,
+    name="ondevice",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def main() -> None:

@@ -39,12 +39,12 @@ Debug = Annotated[bool, _debug_flag(hidden=False)]
 
 
 class Commands(typer.Typer):
-    """Several commands, or groups of them, under one name."""
+    """Several commands, or groups of them, under one name. first: what is called before any of them."""
 
-    def __init__(self, text: str, **more: Any) -> None:
+    def __init__(self, text: str, first: Callable[..., None] | None = None, **more: Any) -> None:
         super().__init__(
             help=text,
-            callback=_anywhere(begin),
+            callback=first or _anywhere(begin),
             invoke_without_command=True,
             # Plain help and errors: rich's panels cost start-up time, and an error is one line.
             rich_markup_mode=None,

@@ -108,7 +108,8 @@ def test_several_links_of_one_process(echo: str) -> None:
 
 def test_toxics_and_outages_work(echo: str) -> None:
     flags = ["--toxic", "limit_data:bytes=5", "--toxic", "slow_close:delay=1,stream=upstream", "--outage", "0:0.1"]
-    with running([echo], *flags, "--no-handshake", "--buffer", "64KiB") as linked:
+    # Where nobody has chosen the port, it is said with --quiet too.
+    with running([echo], *flags, "--no-handshake", "--buffer", "64KiB", "--quiet") as linked:
         assert exchange(linked.ports[0], b"123456789") == b"12345"
         out, status = linked.stop()
     assert status == 0
