@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import typer
 from terminal import in_a_terminal
 
 from ondevice import cli as command_line
+from ondevice.cli.commands import grouped
 from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -95,6 +97,32 @@ def test_quiet_is_results_and_errors_alone(cli: Cli, folder: Path, before: bool)
     (error,) = quiet.stderr.splitlines()
     assert error.startswith("ondevice: error: ")
     assert "z.png" in error
+
+
+@dataclass(frozen=True)
+class SizeFlags:
+    """Two flags."""
+
+    height: Annotated[int, typer.Option("--height", "-y", min=1)]
+    depth: Annotated[int, typer.Option("--depth")] = 3
+
+
+def test_a_group_of_flags_is_handed_over_as_an_object() -> None:
+    given: list[object] = []
+
+    @grouped
+    def measure(name: Annotated[str, typer.Argument()], size: SizeFlags, loud: bool = False) -> None:
+        """Measure it."""
+        given.extend((name, size, loud))
+
+    measure(name="a", height=2)
+    app = typer.Typer()
+    app.command()(measure)
+    app(["b", "-y", "5", "--loud", "--depth", "4"], standalone_mode=False)
+    assert given == ["a", SizeFlags(2, 3), False, "b", SizeFlags(5, 4), True]
+    command = typer.main.get_command(app)
+    assert [parameter.name for parameter in command.params[:4]] == ["name", "height", "depth", "loud"]
+    assert command.help == "Measure it."
 
 
 def test_debug_after_the_command(cli: Cli) -> None:
