@@ -85,3 +85,12 @@ def test_the_reply_takes_as_long_as_the_upload_unless_said() -> None:
 def test_a_row_of_another_name_is_refused() -> None:
     with pytest.raises(TypeError, match="wait_s"):
         Requests.one(100, wait_s=3)
+
+
+def test_what_is_learned_of_one_model_leaves_the_others_and_what_was_read_before() -> None:
+    models = Models.of({"a": 0.5, "b": 0.7}, [profiled("a"), profiled("b", 2)])
+    learned = models.learned(1, profiled("b", 3).distribution)
+    assert learned.mean_ms.tolist() == pytest.approx([11, 33])
+    assert learned.quantiles_ms[:, -1].tolist() == [21, 63]
+    assert models.mean_ms.tolist() == pytest.approx([11, 22])
+    assert learned.times.cdf(np.array([[11.0, 33.0]])) == pytest.approx(np.array([[0.5, 0.5]]))

@@ -54,3 +54,25 @@ def test_none_at_all() -> None:
 def test_what_is_no_list_of_profiles(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         loads(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mean_ms": -1.0}, "m: its profile has a time"),
+        ({"std_ms": 1e300}, "m: its profile has a time"),
+        ({"quantiles_ms": [1.0] * 20}, "m: its profile needs 21 quantiles that never fall"),
+        ({"quantiles_ms": [2.0] + [1.0] * 20}, "m: its profile needs 21 quantiles that never fall"),
+        ({"n": -1}, "m: its profile has a number of runs or threads below 0"),
+    ],
+)
+def test_what_cannot_be_is_not_loaded(changes: dict[str, object], said: str) -> None:
+    row = json.loads(dumps([made()]))[0]
+    with pytest.raises(ValueError, match=said):
+        loads(json.dumps([{**row, **changes}]))
+
+
+def test_what_it_says_of_the_time() -> None:
+    known = made().distribution
+    assert known.figures == (made().mean_ms, made().std_ms, made().quantiles_ms)
+    assert Profile("m", *known.figures, 500, "pixel-3", "litert 2.3.0", 4) == made()
