@@ -6,7 +6,7 @@ from __future__ import annotations
 # more costs another request its deadline before the breaker opens.
 _FAILURES = 3
 # What is short, a restart or a tunnel, is over within seconds, so the first pauses are short; a server that stays away
-# is asked six times a minute, which is no load for it, and is found at most ten seconds after its return.
+# is asked six times a minute, which costs it nothing, and is found at most ten seconds after its return.
 _FIRST_S, _LONGEST_S = 0.5, 10.0
 
 
