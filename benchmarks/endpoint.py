@@ -34,7 +34,8 @@ from ondevice.cli import console
 from ondevice.cloud.backend import Backend
 from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector
-from ondevice.protocol.served import Served, TensorFace
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel
 from ondevice.selection import policies
 from ondevice.sources import labelled
 from ondevice.timing.distribution import Distribution
@@ -103,9 +104,9 @@ class Still:
 
     def __init__(self) -> None:
         mean_ms = np.sort(np.random.default_rng(0).uniform(1, 300, 25))
-        face = TensorFace("x", (1, 224, 224, 3), np.dtype(np.uint8))
+        own = TensorMetadata.of("x", (1, 224, 224, 3), np.dtype(np.uint8))
         top1 = np.linspace(0.4, 0.8, 25).tolist()
-        self.models = [Served(f"m{i}", (), top1[i], "", "uint8", 1, "still", face, face) for i in range(25)]
+        self.models = [ServedModel(f"m{i}", (), top1[i], "", "uint8", 1, "still", own, own) for i in range(25)]
         self.table, self._times_ms = LatencyTable(25), mean_ms * 0.1
         for row, mean in enumerate(mean_ms):
             self.table.write(row, Distribution.of(mean * np.linspace(0.9, 1.3, 21)))

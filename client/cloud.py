@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -351,16 +351,14 @@ class CloudExecutor:
 
     def _found(self, until: float) -> EndpointDescription:
         try:
-            metadata = replies.parsed(self._ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}"), until).body)
+            reply = self._ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}"), until)
         except UpstreamError as error:
             if error.failure not in _UNKNOWN:
                 raise
             if isinstance(self.endpoint, GenericEndpoint):  # it goes on learning
                 return self.endpoint
             return GenericEndpoint.discover(lambda request: self._ask(request, until))
-        if not isinstance(metadata, Mapping):
-            raise UpstreamError("what it says of its models is not an object", FailureKind.WRONG)
-        return CnnSelectEndpoint(metadata)
+        return CnnSelectEndpoint(replies.metadata(reply.body))
 
     def _ask(self, request: HttpRequest, until: float) -> HttpReply:
         connection = self._connections.take() or self._connections.open(until)

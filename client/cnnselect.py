@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,9 @@ from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, read
-from ondevice.errors import FailureKind, UpstreamError, UsageError
-from ondevice.protocol import cnnselect
+from ondevice.errors import UsageError
+from ondevice.protocol import cnnselect, replies
+from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
@@ -51,16 +51,16 @@ class CnnSelectEndpoint:
     names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known.
     """
 
-    def __init__(self, metadata: Mapping[str, Any]) -> None:
-        """From the metadata of `cnnselect`. Raises UpstreamError where they are none."""
+    def __init__(self, metadata: ModelMetadata) -> None:
+        """From the metadata of `cnnselect`. Raises UpstreamError where they tell nothing of use."""
         try:
-            parameters = records.read(_Parameters, metadata["parameters"], surplus=True)
+            parameters = records.read(_Parameters, metadata.parameters, surplus=True)
             self._models = Models.of(parameters.top1, parameters.profiles)
             self._times = {each.model: Recent.seeded(each.distribution, each.n) for each in parameters.profiles}
             self._rule = _rule(str(parameters.policy))
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             reason = " ".join(str(error)[:200].split())
-            raise UpstreamError(f"what it says of its models is not understood: {reason}", FailureKind.WRONG) from error
+            raise replies.wrong(f"what it says of its models is not understood: {reason}") from error
         self.side, self._anytime = parameters.picture_side, parameters.anytime
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -15,12 +14,12 @@ from ondevice.answer import Prediction
 from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
-from ondevice.client.reply import ParsedReply, decoded, timing
+from ondevice.client.reply import ParsedReply, response, timing
 from ondevice.errors import FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import cnnselect, headers, replies
+from ondevice.protocol import headers, replies
 from ondevice.protocol.served import Work
-from ondevice.remote import Remote
+from ondevice.remote import RemoteModel
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distributions
 from ondevice.timing.recent import Recent
@@ -38,7 +37,7 @@ class GenericEndpoint:
     A server that says nothing of its own times has all of a request's time counted as the model's.
     """
 
-    def __init__(self, models: Sequence[Remote]) -> None:
+    def __init__(self, models: Sequence[RemoteModel]) -> None:
         self._models = {model.served.name: model for model in models}
         self._top1 = np.array([model.served.top1 or 0.0 for model in models])
         self._times = [_known(model) for model in models]
@@ -75,7 +74,7 @@ class GenericEndpoint:
         """Its answer. Raises UpstreamError."""
         model, parts_ms = self._models[prepared.model], timing(reply)
         work = Work(b"", model.feed is None, prepared.top, False, 0.0)
-        ranked, _ = model.read(decoded(reply), work)
+        ranked, _ = model.read(response(reply), work)
         labels = model.served.labels
         top = tuple(Prediction(index, labels[index], score) for index, score in ranked)
         queue_ms, decode_ms, infer_ms = (
@@ -92,7 +91,7 @@ class GenericEndpoint:
         """See `EndpointDescription`; the choice is made here, before the upload is known."""
         return device_top1 + float(self._gains_top1(within_ms, overhead_ms, device_top1).max())
 
-    def _decoder(self, model: Remote) -> Preprocessor:
+    def _decoder(self, model: RemoteModel) -> Preprocessor:
         """What decodes pictures for a model that takes none."""
         name = model.served.name
         if name not in self._decoders:
@@ -106,26 +105,22 @@ class GenericEndpoint:
         return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
 
 
-def _known(model: Remote) -> Recent:
+def _known(model: RemoteModel) -> Recent:
     """What is known of its time before the first request."""
     return Recent.seeded(model.published.distribution, model.published.n) if model.published else Recent(_FIRST_MS)
 
 
 def _names(ask: Ask) -> list[str]:
     """The models that are ready."""
-    rows = replies.parsed(ask(HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b"{}")).body)
-    good = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows)
-    if not good:
-        raise UpstreamError("it has no cnnselect, and its repository index is not a list of models", FailureKind.WRONG)
-    return [row["name"] for row in rows if row.get("state", "READY") == "READY" and row["name"] != cnnselect.NAME]
+    return replies.ready_models(ask(HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b"{}")).body)
 
 
-def _described(ask: Ask, name: str) -> Remote | None:
-    """A model, if enough is known of it; what is missing is said otherwise."""
-    metadata: Any = replies.parsed(ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}")).body)
+def _described(ask: Ask, name: str) -> RemoteModel | None:
+    """A model, if enough is known of it; of any other the log says what is missing."""
+    reply = ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}"))
     try:
-        found = remote.describe(name, metadata if isinstance(metadata, Mapping) else {}, "endpoint")
-    except ModelError as error:
+        found = remote.describe(name, replies.metadata(reply.body), "endpoint")
+    except (ModelError, UpstreamError) as error:
         _log.warning("%s is not used: %s", name, error)
         return None
     if found.served.top1 is None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ondevice.answer import Prediction
 from ondevice.client.connection import HttpReply
-from ondevice.errors import FailureKind, ProtocolError, UpstreamError
-from ondevice.protocol import cnnselect, headers, oip
-from ondevice.protocol.cnnselect import ANSWER
+from ondevice.protocol import cnnselect, headers, replies
+from ondevice.protocol.response import InferResponse
 from ondevice.timing.bounds import BELIEVABLE_MS
 
 
@@ -35,8 +32,8 @@ class ParsedReply(NamedTuple):
 
 def read(reply: HttpReply) -> ParsedReply:
     """What a reply says. Raises UpstreamError for what is not an answer to a picture."""
-    response, parts_ms = decoded(reply), timing(reply)
-    told = response.parameters
+    said, parts_ms = response(reply), timing(reply)
+    told = said.parameters
     queue_ms, decode_ms, infer_ms = (
         parts_ms.get(part, _number(told, name))
         for part, name in (
@@ -48,8 +45,8 @@ def read(reply: HttpReply) -> ParsedReply:
     server_ms = _number(told, cnnselect.SERVER_MS) or queue_ms + decode_ms + infer_ms or None
     top1, model = _number(told, cnnselect.EXPECTED_TOP1), told.get(cnnselect.SELECTED_MODEL)
     return ParsedReply(
-        ranking({tensor.name: tensor.data for tensor in response.outputs}),
-        model if isinstance(model, str) else response.model_name,
+        tuple(Prediction(*row) for row in replies.ranking(said.outputs)),
+        model if isinstance(model, str) else said.model_name,
         top1 if 0 < top1 <= 1 else None,
         queue_ms,
         decode_ms,
@@ -60,30 +57,15 @@ def read(reply: HttpReply) -> ParsedReply:
     )
 
 
-def decoded(reply: HttpReply) -> oip.InferResponse:
-    """The protocol's response. Raises UpstreamError."""
-    try:
-        return oip.decode_response(reply.body, headers.json_length(reply.headers.get(headers.LENGTH)))
-    except ProtocolError as error:
-        raise UpstreamError(f"its response is not valid OIP: {error}", FailureKind.WRONG) from error
+def response(reply: HttpReply) -> InferResponse:
+    """The protocol's response in it. Raises UpstreamError."""
+    return replies.response(reply.body, reply.headers.get(headers.LENGTH))
 
 
 def timing(reply: HttpReply) -> dict[str, float]:
     """The server's own times, ms, as far as they can be believed."""
     parts_ms = headers.durations_ms(reply.headers.get(headers.TIMING, ""))
     return {name: min(ms, BELIEVABLE_MS) for name, ms in parts_ms.items()}
-
-
-def ranking(outputs: Mapping[str, Any]) -> tuple[Prediction, ...]:
-    """The classes among the outputs of a reply, by name. Raises UpstreamError."""
-    labels, scores, indexes = (outputs.get(name) for name in ANSWER)
-    if not (isinstance(labels, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
-        raise UpstreamError(f"its answer has no {', '.join(ANSWER)}", FailureKind.WRONG)
-    good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu" and np.isfinite(scores).all()
-    if not good or not 1 <= len(labels) == scores.size == indexes.size or (indexes < 0).any():
-        raise UpstreamError(f"its {', '.join(ANSWER)} are not a ranking", FailureKind.WRONG)
-    rows = zip(indexes.ravel().tolist(), labels, scores.ravel().tolist(), strict=True)
-    return tuple(Prediction(index, label.decode(errors="replace"), score) for index, label, score in rows)
 
 
 def _number(parameters: Mapping[str, Any], name: str) -> float:

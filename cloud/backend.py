@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ondevice.protocol.served import Served, Work
+from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.table import LatencyTable
@@ -39,7 +39,7 @@ class Backend(ABC):
     """Holds some models and runs them."""
 
     name: str
-    models: Sequence[Served]
+    models: Sequence[ServedModel]
     # The models' times, one row each.
     table: LatencyTable
     # Whether it cannot hold all its models at once, and is to be told which are wanted.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.cloud.backend import Backend
-from ondevice.protocol.served import Served
+from ondevice.protocol.served import ServedModel
 from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
@@ -131,7 +131,7 @@ class Choice(NamedTuple):
         return self.problem.candidates.places[self.chosen][0]
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedModel:
         """The model."""
         backend, row = self.problem.candidates.places[self.chosen]
         return backend.models[row]

@@ -9,19 +9,20 @@ from typing import Any
 from ondevice.cloud.backend import Backend, InferenceResult
 from ondevice.cloud.choice import Choice
 from ondevice.cloud.selector import Selector
-from ondevice.protocol import cnnselect, oip
-from ondevice.protocol.served import Served, TensorFace
+from ondevice.protocol import cnnselect
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", cnnselect.NAME)
-_IMAGE = {"name": cnnselect.IMAGE, "datatype": "BYTES", "shape": [1]}
+_IMAGE = TensorMetadata(cnnselect.IMAGE, "BYTES", (1,)).as_json()
 _ANSWER = [
-    {"name": cnnselect.LABEL, "datatype": "BYTES", "shape": [-1]},
-    {"name": cnnselect.SCORE, "datatype": "FP32", "shape": [-1]},
-    {"name": cnnselect.INDEX, "datatype": "INT32", "shape": [-1]},
+    TensorMetadata(cnnselect.LABEL, "BYTES", (-1,)).as_json(),
+    TensorMetadata(cnnselect.SCORE, "FP32", (-1,)).as_json(),
+    TensorMetadata(cnnselect.INDEX, "INT32", (-1,)).as_json(),
 ]
 
 
-def model(backend: Backend, served: Served) -> dict[str, Any]:
+def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
     """A model's metadata: its native tensors and those that pictures go by."""
     parameters = {
         "top1": served.top1,
@@ -35,8 +36,8 @@ def model(backend: Backend, served: Served) -> dict[str, Any]:
         "name": served.name,
         "versions": [cnnselect.VERSION],
         "platform": "tflite" if served.where == "local" else "oip",
-        "inputs": [_IMAGE, _face(served.input)],
-        "outputs": [*_ANSWER, _face(served.output)],
+        "inputs": [_IMAGE, served.input.as_json()],
+        "outputs": [*_ANSWER, served.output.as_json()],
         "parameters": parameters,
     }
 
@@ -63,7 +64,7 @@ def virtual(selector: Selector) -> dict[str, Any]:
     }
 
 
-def index(places: Iterable[tuple[Backend, Served]]) -> list[dict[str, Any]]:
+def index(places: Iterable[tuple[Backend, ServedModel]]) -> list[dict[str, Any]]:
     """The models, as Triton's repository index lists them; one at several servers is ready if it is at any."""
     rows = {cnnselect.NAME: {"name": cnnselect.NAME, "version": cnnselect.VERSION, "state": "READY", "reason": ""}}
     for backend, served in places:
@@ -86,7 +87,7 @@ def choice(made: Choice) -> dict[str, Any]:
     }
 
 
-def result(made: Choice, served: Served, got: InferenceResult) -> dict[str, Any]:
+def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str, Any]:
     """The parameters of a reply."""
     return {
         cnnselect.SELECTED_MODEL: got.model,
@@ -99,7 +100,7 @@ def result(made: Choice, served: Served, got: InferenceResult) -> dict[str, Any]
     }
 
 
-def profile(backend: Backend, served: Served) -> dict[str, Any]:
+def profile(backend: Backend, served: ServedModel) -> dict[str, Any]:
     """A model's times here, as `ondevice.timing.profile` has them."""
     record = asdict(backend.profile(served.name))
     return {key: _rounded(value) for key, value in record.items()}
@@ -109,7 +110,3 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 6)
     return [_rounded(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _face(face: TensorFace) -> dict[str, Any]:
-    return {"name": face.name, "datatype": oip.datatype_of(face.dtype), "shape": list(face.shape)}

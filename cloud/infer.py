@@ -11,9 +11,11 @@ import orjson
 from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.request_parameters import RequestParameters, from_parameters
 from ondevice.errors import ProtocolError
-from ondevice.protocol import oip
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
-from ondevice.protocol.served import Served, Work
+from ondevice.protocol.request import RequestedOutput, decode_request
+from ondevice.protocol.response import encode_response
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.protocol.tensor import Tensor, from_base64
 
 
 class DecodedRequest(NamedTuple):
@@ -23,7 +25,7 @@ class DecodedRequest(NamedTuple):
     payload: bytes
     is_picture: bool
     id: str | None = None
-    outputs: tuple[oip.RequestedOutput, ...] = ()
+    outputs: tuple[RequestedOutput, ...] = ()
     binary: bool = False
 
     @property
@@ -31,7 +33,7 @@ class DecodedRequest(NamedTuple):
         """Whether a picture's classes are wanted in JSON, and nothing else."""
         return self.is_picture and not self.outputs and not self.binary and self.id is None
 
-    def work(self, served: Served | None, received: float) -> Work:
+    def work(self, served: ServedModel | None, received: float) -> Work:
         """What the backend is to do; with `served` None for a model that is yet to be chosen."""
         native = served.output.name if served else ""
         wanted = [output for output in self.outputs if output.name == native]
@@ -42,9 +44,9 @@ class DecodedRequest(NamedTuple):
         )
 
 
-def decode(body: bytes, header_length: int | None, served: Served | None) -> DecodedRequest:
+def decode(body: bytes, header_length: int | None, served: ServedModel | None) -> DecodedRequest:
     """Decode an infer request, for a model or, with None, for whichever is chosen. Raises ProtocolError."""
-    request = oip.decode_request(body, header_length)
+    request = decode_request(body, header_length)
     parameters = from_parameters(request.parameters)
     names = [tensor.name for tensor in request.inputs]
     known = [IMAGE] if served is None else [IMAGE, served.input.name]
@@ -59,7 +61,7 @@ def decode(body: bytes, header_length: int | None, served: Served | None) -> Dec
     return DecodedRequest(parameters, payload, picture, request.id, tuple(request.outputs), request.binary_output)
 
 
-def _check_outputs(outputs: Sequence[oip.RequestedOutput], served: Served | None) -> None:
+def _check_outputs(outputs: Sequence[RequestedOutput], served: ServedModel | None) -> None:
     known = [*ANSWER] if served is None else [*ANSWER, served.output.name]
     for output in outputs:
         if output.name not in known:
@@ -68,27 +70,24 @@ def _check_outputs(outputs: Sequence[oip.RequestedOutput], served: Served | None
             raise ProtocolError(f"{output.name} is a ranking already: classification is for a model's own output")
 
 
-def _picture(tensor: oip.Tensor, json_body: bool) -> bytes:
+def _picture(tensor: Tensor, json_body: bool) -> bytes:
     if tensor.datatype != "BYTES" or not isinstance(tensor.data, list) or len(tensor.data) != 1:
         raise ProtocolError(f"{IMAGE} must be one element of BYTES, shape [1]: one compressed picture")
     element = tensor.data[0]
     in_binary = not json_body and "binary_data_size" in tensor.parameters
-    return element if in_binary else oip.from_base64(element)
+    return element if in_binary else from_base64(element)
 
 
-def _native(tensor: oip.Tensor, served: Served | None) -> bytes:
+def _native(tensor: Tensor, served: ServedModel | None) -> bytes:
     assert served is not None, "a model that is yet to be chosen takes pictures alone"
-    face = served.input
-    datatype = oip.datatype_of(face.dtype)
-    if tensor.datatype != datatype or tuple(tensor.shape) != face.shape or not isinstance(tensor.data, np.ndarray):
-        raise ProtocolError(
-            f"{face.name} must be {datatype} {list(face.shape)}, not {tensor.datatype} {list(tensor.shape)}"
-        )
+    name, datatype, shape = served.input
+    if tensor.datatype != datatype or tuple(tensor.shape) != shape or not isinstance(tensor.data, np.ndarray):
+        raise ProtocolError(f"{name} must be {datatype} {list(shape)}, not {tensor.datatype} {list(tensor.shape)}")
     return tensor.data.tobytes()
 
 
 def encode(
-    name: str, asked: DecodedRequest, served: Served, result: InferenceResult, parameters: Mapping[str, Any]
+    name: str, asked: DecodedRequest, served: ServedModel, result: InferenceResult, parameters: Mapping[str, Any]
 ) -> tuple[bytes, int | None]:
     """The reply's body, and the length of its JSON where binary tensors follow. name: as the client has it."""
     if asked.plain:
@@ -99,10 +98,10 @@ def encode(
     tensors = _tensors(asked, served, result)
     asked_for = {output.name: output.binary for output in asked.outputs}
     binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
-    return oip.encode_response(name, VERSION, tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+    return encode_response(name, VERSION, tensors, id=asked.id, parameters=dict(parameters), binary=binary)
 
 
-def _plain(best: Sequence[tuple[int, float]], served: Served) -> list[dict[str, Any]]:
+def _plain(best: Sequence[tuple[int, float]], served: ServedModel) -> list[dict[str, Any]]:
     shape = [len(best)]
     return [
         {"name": LABEL, "datatype": "BYTES", "shape": shape, "data": [served.labels[index] for index, _ in best]},
@@ -111,7 +110,7 @@ def _plain(best: Sequence[tuple[int, float]], served: Served) -> list[dict[str, 
     ]
 
 
-def _tensors(asked: DecodedRequest, served: Served, result: InferenceResult) -> list[oip.Tensor]:
+def _tensors(asked: DecodedRequest, served: ServedModel, result: InferenceResult) -> list[Tensor]:
     names = [output.name for output in asked.outputs]
     if not names:
         names = [*ANSWER] if asked.is_picture else [served.output.name]
@@ -122,23 +121,23 @@ def _tensors(asked: DecodedRequest, served: Served, result: InferenceResult) -> 
     return [made[name] for name in names]
 
 
-def _answer(result: InferenceResult, served: Served, top: int) -> dict[str, oip.Tensor]:
+def _answer(result: InferenceResult, served: ServedModel, top: int) -> dict[str, Tensor]:
     best = result.top[:top]
     label = [served.labels[index].encode() for index, _ in best]
     shape = (len(best),)
     return {
-        LABEL: oip.Tensor(LABEL, "BYTES", shape, label, {}),
-        SCORE: oip.Tensor(SCORE, "FP32", shape, np.array([score for _, score in best], np.float32), {}),
-        INDEX: oip.Tensor(INDEX, "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
+        LABEL: Tensor(LABEL, "BYTES", shape, label, {}),
+        SCORE: Tensor(SCORE, "FP32", shape, np.array([score for _, score in best], np.float32), {}),
+        INDEX: Tensor(INDEX, "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
     }
 
 
-def _output(result: InferenceResult, served: Served) -> oip.Tensor:
-    face = served.output
-    return oip.Tensor.of(face.name, np.frombuffer(result.raw, face.dtype).reshape(face.shape))
+def _output(result: InferenceResult, served: ServedModel) -> Tensor:
+    own = served.output
+    return Tensor.of(own.name, np.frombuffer(result.raw, own.dtype).reshape(own.shape))
 
 
-def _ranking(result: InferenceResult, served: Served, classes: int) -> oip.Tensor:
+def _ranking(result: InferenceResult, served: ServedModel, classes: int) -> Tensor:
     """Triton's classification extension: elements `score:index:label`."""
     rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
-    return oip.Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})
+    return Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})

@@ -22,7 +22,8 @@ from ondevice.cloud.process import Reply
 from ondevice.cloud.residency import Residency
 from ondevice.cloud.store import Saved, Setting, Store, default_path
 from ondevice.errors import ModelError, OnDeviceError, UsageError
-from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.linear import Linear
 from ondevice.timing.profile import Profile
@@ -73,7 +74,7 @@ class Local(Backend):
         self._sources, self._budget, self._profiles, self._tell = tuple(sources), memory_budget, profiles, tell
         self._workers = workers
         self.pool = Pool(workers.count, workers.threads, workers.runtime, self._told)
-        self.models: list[Served] = []
+        self.models: list[ServedModel] = []
         self.learned: list[Learned] = []
         # What comes on top of the parts that are measured: the way through this process.
         self._overhead_ms = 0.5
@@ -373,14 +374,14 @@ class Local(Backend):
         return [Saved.of(known, self._setting) for known in self.learned]
 
 
-def _refuse_doubles(models: Sequence[Served]) -> None:
+def _refuse_doubles(models: Sequence[ServedModel]) -> None:
     names = [served.name for served in models]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
 
 
-def _served(message: Message) -> Served:
-    return Served(
+def _served(message: Message) -> ServedModel:
+    return ServedModel(
         message["name"],
         tuple(message["labels"]),
         message["top1"],
@@ -388,11 +389,11 @@ def _served(message: Message) -> Served:
         message["precision"],
         message["size_bytes"],
         Local.name,
-        _face(message["input"]),
-        _face(message["output"]),
+        _tensor(message["input"]),
+        _tensor(message["output"]),
         message["background"],
     )
 
 
-def _face(spec: Message) -> TensorFace:
-    return TensorFace(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))
+def _tensor(spec: Message) -> TensorMetadata:
+    return TensorMetadata.of(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))

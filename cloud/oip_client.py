@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from ondevice import words
-from ondevice.errors import FailureKind, ProtocolError, UpstreamError
-from ondevice.protocol import headers, oip, replies
+from ondevice.errors import FailureKind, UpstreamError
+from ondevice.protocol import headers, replies
+from ondevice.protocol.metadata import ModelMetadata
+from ondevice.protocol.response import InferResponse
 
 if TYPE_CHECKING:
     import aiohttp
@@ -62,34 +64,24 @@ class OipClient:
             self._keeper.cancel()
 
     async def ready(self, timeout_s: float) -> None:
-        """RequestParameters whether it is ready; it is if this does not raise."""
+        """Ask whether it is ready; it is if this does not raise."""
         await self._ask(_UpstreamRequest("GET", "/v2/health/ready", timeout_s))
 
-    async def index(self, timeout_s: float) -> dict[str, str]:
-        """The models in its repository and the state of each, empty where it does not say."""
+    async def ready_models(self, timeout_s: float) -> list[str]:
+        """The models in its repository that are ready."""
         request = _UpstreamRequest("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
-        rows = replies.parsed((await self._ask(request)).body)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_text(row.get("name")) for row in rows):
-            raise UpstreamError("its repository index is not a list of named models", FailureKind.WRONG)
-        return {row["name"]: str(row.get("state", "")) for row in rows}
+        return replies.ready_models((await self._ask(request)).body)
 
-    async def metadata(self, model: str, timeout_s: float) -> dict[str, Any]:
+    async def metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         """What it says of a model."""
-        found = replies.parsed((await self._ask(_UpstreamRequest("GET", _path(model), timeout_s))).body)
-        if not isinstance(found, dict):
-            raise UpstreamError("its metadata are not an object", FailureKind.WRONG)
-        return found
+        return replies.metadata((await self._ask(_UpstreamRequest("GET", _path(model), timeout_s))).body)
 
-    async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> oip.InferResponse:
-        """Its response to a request as `oip.encode_request` makes it."""
+    async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> InferResponse:
+        """Its response to a request as `encode_request` makes it."""
         request = _UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
         async with self._inferences:
             reply = await self._ask(request)
-        length = reply.headers.get(headers.LENGTH)
-        try:
-            return oip.decode_response(reply.body, headers.json_length(length))
-        except ProtocolError as error:
-            raise UpstreamError(f"its response is not valid OIP: {error}", FailureKind.WRONG) from error
+        return replies.response(reply.body, reply.headers.get(headers.LENGTH))
 
     async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:
         """Hold the session open until cancelled: closing it takes a task that the event loop waits for at its end."""
@@ -163,7 +155,3 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 def _path(model: str) -> str:
     return f"/v2/models/{quote(model, safe='')}"
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)

@@ -6,17 +6,17 @@ import io
 
 import numpy as np
 
-from ondevice.protocol.served import TensorFace
+from ondevice.protocol.metadata import TensorMetadata
 
 # The side of the picture that a model whose size is not known is tried with: larger inputs are nobody's.
 _PIXELS = 1024
 
 
-def sample_picture(face: TensorFace) -> bytes:
+def sample_picture(tensor: TensorMetadata) -> bytes:
     """A JPEG of soft noise in about the size that the model takes."""
     from PIL import Image
 
-    size = min(max(face.shape[1:3]), _PIXELS)
+    size = min(max(tensor.shape[1:3]), _PIXELS)
     noise = np.random.default_rng(0).integers(0, 256, (size // 8 + 1, size // 8 + 1, 3), np.uint8)
     jpeg = io.BytesIO()
     Image.fromarray(noise).resize((size, size)).save(jpeg, "JPEG")

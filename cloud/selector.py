@@ -15,7 +15,7 @@ from ondevice.cloud.choice import Candidates, Choice, NetworkTimes, Places, Prob
 from ondevice.cloud.request_parameters import SHORTEST_MS, RequestParameters
 from ondevice.cloud.residual import Residuals
 from ondevice.errors import ProtocolError, RefusedError, UsageError
-from ondevice.protocol.served import Served
+from ondevice.protocol.served import ServedModel
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
@@ -123,7 +123,7 @@ class Selector:
         problem = choice.problem
         self._residuals[problem.saturated].add(overhead_ms - float(problem.wait_ms[choice.chosen]))
 
-    def admit_named(self, served: Served, backend: Backend, arrival: Arrival) -> Choice:
+    def admit_named(self, served: ServedModel, backend: Backend, arrival: Arrival) -> Choice:
         """Admit a request for a model that the client named. Raises RefusedError where it cannot be in time."""
         places = ((backend, backend.models.index(served)),)
         problem = self._problem(self._candidates((backend, served.name), lambda: places), arrival)
@@ -217,7 +217,7 @@ class Selector:
         return self._policies[text]
 
 
-def common_labels(models: Sequence[Served]) -> tuple[str, ...]:
+def common_labels(models: Sequence[ServedModel]) -> tuple[str, ...]:
     """The label list that all models share. Raises UsageError where two differ, for an index would mean two things."""
     if not models:
         raise UsageError("no model to serve: name one, or another server")

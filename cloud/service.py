@@ -34,7 +34,7 @@ from ondevice.errors import (
     UpstreamError,
 )
 from ondevice.protocol import cnnselect, headers
-from ondevice.protocol.served import Served, Work
+from ondevice.protocol.served import ServedModel, Work
 
 _JSON = ("content-type", headers.JSON)
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
@@ -59,7 +59,7 @@ class Service:
 
     def __init__(self, selector: Selector, log: Log, metrics: Metrics, tokens: Tokens | None) -> None:
         self._selector, self._log, self._metrics, self._tokens = selector, log, metrics, tokens
-        self._places: dict[str, list[tuple[Backend, Served]]] = {}
+        self._places: dict[str, list[tuple[Backend, ServedModel]]] = {}
         for backend in selector.backends:
             for served in backend.models:
                 self._places.setdefault(served.name, []).append((backend, served))
@@ -220,7 +220,7 @@ class Service:
         return self._answered(call, asked, *await self._chosen(choices[0], arrival, work))
 
     async def _named(
-        self, backend: Backend, served: Served, arrival: Arrival, work: Work
+        self, backend: Backend, served: ServedModel, arrival: Arrival, work: Work
     ) -> tuple[Choice, InferenceResult]:
         if not backend.ready():
             raise ServeError(f"{served.name}: {backend.name} is not ready")
@@ -310,7 +310,7 @@ class Service:
         call.fields["on_time"] = not late
         return server_ms
 
-    def _asked(self, request: Request, served: Served | None) -> DecodedRequest:
+    def _asked(self, request: Request, served: ServedModel | None) -> DecodedRequest:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind.startswith("image/"):
             if kind not in _PICTURES:
@@ -320,12 +320,12 @@ class Service:
             return DecodedRequest(_queried(request.query), request.body, is_picture=True)
         return infer.decode(request.body, headers.json_length(request.headers.get(_LENGTH)), served)
 
-    def _find(self, model: str) -> tuple[Backend, Served]:
+    def _find(self, model: str) -> tuple[Backend, ServedModel]:
         """The model by its name; of several servers that have it, one that is available."""
         places = self._all(model)
         return next(((b, s) for b, s in places if b.ready() and b.available(s.name)), places[0])
 
-    def _all(self, model: str) -> list[tuple[Backend, Served]]:
+    def _all(self, model: str) -> list[tuple[Backend, ServedModel]]:
         if model == cnnselect.NAME:
             others = ", ".join(self._places)
             raise NoRouteError(f"{model} is not loaded or unloaded itself: name one of {others}", 404)

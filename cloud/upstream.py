@@ -27,9 +27,8 @@ from ondevice.cloud.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.process import Reply
 from ondevice.cloud.sample import sample_picture
 from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
-from ondevice.protocol import cnnselect
-from ondevice.protocol.served import Served, Work
-from ondevice.remote import Ranking, Remote
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.remote import Ranking, RemoteModel
 from ondevice.resilience.breaker import Breaker
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
@@ -58,7 +57,7 @@ class _UpstreamModel:
     """A model here. sample: work that it is known to do well. on: whether it was not unloaded by hand."""
 
     row: int
-    remote: Remote
+    remote: RemoteModel
     sample: Work
     learned: Learned
     breaker: Breaker = field(default_factory=Breaker)
@@ -103,7 +102,7 @@ class Upstream(Backend):
             if error.failure == FailureKind.DENIED:
                 hint = f"put its bearer token into the environment variable {TOKEN_VARIABLE}"
             raise ServeError(f"--upstream {self._base}: {error}; {hint}") from error
-        self.models: Sequence[Served] = [model.remote.served for model in self._known.values()]
+        self.models: Sequence[ServedModel] = [model.remote.served for model in self._known.values()]
         if not self.models:
             reason = next(filter(None, skipped), "its repository has none that is ready")
             raise ServeError(f"--upstream {self._base}: no model to serve: {reason}")
@@ -202,7 +201,7 @@ class Upstream(Backend):
         if self._only is not None:
             return [self._only]
         try:
-            states = await self._client.index(_START_S)
+            return await self._client.ready_models(_START_S)
         except UpstreamError as error:
             if error.failure in _UNREACHED:
                 raise
@@ -210,7 +209,6 @@ class Upstream(Backend):
                 f"--upstream {self._base} does not list its models: {error}; name each that you want by an --upstream "
                 "of its own, with /v2/models/NAME behind the port"
             ) from error
-        return [name for name, state in states.items() if name != cnnselect.NAME and state in ("", "READY")]
 
     async def _meet(self, name: str) -> str:
         """Get to know a model; where it cannot be served, the reason why it is left out. Raises UpstreamError."""
@@ -229,14 +227,14 @@ class Upstream(Backend):
         self._known[name] = _UpstreamModel(len(self._known), described, sample, learned)
         return ""
 
-    async def _sample(self, described: Remote) -> Work:
+    async def _sample(self, described: RemoteModel) -> Work:
         """A picture, decoded where the model takes only tensors."""
         work = Work(sample_picture(described.served.input), True, 1, False, perf_counter())
         if described.feed is None:
             return work
         return (await self._decoded(described, work, 0.0))[0]
 
-    async def _timed(self, described: Remote, sample: Work) -> list[float]:
+    async def _timed(self, described: RemoteModel, sample: Work) -> list[float]:
         """Round trips in ms; the first, for which it may have to load the model, is not among them."""
         await self._exchange(described, sample, _COLD_S)
         times: list[float] = []
@@ -246,7 +244,7 @@ class Upstream(Backend):
 
     # Asking
 
-    async def _decoded(self, described: Remote, work: Work, expected_ms: float) -> tuple[Work, float, float]:
+    async def _decoded(self, described: RemoteModel, work: Work, expected_ms: float) -> tuple[Work, float, float]:
         """The work with its picture decoded, the wait for a worker, and what decoding took, ms. Raises ImageError."""
         assert self._pool, "without workers there are no such models"
         plan = PlannedRun(f"prepare {described.served.name}", expected_ms)
@@ -257,7 +255,7 @@ class Upstream(Backend):
         reply, tensor = await future
         return work._replace(payload=tensor, is_picture=False), job.queue_ms, float(reply["decode_ms"])
 
-    async def _exchange(self, described: Remote, work: Work, limit_s: float) -> tuple[Ranking, bytes, float]:
+    async def _exchange(self, described: RemoteModel, work: Work, limit_s: float) -> tuple[Ranking, bytes, float]:
         """The model's best classes, its output if wanted, and the round trip in ms. Raises UpstreamError."""
         body, length = described.request(work)
         start = perf_counter()

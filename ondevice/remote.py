@@ -11,13 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice.errors import CardError, FailureKind, ModelError, ProtocolError, UnknownModelError, UpstreamError
+from ondevice import ranking
+from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import oip
+from ondevice.protocol import replies
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
-from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
+from ondevice.protocol.request import RequestedOutput, encode_request
+from ondevice.protocol.response import InferResponse
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.protocol.tensor import Tensor
 from ondevice.runtime import TensorSpec
 from ondevice.timing.profile import Profile, loads
 
@@ -25,6 +30,10 @@ from ondevice.timing.profile import Profile, loads
 Ranking = list[tuple[int, float]]
 
 _NATIVE = ("FP32", "UINT8", "INT8")
+# Pictures, height, width and channels; or channels before height.
+_PICTURE_RANK = 4
+# What a stranger may have us allocate for one tensor: a picture of 2300 x 2300 pixels in colour.
+_MOST_ELEMENTS = 2**24
 # What a stored pixel or score of 0 is: TensorFlow Lite's 8-bit quantization specification.
 _ZERO = {"u": 0, "i": -128}
 # The width of a step in a quantized softmax, from the same specification.
@@ -39,103 +48,89 @@ class Feed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteModel:
     """A model of another server.
 
     feed: None where it takes pictures as they are. ranks: whether it then answers with label, score and index, as
     `ondevice serve` does, and not with its own output. published: the times that its server has for it, if any.
     """
 
-    served: Served
+    served: ServedModel
     feed: Feed | None
     ranks: bool
     published: Profile | None
 
     def request(self, work: Work) -> tuple[bytes, int | None]:
         """The body and header length of a request for the work; a picture only where `feed` is None."""
-        face = self.served.input
+        own = self.served.input
         if work.is_picture:
-            tensor = oip.Tensor.of(IMAGE, [work.payload])
+            tensor = Tensor.of(IMAGE, [work.payload])
         else:
-            tensor = oip.Tensor.of(face.name, np.frombuffer(work.payload, face.dtype).reshape(face.shape))
+            tensor = Tensor.of(own.name, np.frombuffer(work.payload, own.dtype).reshape(own.shape))
         ranked = work.is_picture and self.ranks
         names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
-        outputs = [oip.RequestedOutput(name, binary=True) for name in names]
-        return oip.encode_request(
-            [tensor], parameters={TOP: work.top} if ranked else None, outputs=outputs, binary=True
-        )
+        outputs = [RequestedOutput(name, binary=True) for name in names]
+        return encode_request([tensor], parameters={TOP: work.top} if ranked else None, outputs=outputs, binary=True)
 
-    def read(self, response: oip.InferResponse, work: Work) -> tuple[Ranking, bytes]:
+    def read(self, response: InferResponse, work: Work) -> tuple[Ranking, bytes]:
         """The best (index, score), best first, and the own output if `work` wants it. Raises UpstreamError."""
-        outputs = {tensor.name: tensor for tensor in response.outputs}
         ranked = work.is_picture and self.ranks
-        try:
-            raw = _stored(outputs, self.served) if work.raw or not ranked else None
-            top = _ranking(outputs, self.served, work.top) if ranked else []
-        except KeyError as error:
-            raise _wrong(f"its response has no output {error}") from error
-        if raw is None:
+        top = _ranking(response, self.served, work.top) if ranked else []
+        if ranked and not work.raw:
             return top, b""
+        raw = _stored(response, self.served)
         if not ranked and work.top:
             top = best(raw, self.served.background, work.top)
         return top, raw.tobytes() if work.raw else b""
 
 
-def describe(name: str, metadata: Mapping[str, Any], where: str) -> Remote:
+def describe(name: str, metadata: ModelMetadata, where: str) -> RemoteModel:
     """The model from its metadata, and from its card in the zoo where they do not say enough.
 
     where: the server's name. Raises ModelError with the reason where it cannot be served from here.
     """
+    inputs, outputs = metadata.inputs, metadata.outputs
+    takes_pictures = IMAGE in inputs and inputs[IMAGE].datatype == "BYTES"
     try:
-        inputs, outputs = _tensors(metadata, "inputs"), _tensors(metadata, "outputs")
-        parameters = metadata.get("parameters")
-        takes_pictures = inputs.get(IMAGE, {}).get("datatype") == "BYTES"
-        if takes_pictures and isinstance(parameters, dict) and "labels" in parameters:
-            known = _published(parameters)
-        else:
-            known = _carded(name)
-        source = _only(inputs, "input", 4)
+        known = _published(metadata.parameters) if takes_pictures and "labels" in metadata.parameters else _carded(name)
+        source = _only(inputs, "input", _PICTURE_RANK)
+        served = _served(name, where, known, source, _only(outputs, "output"))
         feed = None if takes_pictures else _feed(source, known.input)
-        return Remote(
-            _served(name, where, known, source, _only(outputs, "output")),
-            feed,
-            outputs.keys() >= set(ANSWER),
-            known.profile,
-        )
-    except (ProtocolError, CardError, ValueError) as error:
+    except (CardError, ValueError) as error:
         raise ModelError(str(error), name) from error
+    return RemoteModel(served, feed, outputs.keys() >= set(ANSWER), known.profile)
 
 
 def best(stored: NDArray[Any], background: bool, top: int) -> Ranking:
     """The best `top` of an output [classes] as (index, score), equal scores in the order of their index.
 
-    The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError for
-    scores that are not numbers.
+    The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError where
+    a score is not a finite number.
     """
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-        raise _wrong("one of its scores is not a number")
+        raise replies.wrong("one of its scores is not a number")
     classes = stored[1:] if background else stored
-    scores = classes.astype(np.float32)
+    indexes = ranking.best(classes, top)
+    scores = classes[indexes].astype(np.float32)
     if stored.dtype.kind != "f":
         scores = (scores - _ZERO[stored.dtype.kind]) * _SOFTMAX_STEP
-    indexes = np.argsort(-scores, kind="stable")[:top]
-    return list(zip(indexes.tolist(), scores[indexes].tolist(), strict=True))
+    return list(zip(indexes.tolist(), scores.tolist(), strict=True))
 
 
-def preparation(remote: Remote) -> dict[str, Any]:
+def preparation(remote: RemoteModel) -> dict[str, Any]:
     """What a worker must know to decode pictures for the model."""
     assert remote.feed, "it decodes them itself"
-    given, face = remote.feed.input, remote.served.input
+    given, own = remote.feed.input, remote.served.input
     size = {"height": given.height, "width": given.width, "channels": given.channels, "crop": given.crop}
     # The protocol does not tell the scale of integers. They get the pixels themselves, in int8 from -128 on, which is
     # within a level or two of what converters make of the range of pixels.
-    plain = face.dtype.kind == "f"
+    plain = own.dtype.kind == "f"
     values = {"mean": given.mean, "std": given.std} if plain else {"mean": [0.0], "std": [1.0]}
     return {
         "input": {**size, **values},
-        "shape": face.shape,
-        "dtype": face.dtype.name,
-        "zero_point": 0 if plain else _ZERO[face.dtype.kind],
+        "shape": own.shape,
+        "dtype": own.dtype.name,
+        "zero_point": 0 if plain else _ZERO[own.dtype.kind],
         "channels_first": remote.feed.channels_first,
     }
 
@@ -206,45 +201,36 @@ def _carded(name: str) -> _Known:
     )
 
 
-def _tensors(metadata: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
-    rows = metadata.get(key)
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
-    ):
-        raise ValueError(f"its metadata have no {key}")
-    return {row["name"]: row for row in rows}
-
-
-def _only(tensors: Mapping[str, Mapping[str, Any]], kind: str, rank: int | None = None) -> TensorFace:
+def _only(tensors: Mapping[str, TensorMetadata], kind: str, rank: int | None = None) -> TensorMetadata:
     """The model's own tensor among those of one end: that of a datatype and rank that classifiers have."""
     beside = (IMAGE, *ANSWER)
-    own = [row for name, row in tensors.items() if name not in beside and row.get("datatype") in _NATIVE]
+    own = [tensor for tensor in tensors.values() if tensor.name not in beside and tensor.datatype in _NATIVE]
     if len(own) != 1:
         raise ValueError(f"it has {len(own)} {kind}s of {', '.join(_NATIVE)}: an image classifier has one")
-    shape = own[0].get("shape")
-    if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
+    shape = own[0].shape
+    if not shape:
         raise ValueError(f"its {kind} has no shape")
-    single = (1, *shape[1:]) if shape[0] == -1 else tuple(shape)  # a batch of any size: of one
-    if min(single) < 1 or math.prod(single) > 2**24 or (rank and (single[0] != 1 or len(single) != rank)):
-        raise ValueError(f"its {kind} is {shape}, not that of an image classifier for one picture")
-    return TensorFace(own[0]["name"], single, oip.DATATYPES[own[0]["datatype"]])
+    single = (1, *shape[1:]) if shape[0] == -1 else shape  # a batch of any size: of one
+    if min(single) < 1 or math.prod(single) > _MOST_ELEMENTS or (rank and (single[0] != 1 or len(single) != rank)):
+        raise ValueError(f"its {kind} is {list(shape)}, not that of an image classifier for one picture")
+    return own[0]._replace(shape=single)
 
 
-def _feed(face: TensorFace, given: Input | None) -> Feed:
+def _feed(own: TensorMetadata, given: Input | None) -> Feed:
     if given is None:
         raise ValueError("it takes no pictures, and no card says how to decode them for it")
     last = (1, given.height, given.width, given.channels)
     first = (1, given.channels, given.height, given.width)
-    if face.shape not in (last, first):
-        raise ValueError(f"its input is {list(face.shape)}, that of the card of its name {list(last)}")
-    return Feed(given, channels_first=face.shape != last)
+    if own.shape not in (last, first):
+        raise ValueError(f"its input is {list(own.shape)}, that of the card of its name {list(last)}")
+    return Feed(given, channels_first=own.shape != last)
 
 
-def _served(name: str, where: str, known: _Known, source: TensorFace, output: TensorFace) -> Served:
+def _served(name: str, where: str, known: _Known, source: TensorMetadata, output: TensorMetadata) -> ServedModel:
     classes = len(known.labels) + known.background
     if max(output.shape) != classes or math.prod(output.shape) != classes:
         raise ValueError(f"its output is {list(output.shape)}; its labels make {classes} classes")
-    return Served(
+    return ServedModel(
         name,
         known.labels,
         known.top1,
@@ -258,32 +244,22 @@ def _served(name: str, where: str, known: _Known, source: TensorFace, output: Te
     )
 
 
-def _stored(outputs: Mapping[str, oip.Tensor], served: Served) -> NDArray[Any]:
-    """The model's own output, flat. Raises KeyError, UpstreamError."""
-    face, data = served.output, outputs[served.output.name].data
-    if not isinstance(data, np.ndarray) or data.dtype != face.dtype or data.size != math.prod(face.shape):
-        raise _wrong(f"its output {face.name} is not {face.dtype} {list(face.shape)}")
+def _stored(response: InferResponse, served: ServedModel) -> NDArray[Any]:
+    """The model's own output, flat. Raises UpstreamError."""
+    name, datatype, shape = own = served.output
+    data = next((tensor.data for tensor in response.outputs if tensor.name == name), None)
+    if not isinstance(data, np.ndarray) or data.dtype != own.dtype or data.size != math.prod(shape):
+        raise replies.wrong(f"its output {name} is not {datatype} {list(shape)}")
     return data.reshape(-1)
 
 
-def _ranking(outputs: Mapping[str, oip.Tensor], served: Served, top: int) -> Ranking:
-    """The classes that it ranked itself, their names compared with ours. Raises KeyError, UpstreamError."""
-    names, scores, indexes = (outputs[name].data for name in ANSWER)
-    if not (isinstance(names, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
-        raise _wrong(f"its {', '.join(ANSWER)} are of other datatypes")
-    if scores.dtype.kind != "f" or indexes.dtype.kind != "i":
-        raise _wrong(f"its {', '.join(ANSWER)} are of other datatypes")
-    if not 1 <= len(names) == scores.size == indexes.size <= top or not np.isfinite(scores).all():
-        raise _wrong(f"its {', '.join(ANSWER)} are not a ranking")
-    ranked = list(zip(indexes.ravel().tolist(), scores.ravel().tolist(), strict=True))
-    for said, (index, _) in zip(names, ranked, strict=True):
-        if not 0 <= index < len(served.labels) or said != served.labels[index].encode():
-            raise _wrong(f"its label for class {index} is not the one that it had before")
-    return ranked
-
-
-def _wrong(message: str) -> UpstreamError:
-    return UpstreamError(message, FailureKind.WRONG)
+def _ranking(response: InferResponse, served: ServedModel, top: int) -> Ranking:
+    """The classes that it ranked itself, their names compared with ours. Raises UpstreamError."""
+    rows = replies.ranking(response.outputs, top)
+    for index, label, _ in rows:
+        if not index < len(served.labels) or label != served.labels[index]:
+            raise replies.wrong(f"its label for class {index} is not the one that it had before")
+    return [(index, score) for index, _, score in rows]
 
 
 def _is_number(value: Any) -> bool:

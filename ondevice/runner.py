@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ondevice import ranking, trial
 from ondevice import runtime as runtimes
-from ondevice import trial
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.errors import CardError, ImageError, ModelError, UsageError
 from ondevice.image import ImageSource, describe
@@ -96,13 +96,12 @@ class Runner:
 
     def best(self, stored: np.ndarray[Any, Any], top: int) -> tuple[Prediction, ...]:
         """The best `top`, 1 or more, of a raw output [classes], equal scores in the order of their index."""
-        if stored.dtype.kind == "f" and np.isnan(stored).any():
-            raise ModelError(f"{self.model.path}: one of its scores is not a number (NaN)", str(self.model.path))
         if self.background:
             stored = stored[1:]
-        # ~ turns the order of integers round as - does that of floats; of uint8, - would not.
-        descending = -stored if stored.dtype.kind == "f" else ~stored
-        indexes = np.argsort(descending, kind="stable")[:top]
+        try:
+            indexes = ranking.best(stored, top)
+        except ValueError as error:
+            raise ModelError(f"{self.model.path}: {error}", str(self.model.path)) from error
         scores = self.model.dequantize(stored[indexes])
         names = self.labels.names
         return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))

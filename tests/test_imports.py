@@ -104,7 +104,7 @@ def test_imports_only_point_down(package: str) -> None:
         ("ondevice.selection", "from ondevice.models import zoo"),
         ("ondevice.selection", "from ondevice.runner import Runner"),
         ("ondevice", "from ondevice.cloud import pool"),
-        ("ondevice.timing", "from ondevice.protocol import oip"),
+        ("ondevice.timing", "from ondevice.protocol import tensor"),
         ("ondevice.protocol", "from ondevice.runner import Runner"),
         ("ondevice.lab.link", "from ondevice.lab.demo import stream"),
     ],

@@ -1,4 +1,5 @@
-"""The Open Inference Protocol V2, for endpoint and client alike: messages, tensors, and a served model on the wire.
+"""The Open Inference Protocol V2, once: messages and tensors, metadata, what we add to it, and what replies mean.
 
-A leaf: no HTTP and no sockets; whatever it reads may be hostile, and costs a ProtocolError at most.
+For endpoint and client alike, without HTTP and sockets. What is read may be hostile, and costs a ProtocolError at most,
+or an UpstreamError where it is the reply of a server that was asked.
 """

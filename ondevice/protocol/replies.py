@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
-from ondevice.errors import FailureKind, UpstreamError
+import numpy as np
+
+from ondevice.errors import FailureKind, ProtocolError, UpstreamError
+from ondevice.protocol import headers
+from ondevice.protocol.cnnselect import ANSWER, INDEX, LABEL, NAME, SCORE
+from ondevice.protocol.metadata import ModelMetadata
+from ondevice.protocol.response import InferResponse, decode_response
+from ondevice.protocol.tensor import Tensor
 
 # The failures that a status stands for; any other is WRONG. Rejected is what was sent, and not who sent it.
 _FAILURES = {
@@ -17,7 +25,7 @@ _FAILURES = {
     **dict.fromkeys((400, 413, 415, 422), FailureKind.REJECTED),
 }
 # As much as fits into a line of the terminal or the log.
-_MOST_SAID = 200
+_MOST_CHARACTERS = 200
 
 
 def refusal(who: str, status: int, body: bytes) -> UpstreamError:
@@ -26,14 +34,67 @@ def refusal(who: str, status: int, body: bytes) -> UpstreamError:
         said = json.loads(body)["error"]
     except (ValueError, RecursionError, LookupError, TypeError):
         said = ""
-    shown = "".join(c if c.isprintable() else " " for c in said[:_MOST_SAID]) if isinstance(said, str) else ""
+    shown = "".join(c if c.isprintable() else " " for c in said[:_MOST_CHARACTERS]) if isinstance(said, str) else ""
     message = f"{who} answers {status}{': ' if shown else ''}{shown}"
     return UpstreamError(message, _FAILURES.get(status, FailureKind.WRONG))
 
 
-def parsed(body: bytes) -> Any:
-    """The JSON in a body. Raises UpstreamError."""
+def wrong(message: str) -> UpstreamError:
+    """For an answer that is not a valid one."""
+    return UpstreamError(message, FailureKind.WRONG)
+
+
+def metadata(body: bytes) -> ModelMetadata:
+    """What it says of a model. Raises UpstreamError."""
+    try:
+        return ModelMetadata.parse(_parsed(body))
+    except ProtocolError as error:
+        raise wrong(str(error)) from error
+
+
+def ready_models(body: bytes) -> list[str]:
+    """The names in a repository index of the models that are ready, `cnnselect` left out. Raises UpstreamError.
+
+    Each version is a row of its own; one that tells no state is ready.
+    """
+    rows = _parsed(body)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and _is_name(row.get("name")) for row in rows):
+        raise wrong("its repository index is not a list of models")
+    ready = dict.fromkeys(row["name"] for row in rows if row.get("state") in (None, "", "READY"))
+    return [name for name in ready if name != NAME]
+
+
+def response(body: bytes, length: str | None) -> InferResponse:
+    """Its response to an inference. length: the header Inference-Header-Content-Length. Raises UpstreamError."""
+    try:
+        return decode_response(body, headers.json_length(length))
+    except ProtocolError as error:
+        raise wrong(f"its response is not valid OIP: {error}") from error
+
+
+def ranking(outputs: Iterable[Tensor], most: int | None = None) -> list[tuple[int, str, float]]:
+    """The classes, (index, label, score), among the outputs for a picture. most: so many at most were asked for.
+
+    Raises UpstreamError for what is not a ranking; it need not be in order.
+    """
+    data = {tensor.name: tensor.data for tensor in outputs}
+    labels, scores, indexes = data.get(LABEL), data.get(SCORE), data.get(INDEX)
+    if not (isinstance(labels, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
+        raise wrong(f"its answer has no {', '.join(ANSWER)}")
+    good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu" and np.isfinite(scores).all()
+    count = len(labels)
+    if not good or not 1 <= count == scores.size == indexes.size <= (most or count) or (indexes < 0).any():
+        raise wrong(f"its {', '.join(ANSWER)} are not a ranking")
+    names = (label.decode(errors="replace") for label in labels)
+    return list(zip(indexes.ravel().tolist(), names, scores.ravel().tolist(), strict=True))
+
+
+def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise UpstreamError("its answer is not JSON", FailureKind.WRONG) from error
+        raise wrong("its answer is not JSON") from error
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)

@@ -5,19 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-
-class TensorFace(NamedTuple):
-    """One end of a model as the wire has it: its name, shape and numpy dtype."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
+from ondevice.protocol.metadata import TensorMetadata
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """A model that the endpoint serves.
 
     top1: its accuracy, a fraction, or None where nobody measured it: then it is served by name only. labels: the names
@@ -31,8 +23,8 @@ class Served:
     precision: str
     size_bytes: int
     where: str
-    input: TensorFace
-    output: TensorFace
+    input: TensorMetadata
+    output: TensorMetadata
     background: bool = False
 
 

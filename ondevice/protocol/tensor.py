@@ -1,4 +1,4 @@
-"""The tensors of the Open Inference Protocol V2: datatypes, and their data in JSON and in binary. A leaf.
+"""The tensors of the Open Inference Protocol V2: datatypes, and their data in JSON and in binary.
 
 Data in JSON are KServe's "Tensor Data" (docs/predict-api/v2/required_api.md): a flat list, or nested as the shape is;
 elements of BYTES are UTF-8 strings. In binary (Triton, docs/protocol/extension_binary_data.md) a tensor is
@@ -8,18 +8,18 @@ as uint32.
 
 from __future__ import annotations
 
+import binascii
 import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice.errors import ProtocolError
-
-Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 # Every datatype but BYTES, as it lies on the wire.
 DATATYPES: dict[str, np.dtype[Any]] = {
@@ -36,7 +36,9 @@ DATATYPES: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
+# A batch of videos has five; numpy 1 stops at 32, and nested JSON is checked once for each dimension.
 MAX_RANK = 8
+# Sizes and indexes of elements fit into INT32, as TFLite has them.
 MAX_ELEMENTS = 2**31 - 1
 
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
@@ -56,7 +58,7 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: Array | list[bytes]
+    data: NDArray[Any] | list[bytes]
     parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -65,7 +67,7 @@ class Tensor:
         return self.parameters.get("binary_data_size") is not None
 
     @classmethod
-    def of(cls, name: str, array: Array | Sequence[bytes]) -> Tensor:
+    def of(cls, name: str, array: NDArray[Any] | Sequence[bytes]) -> Tensor:
         """From an array of a dtype that OIP has, or from n byte strings, as BYTES [n]. Raises ProtocolError."""
         if isinstance(array, np.ndarray):
             datatype = datatype_of(array.dtype)
@@ -84,28 +86,36 @@ def datatype_of(dtype: np.dtype[Any]) -> str:
 def parse_datatype(value: Any) -> str:
     """A datatype as JSON has it. Raises ProtocolError for anything else."""
     if not isinstance(value, str) or (value not in DATATYPES and value != "BYTES"):
-        problem = "'datatype' is missing" if value is None else f"there is no datatype {reprlib.repr(value)}"
-        raise ProtocolError(f"{problem}; give one of {_listed()}")
+        problem = "missing" if value is None else f"{reprlib.repr(value)}, which the protocol does not have"
+        raise ProtocolError(f"'datatype' is {problem}; give one of {_listed()}")
     return value
 
 
 def parse_shape(value: Any) -> tuple[int, ...]:
     """A shape as JSON has it, of at most MAX_RANK dimensions and MAX_ELEMENTS elements. Raises ProtocolError."""
     if not isinstance(value, list):
-        raise ProtocolError("'shape' is missing" if value is None else f"'shape' is {reprlib.repr(value)}, no list")
+        raise ProtocolError("'shape' is missing" if value is None else f"'shape' is {reprlib.repr(value)}, not a list")
     if len(value) > MAX_RANK:
         raise ProtocolError(f"'shape' has {len(value)} dimensions; at most {MAX_RANK} are read")
     elements = 1
     for size in value:
         if type(size) is not int or size < 0:
-            raise ProtocolError(f"'shape' holds {reprlib.repr(size)}, which is no size")
+            raise ProtocolError(f"'shape' holds {reprlib.repr(size)}, which is not a size")
         elements *= size or 1  # an empty array may not be huge in another dimension either
     if elements > MAX_ELEMENTS:
         raise ProtocolError(f"shape {reprlib.repr(value)} is too large; at most {MAX_ELEMENTS} elements are read")
     return tuple(value)
 
 
-def from_binary(datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array | list[bytes]:
+def from_base64(element: bytes) -> bytes:
+    """What an element of BYTES holds in standard base64 without line breaks. Raises ProtocolError."""
+    try:
+        return binascii.a2b_base64(element, strict_mode=True)
+    except binascii.Error as error:
+        raise ProtocolError(f"a string is not base64: {error}") from None
+
+
+def from_binary(datatype: str, shape: tuple[int, ...], raw: memoryview) -> NDArray[Any] | list[bytes]:
     """The data of a tensor sent in binary: a view for arrays, copies for BYTES. Raises ProtocolError."""
     count = math.prod(shape)
     if datatype == "BYTES":
@@ -119,7 +129,7 @@ def from_binary(datatype: str, shape: tuple[int, ...], raw: memoryview) -> Array
     return np.ndarray(shape, dtype, raw)
 
 
-def from_json(datatype: str, shape: tuple[int, ...], data: Any, response: bool = False) -> Array | list[bytes]:
+def from_json(datatype: str, shape: tuple[int, ...], data: Any, response: bool = False) -> NDArray[Any] | list[bytes]:
     """The data of a tensor sent in JSON. In a response, floats may be null (NaN), NaN or infinite.
 
     Raises ProtocolError.
@@ -154,7 +164,7 @@ def to_json(tensor: Tensor, response: bool = False) -> list[Any]:
         try:
             return [element.decode() for element in data]
         except UnicodeDecodeError:
-            raise ProtocolError(f"tensor {reprlib.repr(tensor.name)} is no UTF-8 text: send it in binary") from None
+            raise ProtocolError(f"tensor {reprlib.repr(tensor.name)} is not UTF-8 text: send it in binary") from None
     values: list[Any] = data.ravel().tolist()
     if not all(map(math.isfinite, values)):
         if not response:
@@ -179,7 +189,7 @@ def _elements(raw: memoryview, count: int) -> list[bytes]:
 
 def _flat(data: Any, shape: tuple[int, ...]) -> list[Any]:
     if not isinstance(data, list):
-        raise ProtocolError("'data' is no list")
+        raise ProtocolError("'data' is not a list")
     values = _unnested(data, shape) if shape and data and isinstance(data[0], list) else data
     if len(values) != math.prod(shape):
         raise ProtocolError(f"there are {len(values)} data, shape {list(shape)} takes {math.prod(shape)}")
@@ -204,7 +214,7 @@ def _check_types(values: list[Any], allowed: set[type], datatype: str) -> None:
         raise ProtocolError(f"there are {found} among the data; {datatype} takes {taken}")
 
 
-def _array(values: list[Any], datatype: str, response: bool) -> Array:
+def _array(values: list[Any], datatype: str, response: bool) -> NDArray[Any]:
     """Values of the right types as a flat array; in a response, floats may be infinite."""
     dtype = DATATYPES[datatype]
     try:

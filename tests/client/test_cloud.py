@@ -18,6 +18,7 @@ from rude import (
     answer,
     answering,
     cutting,
+    described,
     endpoint,
     http,
     in_turn,
@@ -372,7 +373,7 @@ def test_as_many_as_the_endpoint_allows_are_asked_for(
     context: Any, published: int, asked: int, told: str | None
 ) -> None:
     server, asker = context(answering(endpoint))
-    known = CnnSelectEndpoint(metadata() | {"parameters": metadata()["parameters"] | {"anytime": published}})
+    known = CnnSelectEndpoint(described(anytime=published))
     for description in (None, known):
         asker.cloud.endpoint = description
         attempt = asker.cloud.begin(Task(Picture(PICTURE), 10_000.0, 3), options=SendOptions(anytime=asked))

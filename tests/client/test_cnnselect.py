@@ -15,12 +15,13 @@ import rude
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from junk import ANYTHING, spoiled
-from rude import metadata
+from rude import described, metadata
 
 from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
 from ondevice.client.endpoint import RequestContext
 from ondevice.client.picture import Upload
 from ondevice.errors import UpstreamError
+from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.profile import Profile
@@ -31,7 +32,7 @@ AROUND_MS = np.linspace(20, 80, 21)
 
 
 def published(policy: str = "effective", **more: Any) -> CnnSelectEndpoint:
-    return CnnSelectEndpoint(metadata(MODELS, policy=policy, **more))
+    return CnnSelectEndpoint(described(MODELS, policy=policy, **more))
 
 
 # What is expected
@@ -79,7 +80,7 @@ def test_the_effective_accuracy_is_that_of_a_plain_computation(
 
 
 def test_the_effective_accuracy_by_hand() -> None:
-    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0)}))  # between 9 and 11 ms
+    endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0)}))  # between 9 and 11 ms
     overhead_ms = np.array([10.0, 20.0, 30.0, 40.0])
     assert endpoint.effective_top1(40, overhead_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
     assert endpoint.effective_top1(40, overhead_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
@@ -111,7 +112,7 @@ def test_what_it_says() -> None:
 
 @pytest.mark.parametrize("policy", ["effective", "mdinference", "layercake:share=1,buffer_ms=0"])
 def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
-    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
+    endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
     overhead_ms = np.zeros(1)
     before = endpoint.effective_top1(20, overhead_ms, 0, 0.0)
     assert before == pytest.approx(0.8)
@@ -122,7 +123,7 @@ def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
 
 
 def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
-    endpoint = CnnSelectEndpoint(metadata({"one": (0.8, 10.0)}))
+    endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0)}))
     recent = Recent.seeded(Profile(**rude.profile("one", 10.0)).distribution, 1)
     for ms in (12.0, 13.0, 14.0):
         endpoint.record_inference("one", ms)
@@ -209,7 +210,7 @@ def _profiles(change: Callable[[list[dict[str, Any]]], Any]) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_is_no_metadata_is_a_failure_in_one_line(said: dict[str, Any]) -> None:
     with pytest.raises(UpstreamError, match="is not understood") as caught:
-        CnnSelectEndpoint(said)
+        CnnSelectEndpoint(ModelMetadata.parse(said))
     assert caught.value.failure == "wrong"
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
@@ -218,7 +219,7 @@ def test_what_is_no_metadata_is_a_failure_in_one_line(said: dict[str, Any]) -> N
 def taken(said: dict[str, Any]) -> CnnSelectEndpoint | UpstreamError:
     """What is made of metadata as they come over the connections."""
     try:
-        return CnnSelectEndpoint(json.loads(json.dumps(said)))
+        return CnnSelectEndpoint(ModelMetadata.parse(json.loads(json.dumps(said))))
     except UpstreamError as error:
         return error
 
@@ -246,7 +247,7 @@ def test_nested_as_deep_as_can_be_read() -> None:
             break
         for key in ("profiles", "top1", "policy", "picture_side"):
             with contextlib.suppress(UpstreamError):
-                assert CnnSelectEndpoint(metadata(MODELS, **{key: nested})).best_top1 == 0.9
+                assert CnnSelectEndpoint(described(MODELS, **{key: nested})).best_top1 == 0.9
 
 
 @given(ANYTHING)

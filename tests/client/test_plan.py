@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from rude import metadata
+from rude import described
 
 from ondevice.client.cnnselect import CnnSelectEndpoint
 from ondevice.client.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed
@@ -18,7 +18,7 @@ MODELS = {"small": (0.6, 10.0), "large": (0.9, 60.0)}
 def there(
     overhead_ms: float, within_ms: float = 200.0, models: dict[str, tuple[float, float]] = MODELS
 ) -> CloudEstimate:
-    return CloudEstimate(CnnSelectEndpoint(metadata(models)), within_ms, np.full(21, overhead_ms), 5.0)
+    return CloudEstimate(CnnSelectEndpoint(described(models)), within_ms, np.full(21, overhead_ms), 5.0)
 
 
 def test_a_good_network_is_used_with_the_device_in_reserve() -> None:
@@ -37,7 +37,7 @@ def test_a_network_that_is_too_slow_is_not_asked(overhead_ms: float) -> None:
 
 
 def test_a_network_that_is_in_time_now_and_then_may_still_be_worth_it() -> None:
-    mixed = CloudEstimate(CnnSelectEndpoint(metadata(MODELS)), 200.0, np.where(np.arange(21) < 7, 50.0, 500.0), 5.0)
+    mixed = CloudEstimate(CnnSelectEndpoint(described(MODELS)), 200.0, np.where(np.arange(21) < 7, 50.0, 500.0), 5.0)
     plan = auto(DEVICE, mixed, exploring=False)
     assert (plan.send, plan.why) == (True, f"cloud expected: {0.5 + 0.4 / 3:.3f} against 0.500")
 
@@ -53,7 +53,7 @@ def test_a_device_that_may_be_late_is_worth_less() -> None:
 
 
 def test_what_the_reserve_may_miss_is_not_counted_on() -> None:
-    half = CloudEstimate(CnnSelectEndpoint(metadata(MODELS)), 200.0, np.where(np.arange(20) < 10, 50.0, 500.0), 5.0)
+    half = CloudEstimate(CnnSelectEndpoint(described(MODELS)), 200.0, np.where(np.arange(20) < 10, 50.0, 500.0), 5.0)
     plan = auto(DeviceEstimate(0.8, 0.5, 0.0), half, exploring=False)
     assert plan.why == "cloud expected: 0.650 against 0.400", "half 0.9, and half of what the device is worth"
 

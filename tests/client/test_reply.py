@@ -19,7 +19,8 @@ from ondevice.answer import Prediction
 from ondevice.client import reply as replies
 from ondevice.client.connection import HttpReply
 from ondevice.errors import UpstreamError
-from ondevice.protocol import oip
+from ondevice.protocol.response import encode_response
+from ondevice.protocol.tensor import Tensor
 
 
 def replied(body: bytes, **headers: str) -> HttpReply:
@@ -48,11 +49,11 @@ def test_a_good_answer() -> None:
 
 def test_a_good_answer_in_binary() -> None:
     outputs = [
-        oip.Tensor.of("label", ["Ångström".encode(), b"\xff"]),
-        oip.Tensor.of("score", np.array([0.5, 0.25], np.float16)),
-        oip.Tensor.of("index", np.array([2**40, 0], np.uint64)),
+        Tensor.of("label", ["Ångström".encode(), b"\xff"]),
+        Tensor.of("score", np.array([0.5, 0.25], np.float16)),
+        Tensor.of("index", np.array([2**40, 0], np.uint64)),
     ]
-    body, length = oip.encode_response("m", None, outputs, binary=("label", "score", "index"))
+    body, length = encode_response("m", None, outputs, binary=("label", "score", "index"))
     found = replies.read(replied(body, Inference_Header_Content_Length=str(length)))
     assert found.top == (Prediction(2**40, "Ångström", 0.5), Prediction(0, "\N{REPLACEMENT CHARACTER}", 0.25))
     assert (found.model, found.top1, found.server_ms) == ("m", None, None)

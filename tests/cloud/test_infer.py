@@ -22,33 +22,36 @@ from serving import FAMILY, PICTURE, Endpoint, image_input, sentence
 from ondevice.cloud import infer
 from ondevice.cloud.backend import InferenceResult
 from ondevice.errors import ProtocolError
-from ondevice.protocol import oip
-from ondevice.protocol.served import Served, TensorFace
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.request import RequestedOutput, encode_request
+from ondevice.protocol.response import InferResponse, decode_response
+from ondevice.protocol.served import ServedModel
+from ondevice.protocol.tensor import Tensor
 
 INFER, MODEL = "/v2/models/cnnselect/infer", FAMILY[2]
-OWN = TensorFace("in", (1, 2, 2, 1), np.dtype(np.uint8))
-LOGITS = TensorFace("logits", (1, 3), np.dtype(np.float32))
-SERVED = Served("net", ("cat", "dog", "fish"), 0.9, "", "int8", 1000, "here", OWN, LOGITS)
+OWN = TensorMetadata.of("in", (1, 2, 2, 1), np.dtype(np.uint8))
+LOGITS = TensorMetadata.of("logits", (1, 3), np.dtype(np.float32))
+SERVED = ServedModel("net", ("cat", "dog", "fish"), 0.9, "", "int8", 1000, "here", OWN, LOGITS)
 RESULT = InferenceResult("net", [(1, 0.75), (0, 0.2), (2, 0.05)], np.array([1, 3, -1], np.float32).tobytes())
 PARAMETERS = {"selected_model": "net"}
 
 
 def picture_request(**more: Any) -> tuple[bytes, int | None]:
-    return oip.encode_request([oip.Tensor.of("image", [b"picture"])], binary=True, **more)
+    return encode_request([Tensor.of("image", [b"picture"])], binary=True, **more)
 
 
 def native_request(**more: Any) -> tuple[bytes, int | None]:
     pixels = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
-    return oip.encode_request([oip.Tensor.of("in", pixels)], binary=True, **more)
+    return encode_request([Tensor.of("in", pixels)], binary=True, **more)
 
 
-def wish(name: str, **more: Any) -> oip.RequestedOutput:
-    return oip.RequestedOutput(name, **more)
+def wish(name: str, **more: Any) -> RequestedOutput:
+    return RequestedOutput(name, **more)
 
 
-def answer(request: tuple[bytes, int | None], served: Served | None = SERVED) -> oip.InferResponse:
+def answer(request: tuple[bytes, int | None], served: ServedModel | None = SERVED) -> InferResponse:
     asked = infer.decode(*request, served)
-    return oip.decode_response(*infer.encode("cnnselect", asked, SERVED, RESULT, PARAMETERS))
+    return decode_response(*infer.encode("cnnselect", asked, SERVED, RESULT, PARAMETERS))
 
 
 def test_a_picture_in_binary() -> None:
@@ -126,7 +129,9 @@ def test_a_result_that_is_no_number_is_null_in_json() -> None:
         (picture_request(parameters={"sla_ms": -1}), SERVED, "sla_ms must be a number from"),
     ],
 )
-def test_what_makes_no_sense_is_refused(request_: tuple[bytes, int | None], served: Served | None, said: str) -> None:
+def test_what_makes_no_sense_is_refused(
+    request_: tuple[bytes, int | None], served: ServedModel | None, said: str
+) -> None:
     with pytest.raises(ProtocolError, match=said):
         infer.decode(*request_, served)
 
@@ -163,17 +168,17 @@ def test_bad_tensors_are_refused(endpoint: Endpoint) -> None:
     cases = [
         ([changed(good, shape=[48, 48])], "must be INT8 [1, 48, 48, 1], not INT8 [48, 48]"),
         ([changed(good, shape=[1, 48, 48, 2])], "there are 2304 data"),
-        ([changed(good, shape=[1, -1, 48, 1])], "no size"),
+        ([changed(good, shape=[1, -1, 48, 1])], "not a size"),
         ([changed(good, shape=[2**31, 2**31])], "too large"),
-        ([changed(good, shape="1")], "no list"),
+        ([changed(good, shape="1")], "not a list"),
         ([changed(good, shape=...)], "'shape' is missing"),
         ([changed(good, datatype="FP32")], "must be INT8 [1, 48, 48, 1], not FP32"),
-        ([changed(good, datatype="int8")], "there is no datatype 'int8'"),
+        ([changed(good, datatype="int8")], "'datatype' is 'int8', which the protocol does not have"),
         ([changed(good, datatype="BYTES", data=["x"] * 2304)], "must be INT8"),
         ([changed(good, data=[300] * 2304)], "out of the range of INT8"),
         ([changed(good, data=[0.5] * 2304)], "fractions"),
         ([changed(good, data=["0"] * 2304)], "strings"),
-        ([changed(good, data={})], "'data' is no list"),
+        ([changed(good, data={})], "'data' is not a list"),
         ([changed(good, data=...)], "none of 'data' and 'binary_data_size'"),
         ([changed(good, name="input")], f"give one input, image or {good['name']}, not input"),
         ([good, good], "two inputs are named"),
@@ -182,7 +187,7 @@ def test_bad_tensors_are_refused(endpoint: Endpoint) -> None:
         ([image_input()] * 100, "at most 64"),
         ([changed(image_input(), shape=[2], data=["", ""])], "one compressed picture"),
         ([changed(image_input(), datatype="UINT8", data=[1])], "one compressed picture"),
-        ([changed(image_input(), data=["not base64!"])], "no base64"),
+        ([changed(image_input(), data=["not base64!"])], "not base64"),
     ]
     for inputs, said in cases:
         reply = ask(endpoint, *inputs, model=MODEL)
@@ -219,11 +224,11 @@ def test_bad_outputs_are_refused(endpoint: Endpoint) -> None:
         (b"{}", "1", "malformed"),
         (b'{"inputs":[]}more', "13", "4 bytes follow"),
         (b"", None, "malformed"),
-        (b"[]", None, "the JSON is no object"),
+        (b"[]", None, "the JSON is not an object"),
         (b"\xff\xd8\xff\xe0", None, "not UTF-8"),
         (b"[" * 100_000, None, "nested too deeply"),
         (b'{"inputs":' + b"9" * 5000 + b"}", None, "digits"),
-        (b'{"inputs":{}}', None, "no list"),
+        (b'{"inputs":{}}', None, "not a list"),
     ],
 )
 def test_bad_bodies_are_refused(endpoint: Endpoint, body: bytes, length: str | None, said: str) -> None:

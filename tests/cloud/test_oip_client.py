@@ -17,7 +17,9 @@ from foreign import bare, kinds, name
 from ondevice.cloud import oip_client
 from ondevice.cloud.oip_client import OipClient
 from ondevice.errors import FailureKind, UpstreamError
-from ondevice.protocol import oip
+from ondevice.protocol.request import decode_request, encode_request
+from ondevice.protocol.response import InferResponse, encode_response
+from ondevice.protocol.tensor import Tensor
 
 T = TypeVar("T")
 Writer = asyncio.StreamWriter
@@ -87,8 +89,8 @@ def ready(client: OipClient) -> Awaitable[None]:
     return client.ready(5)
 
 
-def infer(client: OipClient) -> Awaitable[oip.InferResponse]:
-    return client.infer("m", *oip.encode_request([oip.Tensor.of("x", [b"abc"])], binary=True), 5)
+def infer(client: OipClient) -> Awaitable[InferResponse]:
+    return client.infer("m", *encode_request([Tensor.of("x", [b"abc"])], binary=True), 5)
 
 
 async def cut(writer: Writer) -> None:
@@ -96,7 +98,7 @@ async def cut(writer: Writer) -> None:
 
 
 def test_an_inference_there_and_back() -> None:
-    body, length = oip.encode_response("m", "1", [oip.Tensor.of("y", np.arange(3, dtype=np.float32))], binary=["y"])
+    body, length = encode_response("m", "1", [Tensor.of("y", np.arange(3, dtype=np.float32))], binary=["y"])
     server = Server(reply(body, inference_header_content_length=str(length)))
     response = ask(server, infer, token="secret")
     (output,) = response.outputs
@@ -105,12 +107,12 @@ def test_an_inference_there_and_back() -> None:
     line, headers, sent = server.asked[0]
     assert line == "POST /v2/models/m/infer HTTP/1.1"
     assert headers["authorization"] == "Bearer secret"
-    (tensor,) = oip.decode_request(sent, int(headers["inference-header-content-length"])).inputs
+    (tensor,) = decode_request(sent, int(headers["inference-header-content-length"])).inputs
     assert tensor.data == [b"abc"]
 
 
 def test_an_inference_answered_in_json() -> None:
-    body, _ = oip.encode_response("m", None, [oip.Tensor.of("y", np.arange(3, dtype=np.int32))])
+    body, _ = encode_response("m", None, [Tensor.of("y", np.arange(3, dtype=np.int32))])
     (output,) = ask(Server(reply(body)), infer).outputs
     assert isinstance(output.data, np.ndarray)
     assert output.data.tolist() == [0, 1, 2]
@@ -124,13 +126,13 @@ def test_without_a_token_none_is_sent() -> None:
 
 def test_a_models_name_stays_one_part_of_the_path() -> None:
     server = Server(reply(b"{}"))
-    assert ask(server, lambda client: client.metadata("a/../b c", 5)) == {}
+    assert ask(server, lambda client: client.metadata("a/../b c", 5)) == ({}, {}, {})
     assert server.asked[0][0] == "GET /v2/models/a%2F..%2Fb%20c HTTP/1.1"
 
 
 def test_the_index() -> None:
     server = Server(reply(b'[{"name": "a", "state": "READY"}, {"name": "b", "version": "1"}]'))
-    assert ask(server, lambda client: client.index(5)) == {"a": "READY", "b": ""}
+    assert ask(server, lambda client: client.ready_models(5)) == ["a", "b"]
     assert server.asked[0][0] == "POST /v2/repository/index HTTP/1.1"
 
 
@@ -138,7 +140,7 @@ def test_the_index() -> None:
     "body", [b"{}", b"[1]", b'[{"name": 1}]', b'[{"name": ""}]', b"<html>", b"\xff", b"[" * 100_000]
 )
 def test_an_index_that_is_none(body: bytes) -> None:
-    assert failure(Server(reply(body)), lambda client: client.index(5)).failure == "wrong"
+    assert failure(Server(reply(body)), lambda client: client.ready_models(5)).failure == "wrong"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"", b"<html>"])
@@ -164,7 +166,7 @@ def test_a_kept_connection_that_the_server_has_closed_costs_no_answer() -> None:
         await client.ready(5)
         await client.metadata("m", 5)
 
-    error = failure(server, twice)  # the last answer is no JSON, but an answer
+    error = failure(server, twice)  # the last answer is not JSON, but an answer
     assert error.failure == "wrong"
     assert [line.split()[1] for line, _, _ in server.asked] == ["/v2/health/ready", "/v2/models/m", "/v2/models/m"]
 

@@ -16,7 +16,8 @@ from ondevice.cloud.learning import Learned
 from ondevice.cloud.request_parameters import RequestParameters
 from ondevice.cloud.selector import Arrival, Rules, Selector, common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
-from ondevice.protocol.served import Served, TensorFace, Work
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel, Work
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
@@ -24,20 +25,20 @@ from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 from ondevice.timing.table import LatencyTable
 
-FACE = TensorFace("in", (1, 4, 4, 1), np.dtype(np.int8))
+TENSOR = TensorMetadata("in", "INT8", (1, 4, 4, 1))
 TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}
 CLOCK = Clock()
 TIME_MS = {"small": 1.0, "middle": 10.0, "large": 100.0}
 
 
-def model(name: str, top1: float | None = 0.5, labels: Sequence[str] = ("a", "b")) -> Served:
-    return Served(name, tuple(labels), top1, "", "int8", 1000, "given", FACE, FACE)
+def model(name: str, top1: float | None = 0.5, labels: Sequence[str] = ("a", "b")) -> ServedModel:
+    return ServedModel(name, tuple(labels), top1, "", "int8", 1000, "given", TENSOR, TENSOR)
 
 
 class Given(Backend):
     """Models whose times, queue and loading are as they are set here; it runs nothing."""
 
-    def __init__(self, name: str = "given", models: Sequence[Served] | None = None) -> None:
+    def __init__(self, name: str = "given", models: Sequence[ServedModel] | None = None) -> None:
         self.name = name
         self.models = [model(name, top1) for name, top1 in TOP1.items()] if models is None else models
         self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in self.models]

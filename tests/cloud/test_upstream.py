@@ -25,8 +25,10 @@ from ondevice.cloud.upstream import Upstream
 from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
 from ondevice.models import zoo
-from ondevice.protocol import oip
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.response import encode_response
 from ondevice.protocol.served import Work
+from ondevice.protocol.tensor import Tensor
 from ondevice.runner import Runner
 from ondevice.timing.recent import Recent
 
@@ -102,7 +104,8 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         assert served.top1 == runner.card.accuracy.top1
         assert served.labels == runner.labels.names
         assert served.where == backend.name
-        assert served.input == (runner.model.input.name, runner.model.input.shape, runner.model.input.dtype)
+        own = runner.model.input
+        assert served.input == TensorMetadata.of(own.name, own.shape, own.dtype)
         assert backend.ready()
         assert backend.available(INT8)
         assert (backend.table.mean_ms > 0).all()
@@ -418,7 +421,7 @@ async def elsewhere(response: web.Response) -> web.Response:
 
 
 async def other_model(response: web.Response) -> web.Response:
-    body, _ = oip.encode_response("m", "1", [oip.Tensor.of("probabilities", np.zeros((1, 1000), np.float32))])
+    body, _ = encode_response("m", "1", [Tensor.of("probabilities", np.zeros((1, 1000), np.float32))])
     return web.Response(body=body)
 
 

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ondevice.errors import ModelError, UpstreamError
-from ondevice.protocol import oip
+from ondevice import remote as remotes
+from ondevice.errors import ModelError, ProtocolError, UpstreamError
+from ondevice.protocol.metadata import ModelMetadata
+from ondevice.protocol.request import InferRequest, decode_request
+from ondevice.protocol.response import InferResponse
 from ondevice.protocol.served import Work
-from ondevice.remote import Remote, best, describe, preparation
+from ondevice.protocol.tensor import Tensor
+from ondevice.remote import RemoteModel, best, preparation
 from ondevice.runner import Runner
 from ondevice.timing.profile import Profile
 
@@ -55,13 +59,18 @@ def work(payload: bytes, picture: bool = True, top: int = 3, raw: bool = False) 
     return Work(payload, picture, top, raw, 0.0)
 
 
+def describe(name: str, value: Any, where: str) -> RemoteModel:
+    """The model of metadata as JSON has them."""
+    return remotes.describe(name, ModelMetadata.parse(value), where)
+
+
 def test_what_another_ondevice_serve_tells() -> None:
     remote = describe("m", ours(), "there:1")
     served = remote.served
     assert (served.name, served.top1, served.accuracy_data, served.precision) == ("m", 0.8, "digits", "int8")
     assert (served.labels, served.background, served.where) == (tuple(LABELS), False, "there:1")
-    assert served.input == ("x", (1, 40, 40, 1), np.int8)
-    assert served.output == ("y", (1, 10), np.int8)
+    assert served.input == ("x", "INT8", (1, 40, 40, 1))
+    assert served.output == ("y", "INT8", (1, 10))
     assert remote.feed is None
     assert remote.ranks
     assert remote.published == Profile(**{**PROFILE, "quantiles_ms": tuple(PROFILE["quantiles_ms"])})  # type: ignore[arg-type]
@@ -158,7 +167,7 @@ def changed(path: str, value: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_metadata_of_what_cannot_be_served(path: str, value: Any) -> None:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises((ModelError, ProtocolError)) as caught:
         describe("m", changed(path, value, ours()), "w")
     assert "\n" not in str(caught.value)
 
@@ -174,8 +183,8 @@ def test_a_card_that_is_another_models(shape: tuple[int, ...]) -> None:
         describe("digits_xs_fp32", theirs(*shape), "w")
 
 
-def asked(remote: Remote, wanted: Work) -> oip.InferRequest:
-    return oip.decode_request(*remote.request(wanted))
+def asked(remote: RemoteModel, wanted: Work) -> InferRequest:
+    return decode_request(*remote.request(wanted))
 
 
 def test_the_request_for_a_picture() -> None:
@@ -201,8 +210,8 @@ def test_the_request_for_a_tensor() -> None:
     assert [output.name for output in request.outputs] == ["y"]
 
 
-def answer(**data: Any) -> oip.InferResponse:
-    return oip.InferResponse("m", "1", None, {}, [oip.Tensor.of(name, value) for name, value in data.items()])
+def answer(**data: Any) -> InferResponse:
+    return InferResponse("m", "1", None, {}, [Tensor.of(name, value) for name, value in data.items()])
 
 
 RANKED = {

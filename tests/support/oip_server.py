@@ -12,7 +12,9 @@ import numpy as np
 from aiohttp import web
 
 from ondevice.errors import ImageError, ProtocolError
-from ondevice.protocol import oip
+from ondevice.protocol.request import InferRequest, decode_request
+from ondevice.protocol.response import encode_response
+from ondevice.protocol.tensor import Tensor, datatype_of
 from ondevice.runner import Runner
 
 
@@ -82,14 +84,14 @@ class Server:
             return _missing(name)
         self.asked.append(name)
         length = request.headers.get("Inference-Header-Content-Length")
-        asked = oip.decode_request(await request.read(), None if length is None else int(length))
+        asked = decode_request(await request.read(), None if length is None else int(length))
         try:
             response = self._inferred(name, asked)
         except (ImageError, ProtocolError) as error:
             response = web.json_response({"error": str(error)}, status=400)
         return await self.spoil[name](response) if name in self.spoil else response
 
-    def _inferred(self, name: str, asked: oip.InferRequest) -> web.Response:
+    def _inferred(self, name: str, asked: InferRequest) -> web.Response:
         runner, data = self.runners[name], asked.inputs[0].data
         if asked.inputs[0].name == "image":
             assert self.pictures
@@ -103,15 +105,13 @@ class Server:
         stored = runner.model.invoke(tensor)
         best = runner.best(stored, asked.parameters.get("top", 5))
         made = {
-            "label": oip.Tensor.of("label", [p.label.encode() for p in best]),
-            "score": oip.Tensor.of("score", np.array([p.score for p in best], np.float32)),
-            "index": oip.Tensor.of("index", np.array([p.index for p in best], np.int32)),
-            runner.model.output.name: oip.Tensor.of(
-                runner.model.output.name, stored.reshape(runner.model.output.shape)
-            ),
+            "label": Tensor.of("label", [p.label.encode() for p in best]),
+            "score": Tensor.of("score", np.array([p.score for p in best], np.float32)),
+            "index": Tensor.of("index", np.array([p.index for p in best], np.int32)),
+            runner.model.output.name: Tensor.of(runner.model.output.name, stored.reshape(runner.model.output.shape)),
         }
         wanted = [output.name for output in asked.outputs]
-        body, length = oip.encode_response(name, "1", [made[output] for output in wanted], binary=wanted)
+        body, length = encode_response(name, "1", [made[output] for output in wanted], binary=wanted)
         return web.Response(body=body, headers={"Inference-Header-Content-Length": str(length)})
 
 
@@ -120,7 +120,7 @@ def _missing(name: str) -> web.Response:
 
 
 def end(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": oip.datatype_of(dtype), "shape": list(shape)}
+    return {"name": name, "datatype": datatype_of(dtype), "shape": list(shape)}
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from ondevice.protocol import oip
+from ondevice.protocol.metadata import ModelMetadata
+from ondevice.protocol.response import encode_response
+from ondevice.protocol.tensor import Tensor
 from ondevice.timing.profile import Profile
 
 HOST = "127.0.0.1"
@@ -236,15 +238,20 @@ def metadata(models: Mapping[str, tuple[float, float]] = {"one": (TOP1, INFER_MS
     return {"name": "cnnselect", "parameters": {"policy": "effective", "top1": top1, "profiles": profiles, **more}}
 
 
+def described(models: Mapping[str, tuple[float, float]] = {"one": (TOP1, INFER_MS)}, **more: Any) -> ModelMetadata:
+    """The metadata of `cnnselect` for these models, as they are read."""
+    return ModelMetadata.parse(metadata(models, **more))
+
+
 def answer(index: int = 7, **parameters: Any) -> dict[str, Any]:
     """What an endpoint answers to a picture."""
     told = {"selected_model": "one", "expected_top1": TOP1, "queue_ms": 0.5, "decode_ms": 0.5, "infer_ms": INFER_MS}
     outputs = [
-        oip.Tensor.of("label", [b"that", b"other"]),
-        oip.Tensor.of("score", np.array([0.75, 0.25], np.float32)),
-        oip.Tensor.of("index", np.array([index, 1], np.int32)),
+        Tensor.of("label", [b"that", b"other"]),
+        Tensor.of("score", np.array([0.75, 0.25], np.float32)),
+        Tensor.of("index", np.array([index, 1], np.int32)),
     ]
-    body, _ = oip.encode_response("cnnselect", "1", outputs, parameters=told | parameters)
+    body, _ = encode_response("cnnselect", "1", outputs, parameters=told | parameters)
     found: dict[str, Any] = json.loads(body)
     return found
 

@@ -126,8 +126,8 @@ def test_nested_and_empty() -> None:
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "why"),
     [
-        ("INT8", [1], {"0": 1}, "'data' is no list"),
-        ("INT8", [1], "1", "'data' is no list"),
+        ("INT8", [1], {"0": 1}, "'data' is not a list"),
+        ("INT8", [1], "1", "'data' is not a list"),
         ("INT8", [2], [1], "there are 1 data, shape [2] takes 2"),
         ("INT8", [], [1, 2], "there are 2 data, shape [] takes 1"),
         ("INT8", [], [[1]], "there are lists among the data; INT8 takes integers"),
@@ -199,9 +199,9 @@ def test_what_binary_data_may_not_be(datatype: str, shape: list[int], raw: bytes
     ("shape", "why"),
     [
         (None, "'shape' is missing"),
-        (3, "'shape' is 3, no list"),
-        ("3", "'shape' is '3', no list"),
-        ([1, -1], "'shape' holds -1, which is no size"),
+        (3, "'shape' is 3, not a list"),
+        ("3", "'shape' is '3', not a list"),
+        ([1, -1], "'shape' holds -1, which is not a size"),
         ([1.0], "'shape' holds 1.0"),
         ([True], "'shape' holds True"),
         ([None], "'shape' holds None"),
@@ -268,5 +268,5 @@ def test_a_tensor_that_is_not_what_it_says_is_not_written(tensor: Tensor) -> Non
 
 
 def test_bytes_that_are_no_text_do_not_fit_into_json() -> None:
-    with pytest.raises(ProtocolError, match="tensor 't' is no UTF-8 text: send it in binary"):
+    with pytest.raises(ProtocolError, match="tensor 't' is not UTF-8 text: send it in binary"):
         to_json(Tensor.of("t", [b"\xff\xd8"]))

@@ -1,0 +1,65 @@
+"""What a server says of a model: its inputs and outputs, and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ondevice.errors import ProtocolError
+from ondevice.protocol.tensor import DATATYPES, datatype_of
+
+
+class TensorMetadata(NamedTuple):
+    """An input or output of a model; -1 stands for a dimension of any size, () where the shape is not told."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> TensorMetadata:
+        """Of arrays of this shape and dtype. Raises ProtocolError for a dtype that the protocol does not have."""
+        return cls(name, datatype_of(dtype), shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of its arrays; BYTES has none."""
+        return DATATYPES[self.datatype]
+
+    def as_json(self) -> dict[str, Any]:
+        """Its object in the metadata."""
+        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+
+
+class ModelMetadata(NamedTuple):
+    """A model's metadata. inputs, outputs: by name. parameters: what the server tells besides."""
+
+    inputs: Mapping[str, TensorMetadata]
+    outputs: Mapping[str, TensorMetadata]
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, value: Any) -> ModelMetadata:
+        """From JSON; what it does not have is empty. Raises ProtocolError for what cannot be metadata."""
+        if not isinstance(value, dict):
+            raise ProtocolError("its metadata are not an object")
+        parameters = value.get("parameters")
+        return cls(
+            _tensors(value, "inputs"), _tensors(value, "outputs"), parameters if isinstance(parameters, dict) else {}
+        )
+
+
+def _tensors(value: Mapping[str, Any], key: str) -> dict[str, TensorMetadata]:
+    rows = value.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and isinstance(r.get("name"), str) for r in rows):
+        raise ProtocolError(f"its metadata have {key} that are not a list of named tensors")
+    return {
+        row["name"]: TensorMetadata(row["name"], str(row.get("datatype")), _shape(row.get("shape"))) for row in rows
+    }
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    told = isinstance(value, list) and all(type(size) is int for size in value)
+    return tuple(value) if told else ()
