@@ -142,10 +142,10 @@ class Card:
 
     def write(self, path: Path) -> None:
         """Write the card as TOML, atomically."""
-        plain = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
-        lines = _toml({k: v for k, v in plain.items() if not isinstance(v, dict)})
-        for section in (k for k, v in plain.items() if isinstance(v, dict)):
-            lines += ["", f"[{section}]", *_toml({k: v for k, v in plain[section].items() if v is not None})]
+        filled = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        lines = _toml({k: v for k, v in filled.items() if not isinstance(v, dict)})
+        for section in (k for k, v in filled.items() if isinstance(v, dict)):
+            lines += ["", f"[{section}]", *_toml({k: v for k, v in filled[section].items() if v is not None})]
         with files.replacing(path) as out:
             out.write("\n".join([*lines, ""]).encode(errors="replace"))
 
@@ -157,5 +157,5 @@ def _require(holds: bool, rule: str) -> None:
 
 def _toml(table: dict[str, Any]) -> list[str]:
     """`key = value` lines. JSON's strings, numbers, booleans and lists are TOML's too, but for the DEL character."""
-    plain = {key: json.dumps(value, ensure_ascii=False) for key, value in table.items()}
-    return [f"{key} = {value}".replace("\x7f", "\\u007f") for key, value in plain.items()]
+    written = {key: json.dumps(value, ensure_ascii=False) for key, value in table.items()}
+    return [f"{key} = {value}".replace("\x7f", "\\u007f") for key, value in written.items()]

@@ -32,14 +32,14 @@ class Evaluation:
     total_p50_ms: float
 
 
-def evaluate(runner: Runner, data: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:
-    """Classify every picture of `data`, in order, telling `on_outcome` of each.
+def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:
+    """Classify every one of `pictures`, in order, telling `on_outcome` of each.
 
     A picture that fails counts in `failed` alone.
     """
     ranks: list[int] = []
     times: list[tuple[float, float, float]] = []
-    for truth, outcome in zip(data.truth, runner.classify_each(data.paths, top=5), strict=True):
+    for truth, outcome in zip(pictures.truth, runner.classify_each(pictures.paths, top=5), strict=True):
         on_outcome(outcome)
         if outcome.ok:
             answer = outcome.get()
@@ -51,7 +51,7 @@ def evaluate(runner: Runner, data: Labelled, on_outcome: Callable[[Outcome], Non
     low, high = wilson(right, n)
     decode, invoke, total = (float(t) for t in np.median(times, axis=0)) if n else (math.nan,) * 3
     return Evaluation(
-        runner.name, str(runner.model.runtime), runner.model.threads, n, len(data.paths) - n, data.skipped,
+        runner.name, str(runner.model.runtime), runner.model.threads, n, len(pictures.paths) - n, pictures.skipped,
         right / n if n else math.nan, low, high, within / n if n else math.nan, decode, invoke, total,
     )  # fmt: skip
 

@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+# As many pixels as the largest network sees, so that the others lose detail and it does not.
 CANVAS = 128
-CLASSES = 10
+CLASSES = 10  # the digits
+# At the small networks' 40 pixels a side a digit is then five to seven pixels high, which makes them err.
 DIGIT_PIXELS = (15.0, 23.0)
+# More is harder for every network alike; less lets them learn one direction of every stroke.
 MAX_TURN_DEGREES = 28.0
+# Most of the ink in a picture is then not the digit's: a network has to look for it.
 CLUTTER_PER_CANVAS = 18
 
 Pictures = NDArray[np.uint8]

@@ -121,8 +121,8 @@ class _Measurement:
 
     def _does_not_fit(self, reason: str) -> BenchError:
         limit = f"{(self.limits.memory_bytes or 0) / 1e6:g} MB"
-        said = f"{self.spec.model} does not fit into --memory {limit}; give it more. It said: {reason}"
-        return BenchError(said, self.spec.model)
+        message = f"{self.spec.model} does not fit into --memory {limit}; give it more. It said: {reason}"
+        return BenchError(message, self.spec.model)
 
     def record(self, before: host.Throttling | None) -> BenchRecord:
         """What was measured, judged."""

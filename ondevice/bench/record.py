@@ -75,9 +75,9 @@ class BenchRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON takes it; the summary's figures stand beside the samples they come from."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "summary"}
-        tail = {name: plain.pop(name) for name in ("limits", "host", "samples_ms", "decode_samples_ms")}
-        row = {"schema": SCHEMA, **plain, "num_runs": self.num_runs, **self.summary._asdict(), **tail}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "summary"}
+        tail = {name: fields.pop(name) for name in ("limits", "host", "samples_ms", "decode_samples_ms")}
+        row = {"schema": SCHEMA, **fields, "num_runs": self.num_runs, **self.summary._asdict(), **tail}
         return {name: None if value != value else value for name, value in row.items()}  # NaN, which JSON lacks
 
     @classmethod
