@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ondevice.errors import ImageError, UsageError, naming
 from ondevice.image import pixels
 from ondevice.models.card import Input
+from ondevice.preprocess import Normalization
 from ondevice.sources import expand
 
 Images = NDArray[np.uint8]
@@ -64,6 +65,4 @@ def noise(count: int, wanted: Input, seed: int) -> Images:
 
 def tensors(images: Images, wanted: Input) -> NDArray[np.float32]:
     """The real-valued inputs [n, height, width, channels] of pictures, as a float model takes them."""
-    scale = np.float32(1) / np.asarray(wanted.std, np.float32)
-    values: NDArray[Any] = images * scale - np.asarray(wanted.mean, np.float32) * scale
-    return values.astype(np.float32)
+    return Normalization.of(wanted)(images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,25 @@ from numpy.typing import NDArray
 from ondevice.image import ImageSource, pixels
 from ondevice.models.card import Input
 from ondevice.runtime import TensorSpec
+
+
+class Normalization(NamedTuple):
+    """The real values of pixels, (pixel - mean) / std, as a multiplication and an addition in float32."""
+
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, card_input: Input) -> Normalization:
+        """The normalization that an input's mean and std make."""
+        scale = np.float32(1) / np.asarray(card_input.std, np.float32)
+        return cls(scale, -np.asarray(card_input.mean, np.float32) * scale)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Pixels [..., channels] as real values."""
+        values: NDArray[np.float32] = np.multiply(image, self.scale, dtype=np.float32)
+        values += self.offset
+        return values
 
 
 class Preprocessor:
@@ -22,8 +41,7 @@ class Preprocessor:
 
     def __init__(self, card_input: Input, spec: TensorSpec, channels_first: bool = False) -> None:
         self.input, self._spec, self._channels_first = card_input, spec, channels_first
-        self._scale = np.float32(1) / np.asarray(card_input.std, np.float32)
-        self._offset = -np.asarray(card_input.mean, np.float32) * self._scale
+        self._normalization = Normalization.of(card_input)
         self._table = self._quantized(np.arange(256)) if spec.dtype != np.float32 else None
         self._identity = self._table is not None and np.array_equal(self._table, np.arange(256)[:, None])
 
@@ -42,9 +60,7 @@ class Preprocessor:
         if self._identity:
             return image
         if self._table is None:
-            values: NDArray[Any] = np.multiply(image, self._scale, dtype=np.float32)
-            values += self._offset
-            return values
+            return self._normalization(image)
         if self._table.shape[1] == 1:
             return np.asarray(np.take(self._table[:, 0], image))
         return np.asarray(self._table[image, np.arange(image.shape[2])])

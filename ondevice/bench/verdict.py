@@ -9,11 +9,11 @@ import numpy as np
 
 from ondevice.bench.record import BenchRecord
 from ondevice.host import Throttling
+from ondevice.host.clocks import MAX_OTHERS
 
 MIN_RUNS = 50  # benchmark_model's default: the least that is called a distribution here
 MAX_DRIFT = 0.10  # between the medians of the first and the second half
 MAX_SPREAD = 0.5  # (p90 - p10) / p50
-MAX_OTHERS = 0.10  # of the machine's processors, kept busy by other programs
 MAX_LATE = 0.01  # of the emulated inferences, for which the host itself took longer than the device would
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ondevice import host, records, runtime
 from ondevice.bench.spec import Spec
 from ondevice.errors import ImageError, OnDeviceError, UsageError
+from ondevice.host.clocks import Clocks
 from ondevice.limits.limits import Limits
 from ondevice.process import messages
 from ondevice.process.messages import Send
@@ -31,28 +32,6 @@ FLUSH_S = 0.25
 
 Timed = tuple[float, float]  # (decode_ms, invoke_ms)
 Once = Callable[[int], Timed]  # one run, on the picture of that number
-
-
-class Clocks(NamedTuple):
-    """Wall seconds, this process's CPU seconds, and the whole machine's busy and stolen CPU seconds."""
-
-    wall: float
-    own: float
-    machine: float | None
-
-    @classmethod
-    def now(cls) -> Clocks:
-        """Read them all."""
-        times = host.current().cpu_times()
-        return cls(perf_counter(), time.process_time(), None if times is None else times.busy_s + times.steal_s)
-
-    def since(self, start: Clocks) -> tuple[float, float | None]:
-        """CPU seconds a wall second: this process's, and all others'."""
-        wall = max(self.wall - start.wall, 1e-9)
-        own = self.own - start.own
-        if self.machine is None or start.machine is None:
-            return own / wall, None
-        return own / wall, max(0.0, self.machine - start.machine - own) / wall
 
 
 def measure(spec: Spec, send: Send) -> None:
@@ -135,7 +114,7 @@ def _steady(once: Once, spec: Spec, send: Send) -> tuple[float | None, float | N
     spans: list[Timed] = []
     count, rest = 0, spec.interval_ms / 1e3
     gc.disable()
-    start = Clocks.now()
+    start = Clocks.now(host.current())
     end, flushed = start.wall + spec.min_secs, start.wall
     while count < spec.runs or perf_counter() < end:
         if count and rest:
@@ -145,7 +124,7 @@ def _steady(once: Once, spec: Spec, send: Send) -> tuple[float | None, float | N
         if perf_counter() - flushed > FLUSH_S:
             _flush(spans, send)
             flushed = perf_counter()
-    own, other = Clocks.now().since(start)
+    own, other = Clocks.now(host.current()).since(start)
     _flush(spans, send)
     return None if rest or spec.device else own, other
 

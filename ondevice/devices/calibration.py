@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +17,10 @@ from ondevice.devices import timing
 from ondevice.devices.card import Device, Fit, Latency
 from ondevice.devices.timemodel import KINDS, MIN_MODELS, Point, left_out
 from ondevice.errors import CardError, EmulationError, ModelError, UsageError
+from ondevice.host.clocks import MAX_OTHERS, Clocks
 from ondevice.models import files, zoo
 from ondevice.runtime import Model
 
-MAX_OTHERS = 0.10  # of the machine's processors, kept busy by other programs
 # A file whose size differs by more is another graph than the one that was published. Quantized ones carry a scale a
 # channel now, and a scale a tensor then.
 MAX_SIZE_OFF = {"float": 0.10, "quant": 0.20}
@@ -117,7 +116,7 @@ def measure(points: Sequence[Candidate], on_step: Callable[[], None] = lambda: N
     """
     if not points:
         return []
-    before, (start, own) = host.current().cpu_times(), _now()
+    start = Clocks.now(host.current())
     try:
         for point in points:
             trial.ensure(point.path, files.sha256(point.path), runtime.get())
@@ -125,19 +124,13 @@ def measure(points: Sequence[Candidate], on_step: Callable[[], None] = lambda: N
         timings = timing.measure(models, on_step)
     except ModelError as error:
         raise UsageError(f"{error}; move it out of the folder") from error
-    after, (end, own_end) = host.current().cpu_times(), _now()
-    if before is not None and after is not None:
-        others = (after.busy_s + after.steal_s - before.busy_s - before.steal_s - (own_end - own)) / (end - start)
-        if others > MAX_OTHERS * host.system.cores():
-            raise EmulationError(
-                f"other programs kept {others:.2f} processors busy meanwhile: a calibration now would be wrong; "
-                "stop them and try again"
-            )
+    others = Clocks.now(host.current()).since(start).others
+    if others is not None and others > MAX_OTHERS * host.system.cores():
+        raise EmulationError(
+            f"other programs kept {others:.2f} processors busy meanwhile: a calibration now would be wrong; "
+            "stop them and try again"
+        )
     return [point._replace(timing=t) for point, t in zip(points, timings, strict=True)]
-
-
-def _now() -> tuple[float, float]:
-    return perf_counter(), process_time()
 
 
 def refit(points: Iterable[Candidate]) -> dict[str, Fit]:
