@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import children, living, until
 
 from ondevice import Runner, trial
 from ondevice.errors import HostileModelError, ModelError, OnDeviceError
@@ -78,6 +80,23 @@ def test_a_trial_that_fails_in_python_says_how(stranger: Path, monkeypatch: pyte
     (stranger.parent / "sitecustomize.py").write_text("import sys; sys.exit('no memory')")
     with pytest.raises(ModelError, match=r"its trial run failed \(exit status 1\): SystemExit: no memory$"):
         Runner(stranger)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_ctrl_c_in_the_middle_of_a_trial_leaves_nothing(stranger: Path, sample: Path) -> None:
+    (stranger.parent / "sitecustomize.py").write_text(
+        "import sys, time\nif 'ondevice.trial' in sys.orig_argv: time.sleep(600)\n"
+    )
+    path = os.pathsep.join(filter(None, [str(stranger.parent), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "ondevice", "run", str(stranger), str(sample)]
+    environment = {**os.environ, "PYTHONPATH": path}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        (pid,) = until(lambda: children(process.pid))
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == "ondevice: error: interrupted\n"
+    assert process.returncode == 130
+    assert living([pid]) == []
+    assert tried() == []
 
 
 def test_an_unwritable_cache_costs_a_trial_each_time_and_nothing_else(stranger: Path, home: Path) -> None:
