@@ -1,0 +1,417 @@
+"""What a library would cost in place of what is written here: the figures of CONTRIBUTING's table.
+
+    python benchmarks/alternatives.py [--only packages,records,tables,client,server,link] [--rounds 7]
+
+Libraries are installed into a temporary folder, never into this environment; that needs pip and its index.
+Times of imports and of reading are CPU time, the least of all rounds; those of requests are medians, all in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from ondevice.cli import console
+from ondevice.client.connection import HttpConnection, HttpRequest, ServerAddress
+
+HERE = Path(__file__).resolve()
+# Beside x86_64: 64-bit Raspberry Pi OS, 32-bit Raspberry Pi OS, macOS on Apple silicon, Android, as pip calls them.
+PLATFORMS = {
+    "aarch64": ("manylinux2014_aarch64", "manylinux_2_28_aarch64"),
+    "armv7l": ("manylinux2014_armv7l", "manylinux_2_31_armv7l", "linux_armv7l"),
+    "macOS": ("macosx_11_0_arm64", "macosx_14_0_arm64"),
+    "Android": ("android_24_arm64_v8a", "android_21_arm64_v8a"),
+}
+# A phone's photo as the client sends it, and a larger one as the endpoint takes it, in bytes.
+SENT, TAKEN = 30_000, 100_000
+# Requests that one side sends before the next has its turn: enough for a median, few enough that all share the noise.
+BLOCK = 100
+
+
+class Package(NamedTuple):
+    """A library that could be used: in place of what, its name on the index, and what is imported of it."""
+
+    instead_of: str
+    name: str
+    imports: str
+
+
+PACKAGES = (
+    Package("ondevice/records.py", "dacite", "dacite"),
+    Package("ondevice/records.py", "cattrs", "cattrs"),
+    Package("ondevice/records.py", "mashumaro", "mashumaro.codecs"),
+    Package("ondevice/records.py", "msgspec", "msgspec"),
+    Package("ondevice/records.py", "pydantic", "pydantic; pydantic.TypeAdapter(int)"),
+    Package("ondevice/cli/console.py", "rich", "rich.console, rich.table"),
+    Package("ondevice/cli/console.py", "tabulate", "tabulate"),
+    Package("client/connection.py", "urllib3", "urllib3"),
+    Package("client/connection.py", "httpx", "httpx"),
+    Package("cloud/http.py", "aiohttp", "aiohttp.web"),
+    Package("cloud/http.py", "uvicorn", "uvicorn"),
+    Package("ondevice/resilience/breaker.py", "pybreaker", "pybreaker"),
+    Package("ondevice/limits/cgroup.py", "cgroupspy", "cgroupspy.trees"),
+    Package("ondevice/host/", "psutil", "psutil"),
+    Package("models/metadata.py", "tflite-support", "tflite_support.metadata"),
+    Package("models/metadata.py", "tflite", "tflite"),
+    Package("models/files.py", "filelock", "filelock"),
+    Package("models/pull.py", "pooch", "pooch"),
+)
+
+
+def main() -> None:
+    """Run the parts that are asked for and print their tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    for part in arguments.only.split(","):
+        print(f"{part}: {PARTS[part].__doc__}")
+        print(console.markdown(list(PARTS[part](arguments.rounds)), ".2f") + "\n", flush=True)
+
+
+# --- What a library weighs
+
+
+def packages(rounds: int) -> Iterator[dict[str, Any]]:
+    """Installed size with what it needs, native modules, platforms without a wheel, CPU ms of importing it."""
+    for package in PACKAGES:
+        row = {"instead of": package.instead_of, "library": package.name}
+        with installed(package.name) as folder:
+            if folder is None:
+                yield {**row, "kB": None, "native": "", "no wheel for": f"Python {_python()} here", "import_ms": None}
+                continue
+            files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+            yield {
+                **row,
+                "kB": round(sum(path.stat().st_size for path in files) / 1e3),
+                "native": str(sum(path.suffix == ".so" for path in files)),
+                "no wheel for": ", ".join(name for name, tags in PLATFORMS.items() if not _wheel(package.name, tags)),
+                "import_ms": importing(package.imports, folder, rounds),
+            }
+
+
+@contextmanager
+def installed(*names: str) -> Iterator[Path | None]:
+    """A folder with these packages and what they need; None where there is no wheel for this Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = _pip("install", "--only-binary=:all:", "--target", folder, *names)
+        yield Path(folder) if done else None
+
+
+def _wheel(name: str, tags: Sequence[str]) -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        platforms = [option for tag in tags for option in ("--platform", tag)]
+        return _pip("download", "--no-deps", "--only-binary=:all:", "--dest", folder, *platforms, name)
+
+
+def _pip(*arguments: str) -> bool:
+    command = [sys.executable, "-m", "pip", "-q", *arguments]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _python() -> str:
+    return ".".join(map(str, sys.version_info[:2]))
+
+
+def importing(names: str, folder: Path, rounds: int) -> float:
+    """CPU ms of an import over what the runner has imported already."""
+    code = f"import ondevice.runner, ondevice.models.zoo\nfrom time import process_time as t\na = t()\nimport {names}\n"
+    return _least(code + "print((t() - a) * 1e3)", folder, rounds)
+
+
+def _least(code: str, folder: Path | None, rounds: int) -> float:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    paths = [str(HERE.parents[1]), *([str(folder)] if folder else [])]
+    environment |= {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "pyc"),
+    }
+    command = [sys.executable, "-c", code]
+    runs = [
+        subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(rounds + 1)
+    ]
+    return min(float(run.stdout) for run in runs[1:])  # the first compiles
+
+
+# --- Records and tables, each in processes of its own
+
+_READ = """
+import tomllib, sys
+from pathlib import Path
+from time import process_time as t
+import ondevice.runner
+from ondevice.models.card import Card
+tables = [tomllib.loads(p.read_text()) for p in sorted(Path({models!r}).glob("*/*.toml"))]
+a = t()
+{make}
+for table in tables: read(table)
+print((t() - a) * 1e3)
+"""
+READERS = {
+    "ondevice/records.py": ("", "from ondevice import records\nread = lambda v: records.read(Card, v)"),
+    "dacite": ("dacite", "import dacite\nc = dacite.Config(strict=True, cast=[tuple])\n"
+               "read = lambda v: dacite.from_dict(Card, v, c)"),
+    "cattrs": ("cattrs", "import cattrs\nc = cattrs.Converter(forbid_extra_keys=True)\n"
+               "read = lambda v: c.structure(v, Card)"),
+    "mashumaro": ("mashumaro", "from mashumaro.codecs import BasicDecoder\nread = BasicDecoder(Card).decode"),
+    "msgspec": ("msgspec", "import msgspec\nread = lambda v: msgspec.convert(v, Card)"),
+    "pydantic": ("pydantic", "from pydantic import TypeAdapter\nread = TypeAdapter(Card).validate_python"),
+}  # fmt: skip
+
+
+def records(rounds: int) -> Iterator[dict[str, Any]]:
+    """CPU ms for importing a reader and reading the bundled cards with it; and a `true` where a number belongs."""
+    wrong = (
+        "\ntables[0]['size_bytes'] = True\ntry: read(tables[0])\nexcept Exception: print('refused')\nelse: print('no')"
+    )
+    for name, (package, make) in READERS.items():
+        with installed(package) if package else _nothing() as folder:
+            code = _READ.format(models=str(HERE.parents[1] / "models"), make=make)
+            said = subprocess.run(
+                [sys.executable, "-c", code + wrong], capture_output=True, text=True, check=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(folder or "")])},
+            ).stdout.split()[-1]  # fmt: skip
+            yield {
+                "reader": name,
+                "cpu_ms": _least(code, folder, rounds),
+                "refuses true for a number": "yes" if said == "refused" else "no",
+            }
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+_TABLE = """
+from time import process_time as t
+rows = [{{"model": f"m{{i}}", "p50_ms": i / 7, "verdict": "VALID"}} for i in range(20)]
+import ondevice.cli, ondevice.runner
+a = t()
+{make}
+print((t() - a) * 1e3)
+"""
+PRINTERS = {
+    "ondevice/cli/console.py": ("", "from ondevice.cli import console\ns = console.table(rows)"),
+    "rich": ("rich", "import rich.console, rich.table, io\nx = rich.table.Table()\n[x.add_column(k) for k in rows[0]]\n"
+             "[x.add_row(*map(str, r.values())) for r in rows]\nrich.console.Console(file=io.StringIO()).print(x)"),
+    "tabulate": ("tabulate", "import tabulate\ns = tabulate.tabulate(rows, headers='keys')"),
+}  # fmt: skip
+
+
+def tables(rounds: int) -> Iterator[dict[str, Any]]:
+    """CPU ms for importing a printer of tables and printing one of 20 rows."""
+    for name, (package, make) in PRINTERS.items():
+        with installed(package) if package else _nothing() as folder:
+            yield {"printer": name, "cpu_ms": _least(_TABLE.format(make=make), folder, rounds)}
+
+
+# --- Requests, ours and others' in turn against one server
+
+_REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def client(rounds: int) -> Iterator[dict[str, Any]]:
+    """Wall and CPU ms of a request with a picture on an open connection, against a server that only answers."""
+    picture = bytes(SENT)
+    with installed("httpx", "urllib3", "requests") as folder, _server("plain") as port:
+        assert folder is not None
+        sys.path.insert(0, str(folder))
+        asks = dict(_clients(port, picture))
+        yield from _in_turn(asks, rounds)
+
+
+def _clients(port: int, picture: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
+    import httpx
+    import requests
+    import urllib3
+
+    url, headers = f"http://127.0.0.1:{port}/v2/models/m/infer", {"Content-Type": "image/jpeg"}
+    ours = HttpConnection(ServerAddress.parse(f"http://127.0.0.1:{port}"), None, None, perf_counter() + 10)
+    asked = HttpRequest("POST", "/v2/models/m/infer", headers, picture)
+    yield "client/connection.py", lambda: ours.ask(asked, perf_counter() + 10)
+    plain = http.client.HTTPConnection("127.0.0.1", port)
+    yield "http.client", lambda: (plain.request("POST", url, picture, headers), plain.getresponse().read())
+    pool = urllib3.PoolManager()
+    yield "urllib3", lambda: pool.request("POST", url, body=picture, headers=headers)
+    session = requests.Session()
+    yield "requests", lambda: session.post(url, data=picture, headers=headers)
+    other = httpx.Client()
+    yield "httpx", lambda: other.post(url, content=picture, headers=headers)
+
+
+def server(rounds: int) -> Iterator[dict[str, Any]]:
+    """Wall ms of an answer to a picture by a handler that does nothing, over one connection; CPU is the client's."""
+    with installed("uvicorn", "aiohttp", "httptools", "uvloop") as folder:
+        assert folder is not None
+        environment = {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(folder)])}
+        with (
+            _server("ours", environment) as a,
+            _server("aiohttp", environment) as b,
+            _server("uvicorn", environment) as c,
+        ):
+            asks = {
+                name: _raw(port)
+                for name, port in (("cloud/http.py", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
+            }
+            yield from _in_turn(asks, rounds)
+
+
+def _raw(port: int) -> Callable[[], object]:
+    import socket
+
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {TAKEN}\r\n\r\n"
+    request = head.encode() + bytes(TAKEN)
+
+    def ask() -> None:
+        sock.sendall(request)
+        got = b""
+        while not got.endswith(b"{}"):
+            got += sock.recv(65536)
+
+    return ask
+
+
+def _in_turn(asks: dict[str, Callable[[], object]], rounds: int) -> Iterator[dict[str, Any]]:
+    from time import process_time
+
+    walls: dict[str, list[float]] = {name: [] for name in asks}
+    cpus: dict[str, list[float]] = {name: [] for name in asks}
+    for round_ in range(rounds):
+        for name, ask in list(asks.items())[:: 1 if round_ % 2 else -1]:
+            cpu, times = process_time(), []
+            for _ in range(BLOCK):
+                start = perf_counter()
+                ask()
+                times.append(perf_counter() - start)
+            walls[name].append(statistics.median(times) * 1e3)
+            cpus[name].append((process_time() - cpu) / BLOCK * 1e3)
+    for name in asks:
+        yield {"": name, "wall_ms": statistics.median(walls[name]), "cpu_ms": statistics.median(cpus[name])}
+
+
+@contextmanager
+def _server(kind: str, environment: dict[str, str] | None = None) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, str(HERE), "--serve", kind], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **(environment or {})},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serve(kind: str) -> None:
+    """In a process of its own: answer every request with `{}`; the port goes to standard output."""
+    import asyncio
+    import socket
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    print(sock.getsockname()[1], flush=True)
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(SERVERS[kind](sock))
+
+
+async def _serve_plain(sock: Any) -> None:
+    import asyncio
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+            writer.write(_REPLY)
+
+    await (await asyncio.start_server(answer, sock=sock)).serve_forever()
+
+
+async def _serve_ours(sock: Any) -> None:
+    import asyncio
+
+    from ondevice.cloud.http import Connections, Limits, Request, Response
+
+    async def answer(request: Request) -> Response:
+        return Response(200, (("content-type", "application/json"),), b"{}")
+
+    refuse = lambda status, message: Response(status, (), message.encode())  # noqa: E731
+    connections = Connections(answer, lambda head: None, refuse, Limits())
+    await (await asyncio.get_running_loop().create_server(connections, sock=sock)).serve_forever()
+
+
+async def _serve_aiohttp(sock: Any) -> None:
+    import asyncio
+
+    from aiohttp import web
+
+    async def answer(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=b"{}", content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/v2/models/{model}/infer", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, sock).start()
+    await asyncio.Event().wait()
+
+
+async def _serve_uvicorn(sock: Any) -> None:
+    import uvicorn
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    config = uvicorn.Config(app, http="httptools", log_level="error", access_log=False, lifespan="off")
+    await uvicorn.Server(config).serve(sockets=[sock])
+
+
+SERVERS: dict[str, Callable[[Any], Any]] = {
+    "plain": _serve_plain, "ours": _serve_ours, "aiohttp": _serve_aiohttp, "uvicorn": _serve_uvicorn,
+}  # fmt: skip
+
+
+def link(rounds: int) -> Iterator[dict[str, Any]]:
+    """The kernel's own emulator, asked for by a user without rights."""
+    command = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "50ms"]
+    user = "nobody" if os.geteuid() == 0 else None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, user=user)
+        said = f"{done.returncode}: {done.stderr.strip()}"
+    except FileNotFoundError:
+        said = "not installed"
+    yield {"command": " ".join(command), "exit status and message": said}
+
+
+PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
+    part.__name__: part for part in (packages, records, tables, client, server, link)
+}
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(sys.argv[2])
+    else:
+        main()
