@@ -1,6 +1,6 @@
 """What a library would cost in place of what is written here: the figures of CONTRIBUTING's table.
 
-    python benchmarks/alternatives.py [--only packages,records,tables,client,server,link] [--rounds 7]
+    python benchmarks/alternatives.py [--only packages,sources,records,tables,client,server,link] [--rounds 7]
 
 Libraries are installed into a temporary folder, never into this environment; that needs pip and its index.
 Times of imports and of reading are CPU time, the least of all rounds; those of requests are medians, all in turn.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -63,8 +64,10 @@ PACKAGES = (
     Package("ondevice/host/", "psutil", "psutil"),
     Package("models/metadata.py", "tflite-support", "tflite_support.metadata"),
     Package("models/metadata.py", "tflite", "tflite"),
-    Package("models/files.py", "filelock", "filelock"),
-    Package("models/pull.py", "pooch", "pooch"),
+    Package("models/flatbuffer.py", "flatbuffers", "flatbuffers.table"),
+    Package("models/pull.py, models/files.py", "pooch", "pooch"),
+    Package("ondevice/protocol/, cloud/oip_client.py", "tritonclient[http]", "tritonclient.http"),
+    Package("selection/cdf.py, ondevice/timing/", "scipy", "scipy.stats"),
 )
 
 
@@ -76,7 +79,11 @@ def main() -> None:
     arguments = parser.parse_args()
     for part in arguments.only.split(","):
         print(f"{part}: {PARTS[part].__doc__}")
-        print(console.markdown(list(PARTS[part](arguments.rounds)), ".2f") + "\n", flush=True)
+        rows = []
+        for row in PARTS[part](arguments.rounds):
+            print(f"  {next(iter(row.values()))}", file=sys.stderr, flush=True)
+            rows.append(row)
+        print(console.markdown(rows, ".2f") + "\n", flush=True)
 
 
 # --- What a library weighs
@@ -141,6 +148,33 @@ def _least(code: str, folder: Path | None, rounds: int) -> float:
         subprocess.run(command, capture_output=True, text=True, check=True, env=environment) for _ in range(rounds + 1)
     ]
     return min(float(run.stdout) for run in runs[1:])  # the first compiles
+
+
+class Lack(NamedTuple):
+    """What a library would have to know for us, as a pattern that its source would hold, and in words."""
+
+    library: str
+    pattern: str
+    words: str
+
+
+LACKS = (
+    Lack("pybreaker", r"monotonic|perf_counter", "a clock that does not jump"),
+    Lack("pybreaker", r"backoff|exponential|\*\s*2", "longer pauses each time"),
+    Lack("circuitbreaker", r"backoff|exponential|\*\s*2", "longer pauses each time"),
+    Lack("cgroupspy", r"subtree_control|cgroup\.type|cgroup2", "control groups v2"),
+    Lack("tflite", r"\bProcessUnit\b|\bNormalizationOptions\b", "TFLite Metadata"),
+)
+
+
+def sources(rounds: int) -> Iterator[dict[str, Any]]:
+    """How many lines of a library's own source name what it would have to know."""
+    for lack in LACKS:
+        with tempfile.TemporaryDirectory() as folder:
+            _pip("install", "--no-deps", "--target", folder, lack.library)
+            texts = [path.read_text(errors="replace") for path in Path(folder).rglob("*.py")]
+            found = sum(bool(re.search(lack.pattern, line)) for text in texts for line in text.splitlines())
+            yield {"library": lack.library, "would have to know": lack.words, "files": len(texts), "lines": found}
 
 
 # --- Records and tables, each in processes of its own
@@ -407,7 +441,7 @@ def link(rounds: int) -> Iterator[dict[str, Any]]:
 
 
 PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
-    part.__name__: part for part in (packages, records, tables, client, server, link)
+    part.__name__: part for part in (packages, sources, records, tables, client, server, link)
 }
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,32 @@ def test_every_folder_is_listed_for_the_wheel() -> None:
 def test_a_room_says_what_it_is(room: str) -> None:
     said = ast.get_docstring(ast.parse((folder(room) / "__init__.py").read_text()))
     assert len(said or "") > 40
+
+
+# The same table, as CONTRIBUTING has it for people
+
+
+def rooms() -> dict[str, str]:
+    """From the table of rooms: what each may import, in its words."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"\| `[\w/]+/` \| `ondevice", line)]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+    return {row[1].strip("`"): row[3].strip(" |") if len(row) > 3 else "" for row in cells}
+
+
+def test_every_room_has_its_line() -> None:
+    assert set(rooms()) == set(ALLOWED)
+    assert all(folder(room).is_dir() for room in rooms())
+
+
+@pytest.mark.parametrize("room", sorted(set(ALLOWED) - {"ondevice.cli", "ondevice.lab.simulate", "ondevice.lab.demo"}))
+def test_a_room_may_import_what_the_page_says(room: str) -> None:
+    short = {name.strip("`") for name in rooms()[room].split(", ") if name}
+    said = {name if name == "ondevice" else f"ondevice.{name}" for name in short}
+    assert said == ALLOWED[room] - {room}
+
+
+def test_the_leaves_are_named() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for leaf in LEAVES - set(LEAF_ROOMS) - {"ondevice._version"}:
+        assert f"`{leaf.replace('.', '/')}.py`" in text
