@@ -160,3 +160,12 @@ def test_profiles_that_bench_saved_are_simulated(cli: Cli, home: Path) -> None:
     path.write_text(json.dumps(rows))
     done = cli("simulate", "--models", path, "--network", "normal:mean=20,std=5", "--sla", "50", "--requests", "1000")
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_pages_of_0_1_0_import_is_there() -> None:
+    from ondevice import Answer, OffloadClient, OnDeviceError, Outcome, Prediction, Runner
+    from ondevice.lab.link import HOST, Links, LinkSpec, State, Way
+    from ondevice.selection import anytime, policies, replies
+
+    assert all((Answer, OffloadClient, OnDeviceError, Outcome, Prediction, Runner, HOST, Links, LinkSpec, State, Way))
+    assert all(module.__doc__ for module in (anytime, policies, replies))
