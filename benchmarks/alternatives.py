@@ -1,6 +1,6 @@
 """What a library would cost in place of what is written here: the figures of CONTRIBUTING's table.
 
-    python benchmarks/alternatives.py [--only packages,sources,records,tables,client,server,link] [--rounds 7]
+    python benchmarks/alternatives.py [--only packages,sources,records,tables,client,server,link,process] [--rounds 7]
 
 Libraries are installed into a temporary folder, never into this environment; that needs pip and its index.
 Times of imports and of reading are CPU time, the least of all rounds; those of requests are medians, all in turn.
@@ -379,13 +379,13 @@ async def _serve_plain(sock: Any) -> None:
 async def _serve_ours(sock: Any) -> None:
     import asyncio
 
-    from ondevice.cloud.http import Connections, Limits, Request, Response
+    from ondevice.cloud.http import Connections, HttpLimits, Request, Response
 
     async def answer(request: Request) -> Response:
         return Response(200, (("content-type", "application/json"),), b"{}")
 
     refuse = lambda status, message: Response(status, (), message.encode())  # noqa: E731
-    connections = Connections(answer, lambda head: None, refuse, Limits())
+    connections = Connections(answer, lambda head: None, refuse, HttpLimits())
     await (await asyncio.get_running_loop().create_server(connections, sock=sock)).serve_forever()
 
 
@@ -440,8 +440,34 @@ def link(rounds: int) -> Iterator[dict[str, Any]]:
     yield {"command": " ".join(command), "exit status and message": said}
 
 
+_SPAWN = """import multiprocessing
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=print)
+    process.start()
+    process.join()
+"""
+_CHILD = """from ondevice.models import zoo
+from ondevice.process import child
+with child.start("ondevice.trial", str(zoo.find("digits_xs_int8").path), "litert") as process:
+    process.death()
+"""
+
+
+def process(rounds: int) -> Iterator[dict[str, Any]]:
+    """Whether a child that is begun in a folder with a stranger's select.py imports that."""
+    for name, text in (("ondevice/process/", _CHILD), ("multiprocessing, spawn", _SPAWN)):
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as elsewhere:
+            Path(folder, "select.py").write_text("open('imported', 'w').close()\n")
+            script = Path(elsewhere, "script.py")
+            script.write_text(text)
+            environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+            subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, check=False)
+            imported = Path(folder, "imported").exists()
+            yield {"started by": name, "the stranger's select.py": "imported" if imported else "not imported"}
+
+
 PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
-    part.__name__: part for part in (packages, sources, records, tables, client, server, link)
+    part.__name__: part for part in (packages, sources, records, tables, client, server, link, process)
 }
 
 if __name__ == "__main__":
