@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from serving import FAMILY, PICTURE, Endpoint
 
 from ondevice.cloud.log import Log
 
@@ -61,33 +58,3 @@ def test_a_log_that_nobody_reads_is_no_reason_to_stop() -> None:
     log.event("loaded")
     log.request({"status": 200})
     log.flush()
-
-
-def test_a_line_a_request_with_all_that_was_decided(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", ",".join(FAMILY[:2])) as running:
-        running.classify(sla_ms=5000)
-        running.classify(picture=b"no picture")
-        running.ask("GET", "/nowhere")
-        running.say(b"rubbish\r\n\r\n")
-        running.ask("POST", f"/v2/repository/models/{FAMILY[0]}/unload")
-        assert running.stop(signal.SIGTERM) == 0
-    done, bad, nowhere, rubbish, unload = running.log("request")
-    assert (done["status"], done["method"], done["bytes"]) == (200, "POST", len(PICTURE))
-    assert (done["selected_model"], done["policy"], done["on_time"]) == (FAMILY[1], "effective", True)
-    assert done["total_ms"] > done["infer_ms"] > 0
-    assert 4000 < done["budget_ms"] <= 5000
-    assert (bad["status"], bad["bytes"]) == (400, 10)
-    assert "is not a picture" in bad["error"]
-    assert (nowhere["status"], nowhere["path"], nowhere["peer"]) == (404, "/nowhere", "127.0.0.1")
-    assert (rubbish["status"], unload["status"]) == (400, 200)
-    assert [line["model"] for line in running.log("unloaded")] == [FAMILY[0]]
-
-
-def test_without_requests(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", FAMILY[0], "--no-log-requests") as running:
-        running.classify()
-        running.ask("GET", "/nowhere")
-        running.ask("POST", f"/v2/repository/models/{FAMILY[0]}/unload")
-        running.stop()
-    assert running.log("request") == []
-    assert len(running.log("unloaded")) == 1

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("prometheus_client", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from prometheus_client.parser import text_string_to_metric_families
-from serving import FAMILY, Endpoint
+from metrics import Samples, samples
 
 from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.metrics import Metrics
-
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def samples(text: str) -> Samples:
-    """By name and labels."""
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def read(metrics: Metrics) -> Samples:
@@ -55,22 +41,3 @@ def test_two_servers_of_one_process_do_not_share_them() -> None:
     one, other = Metrics(), Metrics()
     one.refused()
     assert (read(one)["ondevice_refused_total", ()], read(other)["ondevice_refused_total", ()]) == (1, 0)
-
-
-def test_a_running_endpoint_is_scraped(tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", FAMILY[0]) as running:
-        for _ in range(3):
-            running.classify()
-        running.classify(sla_ms=0.001)
-        running.ask("GET", "/nowhere")
-        running.ask("POST", f"/v2/repository/models/{FAMILY[0]}/unload")
-        reply = running.ask("GET", "/metrics")
-    assert reply.headers["content-type"].startswith("text/plain")
-    found = samples(reply.text)
-    assert found["ondevice_requests_total", (("status", "200"),)] == 5
-    assert found["ondevice_requests_total", (("status", "404"),)] == 1
-    assert found["ondevice_infer_seconds_count", (("model", FAMILY[0]),)] == 4
-    assert found["ondevice_late_total", ()] >= 1
-    assert found["ondevice_ready", (("backend", "local"),)] == 1
-    assert found["ondevice_waiting", (("backend", "local"),)] == 0
-    assert found["ondevice_events_total", (("event", "unloaded"),)] == 1

@@ -1,6 +1,9 @@
-"""Runs of the demo's scenario that were never run, with outcomes that are chosen."""
+"""Runs of the demo's scenario that were never run, with outcomes that are chosen; and what the demo suggests next."""
 
 from __future__ import annotations
+
+import re
+import shlex
 
 from ondevice.client.flight import Event
 from ondevice.client.plan import Mode
@@ -37,3 +40,9 @@ def _record(mode: Mode, number: int, where: str, right: bool, total_ms: float) -
         sent_bytes=SENT_BYTES * (where == "cloud"), why=WHYS[where],
         events=tuple(Event(number, at_ms, what, "") for at_ms, what in zip(times_ms, happened, strict=True)),
     )  # fmt: skip
+
+
+def commands(out: str) -> list[list[str]]:
+    """The command lines that are suggested, without the program's name."""
+    lines = [line for line in out.splitlines() if re.match(r"  \S*ondevice ", line)]
+    return [shlex.split(line)[1:] for line in lines]
