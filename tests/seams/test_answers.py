@@ -14,12 +14,12 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from serving import FAMILY, PICTURE, Endpoint, image_input, post, until
 
-from ondevice.selection.replies import Law
+from ondevice.selection.replies import ReplyDistribution
 
 INFER = "/v2/models/cnnselect/infer"
 # A reply that takes almost all of the time there is, so that a fast model may be in time where the best is not. Neither
 # takes as long as this on any machine.
-UNSURE = Law(np.linspace(850, 900, 21), 0.0, 1.0).text
+UNSURE = ReplyDistribution(np.linspace(850, 900, 21), 0.0, 1.0).text
 ASKED = {"sla_ms": 900, "upload_ms": 0, "device_top1": 0.1, "reply": UNSURE, "anytime": 2}
 
 
