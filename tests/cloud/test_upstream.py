@@ -1,98 +1,41 @@
-"""The backend that forwards, in front of real servers: good ones, rude ones, and such as are killed."""
+"""The backend that forwards, in front of servers in this process: good ones and rude ones."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from time import monotonic, perf_counter
+import socket
+from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import web
+from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, matches, ticking, work
 from oip_server import Server, end, listening
 
 from ondevice.cloud import upstream as module
-from ondevice.cloud.backend import InferenceResult
 from ondevice.cloud.oip_client import MAX_INFERENCES
 from ondevice.cloud.pool import Pool
 from ondevice.cloud.upstream import Upstream
 from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
-from ondevice.models import zoo
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.response import encode_response
-from ondevice.protocol.served import Work
 from ondevice.protocol.tensor import Tensor
 from ondevice.runner import Runner
 from ondevice.timing.recent import Recent
 
-INT8, FP32 = "digits_m_int8", "digits_xs_fp32"
-PICTURES = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))[::7]]
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self]
-
-
-@contextlib.asynccontextmanager
-async def fronted(url: str, pool: Pool | None = None) -> AsyncIterator[tuple[Upstream, Events]]:
-    """A backend in front of the server at `url`, started."""
-    events = Events()
-    backend = Upstream(url, pool, events)
-    try:
-        await backend.start()
-        yield backend, events
-    finally:
-        backend.close()
-
-
-def behind(server: Server, use: Callable[[Upstream, Events], Awaitable[None]]) -> None:
-    """Use a backend in front of `server`."""
-
-    async def main() -> None:
-        async with listening(server) as url, fronted(url) as (backend, events):
-            await use(backend, events)
-
-    asyncio.run(main())
-
-
-def work(payload: bytes = PICTURES[0], picture: bool = True, top: int = 3, raw: bool = False) -> Work:
-    return Work(payload, picture, top, raw, perf_counter())
-
-
-async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Tick as the server does, until something holds."""
-    end = monotonic() + seconds
-    while not until():
-        assert monotonic() < end, "it never came to hold"
-        backend.tick()
-        await asyncio.sleep(0.02)
-
-
-async def answered(backend: Upstream, model: str) -> InferenceResult | UpstreamError:
-    try:
-        return await backend.run(model, work(), None)
-    except UpstreamError as error:
-        return error
-
-
-def matches(result: InferenceResult, runner: Runner, picture: bytes) -> None:
-    expected = runner.classify(picture, 3).top
-    assert [(p.index, pytest.approx(p.score, abs=1e-6)) for p in expected] == result.top
-
-
 # Starting
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 def test_it_finds_the_models_and_what_they_are() -> None:
@@ -553,144 +496,3 @@ def test_one_that_is_used_is_not_timed_again() -> None:
         assert len(server.asked) == asked
 
     behind(server, use)
-
-
-# Dying
-
-
-class Process:
-    """A server in a process of its own."""
-
-    def __init__(self, *command: str) -> None:
-        # It imports what this one does, the tests' own support included.
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-        )
-        assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
-        assert self.url.startswith("http://"), "it did not start"
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-    def signal(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-@pytest.fixture
-def process() -> Iterator[Callable[..., Process]]:
-    """Starts servers, and ends them with the test."""
-    started: list[Process] = []
-
-    def start(*command: str) -> Process:
-        started.append(Process(*command))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.end()
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def own(port: int = 0) -> tuple[str, ...]:
-    """The command for this file's server."""
-    return sys.executable, __file__, str(port), INT8, FP32
-
-
-def test_killed_under_load_and_started_again(process: Callable[..., Process]) -> None:
-    server = process(*own())
-
-    async def main() -> None:
-        async with fronted(server.url) as (backend, events):
-            outcomes: list[InferenceResult | UpstreamError] = []
-
-            async def client() -> None:
-                while backend.available(INT8):
-                    outcomes.append(await answered(backend, INT8))
-
-            clients = [asyncio.create_task(client()) for _ in range(4)]
-            await ticking(backend, lambda: len(outcomes) > 20)
-            server.signal(signal.SIGKILL)
-            await asyncio.wait_for(asyncio.gather(*clients), 60)
-            failed = [outcome for outcome in outcomes if isinstance(outcome, UpstreamError)]
-            assert 1 <= len(failed) <= 6, "three open the breaker, and each of the others may have been on its way"
-            assert events.names == ["upstream down"]
-            assert not backend.ready()
-            assert backend.waiting == 0
-            process(*own(server.port))
-            await ticking(backend, backend.ready)
-            assert events.names == ["upstream down", "upstream up"]
-            matches(await backend.run(INT8, work(), None), Runner(INT8), PICTURES[0])
-
-    asyncio.run(main())
-
-
-def test_frozen_and_thawed(process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch) -> None:
-    patience_s = {name: 30 * getattr(module, name) for name in ("_LATE_S", "_HEALTH_S")}
-    monkeypatch.setattr(module, "_CHECK_S", 0.2)
-    server = process(*own())
-
-    async def main() -> None:
-        async with fronted(server.url) as (backend, events):
-            server.signal(signal.SIGSTOP)
-            for name in patience_s:
-                monkeypatch.setattr(module, name, 0.2)
-            await ticking(backend, lambda: not backend.ready())
-            assert events.names == ["upstream down"]
-            server.signal(signal.SIGCONT)
-            for name, seconds in patience_s.items():
-                monkeypatch.setattr(module, name, seconds)
-            await ticking(backend, backend.ready)
-            assert isinstance(await answered(backend, FP32), InferenceResult)
-
-    asyncio.run(main())
-
-
-def test_in_front_of_another_ondevice_serve(process: Callable[..., Process]) -> None:
-    server = process(sys.executable, "-m", "ondevice", "serve", "--port", "0", "--workers", "1")
-
-    async def main() -> None:
-        async with fronted(server.url) as (backend, events):
-            assert {INT8, "digits_xs_int8"} <= {served.name for served in backend.models}
-            assert not events
-            runner = Runner(INT8)
-            for picture in PICTURES:
-                matches(await backend.run(INT8, work(picture), None), runner, picture)
-            tensor = runner.prepare(PICTURES[0])
-            result = await backend.run(INT8, work(tensor.tobytes(), picture=False, raw=True), None)
-            assert result.raw == runner.model.invoke(tensor).tobytes()
-            with pytest.raises(ImageError):
-                await backend.run(INT8, work(b"no picture"), None)
-            assert backend.available(INT8)
-            server.signal(signal.SIGKILL)
-            while backend.ready():
-                outcome = await answered(backend, INT8)
-            assert isinstance(outcome, UpstreamError)
-            assert events.names == ["upstream down"]
-
-    asyncio.run(main())
-
-
-async def _serve(port: int, names: list[str]) -> None:
-    async with listening(Server(*names), port) as url:
-        print(url, flush=True)
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), sys.argv[2:]))
