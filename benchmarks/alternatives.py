@@ -81,7 +81,7 @@ def main() -> None:
         print(f"{part}: {PARTS[part].__doc__}")
         rows = []
         for row in PARTS[part](arguments.rounds):
-            print(f"  {next(iter(row.values()))}", file=sys.stderr, flush=True)
+            print(f"  {', '.join(map(str, row.values()))}", file=sys.stderr, flush=True)
             rows.append(row)
         print(console.markdown(rows, ".2f") + "\n", flush=True)
 
@@ -98,13 +98,18 @@ def packages(rounds: int) -> Iterator[dict[str, Any]]:
                 yield {**row, "kB": None, "native": "", "no wheel for": f"Python {_python()} here", "import_ms": None}
                 continue
             files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+            native = sum(".so" in path.suffixes for path in files)
             yield {
                 **row,
                 "kB": round(sum(path.stat().st_size for path in files) / 1e3),
-                "native": str(sum(path.suffix == ".so" for path in files)),
-                "no wheel for": ", ".join(name for name, tags in PLATFORMS.items() if not _wheel(package.name, tags)),
+                "native": str(native),
+                "no wheel for": _missing(package.name) if native else "",
                 "import_ms": importing(package.imports, folder, rounds),
             }
+
+
+def _missing(name: str) -> str:
+    return ", ".join(platform for platform, tags in PLATFORMS.items() if not _wheel(name, tags))
 
 
 @contextmanager
@@ -130,10 +135,13 @@ def _python() -> str:
     return ".".join(map(str, sys.version_info[:2]))
 
 
-def importing(names: str, folder: Path, rounds: int) -> float:
-    """CPU ms of an import over what the runner has imported already."""
+def importing(names: str, folder: Path, rounds: int) -> float | None:
+    """CPU ms of an import over what the runner has imported already; None where it fails."""
     code = f"import ondevice.runner, ondevice.models.zoo\nfrom time import process_time as t\na = t()\nimport {names}\n"
-    return _least(code + "print((t() - a) * 1e3)", folder, rounds)
+    try:
+        return _least(code + "print((t() - a) * 1e3)", folder, rounds)
+    except subprocess.CalledProcessError:
+        return None
 
 
 def _least(code: str, folder: Path | None, rounds: int) -> float:
