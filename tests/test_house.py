@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 INSTALLED = ("ondevice", "models", "converters", "selection", "cloud", "client", "lab")
@@ -25,19 +24,21 @@ ODD_NO = re.compile(
 LEANING = re.compile(r"^(?:The same\b|As above|See above|Likewise|It is\.|It does\.|As (?:the|in) (?:other|last))")
 
 
+@cache
+def source(module: Path) -> str:
+    return (ROOT / module).read_text(encoding="utf-8")
+
+
+@cache
 def tree(module: Path) -> ast.Module:
-    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    return ast.parse(source(module))
 
 
-def name(module: Path) -> str:
-    return module.as_posix().removesuffix(".py").replace("/", ".")
-
-
-def numbers_without_a_reason(source: str) -> list[str]:
+def numbers_without_a_reason(text: str) -> list[str]:
     """Module-level assignments of numbers that have no comment on their line or directly above."""
-    lines = source.splitlines()
+    lines = text.splitlines()
     found = []
-    for node in ast.parse(source).body:
+    for node in ast.parse(text).body:
         if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None or not _chosen(node.value):
             continue
         own = lines[node.lineno - 1 : node.end_lineno]
@@ -72,29 +73,37 @@ def test_the_rules_find_what_they_are_for() -> None:
     assert not ODD_NO.search("it is no longer there")
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name)
-def test_every_number_has_its_reason(module: Path) -> None:
-    assert numbers_without_a_reason((ROOT / module).read_text(encoding="utf-8")) == []
+def test_every_number_has_its_reason() -> None:
+    assert each(lambda module: numbers_without_a_reason(source(module))) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name)
-def test_files_and_functions_are_small(module: Path) -> None:
-    assert (ROOT / module).read_text(encoding="utf-8").count("\n") <= MOST_LINES
-    functions = [n for n in ast.walk(tree(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= MOST_FUNCTION_LINES] == []
+def test_files_and_functions_are_small() -> None:
+    assert [str(module) for module in MODULES if source(module).count("\n") > MOST_LINES] == []
+    assert each(long_functions) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name)
-def test_the_words_are_plain(module: Path) -> None:
-    lines = (ROOT / module).read_text(encoding="utf-8").splitlines()
-    assert [line.strip() for line in lines if ODD_NO.search(line)] == []
+def test_the_words_are_plain() -> None:
+    assert each(lambda module: [line.strip() for line in source(module).splitlines() if ODD_NO.search(line)]) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=name)
-def test_docstrings_stand_alone(module: Path) -> None:
+def test_docstrings_stand_alone() -> None:
+    assert each(leaning) == {}
+
+
+def each(rule: Callable[[Path], list[str]]) -> dict[str, list[str]]:
+    """What a rule finds, by module; of those where it finds something."""
+    return {str(module): found for module in MODULES if (found := rule(module))}
+
+
+def long_functions(module: Path) -> list[str]:
+    functions = (n for n in ast.walk(tree(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    return [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= MOST_FUNCTION_LINES]
+
+
+def leaning(module: Path) -> list[str]:
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = [ast.get_docstring(node) or "" for node in ast.walk(tree(module)) if isinstance(node, documented)]
-    assert [text.splitlines()[0] for text in texts if LEANING.match(text)] == []
+    return [text.splitlines()[0] for text in texts if LEANING.match(text)]
 
 
 def test_a_class_name_means_one_thing() -> None:
