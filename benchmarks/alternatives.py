@@ -16,8 +16,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -95,44 +96,45 @@ def packages(rounds: int) -> Iterator[dict[str, Any]]:
         row = {"instead of": package.instead_of, "library": package.name}
         with installed(package.name) as folder:
             if folder is None:
-                yield {**row, "kB": None, "native": "", "no wheel for": f"Python {_python()} here", "import_ms": None}
+                yield {**row, "kB": None, "native": "", "no wheel for": "this Python", "import_ms": None}
                 continue
             files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-            native = sum(".so" in path.suffixes for path in files)
+            native = _native(folder)
             yield {
                 **row,
                 "kB": round(sum(path.stat().st_size for path in files) / 1e3),
-                "native": str(native),
-                "no wheel for": _missing(package.name) if native else "",
+                "native": ", ".join(sorted(native)),
+                "no wheel for": ", ".join(p for p in PLATFORMS if not all(_wheel(one, p) for one in native)),
                 "import_ms": importing(package.imports, folder, rounds),
             }
 
 
-def _missing(name: str) -> str:
-    return ", ".join(platform for platform, tags in PLATFORMS.items() if not _wheel(name, tags))
+def _native(folder: Path) -> set[str]:
+    """The native distributions in a folder, name==version, but for numpy, which the core needs anyway."""
+    found = [d for d in metadata.distributions(path=[str(folder)]) if d.name != "numpy"]
+    return {f"{d.name}=={d.version}" for d in found if any(".so" in file.suffixes for file in d.files or ())}
 
 
 @contextmanager
 def installed(*names: str) -> Iterator[Path | None]:
-    """A folder with these packages and what they need; None where there is no wheel for this Python."""
+    """A folder with these packages and what they need; None where they cannot be installed."""
     with tempfile.TemporaryDirectory() as folder:
-        done = _pip("install", "--only-binary=:all:", "--target", folder, *names)
+        done = _pip("install", "--target", folder, *names)
         yield Path(folder) if done else None
 
 
-def _wheel(name: str, tags: Sequence[str]) -> bool:
+def _wheel(requirement: str, platform: str) -> bool:
+    """Whether the version that is installed here has a wheel there; an older one would not do."""
+    options = [option for tag in PLATFORMS[platform] for option in ("--platform", tag)]
+    if platform == "Android":  # the first Python that says it runs there
+        options += ["--python-version", "3.13"]
     with tempfile.TemporaryDirectory() as folder:
-        platforms = [option for tag in tags for option in ("--platform", tag)]
-        return _pip("download", "--no-deps", "--only-binary=:all:", "--dest", folder, *platforms, name)
+        return _pip("download", "--no-deps", "--only-binary=:all:", "--dest", folder, *options, requirement)
 
 
 def _pip(*arguments: str) -> bool:
     command = [sys.executable, "-m", "pip", "-q", *arguments]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def _python() -> str:
-    return ".".join(map(str, sys.version_info[:2]))
 
 
 def importing(names: str, folder: Path, rounds: int) -> float | None:
