@@ -304,7 +304,7 @@ def usage(run: Real) -> str:
 
 
 def drawn(run: Real, batches: Sequence[OutcomeBatch]) -> str:
-    """The same in the simulation, in the mean."""
+    """How many of the simulated answers are of each model, in the mean of the batches."""
     answers = np.concatenate([batch.model[batch.fate == ON_TIME] for batch in batches])
     return "/".join(f"{np.sum(answers == m) / len(batches):.0f}" for m in range(len(run.profiles)))
 

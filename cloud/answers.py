@@ -27,7 +27,7 @@ async def answers(
 ) -> AsyncGenerator[Answered, None]:
     """Each answer when it is there, if its model is more accurate than those before; the others are not waited for.
 
-    A model that fails is told to `failed`, and the others go on; raises what the last one did if there is no answer.
+    failed: called with a model that fails, and its error; the others go on. Raises the last error if no model answers.
     """
     runs = {asyncio.ensure_future(choice.backend.run(choice.served.name, work, None)): choice for choice in choices}
     found, error = False, None
