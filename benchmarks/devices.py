@@ -138,7 +138,7 @@ def _errors(errors: FloatArray) -> str:
 
 def _missing(device: Device, kind: str, points: Sequence[Candidate]) -> str:
     here = {p.published.model for p in points}
-    names = [lat.model for lat in device.latencies if lat.kind == kind and lat.model not in here]
+    names = [lat.model for lat in device.published() if lat.kind == kind and lat.model not in here]
     return f"published, but no such file or another graph: {', '.join(names) or 'none'}"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ondevice import words
 from ondevice.devices import card
 from ondevice.devices.card import Device, Latency
-from ondevice.devices.spread import spread_of
+from ondevice.devices.spread import times_of
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.models import zoo
 from ondevice.timing import profile
@@ -68,14 +68,13 @@ def find(text: str, top1: float | None, known_top1: Mapping[str, float], cold: b
 
 def _published(device: Device, text: str, cold: bool) -> DeviceModel:
     latency = _latency(device, text)
-    times = spread_of(device).around(latency.infer_ms)
-    return DeviceModel(latency.model, 0.0, times, _load_ms(device, latency) if cold else 0.0)
+    return DeviceModel(latency.model, 0.0, times_of(device, latency), _load_ms(device, latency) if cold else 0.0)
 
 
 def _latency(device: Device, text: str) -> Latency:
     """The published latency of a model, `float` before `quant` where the text does not say."""
     model, slash, kind = text.partition("/")
-    models = list(dict.fromkeys(latency.model for latency in device.latencies))
+    models = list(dict.fromkeys(latency.model for latency in device.published()))
     if not model:
         if len(models) != 1:
             raise UsageError(
@@ -84,7 +83,7 @@ def _latency(device: Device, text: str) -> Latency:
             )
         model = models[0]
     words.known(model, models, f"published time on {device.name} of")
-    found = {latency.kind: latency for latency in device.latencies if latency.model == model}
+    found = {latency.kind: latency for latency in device.published() if latency.model == model}
     if slash:
         return found[words.known(kind, found, f"kernel of {model} on {device.name}")]
     return found.get("float") or next(iter(found.values()))

@@ -14,9 +14,12 @@ from ondevice.cli.options import OutputFormat
 
 if TYPE_CHECKING:
     from ondevice.devices.calibration import Candidate
-    from ondevice.devices.card import Device, Fit
+    from ondevice.devices.card import Device, Fit, Latency
 
 app = Commands("Phones and boards: list, show, and calibrate their emulation to this machine.")
+
+# The percentiles of a table's row, as `ondevice bench` shows them; JSON has all.
+_SHOWN = ("50", "90", "99")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
@@ -61,7 +64,22 @@ def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
         fields |= {f"{kind} fit, calibrated here": _described(fit) for kind, fit in calibrated.items()}
         console.emit([{"field": key, "value": str(value)} for key, value in fields.items()], form)
         print()
-    console.emit([dataclasses.asdict(latency) for latency in device.latencies], form)
+    rows = [_latency(latency, latency.threads or device.threads) for latency in device.latencies]
+    console.emit(rows if form is Format.CSV else _filled(rows), form, ".4g")
+
+
+def _filled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without the columns that are empty in all."""
+    return [{key: v for key, v in row.items() if any(r[key] is not None for r in rows)} for row in rows]
+
+
+def _latency(latency: Latency, threads: int) -> dict[str, Any]:
+    percentiles = {f"p{percent}_ms": latency.percentiles_ms.get(percent) for percent in _SHOWN}
+    network = "(another)" if latency.network == "" else latency.network
+    return {
+        "model": latency.model, "kind": latency.kind, "threads": threads, "infer_ms": latency.infer_ms, **percentiles,
+        "load_ms": latency.load_ms, "size_mb": latency.size_mb, "network": network,
+    }  # fmt: skip
 
 
 def _described(fit: Fit) -> str:

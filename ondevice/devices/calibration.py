@@ -77,7 +77,7 @@ def save(device: str, fits: dict[str, Fit]) -> Path:
 
 def at_hand(device: Device, folders: Iterable[Path]) -> list[Candidate]:
     """The published models whose files are in the zoo or in `folders`, by name (`mobilenet_v2_1.0_224_int8.tflite`)."""
-    published = {(latency.model, latency.kind): latency for latency in device.latencies}
+    published = {(latency.model, latency.kind): latency for latency in device.published()}
     found: dict[tuple[str, str], Candidate] = {}
     for path in _files(folders):
         key = _key(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,63 @@ _FITS = Path(__file__).parent / "fits.toml"
 
 @dataclass(frozen=True)
 class Latency:
-    """A published mean time of one model on the device: inference, and loading where that was published too."""
+    """A published mean time of one model on the device: inference, and loading where that was published too.
+
+    kind: of kernels, `float` or `quant`. size_mb: of the file, where published. threads: None where they are the
+    card's. percentiles_ms: percent of the inferences -> ms that they did not exceed ({"50": 74.2}), where published.
+    network: None where the layers are those of the architecture that is called as the model; another architecture's
+    name; or "" where they are known of none.
+    """
 
     model: str
     kind: str
     infer_ms: float
     load_ms: float | None = None
     size_mb: float | None = None
+    threads: int | None = None
+    percentiles_ms: dict[str, float] = field(default_factory=dict)
+    network: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.infer_ms) and self.infer_ms > 0):
+            raise ValueError(f"infer_ms is a time above 0, not {self.infer_ms:g}")
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads are 1 or more, not {self.threads}")
+        times = list(self._shares().values())
+        if not all(math.isfinite(ms) and ms > 0 for ms in times) or times != sorted(times):
+            raise ValueError("percentiles_ms are times above 0 that never fall with the percent")
+
+    def _shares(self) -> dict[float, float]:
+        """percentiles_ms by share, from 0 to 1, rising."""
+        found = {_share(percent): ms for percent, ms in self.percentiles_ms.items()}
+        if len(found) < len(self.percentiles_ms):
+            raise ValueError("percentiles_ms has a percent twice")
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def times(self) -> Distribution | None:
+        """Single inferences as published: percentiles_ms, with infer_ms for their mean; None without percentiles.
+
+        Raises CardError where no times have both.
+        """
+        if not self.percentiles_ms:
+            return None
+        try:
+            return Distribution.through(self._shares(), self.infer_ms)
+        except ValueError as error:
+            raise CardError(
+                f"{self.model}, {self.kind}: percentiles_ms and infer_ms do not agree: {error}", ""
+            ) from error
+
+
+def _share(percent: str) -> float:
+    try:
+        share = float(percent) / 100
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ValueError(f"percentiles_ms: a percent is a number from 0 to 100, not {percent!r}")
+    return share
 
 
 @dataclass(frozen=True)
@@ -83,7 +134,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Device:
-    """A phone or board. threads: those of the published latencies, and so of the emulation.
+    """A phone or board. threads: those of the published latencies that do not say otherwise, and so of the emulation.
 
     A device without a fit is listed for comparison and cannot be emulated; `note` says why.
     """
@@ -102,6 +153,17 @@ class Device:
     fits: dict[str, Fit] = field(default_factory=dict)
     load: Load | None = None
     spread: Spread | None = None
+
+    def __post_init__(self) -> None:
+        seen = Counter((each.model, each.kind, each.threads or self.threads) for each in self.latencies)
+        for (model, kind, threads), times in seen.items():
+            if times > 1:
+                raise ValueError(f"latencies: {model}, {kind}, with threads = {threads} is there {times} times")
+
+    def published(self, threads: int | None = None) -> tuple[Latency, ...]:
+        """The latencies with so many threads, of the card's own where it is None; empty where there are none."""
+        wanted = threads or self.threads
+        return tuple(each for each in self.latencies if (each.threads or self.threads) == wanted)
 
     @property
     def emulated(self) -> bool:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 
-from ondevice.devices.card import Device, Spread, find
+import numpy as np
 
-# The only phone here whose single inferences, not only their mean, were published.
+from ondevice.devices.card import Device, Latency, Spread, find
+from ondevice.timing.distribution import Distribution
+
+# The only phone here of which percentiles were published: boards run little else meanwhile.
 LENDER = "pieslicer-phone"
 
 
+def times_of(device: Device, latency: Latency) -> Distribution:
+    """Single inferences of a published model: as published where they were, else scattered as the device's others."""
+    return latency.times or spread_of(device).around(latency.infer_ms)
+
+
 def spread_of(device: Device) -> Spread:
-    """The device's own spread, or the borrowed one, saying so."""
-    if device.spread is not None:
-        return device.spread
-    lent = find(LENDER).spread
-    assert lent is not None  # a bundled card that has one
+    """The card's spread, or that of the models whose percentiles it has, or a borrowed one, saying so."""
+    if found := device.spread or _of_models(device):
+        return found
+    lent = spread_of(find(LENDER))
     return dataclasses.replace(lent, source=f"borrowed from {LENDER}: {lent.source}")
+
+
+def _of_models(device: Device) -> Spread | None:
+    """The mean of the models' quantiles, each over its model's mean; None where no percentiles were published."""
+    known = [latency.times for latency in device.latencies if latency.times]
+    if not known:
+        return None
+    ratios = np.mean([times.quantiles_ms / times.mean_ms for times in known], axis=0)
+    return Spread(tuple(ratios.tolist()), f"published percentiles of {len(known)} models on it, each over its mean")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +17,10 @@ from ondevice.timing.window import Weights
 _LINES = np.concatenate([[0.5], np.ones(len(LEVELS) - 2), [0.5]])
 # A normal distribution has no ends: it is cut at the thousandth parts, beyond which a thousand runs show about one.
 _NORMAL = normal(np.clip(LEVELS, 1e-3, 1 - 1e-3))
+# Published times are rounded: means and quantiles that contradict each other by a thousandth are taken as they are.
+_ROUNDED = 1e-3
+# Known quantiles are put on a grid of tenths of a percent, the finest that is published of times.
+_TENTHS = 1000
 # Between two supports on the common axis of many distributions, and beyond each end, in ms; any width does.
 _MARGIN_MS = 1.0
 
@@ -54,14 +58,30 @@ class Distribution(NamedTuple):
         return cls(mean_ms, std_ms, np.maximum(mean_ms + std_ms * _NORMAL, 0.0))
 
     @classmethod
-    def shaped(cls, quantiles: Sequence[float], mean_ms: float) -> Distribution:
+    def shaped(cls, quantiles: Sequence[float] | FloatArray, mean_ms: float) -> Distribution:
         """With the shape of quantiles [k], k at least 2, evenly spaced from 0 to 1, and straight lines between them."""
         shape = np.asarray(quantiles, float)
-        # The mean of a quantile function of straight lines is that of their middles.
-        ms = shape * (mean_ms / ((shape[1:] + shape[:-1]) / 2).mean())
+        ms = shape * (mean_ms / _mean(shape))
         low, high = ms[:-1], ms[1:]
         variance = float((low * low + low * high + high * high).mean()) / 3 - mean_ms * mean_ms
         return cls(mean_ms, math.sqrt(max(variance, 0.0)), ms)
+
+    @classmethod
+    def through(cls, known_ms: Mapping[float, float], mean_ms: float) -> Distribution:
+        """Through known quantiles {share from 0 to 1: ms, never falling}, and with this mean.
+
+        Between two of them it is a straight line, bent towards the one or the other, all lines by the same part of what
+        is possible, until the mean holds: so shares are kept as they are, to a tenth of a percent, whatever was
+        published of the ends. Below the lowest and above the highest it is level. Raises ValueError where no times
+        with these quantiles have this mean.
+        """
+        low, line, high = _between(sorted(known_ms.items()))
+        wanted, bound = (mean_ms - _mean(line), high if mean_ms > _mean(line) else low)
+        room = _mean(bound) - _mean(line)
+        if abs(wanted) > abs(room) + _ROUNDED * mean_ms:
+            raise ValueError(f"no times with these quantiles have a mean of {mean_ms:g} ms")
+        part = min(wanted / room, 1.0) if room else 0.0
+        return cls.shaped((1 - part) * line + part * bound, mean_ms)
 
     @property
     def figures(self) -> tuple[float, float, tuple[float, ...]]:
@@ -97,6 +117,21 @@ class Distribution(NamedTuple):
     def lowered(self) -> Distribution:
         """With the largest quantile lowered, where it is an outlier, until draws have the mean: see `quantiles`."""
         return Distribution(self.mean_ms, self.std_ms, lowered(self.quantiles_ms, self.mean_ms, _LINES))
+
+
+def _mean(quantiles_ms: FloatArray) -> float:
+    """That of a quantile function of straight lines is that of their middles."""
+    return float((quantiles_ms[1:] + quantiles_ms[:-1]).mean()) / 2
+
+
+def _between(known: Sequence[tuple[float, float]]) -> FloatArray:
+    """[3, 1001]: the least, straight and greatest quantile function through (share, ms), by rising share."""
+    shares, ms = np.array(known).T
+    at, grid = np.rint(shares * _TENTHS), np.arange(_TENTHS + 1)
+    last = len(at) - 1
+    below = np.clip(np.searchsorted(at, grid, "right") - 1, 0, last)
+    above = np.clip(np.searchsorted(at, grid, "left"), 0, last)
+    return np.array([ms[below], np.interp(grid, at, ms), ms[above]])
 
 
 class Distributions:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ondevice import records
 from ondevice.devices import card
-from ondevice.devices.card import Device, Fit, devices, find
-from ondevice.devices.spread import LENDER, spread_of
+from ondevice.devices.card import Device, Fit, Latency, devices, find
+from ondevice.devices.spread import LENDER, spread_of, times_of
 from ondevice.devices.timemodel import MIN_MODELS
 from ondevice.errors import CardError, UsageError
 
@@ -59,8 +61,9 @@ def test_every_card_is_of_its_file_and_complete(path: Path) -> None:
     for latency in device.latencies:
         assert latency.kind in ("float", "quant")
         assert latency.infer_ms > 0
-    published = [(latency.model, latency.kind) for latency in device.latencies]
-    assert len(set(published)) == len(published)
+        if latency.percentiles_ms:
+            assert latency.times is not None
+            assert latency.times.mean_ms == latency.infer_ms
 
 
 def test_all_cards_are_devices_those_that_can_be_emulated_first() -> None:
@@ -134,6 +137,18 @@ def test_a_fit_predicts_from_the_time_relative_to_the_anchor() -> None:
         GOOD + "wheels = 4\n",
         GOOD.replace("infer_ms = 5", "infer_ms = 5, colour = 1"),
         GOOD.replace("infer_ms = 5", ""),
+        GOOD.replace("infer_ms = 5", "infer_ms = 0"),
+        GOOD.replace("infer_ms = 5", "infer_ms = nan"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, threads = 0"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { most = 6 }"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { 101 = 6 }"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { nan = 6 }"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { 50 = inf }"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { 50 = 0 }"),
+        GOOD.replace("infer_ms = 5", "infer_ms = 5, percentiles_ms = { 0 = 4, 90 = 5.9, 50 = 6 }"),
+        GOOD.replace("infer_ms = 5", 'infer_ms = 5, percentiles_ms = { 50 = 5, "50.0" = 5 }'),
+        GOOD.replace("infer_ms = 5 }", 'infer_ms = 5 }, { model = "net", kind = "float", infer_ms = 6 }'),
+        GOOD.replace("infer_ms = 5 }", 'infer_ms = 5 }, { model = "net", kind = "float", infer_ms = 6, threads = 2 }'),
         GOOD.replace('[{ model = "net", kind = "float", infer_ms = 5 }]', "3"),
         GOOD.replace("ms_per_mb = 2.0, ", ""),
         GOOD.replace('{ quantiles = [0.9, 1.1], source = "a test" }', "3"),
@@ -162,6 +177,54 @@ def test_a_card_that_is_missing_or_no_text_is_a_card_error(tmp_path: Path) -> No
         Device.read(tmp_path / "binary.toml")
 
 
+def test_a_card_may_have_several_counts_of_threads(tmp_path: Path) -> None:
+    alone = '{ model = "net", kind = "float", infer_ms = 8, threads = 1 }'
+    device = Device.read(written(tmp_path, GOOD.replace("infer_ms = 5 }", "infer_ms = 5 }, " + alone)))
+    assert [latency.infer_ms for latency in device.latencies] == [5, 8]
+    assert device.published() == device.published(2) == device.latencies[:1]
+    assert device.published(1) == device.latencies[1:]
+    assert device.published(3) == ()
+
+
+def test_a_card_of_the_first_release_is_read_as_it_was(tmp_path: Path) -> None:
+    device = Device.read(written(tmp_path, GOOD))
+    (latency,) = device.latencies
+    assert latency == Latency("net", "float", 5)
+    assert (latency.threads, latency.percentiles_ms, latency.network, latency.times) == (None, {}, None, None)
+    assert times_of(device, latency).mean_ms == 5
+    assert spread_of(device) is device.spread
+
+
+def test_single_inferences_are_as_published() -> None:
+    latency = Latency("net", "float", 20, percentiles_ms={"99.9": 60, "0": 10, "50": 18, "90": 25, "100": 900})
+    assert latency.times is not None
+    assert latency.times.mean_ms == 20
+    shares = np.array([0, 0.5, 0.9, 0.999, 1])
+    assert latency.times.quantile_ms(shares) == pytest.approx([10, 18, 25, 60, 900])
+    assert times_of(find("pixel-3"), latency) is latency.times
+
+
+def test_percentiles_that_contradict_the_mean_are_a_card_error() -> None:
+    with pytest.raises(CardError, match=r"^net, float: percentiles_ms and infer_ms do not agree: no times"):
+        Latency("net", "float", 30, percentiles_ms={"0": 10, "90": 20, "100": 25}).times  # noqa: B018
+
+
+def test_the_phone_of_pieslicer_scatters_as_its_database(data: Path) -> None:
+    table = data / "phones" / "pieslicer_phone.csv"
+    if not table.is_file():
+        pytest.skip(f"no {table}")
+    with table.open(newline="") as rows:
+        seen_ms = [float(row["infer_ms"]) for row in csv.DictReader(rows) if row["model"] == "8bit/mobilenet_0.25_128"]
+    assert len(seen_ms) == 367
+    phone = find("pieslicer-phone")
+    (latency,) = [one for one in phone.published() if (one.model, one.kind) == ("mobilenet_v1_0.25_128", "quant")]
+    times, draws_ms = times_of(phone, latency), times_of(phone, latency).sample(50_000, np.random.default_rng(0))
+    assert times.mean_ms == 87.5
+    assert draws_ms.mean() == pytest.approx(87.5, rel=0.003)
+    for percent in (10, 50, 90):
+        assert float(np.percentile(draws_ms, percent)) == pytest.approx(np.percentile(seen_ms, percent), rel=0.03)
+
+
 def test_find_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"^no device 'pixel3'; did you mean pixel-3\b"):
         find("pixel3")
@@ -174,14 +237,19 @@ def test_find_names_all_where_none_is_near() -> None:
 
 
 def test_a_device_without_a_spread_borrows_one_and_says_so() -> None:
-    lender = find(LENDER)
-    borrowed = spread_of(find("pixel-3"))
-    assert lender.spread is not None
-    assert borrowed.quantiles == lender.spread.quantiles
-    assert borrowed.source.startswith(f"borrowed from {LENDER}: ")
+    lent, borrowed = spread_of(find(LENDER)), spread_of(find("pixel-3"))
+    assert borrowed.quantiles == lent.quantiles
+    assert lent.source == "published percentiles of 34 models on it, each over its mean"
+    assert borrowed.source == f"borrowed from {LENDER}: {lent.source}"
 
 
-def test_a_device_with_a_spread_keeps_it() -> None:
-    own = find("raspberry-pi-4")
-    assert spread_of(own) is own.spread
-    assert spread_of(dataclasses.replace(own, spread=None)) != own.spread
+def test_a_model_without_percentiles_scatters_as_the_others_of_its_device() -> None:
+    latencies = (
+        Latency("a", "float", 10, percentiles_ms={"0": 8, "50": 10, "100": 12}),
+        Latency("b", "float", 100, percentiles_ms={"0": 60, "50": 100, "100": 140}),
+        Latency("c", "float", 50),
+    )
+    device = dataclasses.replace(find("pixel-3"), latencies=latencies)
+    times = times_of(device, latencies[2])
+    assert times.mean_ms == 50
+    assert times.quantile_ms(np.array([0, 0.5, 1])) == pytest.approx([35, 50, 65])

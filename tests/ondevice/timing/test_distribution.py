@@ -97,6 +97,30 @@ def test_a_shape_around_a_mean(shape: list[float]) -> None:
     assert known.longest_ms / known.quantiles_ms[0] == pytest.approx(shape[-1] / shape[0])
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.floats(0.1, 1e4)), min_size=1, max_size=12, unique_by=lambda p: p[0]),
+    st.floats(0, 1),
+)
+def test_through_known_quantiles_with_any_mean_that_is_possible(known: list[tuple[int, float]], part: float) -> None:
+    shares = sorted(tenths / 1000 for tenths, _ in known)
+    ms = sorted(time_ms for _, time_ms in known)
+    widths = np.diff([0.0, *shares, 1.0])
+    # Steps are half a tenth of a percent wide on the grid.
+    within = 5e-4 * (ms[-1] - ms[0])
+    lowest, highest = widths @ [ms[0], *ms] + within, widths @ [*ms, ms[-1]] - within
+    mean_ms = lowest + part * max(highest - lowest, 0)
+    times = Distribution.through(dict(zip(shares, ms, strict=True)), mean_ms)
+    assert times.quantile_ms(np.array(shares)) == pytest.approx(ms, rel=2e-3)
+    assert np.diff(times.quantiles_ms).min() >= -1e-9 * ms[-1]
+    assert np.trapezoid(times.quantiles_ms, np.linspace(0, 1, 1001)) == pytest.approx(mean_ms)
+
+
+@pytest.mark.parametrize("mean_ms", [9.9, 10.9, 15.1, 1e9])
+def test_no_times_have_quantiles_that_contradict_their_mean(mean_ms: float) -> None:
+    with pytest.raises(ValueError, match="no times with these quantiles have a mean of"):
+        Distribution.through({0: 10, 0.5: 12, 1: 18}, mean_ms)
+
+
 # Many at once
 
 
