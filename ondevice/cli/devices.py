@@ -115,7 +115,7 @@ def calibrate(
 
     device = card.find(name)
     if not device.emulated:
-        raise UsageError(f"{name} is listed, not emulated: {device.note}")
+        raise UsageError(device.refusal)
     points = calibration.at_hand(device, models or [])
     with console.quiet_runtime(), console.progress(len(points) * timing.PASSES, f"timing for {name}") as step:
         timed = calibration.measure(points, lambda: step(1))

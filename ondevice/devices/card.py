@@ -67,7 +67,9 @@ class Latency:
             return Distribution.through(self._shares(), self.infer_ms)
         except ValueError as error:
             raise CardError(
-                f"{self.model}, {self.kind}: percentiles_ms and infer_ms do not agree: {error}", ""
+                f"{self.model}, {self.kind}: percentiles_ms and infer_ms do not agree ({error}): correct them, or add "
+                'the shortest and longest time, "0" and "100"',
+                "",
             ) from error
 
 
@@ -136,7 +138,7 @@ class Spread:
 class Device:
     """A phone or board. threads: those of the published latencies that do not say otherwise, and so of the emulation.
 
-    A device without a fit is listed for comparison and cannot be emulated; `note` says why.
+    A device without a fit is listed for comparison and cannot be emulated; `refusal` says why.
     """
 
     name: str
@@ -170,6 +172,11 @@ class Device:
         """Whether it can be emulated."""
         return bool(self.fits)
 
+    @property
+    def refusal(self) -> str:
+        """Why it is not emulated, in a line."""
+        return f"{self.name} is listed, not emulated: {self.note or 'no time model was fitted to it'}"
+
     @classmethod
     def read(cls, path: Path, fits: dict[str, Any] | None = None) -> Device:
         """Read a card; fits: its time models, by kind. Raises CardError with the file and what is wrong in it."""
@@ -183,12 +190,25 @@ class Device:
 @cache
 def devices() -> tuple[Device, ...]:
     """All cards, those that can be emulated first, then by year."""
-    fits = tomllib.loads(_FITS.read_text(encoding="utf-8"))
-    found = (Device.read(path, fits.get(path.stem)) for path in sorted(_CARDS.glob("*.toml")))
-    return tuple(sorted(found, key=lambda d: (not d.emulated, d.year, d.name)))
+    return tuple(sorted(map(_bundled, _names()), key=lambda d: (not d.emulated, d.year, d.name)))
 
 
 def find(name: str) -> Device:
     """The card called `name`. Raises UsageError with the nearest names."""
-    by_name = {device.name: device for device in devices()}
-    return by_name[words.known(name, by_name, "device")]
+    return _bundled(words.known(name, _names(), "device"))
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in _CARDS.glob("*.toml")))
+
+
+@cache
+def _bundled(name: str) -> Device:
+    # One alone, for they are long: all of them take some tenths of a second.
+    return Device.read(_CARDS / f"{name}.toml", _fits().get(name))
+
+
+@cache
+def _fits() -> dict[str, Any]:
+    return tomllib.loads(_FITS.read_text(encoding="utf-8"))

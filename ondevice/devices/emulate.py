@@ -71,7 +71,7 @@ class EmulatedModel(Model):
 def _fit(device: Device, precision: str, path: str) -> tuple[str, Fit, str]:
     """The kind of kernel, and the time model: calibrated on this host where it has been, else the shipped one."""
     if not device.emulated:
-        raise UsageError(f"{device.name} is listed, not emulated: {device.note}")
+        raise UsageError(device.refusal)
     kind = KINDS.get(precision, precision)
     if kind not in device.fits:
         raise EmulationError(
