@@ -21,6 +21,7 @@ from ondevice.errors import CardError, UsageError
 CARDS = sorted((Path(card.__file__).parent / "cards").glob("*.toml"))
 EMULATED = ("pixel-3", "pixel-4", "raspberry-pi-4", "pieslicer-phone")
 BOARDS = ("khadas-vim4", "firefly-rk3588s", "odroid-n2-plus", "jetson-agx-orin", "jetson-agx-xavier", "raspberry-pi-4")
+LITE = "efficientnet_lite"
 PERCENTS = ["0", "50", "90", "95", "97", "99", "99.9", "100"]  # those of LoadGen's summaries
 GOOD = """
 name = "mine"
@@ -95,15 +96,25 @@ def test_a_listed_device_is_not_emulated_and_says_why(name: str) -> None:
     assert device.refusal == f"{name} is listed, not emulated: {device.note or 'no time model was fitted to it'}"
 
 
-@pytest.mark.parametrize(("name", "count", "threads"), [("pixel-3", 54, 4), ("pieslicer-phone", 34, 1)])
-def test_the_two_large_sets_are_whole(name: str, count: int, threads: int) -> None:
-    assert (len(find(name).latencies), find(name).threads) == (count, threads)
+@pytest.mark.parametrize(("name", "threads", "count"), [("pixel-3", 4, 54), ("pieslicer-phone", 1, 34)])
+def test_the_two_sets_of_the_papers_are_whole(name: str, threads: int, count: int) -> None:
+    assert (find(name).threads, len(find(name).published())) == (threads, count)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("pixel-3", {1: 9, 4: 54}), ("pixel-3a", {1: 4, 2: 4}), ("macbook-pro-m1", {1: 46, 4: 35}), ("pixel-1", {1: 37})],
+)
+def test_cards_have_as_many_counts_of_threads_as_their_sources(name: str, counts: dict[int, int]) -> None:
+    device = find(name)
+    assert Counter(latency.threads or device.threads for latency in device.latencies) == counts
+    assert {threads: len(device.published(threads)) for threads in counts} == counts
 
 
 @pytest.mark.parametrize("name", ["nexus-5", "lg-g3", "moto-g5-plus", "pixel-2"])
 def test_the_authors_phones_have_one_unnamed_cnn_with_its_load_time(name: str) -> None:
-    (latency,) = find(name).latencies
-    assert latency.model == "unnamed"
+    (latency,) = [latency for latency in find(name).latencies if latency.model == "unnamed"]
+    assert latency.network == ""
     assert latency.load_ms is not None
     assert latency.load_ms > latency.infer_ms or name == "moto-g5-plus"
 
@@ -111,8 +122,21 @@ def test_the_authors_phones_have_one_unnamed_cnn_with_its_load_time(name: str) -
 def test_published_figures_are_the_sources() -> None:
     pixel = {(lat.model, lat.kind): lat.infer_ms for lat in find("pixel-3").latencies}
     assert (pixel["mobilenet_v1_1.0_224", "float"], pixel["mobilenet_v1_0.25_128", "quant"]) == (24.0, 0.8)
-    lite = [lat.infer_ms for lat in find("pixel-4").latencies if lat.kind == "float"]
+    lite = [lat.infer_ms for lat in find("pixel-4").latencies if (lat.kind, lat.model[:-1]) == ("float", LITE)]
     assert lite == [12, 18, 26, 41, 76]
+    slow = {lat.model: lat.infer_ms for lat in find("pixel-1").latencies if lat.kind == "float"}
+    assert (slow["mobilenet_v2_1.4_224"], slow["mobilenet_v3_small_1.0_224"], slow["inception_v4"]) == (138, 15.8, 2262)
+
+
+def test_the_logs_of_mlperf_are_copied_as_they_are() -> None:
+    vim = {(latency.model, latency.kind): latency for latency in find("khadas-vim4").latencies}
+    small = vim["mobilenet_v1_0.25_128", "quant"]
+    assert small.infer_ms == 1.325
+    assert list(small.percentiles_ms.values()) == [1.137, 1.283, 1.429, 1.495, 1.532, 1.569, 14.678, 58.856]
+    pi = {(latency.model, latency.kind): latency for latency in find("raspberry-pi-4").latencies}
+    large = pi["mobilenet_v1_1.0_224", "float"]
+    assert large.infer_ms == 74.859
+    assert list(large.percentiles_ms.values()) == [70.74, 72.503, 84.638, 89.698, 92.758, 98.657, 162.143, 173.595]
 
 
 def test_a_card_is_read_with_its_fits(tmp_path: Path) -> None:
