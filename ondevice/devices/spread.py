@@ -9,7 +9,7 @@ import numpy as np
 from ondevice.devices.card import Device, Latency, Spread, find
 from ondevice.timing.distribution import Distribution
 
-# The only phone here of which percentiles were published: boards run little else meanwhile.
+# A phone, which does more meanwhile than a board does; of the two phones with percentiles the steadier one.
 LENDER = "pieslicer-phone"
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,26 @@ def test_show_as_csv_is_the_latencies(cli: Cli) -> None:
         "kind": "quant",
         "infer_ms": "0.8",
     }
+
+
+def test_show_as_csv_has_threads_percentiles_and_whether_it_is_another_graph(cli: Cli) -> None:
+    rows = list(csv.DictReader(io.StringIO(cli("devices", "show", "pixel-3", "--format", "csv").stdout)))
+    assert Counter(row["threads"] for row in rows) == {"4": 54, "1": 9}
+    networks = {row["model"]: row["network"] for row in rows}
+    assert (networks["densenet"], networks["resnet_v2_101"]) == ("(another)", "resnet_v2_101_299")
+    assert networks["inception_v3"] == ""
+    rows = list(csv.DictReader(io.StringIO(cli("devices", "show", "khadas-vim4", "--format", "csv").stdout)))
+    assert [rows[0][name] for name in ("infer_ms", "p50_ms", "p90_ms", "p99_ms")] == [
+        "4.201",
+        "3.985",
+        "4.203",
+        "9.281",
+    ]
+
+
+def test_show_leaves_empty_columns_out_of_a_table(cli: Cli) -> None:
+    head = cli("devices", "show", "khadas-vim4").stdout.split("\n\n")[1].splitlines()[0]
+    assert head.split() == ["model", "kind", "threads", "infer_ms", "p50_ms", "p90_ms", "p99_ms"]
 
 
 @pytest.mark.parametrize("name", ["pixel-3", PHONE, "nexus-5"])
