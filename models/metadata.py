@@ -1,24 +1,23 @@
-"""What a .tflite file says of itself: TFLite Metadata's normalization and label file.
+"""What a .tflite file says of how to feed it: TFLite Metadata's normalization and label file.
 
-The file is a FlatBuffer, and so is the metadata in one of its buffers. Label files lie in an appended ZIP archive.
+The metadata is a FlatBuffer in one of the file's buffers. Label files lie in an appended ZIP archive.
 """
 
 from __future__ import annotations
 
 import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ondevice.models.flatbuffer import FlatTable
+from ondevice.errors import ModelError
+from ondevice.models import archive, graph
+from ondevice.models.flatbuffer import FlatBuffer
 
-_MODEL_BUFFERS, _MODEL_METADATA = 4, 6  # fields of tflite/schema.fbs
-_ENTRY_NAME, _ENTRY_BUFFER = 0, 1  # fields of its Metadata
 _SUBGRAPH_METADATA, _INPUT_METADATA, _PROCESS_UNITS = 3, 2, 4  # fields of metadata_schema.fbs
 _UNIT_KIND, _UNIT_OPTIONS, _NORMALIZATION = 0, 1, 1  # fields of its ProcessUnit, and one of its ProcessUnitOptions
-# The names of all 21,841 classes of ImageNet fit several times; a file that claims more would fill the memory.
-_LARGEST_LABEL_FILE = 4 * 1024 * 1024
+# Normalization has one mean, or one for each channel.
+_MOST_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -33,42 +32,33 @@ class Embedded:
 def read(path: Path, classes: int) -> Embedded:
     """The metadata of a .tflite file with `classes` outputs; what is absent or malformed is left out."""
     try:
-        mean, std = _normalization(path.read_bytes())
-    except (struct.error, IndexError, UnicodeDecodeError, OSError):
+        mean, std = _normalization(graph.entry(path, "TFLITE_METADATA"))
+    except (ModelError, struct.error, IndexError):
         mean, std = (), ()
     return Embedded(mean, std, _label_lines(path, classes))
 
 
 def _label_lines(path: Path, classes: int) -> tuple[str, ...]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if not info.filename.endswith(".txt") or info.file_size > _LARGEST_LABEL_FILE:
+        with archive.opened(path) as opened:
+            for info in opened.infolist():
+                if not info.filename.endswith(".txt") or info.file_size > archive.LARGEST_FILE_BYTES:
                     continue
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     continue  # bz2 and LZMA unpack without bounds
-                with archive.open(info) as file:
+                with opened.open(info) as file:
                     lines = file.read(info.file_size).decode().splitlines()  # a bound: there may be more than it says
                 if len(lines) == classes:
                     return tuple(lines)
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError):
+    except archive.ERRORS:
         return ()
     return ()
 
 
-def _normalization(buffer: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    model = FlatTable.root(buffer)
-    for entry in model.tables(_MODEL_METADATA):
-        if entry.content(_ENTRY_NAME) == b"TFLITE_METADATA":
-            buffers = model.tables(_MODEL_BUFFERS)
-            return _from_metadata(buffers[entry.number(_ENTRY_BUFFER, "I")].content(0))
-    return (), ()
-
-
-def _from_metadata(buffer: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    first_input = FlatTable.root(buffer).tables(_SUBGRAPH_METADATA)[0].tables(_INPUT_METADATA)[0]
+def _normalization(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    first_input = FlatBuffer(content).root().tables(_SUBGRAPH_METADATA)[0].tables(_INPUT_METADATA)[0]
     for unit in first_input.tables(_PROCESS_UNITS):
-        if unit.number(_UNIT_KIND, "B") == _NORMALIZATION:
-            options = unit.table(_UNIT_OPTIONS)
-            return options.floats(0), options.floats(1)
+        options = unit.table(_UNIT_OPTIONS) if unit.number(_UNIT_KIND, "B") == _NORMALIZATION else None
+        if options is not None:
+            return options.floats(0, _MOST_CHANNELS), options.floats(1, _MOST_CHANNELS)
     return (), ()

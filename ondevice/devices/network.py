@@ -1,0 +1,94 @@
+"""A network as every host sees it: its layers, what they add up to, and marks by which it is known again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ondevice.devices import layers
+from ondevice.devices.layers import LayerKind, NetworkLayer
+from ondevice.models.graph import Graph
+
+# Enough of a SHA-256 that no two networks of a list of thousands share it.
+_DIGITS = 16
+# TF-slim's classifiers have a class for "none of these" before ILSVRC's thousand, Keras's do not.
+_WITH_BACKGROUND, _WITHOUT = 1001, 1000
+
+
+class Workload(NamedTuple):
+    """What a network's layers add up to, for one inference.
+
+    convolution, pointwise, depthwise: multiply-adds of each kind, dense layers among the pointwise. elements: numbers
+    that sums, products and concatenations write. pooling: numbers that pooling reads. weights: parameters. activations:
+    numbers that the layers read and write. layers: how many there are.
+    """
+
+    convolution: float
+    pointwise: float
+    depthwise: float
+    elements: float
+    pooling: float
+    weights: float
+    activations: float
+    layers: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """The layers in the file's order; unknown: names of operators that are none of them, and so are in no figure."""
+
+    layers: tuple[NetworkLayer, ...]
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits, the same for two networks of the same layers, whatever their weights and precision.
+
+        Of the kinds, kernels, strides, dilations, channels and output sizes of all layers; 1001 classes count as 1000.
+        """
+        return _digest(
+            (layer.kind, *layer.kernel, *layer.stride, *layer.dilation, layer.channels_in, _channels_out(layer),
+             layer.height, layer.width)
+            for layer in self.layers
+        )  # fmt: skip
+
+    @property
+    def structure(self) -> str:
+        """16 hex digits, the same for an architecture's widths and resolutions: of kinds, kernels and strides alone."""
+        return _digest((layer.kind, *layer.kernel, *layer.stride) for layer in self.layers)
+
+    @property
+    def counts(self) -> Workload:
+        """What the layers add up to."""
+        by_kind = dict.fromkeys(LayerKind, 0)
+        for layer in self.layers:
+            by_kind[layer.kind] += layer.work
+        return Workload(
+            float(by_kind[LayerKind.CONVOLUTION]),
+            float(by_kind[LayerKind.POINTWISE]),
+            float(by_kind[LayerKind.DEPTHWISE]),
+            float(by_kind[LayerKind.ELEMENTWISE] + by_kind[LayerKind.CONCATENATION]),
+            float(by_kind[LayerKind.POOLING]),
+            float(sum(layer.weights for layer in self.layers)),
+            float(sum(layer.activations for layer in self.layers)),
+            float(len(self.layers)),
+        )
+
+
+def of(graph: Graph) -> Network:
+    """The network of a file's first graph, the one that runs; sizes that are free are those in the file."""
+    return Network(*layers.of(graph.subgraphs[0]))
+
+
+def _channels_out(layer: NetworkLayer) -> int:
+    """The channels; a classifier's without its background class."""
+    classifies = layer.kind == LayerKind.POINTWISE and layer.height == layer.width == 1
+    return _WITHOUT if classifies and layer.channels_out == _WITH_BACKGROUND else layer.channels_out
+
+
+def _digest(rows: Iterable[tuple[str | int, ...]]) -> str:
+    """Of the rows, in whatever order they come."""
+    lines = sorted(" ".join(map(str, row)) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_DIGITS]
