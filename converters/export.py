@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,19 @@ def saver(network: Any, *size: int) -> Save:
     """
     signature = [tensorflow().TensorSpec((1, *(size or network.input_shape[1:])), tensorflow().float32)]
     return lambda folder: network.export(folder, input_signature=signature, verbose=False)
+
+
+@contextlib.contextmanager
+def once(save: Save) -> Iterator[Save]:
+    """Within it, saves as `save` does, which is called the first time only: Keras takes seconds to save a network."""
+    with tempfile.TemporaryDirectory() as kept:
+
+        def copy(folder: str) -> None:
+            if not any(Path(kept).iterdir()):
+                save(kept)
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
+
+        yield copy
 
 
 def to_tflite(save: Save, precision: str, calibration: Tensors | None = None, io: str = "int8") -> bytes:

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from ondevice import host, records
 from ondevice.converters import pictures
 from ondevice.converters.delivery import Delivery
-from ondevice.converters.export import to_tflite
+from ondevice.converters.export import Save, once, to_tflite
 from ondevice.converters.inspection import Inspection
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import gather
@@ -50,32 +50,33 @@ class Converter:
     def run(self) -> None:
         """Convert to every precision; a file that fails its check costs itself alone."""
         self._send("result", **asdict(self._inspection.of_source()))
-        for precision in self._job.precisions:
-            start = time.monotonic()
-            result = self._convert(precision)
-            self._send("result", **asdict(replace(result, seconds=time.monotonic() - start)))
+        with once(self._source.save) as save:
+            for precision in self._job.precisions:
+                start = time.monotonic()
+                result = self._convert(precision, save)
+                self._send("result", **asdict(replace(result, seconds=time.monotonic() - start)))
         self._send("done", peak_bytes=host.current().memory.peak_bytes())
 
     def _stage(self, text: str) -> None:
         self._send("stage", text=text)
 
-    def _convert(self, precision: str) -> ConversionResult:
+    def _convert(self, precision: str, save: Save) -> ConversionResult:
         self._stage(f"{self._job.stem}: converting to {precision}")
-        content = self._content(precision)
+        content = self._content(precision, save)
         self._stage(f"{self._job.stem}: checking {precision}")
-        result = self._inspection.of_file(precision, content, lambda: self._content("fp32"))
+        result = self._inspection.of_file(precision, content, lambda: self._content("fp32", save))
         if not result.failed:
             self._delivery.put_in_place(result, content)
         return result
 
-    def _content(self, precision: str) -> bytes:
+    def _content(self, precision: str, save: Save) -> bytes:
         """The file's bytes; fp32's are kept, for other files may be compared with them."""
         if precision in self._contents:
             return self._contents[precision]
         calibration, wanted = self._material.calibration, self._source.input
         tensors = [] if calibration is None else list(pictures.tensors(calibration.images, wanted)[:, None])
         try:
-            content = to_tflite(self._source.save, precision, tensors, self._job.io)
+            content = to_tflite(save, precision, tensors, self._job.io)
         except OnDeviceError:
             raise
         except Exception as error:

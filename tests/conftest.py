@@ -50,6 +50,16 @@ def data() -> Path:
 
 
 @pytest.fixture
+def photos(data: Path, tmp_path: Path) -> Path:
+    """A folder with every fifth of the photos, one hundred, and what they show."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in (data / "imagenet" / "labels.csv", *sorted((data / "imagenet").glob("*.JPEG"))[::5]):
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+@pytest.fixture
 def stranger(tmp_path: Path) -> Path:
     """A good .tflite file, float32 [1, H, W, 1] to [1, 10], that no card knows: appended bytes change its checksum."""
     path = tmp_path / "stranger.tflite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ondevice.converters import check, pictures
-from ondevice.converters.export import saver, tensorflow, to_tflite
+from ondevice.converters.export import Save, once, saver, tensorflow, to_tflite
 from ondevice.converters.job import PRECISIONS
 from ondevice.models.card import Input
 from ondevice.runtime import Model
@@ -40,8 +41,14 @@ def network() -> Any:
 
 
 @pytest.fixture(scope="module")
-def files(network: Any) -> dict[str, bytes]:
-    return {precision: to_tflite(saver(network), precision, TENSORS) for precision in PRECISIONS}
+def save(network: Any) -> Iterator[Save]:
+    with once(saver(network)) as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def files(save: Save) -> dict[str, bytes]:
+    return {precision: to_tflite(save, precision, TENSORS) for precision in PRECISIONS}
 
 
 def model(content: bytes, folder: Path) -> Model:
@@ -75,9 +82,9 @@ def test_the_runner_sees_the_precision(precision: str, files: dict[str, bytes], 
 
 @pytest.mark.parametrize(("io", "dtype"), [("uint8", np.uint8), ("float", np.float32)])
 def test_what_an_int8_file_takes_and_gives(
-    io: str, dtype: type, network: Any, files: dict[str, bytes], tmp_path: Path
+    io: str, dtype: type, save: Save, files: dict[str, bytes], tmp_path: Path
 ) -> None:
-    converted = model(to_tflite(saver(network), "int8", TENSORS, io), tmp_path)
+    converted = model(to_tflite(save, "int8", TENSORS, io), tmp_path)
     assert (converted.input.dtype, converted.output.dtype) == (dtype, dtype)
     ours = check.outputs(converted, WANTED, IMAGES)
     int8 = check.outputs(model(files["int8"], tmp_path), WANTED, IMAGES)
@@ -85,7 +92,9 @@ def test_what_an_int8_file_takes_and_gives(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_the_same_network_gives_the_same_bytes(precision: str, network: Any, files: dict[str, bytes]) -> None:
+def test_the_same_network_saved_again_gives_the_same_bytes(
+    precision: str, network: Any, files: dict[str, bytes]
+) -> None:
     again = to_tflite(saver(network), precision, TENSORS)
     assert hashlib.sha256(again).hexdigest() == hashlib.sha256(files[precision]).hexdigest()
 

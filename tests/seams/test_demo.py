@@ -117,8 +117,11 @@ def test_the_lines_to_type_next_work(done: Done, cli: Cli, data: Path, home: Pat
     assert len(json.loads(asked.stdout)["requests"]) == 1
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("playing", [False, True], ids=["at the start", "in the middle"])
+@pytest.mark.parametrize(
+    ("number", "status", "playing"),
+    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, True)],
+    ids=["at the start", "in the middle"],
+)
 def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, status: int, *, playing: bool) -> None:
     with start(tmp_path, "--live") as process:
         try:

@@ -1,4 +1,4 @@
-"""`ondevice convert` run in a folder of its own, and what came of it."""
+"""`ondevice convert` run in a folder of its own, or a job of it in this process, and what came of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ondevice.converters.job import ConversionJob, ConversionResult
+from ondevice.converters.worker import Converter
 from ondevice.models import zoo
 
 SAMPLES = str(zoo.samples_dir())
@@ -55,3 +57,15 @@ def ran(folder: Path, *arguments: object, **more: str) -> Ran:
     assert list((home / "tmp").iterdir()) == []
     assert not list(out.glob(".*")) if out.is_dir() else True
     return Ran(done, out, home)
+
+
+def converted(job: ConversionJob) -> list[ConversionResult]:
+    """The results of a job, by what its own process would run: TensorFlow takes seconds to import in each."""
+    results: list[ConversionResult] = []
+
+    def send(kind: str, **fields: Any) -> None:
+        if kind == "result":
+            results.append(ConversionResult(**fields))
+
+    Converter(job, send).run()
+    return results

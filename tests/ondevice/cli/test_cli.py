@@ -164,20 +164,21 @@ def test_evaluate_agrees_with_the_card(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "top1"),
+    ("model", "decode", "right"),
     [
-        ("mobilenet_v1_0.25_128_quant", 0.436),
-        ("mobilenet_v1_0.5_160_quant", 0.692),
-        ("mobilenet_v1_0.75_192_quant", 0.800),
-        ("mobilenet_v2_1.0_224_quant", 0.902),
+        ("mobilenet_v1_0.25_128_quant", "--scaled-decode", 49),
+        ("mobilenet_v1_0.25_128_quant", "--full-decode", 48),
+        ("mobilenet_v1_0.5_160_quant", "--scaled-decode", 72),
+        ("mobilenet_v1_0.75_192_quant", "--full-decode", 82),
+        ("mobilenet_v2_1.0_224_quant", "--scaled-decode", 87),
     ],
 )
-@pytest.mark.parametrize("decode", ["--scaled-decode", "--full-decode"])
-def test_accuracy_on_the_500_photos(cli: Cli, data: Path, model: str, top1: float, decode: str) -> None:
-    done = cli("evaluate", data / "tflite" / f"{model}.tflite", data / "imagenet", decode, "--format", "json")
+def test_accuracy_on_photos(cli: Cli, data: Path, photos: Path, model: str, decode: str, right: int) -> None:
+    done = cli("evaluate", data / "tflite" / f"{model}.tflite", photos, decode, "--format", "json")
     (record,) = json.loads(done.stdout)
-    assert (record["n"], record["failed"]) == (500, 0)
-    assert record["top1"] == pytest.approx(top1, abs=0.01)
+    assert (record["n"], record["failed"]) == (100, 0)
+    # Another processor's kernels may decide a picture or two that are nearly even otherwise.
+    assert record["top1"] * 100 == pytest.approx(right, abs=2)
 
 
 def test_run_imports_nothing_heavy(cli: Cli, sample: Path) -> None:
