@@ -1,7 +1,7 @@
 """FlatBuffers, read without their schema (https://flatbuffers.dev/internals): tables, vectors and numbers by field.
 
-Offsets may lead anywhere in the file, also a million times to the same place, so what is read is counted: however a
-file is made, no more than an allowance is read of it.
+Offsets may lead anywhere, also a million times to the same place, so each is checked and what is read is counted:
+however a file is made, no more than an allowance is read of it. The package `flatbuffers` does not count.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import mmap
 import struct
 
-# NASNet large, with 1,600 tensors and 1,000 operators, takes 0.7 MB as counted here. Ten times that is read in a second
-# or two, and does not fill a small board's memory.
+# NASNet mobile, with 941 tensors and 567 operators, takes 0.35 MB as counted here. Twenty times that is read in about a
+# second of a PC's time, into 30 MB of memory.
 _ALLOWANCE_BYTES = 8 * 1024 * 1024
 # Reading a table costs about as much as this many bytes of a vector, in time and in memory.
 _TABLE_BYTES = 64

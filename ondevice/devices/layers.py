@@ -120,8 +120,8 @@ class _Walk:
 
         x + x is not one: so converters write the sum of two layers that are alike, as NASNet has them.
         """
-        alike = operator.name in ("ADD", "CONCATENATION") and len({*live}) == 1
-        origins = live if alike else {self._origin[i] for i in live}
+        each = operator.name == "CONCATENATION" or (operator.name == "ADD" and len({*live}) == 1)
+        origins = live if each else {self._origin[i] for i in live}
         return operator.name in _FOLDED or (operator.name in _COMBINED and len(origins) == 1)
 
     def _fold(self, outputs: tuple[int, ...], source: int) -> None:
@@ -133,14 +133,14 @@ class _Walk:
         numbers = live if operator.name in _COMBINED else operator.inputs
         try:
             output = tensors[operator.outputs[0]]
-            made = _COMPUTED[operator.name](operator, [tensors[i] for i in numbers], output)
+            made = _COMPUTED[operator.name](operator, [tensors[i] for i in numbers if i >= 0], output)
+            height, width, channels = _map(output)
         except (ValueError, IndexError, ZeroDivisionError):
             self.unknown.add(operator.name)
             return
         weights = sum(tensors[i].elements for i in operator.inputs[1:] if i >= 0 and self._constant[i])
         read = sum(tensors[self._origin[i]].elements for i in live)
         stride, dilation = _steps(operator, made.kernel)
-        height, width, channels = _map(output)
         yield NetworkLayer(
             made.kind, made.kernel, stride, dilation, made.channels_in, channels, height, width, made.work,
             weights if made.kind in CONVOLUTIONS else 0, read + output.elements,

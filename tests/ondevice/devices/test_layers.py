@@ -211,6 +211,13 @@ def test_sums_and_concatenations_of_tensors() -> None:
     assert (joined.kind, joined.work, joined.channels_out) == ("concatenation", 8 * 8 * 10, 10)
 
 
+def test_a_concatenation_of_two_forms_of_one_tensor() -> None:
+    draw = Drawing()
+    down = draw.op("RELU", [draw.op("NEG", [draw.input], *INPUT)], *INPUT)
+    draw.op("CONCATENATION", [draw.op("RELU", [draw.input], *INPUT), down], 1, 8, 8, 8)
+    assert kinds(draw) == ["concatenation"]
+
+
 def test_reckoning_with_shapes_is_no_layer() -> None:
     draw = Drawing()
     shape = draw.op("SHAPE", [draw.input], 4, dtype="int32")
@@ -245,12 +252,19 @@ def test_operators_that_are_none_of_these_are_named() -> None:
         ("FULLY_CONNECTED", (10, 3), (1, 10)),
         ("FULLY_CONNECTED", (10, 0), (1, 10)),
         ("TRANSPOSE_CONV", (16, 3, 3, 4), (1, 8, 8, 16)),
+        ("MEAN", (1,), (1, 0)),
     ],
 )
 def test_tensors_that_do_not_fit_their_operator(name: str, weights: tuple[int, ...], output: tuple[int, ...]) -> None:
     draw = Drawing()
     draw.op(name, [draw.input, draw.constant(*weights)], *output)
     assert draw.found() == ((), (name,))
+
+
+def test_an_input_that_is_left_out_is_not_the_last_tensor() -> None:
+    draw = Drawing()
+    draw.op("FULLY_CONNECTED", [draw.input, -1], 4, 4)
+    assert draw.found() == ((), ("FULLY_CONNECTED",))
 
 
 def test_an_operator_without_outputs_or_inputs() -> None:
