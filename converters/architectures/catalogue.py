@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from ondevice import words
-from ondevice.converters.architectures import efficientnet_lite, inception_v4, squeezenet
+from ondevice.converters.architectures import (
+    efficientnet_lite,
+    inception_resnet_v2_aux,
+    inception_v1,
+    inception_v2,
+    inception_v4,
+    mnasnet,
+    resnet,
+    squeezenet,
+)
 from ondevice.converters.export import tensorflow
 from ondevice.errors import UsageError
 
@@ -25,14 +36,20 @@ _PIXELS: Statistics = ((0.0,), (1.0,))
 class Architecture(NamedTuple):
     """A network that can be built: its Keras Applications class (empty: written here), input side and statistics.
 
-    bgr: its published weights take the channels in reverse order. width: a MobileNet's.
+    bgr: its published weights take the channels in reverse order. options: what else the Keras class is given. ours:
+    builds it for an input side, where it is written here.
     """
 
     keras: str
     side: int
     statistics: Statistics = _SYMMETRIC
     bgr: bool = False
-    width: float | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    ours: Callable[[int], Any] | None = None
+
+
+def _ours(side: int, build: Callable[[int], Any]) -> Architecture:
+    return Architecture("", side, ours=build)
 
 
 # The input sides are those that the published weights were trained at.
@@ -58,20 +75,50 @@ _FIXED = {
     "nasnet_large": Architecture("NASNetLarge", 331),
     "nasnet_mobile": Architecture("NASNetMobile", 224),
     "xception": Architecture("Xception", 299),
-    "inception_v4": Architecture("", inception_v4.SIDE),
-    "squeezenet": Architecture("", squeezenet.SIDE),
-    **{name: Architecture("", side) for name, (_, _, side) in efficientnet_lite.VARIANTS.items()},
+    "inception_resnet_v2_aux": _ours(inception_resnet_v2_aux.SIDE, inception_resnet_v2_aux.build),
+    "inception_v1": _ours(inception_v1.SIDE, inception_v1.build),
+    "inception_v2": _ours(inception_v2.SIDE, inception_v2.build),
+    "inception_v4": _ours(inception_v4.SIDE, inception_v4.build),
+    **{name: _ours(resnet.SIDE, partial(resnet.build, name)) for name in resnet.VARIANTS},
+    **{name: _ours(squeezenet.SIDE, partial(squeezenet.build, name)) for name in squeezenet.VARIANTS},
+    **{
+        name: _ours(side, partial(efficientnet_lite.build, name))
+        for name, (_, _, side) in efficientnet_lite.VARIANTS.items()
+    },
 }
-_MOBILENETS = {
-    "mobilenet_v1": ("MobileNet", _SYMMETRIC),
-    "mobilenet_v2": ("MobileNetV2", _SYMMETRIC),
-    "mobilenet_v3_large": ("MobileNetV3Large", _PIXELS),
-    "mobilenet_v3_small": ("MobileNetV3Small", _PIXELS),
+# MobileNet V3 takes its pixels from -1 to 1, as the published files do, in place of scaling them in the graph.
+_SCALED_V3 = (("include_preprocessing", False),)
+_MINIMALISTIC = (*_SCALED_V3, ("minimalistic", True))
+# Families that take any width and side: their Keras class and what else it is given; empty: MnasNet, written here.
+_FAMILIES: dict[str, tuple[str, tuple[tuple[str, Any], ...]]] = {
+    "mobilenet_v1": ("MobileNet", ()),
+    "mobilenet_v2": ("MobileNetV2", ()),
+    "mobilenet_v3_large": ("MobileNetV3Large", _SCALED_V3),
+    "mobilenet_v3_large_minimalistic": ("MobileNetV3Large", _MINIMALISTIC),
+    "mobilenet_v3_small": ("MobileNetV3Small", _SCALED_V3),
+    "mobilenet_v3_small_minimalistic": ("MobileNetV3Small", _MINIMALISTIC),
+    "mnasnet": ("", ()),
 }
-_MOBILENET_NAME = re.compile(r"(mobilenet_v(?:[12]|3_large|3_small))_(\d\.\d+)_(\d{2,4})")
+_SIDED_NAME = re.compile(r"(.+)_(\d{2,4})")
+_WIDE_NAME = re.compile(r"(.+)_(\d\.\d+)")
 # The widths and sides that Howard et al. 2017 published weights for.
 _V1_NAMES = tuple(
     f"mobilenet_v1_{width}_{side}" for width in ("0.25", "0.5", "0.75", "1.0") for side in (128, 160, 192, 224)
+)
+# Those of TF-slim's MobileNet V2 and V3, from its README.
+_V2_NAMES = (
+    *(f"mobilenet_v2_{width}_{side}" for width in ("0.35", "0.5", "0.75", "1.0") for side in (96, 128, 160, 192, 224)),
+    *(f"mobilenet_v2_{width}_224" for width in ("1.3", "1.4")),
+)
+_V3_NAMES = tuple(
+    f"mobilenet_v3_{kind}_224"
+    for size in ("large", "small")
+    for kind in (f"{size}_0.75", f"{size}_1.0", f"{size}_minimalistic_1.0")
+)
+# Those of TensorFlow Lite's hosted MnasNets.
+_MNASNET_NAMES = (
+    *(f"mnasnet_{width}_224" for width in ("0.5", "0.75", "1.3")),
+    *(f"mnasnet_1.0_{side}" for side in (96, 128, 160, 192, 224)),
 )
 
 # The networks of the CNNSelect paper's simulations, by our names.
@@ -80,37 +127,58 @@ PAPER = (
     "nasnet_large",
 )  # fmt: skip
 
-# Millions of parameters as published: Keras Applications' table, and the papers of those that it lacks.
+# Millions of parameters as published, by the name without its side: Keras Applications' table; Howard et al. 2017
+# (tables 6 and 7) and 2019 (table 3); TF-slim's README; torchvision's where it has the same; the papers of the rest;
+# Open Model Zoo's for the auxiliary classifier.
 _PUBLISHED = {
-    "densenet_121": 8.1, "inception_resnet_v2": 55.9, "inception_v3": 23.9, "inception_v4": 42.7, "nasnet_large": 88.9,
-    "nasnet_mobile": 5.3, "squeezenet": 1.25,
+    "densenet_121": 8.1, "inception_resnet_v2": 55.9, "inception_resnet_v2_aux": 30.2, "inception_v1": 6.6,
+    "inception_v2": 11.2, "inception_v3": 23.9, "inception_v4": 42.7, "nasnet_large": 88.9, "nasnet_mobile": 5.3,
+    "resnet_v1.5_50": 25.6, "resnet_v1_18": 11.7, "squeezenet": 1.25, "squeezenet_1.1": 1.24,
+    "mobilenet_v1_0.25": 0.5, "mobilenet_v1_0.5": 1.3, "mobilenet_v1_0.75": 2.6, "mobilenet_v1_1.0": 4.2,
+    "mobilenet_v2_0.35": 1.7, "mobilenet_v2_0.5": 2.0, "mobilenet_v2_0.75": 2.6, "mobilenet_v2_1.0": 3.5,
+    "mobilenet_v2_1.3": 5.3, "mobilenet_v2_1.4": 6.1,
+    "mobilenet_v3_large_0.75": 4.0, "mobilenet_v3_large_1.0": 5.4, "mobilenet_v3_large_minimalistic_1.0": 3.9,
+    "mobilenet_v3_small_0.75": 2.0, "mobilenet_v3_small_1.0": 2.5, "mobilenet_v3_small_minimalistic_1.0": 2.0,
+    "mnasnet_0.5": 2.2, "mnasnet_0.75": 3.2, "mnasnet_1.0": 4.4, "mnasnet_1.3": 6.3,
 }  # fmt: skip
-_PUBLISHED_V1 = {"0.25": 0.5, "0.5": 1.3, "0.75": 2.6, "1.0": 4.2}  # Howard et al. 2017, tables 6 and 7
 
 
 def published_parameters(name: str) -> float | None:
     """Millions of parameters as published, where they are known here."""
-    match = _MOBILENET_NAME.fullmatch(name)
-    if match is not None and match[1] == "mobilenet_v1":
-        return _PUBLISHED_V1.get(match[2])
-    return _PUBLISHED.get(name)
+    match = _SIDED_NAME.fullmatch(name)
+    return _PUBLISHED.get(name) or (_PUBLISHED.get(match[1]) if match else None)
 
 
 def names() -> list[str]:
-    """The names that `find` takes; of the MobileNets, which take any width and side, the usual ones."""
-    others = (f"{family}_1.0_224" for family in _MOBILENETS if family != "mobilenet_v1")
-    return sorted([*_V1_NAMES, *others, *_FIXED])
+    """The names that `find` takes; of the families that take any width and side, those that were published."""
+    return sorted([*_V1_NAMES, *_V2_NAMES, *_V3_NAMES, *_MNASNET_NAMES, *_FIXED])
 
 
 def find(name: str) -> Architecture:
-    """The architecture called `name`. Raises UsageError with the nearest names."""
+    """The architecture called `name`, which any input side may follow: `inception_v3_224`.
+
+    Raises UsageError with the nearest names.
+    """
     if name in _FIXED:
         return _FIXED[name]
-    match = _MOBILENET_NAME.fullmatch(name)
-    if match is None:
+    match = _SIDED_NAME.fullmatch(name)
+    found = _sized(match[1], int(match[2])) if match else None
+    if found is None:
         raise UsageError(f"no architecture '{name}', and no such file; {words.suggestion(name, names())}")
-    keras, statistics = _MOBILENETS[match[1]]
-    return Architecture(keras, int(match[3]), statistics, width=float(match[2]))
+    return found
+
+
+def _sized(name: str, side: int) -> Architecture | None:
+    """The architecture `name`, with its width where it has one, for another side."""
+    if name in _FIXED:
+        return _FIXED[name]._replace(side=side)
+    match = _WIDE_NAME.fullmatch(name)
+    if match is None or match[1] not in _FAMILIES:
+        return None
+    keras, options = _FAMILIES[match[1]]
+    if not keras:
+        return _ours(side, partial(mnasnet.build, float(match[2])))
+    return Architecture(keras, side, options=(("alpha", float(match[2])), *options))
 
 
 def build(name: str, side: int | None = None, weights: str | None = None) -> Any:
@@ -121,20 +189,13 @@ def build(name: str, side: int | None = None, weights: str | None = None) -> Any
     """
     architecture = find(name)
     side = side or architecture.side
-    if not architecture.keras:
-        return _ours(name, side, weights)
-    more = {} if architecture.width is None else {"alpha": architecture.width}
+    if architecture.ours and weights is not None:
+        raise UsageError(f"{name}: Keras publishes no {weights} weights of it; give a weights file, or --weights none")
     try:
+        if architecture.ours:
+            return architecture.ours(side)
         return getattr(tensorflow().keras.applications, architecture.keras)(
-            input_shape=(side, side, 3), weights=weights, **more
+            input_shape=(side, side, 3), weights=weights, **dict(architecture.options)
         )
     except ValueError as error:
         raise UsageError(f"{name}: Keras cannot build it: {' '.join(str(error).split())}") from error
-
-
-def _ours(name: str, side: int, weights: str | None) -> Any:
-    if weights is not None:
-        raise UsageError(f"{name}: Keras publishes no {weights} weights of it; give a weights file, or --weights none")
-    if name in efficientnet_lite.VARIANTS:
-        return efficientnet_lite.build(name, side)
-    return {"inception_v4": inception_v4, "squeezenet": squeezenet}[name].build(side)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ondevice.converters.architectures.layers import Inverted, inverted_residual, linear, rounded
 from ondevice.converters.export import tensorflow
 
 # Name → width factor, depth factor, input side.
@@ -25,6 +26,7 @@ _STAGES = (
 )  # fmt: skip
 # Filters of the stem and the head, as in EfficientNet-B0; the classes of ILSVRC.
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000
+_MOST = 6.0  # where ReLU6 ends
 
 
 def build(name: str, side: int) -> Any:
@@ -32,32 +34,12 @@ def build(name: str, side: int) -> Any:
     width, depth, _ = VARIANTS[name]
     layers, keras = tensorflow().keras.layers, tensorflow().keras
     inputs = keras.Input((side, side, 3))
-    x = _activated(layers.Conv2D(_STEM, 3, 2, padding="same", use_bias=False)(inputs))
+    x = layers.ReLU(_MOST)(linear(inputs, _STEM, 3, 2))
     for i, (repeats, kernel, stride, expansion, filters) in enumerate(_STAGES):
         fixed = i in (0, len(_STAGES) - 1)  # the first and the last stage keep their depth
         for j in range(repeats if fixed else math.ceil(repeats * depth)):
-            x = _inverted_residual(x, kernel, stride if j == 0 else 1, expansion, _rounded(filters * width))
-    x = _activated(layers.Conv2D(_HEAD, 1, use_bias=False)(x))
+            block = Inverted(kernel, stride if j == 0 else 1, expansion, rounded(filters * width))
+            x = inverted_residual(x, block, _MOST)
+    x = layers.ReLU(_MOST)(linear(x, _HEAD, 1))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(_CLASSES, activation="softmax")(x), name=name)
-
-
-def _inverted_residual(x: Any, kernel: int, stride: int, expansion: int, filters: int) -> Any:
-    layers = tensorflow().keras.layers
-    before, y = x, x
-    if expansion > 1:
-        y = _activated(layers.Conv2D(x.shape[-1] * expansion, 1, use_bias=False)(y))
-    y = _activated(layers.DepthwiseConv2D(kernel, stride, padding="same", use_bias=False)(y))
-    y = layers.BatchNormalization()(layers.Conv2D(filters, 1, use_bias=False)(y))
-    return layers.Add()([before, y]) if stride == 1 and before.shape[-1] == filters else y
-
-
-def _activated(x: Any) -> Any:
-    layers = tensorflow().keras.layers
-    return layers.ReLU(6.0)(layers.BatchNormalization()(x))
-
-
-def _rounded(filters: float, divisor: int = 8) -> int:
-    """To a multiple of 8, never more than a tenth below."""
-    nearest = max(divisor, int(filters + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * filters else nearest

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
+from ondevice.converters.architectures.layers import Branch, chain, convolution, joined
 from ondevice.converters.export import tensorflow
 
 # As the paper has them (figure 9): the input, and the classes of ILSVRC.
 SIDE, CLASSES = 299, 1000
-
-Kernel: TypeAlias = "int | tuple[int, int]"
-# A branch of convolutions: (filters, kernel) each, all of stride 1 and padded.
-Branch: TypeAlias = "tuple[tuple[int, Kernel], ...]"
 
 # The branches of Inception-A (figure 4) and Inception-B (figure 5), beside their pooling.
 _A: tuple[Branch, ...] = (((96, 1),), ((64, 1), (96, 3)), ((64, 1), (96, 3), (96, 3)))
@@ -42,22 +39,6 @@ def build(side: int = SIDE) -> Any:
     return keras.Model(inputs, layers.Dense(CLASSES, activation="softmax")(x), name="inception_v4")
 
 
-def _conv(x: Any, filters: int, kernel: Kernel, stride: int = 1, padding: str = "same") -> Any:
-    layers = tensorflow().keras.layers
-    x = layers.Conv2D(filters, kernel, stride, padding=padding, use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
-
-
-def _chain(x: Any, branch: Branch) -> Any:
-    for filters, kernel in branch:
-        x = _conv(x, filters, kernel)
-    return x
-
-
-def _joined(*branches: Any) -> Any:
-    return tensorflow().keras.layers.Concatenate()(list(branches))
-
-
 def _pooled(x: Any) -> Any:
     return tensorflow().keras.layers.MaxPooling2D(3, 2)(x)
 
@@ -65,41 +46,41 @@ def _pooled(x: Any) -> Any:
 def _mixed(x: Any, branches: tuple[Branch, ...], pool_filters: int) -> Any:
     """Branches of convolutions beside an average pooling with a 1x1 convolution."""
     average = tensorflow().keras.layers.AveragePooling2D(3, 1, padding="same")(x)
-    return _joined(*(_chain(x, branch) for branch in branches), _conv(average, pool_filters, 1))
+    return joined(*(chain(x, branch) for branch in branches), convolution(average, pool_filters, 1))
 
 
 def _stem(x: Any) -> Any:
-    x = _conv(x, 32, 3, 2, "valid")
-    x = _conv(x, 32, 3, 1, "valid")
-    x = _conv(x, 64, 3)
-    x = _joined(_pooled(x), _conv(x, 96, 3, 2, "valid"))
-    left = _conv(_conv(x, 64, 1), 96, 3, 1, "valid")
-    right = _conv(_chain(x, ((64, 1), (64, (1, 7)), (64, (7, 1)))), 96, 3, 1, "valid")
-    x = _joined(left, right)
-    return _joined(_conv(x, 192, 3, 2, "valid"), _pooled(x))
+    x = convolution(x, 32, 3, 2, "valid")
+    x = convolution(x, 32, 3, 1, "valid")
+    x = convolution(x, 64, 3)
+    x = joined(_pooled(x), convolution(x, 96, 3, 2, "valid"))
+    left = convolution(convolution(x, 64, 1), 96, 3, 1, "valid")
+    right = convolution(chain(x, ((64, 1), (64, (1, 7)), (64, (7, 1)))), 96, 3, 1, "valid")
+    x = joined(left, right)
+    return joined(convolution(x, 192, 3, 2, "valid"), _pooled(x))
 
 
 def _reduction_a(x: Any) -> Any:
-    deep = _conv(_chain(x, ((192, 1), (224, 3))), 256, 3, 2, "valid")
-    return _joined(_conv(x, 384, 3, 2, "valid"), deep, _pooled(x))
+    deep = convolution(chain(x, ((192, 1), (224, 3))), 256, 3, 2, "valid")
+    return joined(convolution(x, 384, 3, 2, "valid"), deep, _pooled(x))
 
 
 def _reduction_b(x: Any) -> Any:
-    left = _conv(_conv(x, 192, 1), 192, 3, 2, "valid")
-    right = _conv(_chain(x, ((256, 1), (256, (1, 7)), (320, (7, 1)))), 320, 3, 2, "valid")
-    return _joined(left, right, _pooled(x))
+    left = convolution(convolution(x, 192, 1), 192, 3, 2, "valid")
+    right = convolution(chain(x, ((256, 1), (256, (1, 7)), (320, (7, 1)))), 320, 3, 2, "valid")
+    return joined(left, right, _pooled(x))
 
 
 def _c(x: Any) -> Any:
     """Inception-C, whose branches fork at their ends."""
-    fork = _conv(x, 384, 1)
-    deep = _chain(x, ((384, 1), (448, (1, 3)), (512, (3, 1))))
+    fork = convolution(x, 384, 1)
+    deep = chain(x, ((384, 1), (448, (1, 3)), (512, (3, 1))))
     average = tensorflow().keras.layers.AveragePooling2D(3, 1, padding="same")(x)
-    return _joined(
-        _conv(x, 256, 1),
-        _conv(fork, 256, (1, 3)),
-        _conv(fork, 256, (3, 1)),
-        _conv(deep, 256, (1, 3)),
-        _conv(deep, 256, (3, 1)),
-        _conv(average, 256, 1),
+    return joined(
+        convolution(x, 256, 1),
+        convolution(fork, 256, (1, 3)),
+        convolution(fork, 256, (3, 1)),
+        convolution(deep, 256, (1, 3)),
+        convolution(deep, 256, (3, 1)),
+        convolution(average, 256, 1),
     )
