@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ondevice import records
+from ondevice.converters.architectures import catalogue
 from ondevice.devices import card
 from ondevice.devices.card import Device, Fit, Latency, devices, find
 from ondevice.devices.spread import LENDER, spread_of, times_of
@@ -137,6 +138,13 @@ def test_the_logs_of_mlperf_are_copied_as_they_are() -> None:
     large = pi["mobilenet_v1_1.0_224", "float"]
     assert large.infer_ms == 74.859
     assert list(large.percentiles_ms.values()) == [70.74, 72.503, 84.638, 89.698, 92.758, 98.657, 162.143, 173.595]
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda p: p.stem)
+def test_every_network_can_be_built_or_is_said_to_be_another(path: Path) -> None:
+    for latency in Device.read(path).latencies:
+        if latency.network != "":
+            assert catalogue.find(latency.network or latency.model).side > 0
 
 
 def test_a_card_is_read_with_its_fits(tmp_path: Path) -> None:
