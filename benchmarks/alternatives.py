@@ -58,8 +58,8 @@ PACKAGES = (
     Package("ondevice/cli/console.py", "tabulate", "tabulate"),
     Package("client/connection.py", "urllib3", "urllib3"),
     Package("client/connection.py", "httpx", "httpx"),
-    Package("cloud/http.py", "aiohttp", "aiohttp.web"),
-    Package("cloud/http.py", "uvicorn", "uvicorn"),
+    Package("cloud/http/connection.py", "aiohttp", "aiohttp.web"),
+    Package("cloud/http/connection.py", "uvicorn", "uvicorn"),
     Package("ondevice/resilience/breaker.py", "pybreaker", "pybreaker"),
     Package("ondevice/limits/cgroup.py", "cgroupspy", "cgroupspy.trees"),
     Package("ondevice/host/", "psutil", "psutil"),
@@ -67,7 +67,7 @@ PACKAGES = (
     Package("models/metadata.py", "tflite", "tflite"),
     Package("models/flatbuffer.py", "flatbuffers", "flatbuffers.table"),
     Package("models/pull.py, models/files.py", "pooch", "pooch"),
-    Package("ondevice/protocol/, cloud/oip_client.py", "tritonclient[http]", "tritonclient.http"),
+    Package("ondevice/protocol/, cloud/backends/upstream/oip_client.py", "tritonclient[http]", "tritonclient.http"),
     Package("selection/cdf.py, ondevice/timing/", "scipy", "scipy.stats"),
 )
 
@@ -306,7 +306,7 @@ def server(rounds: int) -> Iterator[dict[str, Any]]:
         ):
             asks = {
                 name: _raw(port)
-                for name, port in (("cloud/http.py", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
+                for name, port in (("cloud/http/connection.py", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
             }
             yield from _in_turn(asks, rounds)
 
@@ -389,7 +389,8 @@ async def _serve_plain(sock: Any) -> None:
 async def _serve_ours(sock: Any) -> None:
     import asyncio
 
-    from ondevice.cloud.http import Connections, HttpLimits, Request, Response
+    from ondevice.cloud.http.connection import Connections, HttpLimits
+    from ondevice.cloud.http.messages import Request, Response
 
     async def answer(request: Request) -> Response:
         return Response(200, (("content-type", "application/json"),), b"{}")

@@ -31,9 +31,9 @@ from load import Load, Sent
 
 from ondevice import Runner, host
 from ondevice.cli import console
-from ondevice.cloud.backend import Backend
-from ondevice.cloud.request_parameters import RequestParameters
-from ondevice.cloud.selector import Arrival, Rules, Selector
+from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.select.parameters import RequestParameters
+from ondevice.cloud.select.selector import Arrival, Rules, Selector
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import policies

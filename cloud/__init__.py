@@ -1,1 +1,4 @@
-"""The CNNSelect endpoint: the HTTP face, workers, queues, and profiles learned while serving."""
+"""The CNNSelect endpoint, put together: its rooms joined to what the operator set, and run as one process.
+
+Each room below knows only those under it; here alone HTTP meets the service, and the backends are made.
+"""

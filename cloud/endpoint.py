@@ -10,17 +10,18 @@ from typing import IO
 
 import numpy as np
 
-from ondevice.cloud.backend import Backend
-from ondevice.cloud.http import HttpLimits
-from ondevice.cloud.local import Local, Workers
-from ondevice.cloud.log import Log
-from ondevice.cloud.metrics import Metrics
-from ondevice.cloud.pool import Pool
-from ondevice.cloud.selector import Rules, Selector
-from ondevice.cloud.server import ListenAddress, Server
-from ondevice.cloud.service import Service
-from ondevice.cloud.tokens import Tokens
-from ondevice.cloud.upstream import Upstream
+from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.metrics import Metrics
+from ondevice.cloud.app.service import Service
+from ondevice.cloud.app.tokens import Tokens
+from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.cloud.backends.upstream.upstream import Upstream
+from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.http.address import ListenAddress
+from ondevice.cloud.http.connection import HttpLimits
+from ondevice.cloud.select.selector import Rules, Selector
+from ondevice.cloud.server import Server
 from ondevice.models import zoo
 
 

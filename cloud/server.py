@@ -5,51 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 from ondevice import words
-from ondevice.cloud.backend import Backend
-from ondevice.cloud.http import Connections, HttpLimits
-from ondevice.cloud.service import Service
-from ondevice.errors import ServeError, UsageError
+from ondevice.cloud.app.service import Service
+from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.http.address import ListenAddress
+from ondevice.cloud.http.connection import Connections, HttpLimits
+from ondevice.errors import ServeError
 
 # Between two looks at the workers, the log and what is to be saved.
 _TICK_S = 0.25
 # Connections that the kernel holds until they are accepted: a burst of clients, of which each pays a file descriptor.
 _BACKLOG = 256
-
-
-class ListenAddress(NamedTuple):
-    """Where to listen; port 0: any that is free. tls: encryption, or None."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-
-    @property
-    def url(self) -> str:
-        """As a client writes it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http{'s' if self.tls else ''}://{host}:{self.port}"
-
-
-def tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Encryption with a certificate (chain) and its key, PEM files. Raises UsageError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # With an empty passphrase nobody is asked for one at the terminal.
-        context.load_cert_chain(certificate, key, password="")
-    except ssl.SSLError as error:  # an OSError, whose words are OpenSSL's
-        reason = "must be a certificate and its key, PEM, the key without a passphrase"
-        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {reason}") from error
-    except OSError as error:
-        raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {words.reason(error)}") from error
-    return context
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

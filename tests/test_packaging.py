@@ -72,7 +72,7 @@ def test_the_wheel_has_models_samples_labels_and_types(wheel: zipfile.ZipFile) -
         "py.typed",
         "lab/demo/live.html",
         "lab/demo/shared.css",
-        "cloud/openapi.json",
+        "cloud/app/openapi.json",
     ):
         assert f"ondevice/{needed}" in names
     assert not [name for name in names if name.startswith("ondevice/training/")]

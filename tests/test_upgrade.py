@@ -17,7 +17,7 @@ import pytest
 
 from ondevice import host, trial
 from ondevice.bench import record
-from ondevice.cloud import store
+from ondevice.cloud.backends.local import store
 from ondevice.devices import calibration, timing
 from ondevice.models import files, zoo
 from ondevice.models.card import Accuracy

@@ -18,12 +18,12 @@ from ondevice.errors import UsageError, naming
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from ondevice.cloud.app.tokens import Tokens
+    from ondevice.cloud.backends.local.local import Workers
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.http import HttpLimits
-    from ondevice.cloud.local import Workers
-    from ondevice.cloud.selector import Rules, Selector
-    from ondevice.cloud.server import ListenAddress
-    from ondevice.cloud.tokens import Tokens
+    from ondevice.cloud.http.address import ListenAddress
+    from ondevice.cloud.http.connection import HttpLimits
+    from ondevice.cloud.select.selector import Rules, Selector
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -107,7 +107,7 @@ class RuleFlags:
 
     def rules(self) -> Rules:
         """The rules. Raises UsageError."""
-        from ondevice.cloud.selector import Rules
+        from ondevice.cloud.select.selector import Rules
 
         return Rules(self.policy, self.sla, self.overload is Overload.REFUSE, anytime=self.anytime)
 
@@ -149,7 +149,7 @@ class WorkerFlags:
     def processes(self) -> Workers:
         """How many processes, and what each may use."""
         from ondevice import host
-        from ondevice.cloud.local import Workers
+        from ondevice.cloud.backends.local.local import Workers
 
         cores = host.current().cpu_budget()
         return Workers(self.workers or max(1, cores // self.threads), self.threads, self.runtime)
@@ -180,14 +180,14 @@ class AccessFlags:
 
     def known(self) -> Tokens | None:
         """The tokens of those who are served. Raises UsageError."""
-        from ondevice.cloud.tokens import Tokens
+        from ondevice.cloud.app.tokens import Tokens
 
         with naming("--tokens"):
             return None if self.tokens is None else Tokens(self.tokens)
 
     def tls(self) -> SSLContext | None:
         """The encryption. Raises UsageError."""
-        from ondevice.cloud.server import tls
+        from ondevice.cloud.http.address import tls
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("--tls-cert and --tls-key belong together: give both")
@@ -208,7 +208,7 @@ class ConnectionFlags:
 
     def limits(self) -> HttpLimits:
         """The limits. Raises UsageError."""
-        from ondevice.cloud.http import HttpLimits
+        from ondevice.cloud.http.connection import HttpLimits
 
         body_bytes = size_bytes("--max-body", self.max_body)
         return HttpLimits(body_bytes, connections=self.max_connections, send_s=self.send_timeout)
@@ -237,7 +237,7 @@ def serve(
 
     extras.require("serve", "`ondevice serve`")
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.server import ListenAddress
+    from ondevice.cloud.http.address import ListenAddress
 
     rules = rule.rules()
     tls = access.tls()

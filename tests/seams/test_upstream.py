@@ -13,8 +13,8 @@ import oip_server
 import pytest
 from fronting import FP32, INT8, PICTURES, answered, fronted, matches, ticking, work
 
-from ondevice.cloud import upstream as module
-from ondevice.cloud.backend import InferenceResult
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.upstream import upstream as module
 from ondevice.errors import ImageError, UpstreamError
 from ondevice.runner import Runner
 

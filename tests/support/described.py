@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ondevice.cloud import openapi
+from ondevice.cloud.app import openapi
 
 
 def resolved(node: Any, document: dict[str, Any]) -> Any:

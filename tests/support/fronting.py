@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from oip_server import Server, listening
 
-from ondevice.cloud.backend import InferenceResult
-from ondevice.cloud.pool import Pool
-from ondevice.cloud.upstream import Upstream
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.upstream.upstream import Upstream
+from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.errors import UpstreamError
 from ondevice.models import zoo
 from ondevice.protocol.served import Work

@@ -1,0 +1,112 @@
+"""What the service says of itself: models, choices and results as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from ondevice.cloud.backends.backend import Backend, InferenceResult
+from ondevice.cloud.select.choice import Choice
+from ondevice.cloud.select.selector import Selector
+from ondevice.protocol import cnnselect
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel
+
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", cnnselect.NAME)
+_IMAGE = TensorMetadata(cnnselect.IMAGE, "BYTES", (1,)).as_json()
+_ANSWER = [
+    TensorMetadata(cnnselect.LABEL, "BYTES", (-1,)).as_json(),
+    TensorMetadata(cnnselect.SCORE, "FP32", (-1,)).as_json(),
+    TensorMetadata(cnnselect.INDEX, "INT32", (-1,)).as_json(),
+]
+
+
+def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
+    """A model's metadata: its native tensors and those that pictures go by."""
+    parameters = {
+        "top1": served.top1,
+        "accuracy_data": served.accuracy_data,
+        "precision": served.precision,
+        "background": served.background,
+        "profile": profile(backend, served),
+        "labels": list(served.labels),
+    }
+    return {
+        "name": served.name,
+        "versions": [cnnselect.VERSION],
+        "platform": "tflite" if served.where == "local" else "oip",
+        "inputs": [_IMAGE, served.input.as_json()],
+        "outputs": [*_ANSWER, served.output.as_json()],
+        "parameters": parameters,
+    }
+
+
+def virtual(selector: Selector) -> dict[str, Any]:
+    """The metadata of the model that chooses, with the profiles of all that it chooses among."""
+    places = [(backend, served) for backend in selector.backends for served in backend.models]
+    chosen = [(backend, served) for backend, served in places if served.top1 is not None]
+    parameters = {
+        "policy": selector.rules.policy,
+        "sla_ms": selector.rules.sla_ms,
+        "anytime": selector.rules.anytime,
+        "picture_side": max(max(served.input.shape[1:]) for _, served in chosen) if chosen else 0,
+        "top1": {served.name: served.top1 for _, served in chosen},
+        "profiles": [profile(backend, served) for backend, served in chosen],
+    }
+    return {
+        "name": cnnselect.NAME,
+        "versions": [cnnselect.VERSION],
+        "platform": "ondevice",
+        "inputs": [_IMAGE],
+        "outputs": _ANSWER,
+        "parameters": parameters,
+    }
+
+
+def index(places: Iterable[tuple[Backend, ServedModel]]) -> list[dict[str, Any]]:
+    """The models, as Triton's repository index lists them; one at several servers is ready if it is at any."""
+    rows = {cnnselect.NAME: {"name": cnnselect.NAME, "version": cnnselect.VERSION, "state": "READY", "reason": ""}}
+    for backend, served in places:
+        available = backend.ready() and backend.available(served.name)
+        state, reason = ("READY", "") if available else ("UNAVAILABLE", "unloaded" if backend.ready() else "not ready")
+        if available or served.name not in rows:
+            rows[served.name] = {"name": served.name, "version": cnnselect.VERSION, "state": state, "reason": reason}
+    return list(rows.values())
+
+
+def choice(made: Choice) -> dict[str, Any]:
+    """A decision alone."""
+    return {
+        cnnselect.SELECTED_MODEL: made.served.name,
+        cnnselect.POLICY: made.policy,
+        cnnselect.BUDGET_MS: round(made.budget_ms, 3),
+        "expected_ms": {"mean": round(made.mean_ms, 3), "p90": round(made.p90_ms, 3)},
+        "probability_on_time": round(made.probability_on_time, 4),
+        cnnselect.EXPECTED_TOP1: made.served.top1,
+    }
+
+
+def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str, Any]:
+    """The parameters of a reply."""
+    return {
+        cnnselect.SELECTED_MODEL: got.model,
+        cnnselect.POLICY: made.policy,
+        cnnselect.BUDGET_MS: round(made.budget_ms, 3),
+        cnnselect.QUEUE_MS: round(got.queue_ms, 3),
+        cnnselect.DECODE_MS: round(got.decode_ms, 3),
+        cnnselect.INFER_MS: round(got.infer_ms, 3),
+        cnnselect.EXPECTED_TOP1: served.top1,
+    }
+
+
+def profile(backend: Backend, served: ServedModel) -> dict[str, Any]:
+    """A model's times here, as `ondevice.timing.profile` has them."""
+    record = asdict(backend.profile(served.name))
+    return {key: _rounded(value) for key, value in record.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    return [_rounded(v) for v in value] if isinstance(value, tuple) else value

@@ -1,0 +1,144 @@
+"""From a request of the Open Inference Protocol to work for a backend, and from its result to the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from ondevice.cloud.app.request_parameters import from_parameters
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.select.parameters import RequestParameters
+from ondevice.errors import ProtocolError
+from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
+from ondevice.protocol.request import RequestedOutput, decode_request
+from ondevice.protocol.response import encode_response
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.protocol.tensor import Tensor, from_base64
+
+
+class DecodedRequest(NamedTuple):
+    """A decoded request for an inference. picture: the compressed picture, or None where a native tensor came."""
+
+    parameters: RequestParameters
+    payload: bytes
+    is_picture: bool
+    id: str | None = None
+    outputs: tuple[RequestedOutput, ...] = ()
+    binary: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether a picture's classes are wanted in JSON, and nothing else."""
+        return self.is_picture and not self.outputs and not self.binary and self.id is None
+
+    def work(self, served: ServedModel | None, received: float) -> Work:
+        """What the backend is to do; with `served` None for a model that is yet to be chosen."""
+        native = served.output.name if served else ""
+        wanted = [output for output in self.outputs if output.name == native]
+        raw = bool(wanted) or (not self.is_picture and not self.outputs)
+        top = max([output.classification for output in wanted], default=0)
+        return Work(
+            self.payload, self.is_picture, max(self.parameters.top if self.is_picture else 0, top), raw, received
+        )
+
+
+def decode(body: bytes, header_length: int | None, served: ServedModel | None) -> DecodedRequest:
+    """Decode an infer request, for a model or, with None, for whichever is chosen. Raises ProtocolError."""
+    request = decode_request(body, header_length)
+    parameters = from_parameters(request.parameters)
+    names = [tensor.name for tensor in request.inputs]
+    known = [IMAGE] if served is None else [IMAGE, served.input.name]
+    if len(names) != 1 or names[0] not in known:
+        raise ProtocolError(f"give one input, {' or '.join(known)}, not {', '.join(names) or 'none'}")
+    _check_outputs(request.outputs, served)
+    tensor = request.inputs[0]
+    picture = tensor.name == IMAGE
+    payload = _picture(tensor, json_body=header_length is None) if picture else _native(tensor, served)
+    if not picture and any(output.name in ANSWER for output in request.outputs):
+        raise ProtocolError(f"{', '.join(ANSWER)} are given for the input {IMAGE} alone")
+    return DecodedRequest(parameters, payload, picture, request.id, tuple(request.outputs), request.binary_output)
+
+
+def _check_outputs(outputs: Sequence[RequestedOutput], served: ServedModel | None) -> None:
+    known = [*ANSWER] if served is None else [*ANSWER, served.output.name]
+    for output in outputs:
+        if output.name not in known:
+            raise ProtocolError(f"no output '{output.name}': there are {', '.join(known)}")
+        if output.classification and (served is None or output.name != served.output.name):
+            raise ProtocolError(f"{output.name} is a ranking already: classification is for a model's own output")
+
+
+def _picture(tensor: Tensor, json_body: bool) -> bytes:
+    if tensor.datatype != "BYTES" or not isinstance(tensor.data, list) or len(tensor.data) != 1:
+        raise ProtocolError(f"{IMAGE} must be one element of BYTES, shape [1]: one compressed picture")
+    element = tensor.data[0]
+    in_binary = not json_body and "binary_data_size" in tensor.parameters
+    return element if in_binary else from_base64(element)
+
+
+def _native(tensor: Tensor, served: ServedModel | None) -> bytes:
+    assert served is not None, "a model that is yet to be chosen takes pictures alone"
+    name, datatype, shape = served.input
+    if tensor.datatype != datatype or tuple(tensor.shape) != shape or not isinstance(tensor.data, np.ndarray):
+        raise ProtocolError(f"{name} must be {datatype} {list(shape)}, not {tensor.datatype} {list(tensor.shape)}")
+    return tensor.data.tobytes()
+
+
+def encode(
+    name: str, asked: DecodedRequest, served: ServedModel, result: InferenceResult, parameters: Mapping[str, Any]
+) -> tuple[bytes, int | None]:
+    """The reply's body, and the length of its JSON where binary tensors follow. name: as the client has it."""
+    if asked.plain:
+        # What most ask for, without the way through tensors, which costs as much as a choice of model.
+        outputs = _plain(result.top[: asked.parameters.top], served)
+        body = {"model_name": name, "model_version": VERSION, "parameters": parameters, "outputs": outputs}
+        return orjson.dumps(body), None
+    tensors = _tensors(asked, served, result)
+    asked_for = {output.name: output.binary for output in asked.outputs}
+    binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
+    return encode_response(name, VERSION, tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+
+
+def _plain(best: Sequence[tuple[int, float]], served: ServedModel) -> list[dict[str, Any]]:
+    shape = [len(best)]
+    return [
+        {"name": LABEL, "datatype": "BYTES", "shape": shape, "data": [served.labels[index] for index, _ in best]},
+        {"name": SCORE, "datatype": "FP32", "shape": shape, "data": [score for _, score in best]},
+        {"name": INDEX, "datatype": "INT32", "shape": shape, "data": [index for index, _ in best]},
+    ]
+
+
+def _tensors(asked: DecodedRequest, served: ServedModel, result: InferenceResult) -> list[Tensor]:
+    names = [output.name for output in asked.outputs]
+    if not names:
+        names = [*ANSWER] if asked.is_picture else [served.output.name]
+    made = _answer(result, served, asked.parameters.top) if asked.is_picture else {}
+    if served.output.name in names:
+        classes = next((o.classification for o in asked.outputs if o.name == served.output.name), 0)
+        made[served.output.name] = _ranking(result, served, classes) if classes else _output(result, served)
+    return [made[name] for name in names]
+
+
+def _answer(result: InferenceResult, served: ServedModel, top: int) -> dict[str, Tensor]:
+    best = result.top[:top]
+    label = [served.labels[index].encode() for index, _ in best]
+    shape = (len(best),)
+    return {
+        LABEL: Tensor(LABEL, "BYTES", shape, label, {}),
+        SCORE: Tensor(SCORE, "FP32", shape, np.array([score for _, score in best], np.float32), {}),
+        INDEX: Tensor(INDEX, "INT32", shape, np.array([index for index, _ in best], np.int32), {}),
+    }
+
+
+def _output(result: InferenceResult, served: ServedModel) -> Tensor:
+    own = served.output
+    return Tensor.of(own.name, np.frombuffer(result.raw, own.dtype).reshape(own.shape))
+
+
+def _ranking(result: InferenceResult, served: ServedModel, classes: int) -> Tensor:
+    """Triton's classification extension: elements `score:index:label`."""
+    rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
+    return Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})

@@ -1,0 +1,109 @@
+"""What Prometheus can scrape of the endpoint."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from ondevice.cloud.backends.backend import Backend, InferenceResult
+
+# The bounds of the histograms: Prometheus's own below 10 s, and two more for the smallest CNNs.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# The same in ms.
+_BOUNDS_MS = tuple(1e3 * bound for bound in _SECONDS)
+
+
+class _Times:
+    """A histogram. Several are added to at every request, where prometheus_client's own take locks and labels."""
+
+    def __init__(self) -> None:
+        self._counts, self.sum_s = [0] * (len(_SECONDS) + 1), 0.0
+
+    def add(self, ms: float) -> None:
+        self._counts[bisect_left(_BOUNDS_MS, ms)] += 1
+        self.sum_s += ms / 1e3
+
+    @property
+    def buckets(self) -> list[tuple[str, float]]:
+        """How many took at most as long as each bound, s."""
+        return list(zip((*map(str, _SECONDS), "+Inf"), map(float, accumulate(self._counts)), strict=True))
+
+
+class Metrics:
+    """Counters and histograms of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry
+        from prometheus_client import Counter as Counted
+
+        self._registry = registry = CollectorRegistry()
+        self._refused = Counted("ondevice_refused", "Requests that would have been late, refused", registry=registry)
+        self._events = Counted(
+            "ondevice_events", "What happened, by the log's name for it", ["event"], registry=registry
+        )
+        # What is counted at every request.
+        self._statuses: Counter[int] = Counter()
+        self._late = 0
+        self._request, self._queue = _Times(), _Times()
+        self._infer: defaultdict[str, _Times] = defaultdict(_Times)
+        registry.register(self)
+
+    def watch(self, backends: Sequence[Backend]) -> None:
+        """Read the queues of these when scraped."""
+        from prometheus_client import Gauge
+
+        waiting = Gauge("ondevice_waiting", "Requests in the queue", ["backend"], registry=self._registry)
+        ready = Gauge("ondevice_ready", "Whether the backend can run anything", ["backend"], registry=self._registry)
+        for backend in backends:
+            waiting.labels(backend.name).set_function(lambda b=backend: b.waiting)  # type: ignore[misc]
+            ready.labels(backend.name).set_function(lambda b=backend: b.ready())  # type: ignore[misc]
+
+    def request(self, status: int, total_ms: float) -> None:
+        """A request was answered."""
+        self._statuses[status] += 1
+        self._request.add(total_ms)
+
+    def inference(self, result: InferenceResult, late: bool) -> None:
+        """A backend has answered."""
+        self._queue.add(result.queue_ms)
+        self._infer[result.model].add(result.infer_ms)
+        self._late += late
+
+    def refused(self) -> None:
+        """A request was refused."""
+        self._refused.inc()
+
+    def event(self, name: str) -> None:
+        """Something happened that an operator counts."""
+        self._events.labels(name).inc()
+
+    def text(self) -> tuple[str, bytes]:
+        """The exposition: its content type and its text."""
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        return CONTENT_TYPE_LATEST, generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry: what is counted at every request."""
+        from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+
+        requests = CounterMetricFamily("ondevice_requests", "HTTP requests answered", labels=["status"])
+        for status, count in self._statuses.items():
+            requests.add_metric([str(status)], count)
+        yield requests
+        yield CounterMetricFamily("ondevice_late", "Answers after the server's budget for them", self._late)
+        for name, text, times in (
+            ("ondevice_request_seconds", "From a request's first byte to its reply", self._request),
+            ("ondevice_queue_seconds", "Wait for a worker", self._queue),
+        ):
+            yield HistogramMetricFamily(name, text, times.buckets, times.sum_s)
+        infer = HistogramMetricFamily("ondevice_infer_seconds", "Inference", labels=["model"])
+        for model, times in self._infer.items():
+            infer.add_metric([model], times.buckets, times.sum_s)
+        yield infer

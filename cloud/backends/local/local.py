@@ -1,0 +1,399 @@
+"""The backend in this machine's own worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from ondevice import host
+from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.local.residency import Residency
+from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
+from ondevice.cloud.backends.workers.frames import Message
+from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
+from ondevice.cloud.backends.workers.process import Reply
+from ondevice.errors import ModelError, OnDeviceError, UsageError
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.linear import Linear
+from ondevice.timing.profile import Profile
+from ondevice.timing.quantiles import MEDIAN
+from ondevice.timing.recent import Recent
+from ondevice.timing.table import LatencyTable
+
+# Loaded before all others: the first model's memory has the runtime's own in it.
+_SMALLEST = "digits_xs_int8"
+# How often a model is timed at the start, where 20 runs outline its quantiles, and when it has not run for long.
+_RUNS, _AGAIN = 20, 5
+# A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
+_STALE_S, _SHARE = 2.0, 0.01
+# A model that was loaded so lately is not pushed out by one that is only wanted.
+_SETTLE_S = 5.0
+# The share of a new overhead in the average: it drifts with the load, over some twenty requests.
+_LEARN = 0.05
+# Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
+_REFRESH, _FEW = 8, 48
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many processes, and the runtime's threads in each; runtime: one of `ondevice.runtime.RUNTIMES`, or None."""
+
+    count: int
+    threads: int = 1
+    runtime: str | None = None
+
+
+class Local(Backend):
+    """Models in worker processes on this machine.
+
+    sources: names in the zoo, or paths. memory_budget: bytes for the loaded models of all workers, or None. profiles:
+    the file that keeps what is learned; by default one in the user's cache. tell: called with an event and its fields.
+    """
+
+    name = "local"
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        workers: Workers,
+        memory_budget: int | None,
+        profiles: Path | None,
+        tell: Callable[..., None],
+    ) -> None:
+        self._sources, self._budget, self._profiles, self._tell = tuple(sources), memory_budget, profiles, tell
+        self._workers = workers
+        self.pool = Pool(workers.count, workers.threads, workers.runtime, self._told)
+        self.models: list[ServedModel] = []
+        self.learned: list[Learned] = []
+        # What comes on top of the parts that are measured: the way through this process.
+        self._overhead_ms = 0.5
+        self._off: set[str] = set()
+        self._source: dict[str, str] = {}
+        self._came: dict[str, float] = {}
+
+    async def start(self) -> None:
+        """Load and time every model, or take its saved times; then load what the memory budget holds."""
+        await self.pool.start()
+        runtime = (await self._describe(_SMALLEST))["runtime"]
+        await self._drop(_SMALLEST)
+        self._setting = Setting(host.current().cpu_model(), runtime, self._workers.threads)
+        self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
+        saved = self._store.load()
+        decoders: dict[tuple[int, ...], Linear] = {}
+        # All before any is let go: memory that one leaves behind would be taken for the next one's.
+        described = [await self._describe(source) for source in self._sources]
+        self.models = [_served(message) for message in described]
+        _refuse_doubles(self.models)
+        for source, message in zip(self._sources, described, strict=True):
+            self.learned.append(await self._learn(source, message, saved, decoders))
+            await self._drop(source)
+        self._rows = {served.name: row for row, served in enumerate(self.models)}
+        self._source = dict(zip(self._rows, self._sources, strict=True))
+        # Models with inputs of one size share what is learned of decoding.
+        self._lines = list(decoders.values())
+        self._line = np.array([self._lines.index(known.decode) for known in self.learned])
+        self._nothing = np.zeros(len(self.models))
+        self.table = LatencyTable(len(self.models))
+        for row, known in enumerate(self.learned):
+            self.table.write(row, known.invoke.distribution)
+        # What is mapped from the file may not count as resident yet.
+        each = [max(message["resident_bytes"], message["size_bytes"]) for message in described]
+        self.residency = Residency(
+            {served.name: size * self._workers.count for served, size in zip(self.models, each, strict=True)},
+            self._budget,
+        )
+        self.pool.load_ms = {self._source[known.model]: known.load_ms or 0.0 for known in self.learned}
+        await self._load_first()
+
+    def close(self) -> None:
+        """End the workers, and save what was learned."""
+        self.pool.close()
+        if self.learned:
+            self._store.save(self._saved())
+
+    def available(self, model: str) -> bool:
+        """Whether it was not unloaded by hand, and fits into the memory budget at all."""
+        return model not in self._off and self.residency.fits(model)
+
+    def ready(self) -> bool:
+        """Whether any worker is alive."""
+        return bool(self.pool.workers)
+
+    def queue_ms(self, size_bytes: int) -> FloatArray:
+        """The wait for a worker, the same for all, [m]."""
+        wait_ms = self.pool.wait_ms()
+        if self.saturated:
+            # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
+            wait_ms += self._overhead_ms
+        return self._nothing + wait_ms
+
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
+        """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
+        expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
+        decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
+        around: FloatArray = self.loading_ms() + (decode + self._overhead_ms)
+        return around
+
+    def loading_ms(self) -> FloatArray:
+        """What loading adds for the models that are cold, [m]."""
+        warm = self.pool.warm()
+        if warm.issuperset(self._sources):
+            return self._nothing
+        cold = [
+            (source not in warm) * (known.load_ms or 0.0)
+            for source, known in zip(self._sources, self.learned, strict=True)
+        ]
+        return np.array(cold)
+
+    def profile(self, model: str) -> Profile:
+        """The model's times here."""
+        return self.learned[self._rows[model]].profile(*self._setting)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self.pool.waiting
+
+    @property
+    def saturated(self) -> bool:
+        """Whether all workers have something to do."""
+        return self.pool.waiting > 0 or self.pool.busy >= len(self.pool.workers)
+
+    @property
+    def room(self) -> int:
+        """The workers that have nothing to do, and for which nothing waits."""
+        return 0 if self.pool.waiting else len(self.pool.workers) - self.pool.busy
+
+    @property
+    def counts_demand(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
+        """Whether there is a memory budget."""
+        return self._budget is not None
+
+    def record_demand(self, model: str) -> None:
+        """Count that this model would be best, were it loaded."""
+        self.residency.record_demand(model)
+
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
+        """Queue the work and await its result. Raises ImageError, ModelError, ServeError."""
+        message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
+        size = len(work.payload) if work.is_picture else 0
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        chosen, planned = model, self._plan(model, size)
+
+        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
+            nonlocal chosen, planned
+            if rechoose is not None and (again := rechoose(still_ms, longer_ms)) != chosen:
+                chosen, planned = again, self._plan(again, size)
+            if chosen in self._off:
+                raise ModelError(f"{chosen} was unloaded while a request for it waited", chosen)
+            self._admit(chosen)
+            return planned
+
+        # What a client no longer waits for is learned from too, once it has begun: it may be why.
+        job = WorkerJob(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
+        self.pool.submit(job)
+        reply, raw = await future
+        return self._account(chosen, work, job, reply, raw)
+
+    async def load(self, model: str) -> None:
+        """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
+        self._admit(model)
+        try:
+            await self.pool.load(self._source[model])
+        except ModelError:
+            self._evict(model)
+            raise
+        self._off.discard(model)
+        self._tell("loaded", model=model)
+
+    def unload(self, model: str) -> None:
+        """Let a model go, and keep it from being chosen until it is loaded again."""
+        self._off.add(model)
+        self._evict(model)
+
+    def tick(self) -> None:
+        """What is done between requests: load what is wanted, time what is stale, save what was learned."""
+        self.pool.kill_hanging()
+        self._swap()
+        self.pool.maintain()
+        self._remeasure()
+        if self._store.due(monotonic()):
+            # The disk may take its time; the requests should not wait for it.
+            asyncio.get_running_loop().run_in_executor(None, self._store.save, self._saved())
+
+    def _told(self, event: str, **fields: Any) -> None:
+        """An event of the pool, which knows models by where they come from."""
+        names = {source: name for name, source in self._source.items()}
+        if "model" in fields:
+            fields["model"] = names.get(fields["model"], fields["model"])
+        self._tell(event, **fields)
+
+    # Starting
+
+    async def _describe(self, source: str) -> Message:
+        message, _ = await self.pool.workers[0].ask({"op": "describe", "model": source})
+        return message
+
+    async def _drop(self, source: str) -> None:
+        await self.pool.workers[0].ask({"op": "unload", "model": source})
+
+    async def _learn(
+        self, source: str, message: Message, saved: Mapping[str, Saved], decoders: dict[tuple[int, ...], Linear]
+    ) -> Learned:
+        """What is known of a model at the start: what was saved, else what is measured now.
+
+        Models with inputs of one size share what is learned of decoding.
+        """
+        name, known = message["name"], saved.get(message["name"])
+        decode = decoders.setdefault(tuple(message["input"]["shape"]), Linear(known.decode) if known else Linear())
+        if known:
+            invoke = Recent.seeded(known.profile.distribution, known.profile.n)
+        else:
+            timed, _ = await self.pool.workers[0].ask({"op": "measure", "model": source, "runs": _RUNS})
+            invoke = Recent(timed["invoke_ms"])
+        return Learned(name, invoke, decode, message["load_ms"], monotonic())
+
+    async def _load_first(self) -> None:
+        """The fastest, without which no short deadline is met, then the most accurate, as far as the budget goes."""
+        fastest = self._fastest()
+        order = sorted(self.models, key=lambda s: (s.name != fastest, -(s.top1 or 0.0)))
+        for served in order:
+            if self.residency.victims(served.name, keep=self.residency.resident) == []:
+                self._make_resident(served.name)
+        if not self.residency.resident:
+            size = self.residency.sizes[fastest]
+            raise UsageError(f"{fastest} takes {size} bytes in {self._workers.count} workers, over --memory-budget")
+        for name, size in self.residency.sizes.items():
+            if not self.residency.fits(name):
+                self._tell("over memory budget", model=name, bytes=size)
+        for name in sorted(self.residency.resident):
+            await self.pool.load(self._source[name])
+
+    # Memory
+
+    def _fastest(self) -> str:
+        """By the median: at the start a single interruption outweighs twenty runs of a small model in their mean."""
+        return self.models[int(np.argmin(self.table.quantiles_ms[:, MEDIAN]))].name
+
+    def _make_resident(self, model: str) -> None:
+        self.residency.resident.add(model)
+        self.pool.resident.add(self._source[model])
+        self._came[model] = monotonic()
+
+    def _evict(self, model: str) -> None:
+        if model in self.residency.resident:
+            self.residency.resident.discard(model)
+            self.pool.unload(self._source[model])
+            self._tell("unloaded", model=model)
+
+    def _admit(self, model: str) -> None:
+        """Make room for a model that is about to be loaded. Raises ModelError if there never is."""
+        if model in self.residency.resident:
+            return
+        out = self.residency.victims(model, keep={self._fastest()})
+        if out is None:  # then even without the fastest, which short deadlines need
+            out = self.residency.victims(model)
+        if out is None:
+            raise ModelError(f"{model} does not fit into the memory budget", model)
+        for victim in out:
+            self._evict(victim)
+        self._make_resident(model)
+
+    def _swap(self) -> None:
+        """Load a cold model that is wanted more than what it pushes out, while a worker has nothing to do."""
+        if self._budget is None or self.saturated:
+            return
+        allowed = [served.name for served in self.models if self.available(served.name)]
+        # What has just come had its reason, though what went may have been wanted more often before.
+        settling = {name for name, came in self._came.items() if monotonic() - came < _SETTLE_S}
+        if found := self.residency.swap(keep={self._fastest(), *settling}, allowed=allowed):
+            self._admit(found[0])
+
+    # Learning
+
+    def _plan(self, model: str, size: int) -> PlannedRun:
+        row = self._rows[model]
+        cold_ms = 0.0 if self._source[model] in self.pool.warm() else self.learned[row].load_ms or 0.0
+        decode_ms = self.learned[row].decode.expect(size) if size else 0.0
+        return PlannedRun(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
+
+    def _account(self, model: str, work: Work, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
+        load_ms = self._timed(model, work, reply)
+        parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
+        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+        top = [(index, score) for index, score in reply["top"]]
+        return InferenceResult(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+
+    def _timed(self, model: str, work: Work, reply: Message) -> float:
+        """Learn how long it took; gives the part that was loading, ms."""
+        row = self._rows[model]
+        known = self.learned[row]
+        known.invoke.add(reply["invoke_ms"])
+        known.used_at = monotonic()
+        if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
+            self.table.write(row, known.invoke.distribution)
+        if work.is_picture:
+            known.decode.add(len(work.payload), reply["decode_ms"])
+        load_ms = reply.get("load_ms", 0.0)
+        if load_ms:
+            known.loaded(load_ms)
+            self._tell("loaded", model=model, load_ms=load_ms)
+        self._store.changed(known.used_at)
+        return float(load_ms)
+
+    def _remeasure(self) -> None:
+        """Time a model that has not run for long: an old bad figure must not exile it."""
+        now = monotonic()
+        for row, known in enumerate(self.learned):
+            cost_s = _AGAIN * self.table.mean_ms[row] / 1e3
+            if known.stale(now, max(_STALE_S, cost_s / _SHARE)):
+                source = self._source[self.models[row].name]
+                timed = self.pool.measure(source, _AGAIN, cost_s * 1e3)
+                if timed is not None:
+                    known.used_at = now
+                    timed.add_done_callback(partial(self._remeasured, row))
+                    return
+
+    def _remeasured(self, row: int, timed: asyncio.Future[Reply]) -> None:
+        with contextlib.suppress(OnDeviceError):
+            self.learned[row].renew(timed.result()[0]["invoke_ms"])
+            self.table.write(row, self.learned[row].invoke.distribution)
+
+    def _saved(self) -> list[Saved]:
+        return [Saved.of(known, self._setting) for known in self.learned]
+
+
+def _refuse_doubles(models: Sequence[ServedModel]) -> None:
+    names = [served.name for served in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
+
+
+def _served(message: Message) -> ServedModel:
+    return ServedModel(
+        message["name"],
+        tuple(message["labels"]),
+        message["top1"],
+        message["accuracy_data"],
+        message["precision"],
+        message["size_bytes"],
+        Local.name,
+        _tensor(message["input"]),
+        _tensor(message["output"]),
+        message["background"],
+    )
+
+
+def _tensor(spec: Message) -> TensorMetadata:
+    return TensorMetadata.of(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))

@@ -1,0 +1,188 @@
+"""What was learned, kept on disk: one file for a machine, a runtime and a thread count."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from ondevice import records
+from ondevice.cloud.backends.learning import Learned
+from ondevice.models import files
+from ondevice.timing.linear import Line
+from ondevice.timing.profile import Profile, dumps
+
+VERSION = 1
+# A change is written so long after it: the rest of a second is for who asks only now and then, and for the disk.
+_AFTER_S = 0.7
+# An unfinished file of this age was left by a process that was killed: writing takes milliseconds.
+_LEFT_S = 2.0
+# No size in bytes and no time in ms is larger.
+_MOST = 1e12
+
+
+class Setting(NamedTuple):
+    """What times depend on besides the model. runtime: with its version. threads: of each inference."""
+
+    host: str
+    runtime: str
+    threads: int
+
+
+class Saved(NamedTuple):
+    """What is kept of one model: its profile, decoding as `Linear.line`, and its load time or None, in ms."""
+
+    profile: Profile
+    decode: Line
+    load_ms: float | None
+
+    @classmethod
+    def of(cls, known: Learned, setting: Setting) -> Saved:
+        """What is known now; it does not change when more is learned."""
+        return cls(known.profile(*setting), known.decode.line, known.load_ms)
+
+
+@dataclass(frozen=True)
+class _File:
+    """What the file holds; decode, load_ms: by model, as `Saved` has them."""
+
+    version: int
+    profiles: list[Profile]
+    decode: dict[str, Line]
+    load_ms: dict[str, float | None]
+
+
+def default_path(setting: Setting) -> Path:
+    """The file for this setting in the user's cache."""
+    digest = hashlib.sha256(json.dumps(setting).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.]+", "-", f"{setting.runtime}-{setting.threads}")
+    return files.cache_dir() / "profiles" / f"{name}-{digest}.json"
+
+
+class Store:
+    """The file at `path`, for times under `setting`. tell: called with an event and its fields where something fails.
+
+    Nothing here raises for what is wrong with the file or the disk: the endpoint serves without.
+    """
+
+    def __init__(self, path: Path, setting: Setting, tell: Callable[..., None]) -> None:
+        self.path, self.setting, self._tell = path, setting, tell
+        self._changed_at: float | None = None
+        self._failing = False
+        self._writing = threading.Lock()
+
+    def load(self) -> dict[str, Saved]:
+        """The saved records, by model; empty without a file, and for one that is damaged or of another setting."""
+        _sweep(self.path)
+        try:
+            found = _parsed(self.path.read_bytes())
+            self._refuse_others(found)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            return self._unread(str(files.explain(error, self.path)))
+        except ValueError as error:
+            return self._unread(f"{self.path}: {error}")
+        return {saved.profile.model: saved for saved in found}
+
+    def changed(self, now: float) -> None:
+        """Something was learned at the time `now`, in seconds."""
+        if self._changed_at is None:
+            self._changed_at = now
+
+    def due(self, now: float) -> bool:
+        """Whether to save now. True once: what changes after it counts as a new change.
+
+        Asked every quarter of a second, and answered with a save, it keeps the file at most a second old.
+        """
+        if self._changed_at is None or now - self._changed_at < _AFTER_S:
+            return False
+        self._changed_at = None
+        return True
+
+    def save(self, saved: Iterable[Saved]) -> None:
+        """Replace the file in one step; of failures in a row the first alone is told. May be called in a thread."""
+        content = _text(list(saved)).encode()
+        with self._writing:
+            try:
+                with files.replacing(self.path) as out:
+                    out.write(content)
+            except OSError as error:
+                if not self._failing:
+                    self._tell("profiles not saved", error=str(files.explain(error, self.path)))
+                self._failing = True
+            else:
+                self._failing = False
+
+    def _refuse_others(self, found: Iterable[Saved]) -> None:
+        for saved in found:
+            profile = saved.profile
+            other = Setting(profile.host, profile.runtime, profile.threads)
+            if other != self.setting:
+                raise ValueError(
+                    f"saved for {_words(other)}, and this is {_words(self.setting)}: times are measured anew"
+                )
+
+    def _unread(self, reason: str) -> dict[str, Saved]:
+        self._tell("profiles not read", error=reason)
+        return {}
+
+
+def _words(setting: Setting) -> str:
+    return f"{setting.host}, {setting.runtime}, threads {setting.threads}"
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed process left of `files.replacing`.
+
+    By age and not under `files.locked`: a holder that was stopped would keep every other server from starting.
+    """
+    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > _LEFT_S:
+                part.unlink()
+
+
+def _text(saved: list[Saved]) -> str:
+    rest = {
+        "decode": {s.profile.model: s.decode for s in saved},
+        "load_ms": {s.profile.model: s.load_ms for s in saved},
+    }
+    return f'{{"version": {VERSION},\n"profiles": {dumps(s.profile for s in saved)},\n{json.dumps(rest)[1:]}\n'
+
+
+def _parsed(content: bytes) -> list[Saved]:
+    """The records of `_text`. Raises ValueError for anything else."""
+    with _damaged():
+        document = json.loads(content)
+        version = document["version"]
+    if version != VERSION:
+        raise ValueError(f"format version {version!r:.20}, not {VERSION}: times are measured anew")
+    with _damaged():
+        file = records.read(_File, document)
+        return [_checked(Saved(p, file.decode[p.model], file.load_ms[p.model])) for p in file.profiles]
+
+
+@contextlib.contextmanager
+def _damaged() -> Iterator[None]:
+    """Whatever a broken file leads to, in one line."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError("damaged: times are measured anew") from error
+
+
+def _checked(saved: Saved) -> Saved:
+    (size_a, ms_a), (size_b, ms_b) = saved.decode
+    good = all(0 <= number < _MOST for number in (size_a, ms_a, size_b, ms_b, saved.load_ms or 0))
+    if not good or min(size_a, size_b, saved.profile.n) <= 0 or saved.profile.fault:
+        raise ValueError(saved.profile.model)
+    return saved

@@ -1,0 +1,116 @@
+"""The endpoint's end of a worker process: started, asked one thing at a time, and its death noticed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ondevice.cloud.backends.workers.frames import Message, Reader, frame
+from ondevice.errors import ImageError, ModelError, OnDeviceError, WorkerDiedError
+from ondevice.process import child
+
+Reply = tuple[Message, bytes]
+# Called with the reply to a frame, or with what the worker could not do, or its death.
+Done = Callable[[Reply | OnDeviceError], None]
+# A picture fits whole: the loop need not come back to write its rest.
+_SOCKET_BUFFER = 1 << 20
+# All else waits meanwhile; a worker whose socket is closed has nothing left to do.
+_ENDING_S = 1.0
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A running worker. `dead` is a future that is done when it has ended."""
+
+    def __init__(self, process: child.Child) -> None:
+        self._process = process
+        self._reader = Reader()
+        self._waiting: deque[Done] = deque()
+        self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.loaded: set[str] = set()
+
+    @classmethod
+    async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
+        """Start one; it answers when it has loaded the runtime. Raises WorkerDiedError, OnDeviceError."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        try:
+            with theirs:
+                number = theirs.fileno()
+                process = child.start("ondevice.cloud.backends.workers.worker", str(number), handles=[number])
+        except OnDeviceError:
+            ours.close()
+            raise
+        loop = asyncio.get_running_loop()
+        _, worker = await loop.create_connection(lambda: cls(process), sock=ours)
+        await worker.ask({"threads": threads, "runtime": runtime})
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def ask(self, message: Message, payload: bytes | memoryview = b"") -> asyncio.Future[Reply]:
+        """Send a frame. Its future gives the reply, or raises what the worker could not do, or its death."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.tell(message, payload, partial(_settle, future))
+        return future
+
+    def tell(self, message: Message, payload: bytes | memoryview, done: Done) -> None:
+        """Send a frame; `done` is called as soon as the reply is here, which saves turns of the loop."""
+        if self.dead.done():
+            asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
+            return
+        self._waiting.append(done)
+        self._transport.writelines(frame(message, payload))
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket is ours."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """A piece of a reply."""
+        for message, payload in self._reader.feed(data):
+            self._waiting.popleft()(_replied(message, payload))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process has ended, or is no longer wanted."""
+        self.dead.set_result(self._reason())
+        for done in self._waiting:  # after those who wait for `dead` alone
+            asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
+        self._waiting.clear()
+        self._process.end()
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._transport.abort()
+
+    def _reason(self) -> str:
+        """How it ended. It may run on without its socket, but nobody can reach it any more."""
+        if not self._process.ends(_ENDING_S):
+            self._process.kill()
+        try:
+            death = self._process.death()
+        except OnDeviceError as error:
+            return str(error)
+        return f"a worker process ended ({death.cause}){death.said and ': ' + death.said}"
+
+
+def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
+    """What a worker answered: its reply, or what it could not do."""
+    if "error" not in message:
+        return message, payload
+    text = str(message["error"])
+    return ImageError(text, None) if message["kind"] == "image" else ModelError(text, "")
+
+
+def _settle(future: asyncio.Future[Reply], reply: Reply | OnDeviceError) -> None:
+    if future.done():  # nobody waits for it any more
+        return
+    future.set_exception(reply) if isinstance(reply, OnDeviceError) else future.set_result(reply)

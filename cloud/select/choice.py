@@ -1,0 +1,174 @@
+"""A choice of model: the candidates with their times of this moment, the request, and what was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ondevice.cloud.backends.backend import Backend
+from ondevice.protocol.served import ServedModel
+from ondevice.selection import anytime
+from ondevice.selection.ontime import on_time
+from ondevice.selection.problem import Models, Requests, filled
+from ondevice.selection.replies import ReplyDistribution
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import P90
+
+# A wait that is shorter by less than this brings no other model within reach: models differ by more.
+_SURPRISE_MS = 1.0
+
+Places = tuple[tuple[Backend, int], ...]
+
+
+class NetworkTimes(NamedTuple):
+    """A request's deadline and way, ms: what policies read, as far as it does not depend on the model."""
+
+    sla_ms: float
+    upload_ms: float
+    return_ms: float
+    device_top1: float
+
+    @property
+    def budget_ms(self) -> float:
+        """What upload and reply leave of the deadline."""
+        return self.sla_ms - self.upload_ms - self.return_ms
+
+
+class Candidates:
+    """The models at these places, each a backend and a row of it, which stand together as what a policy takes."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self._names = tuple(backend.models[row].name for backend, row in places)
+        self._top1 = np.array([backend.models[row].top1 or 0.0 for backend, row in places])
+        backends = dict.fromkeys(backend for backend, _ in places)
+        self.groups = [(b, np.array([row for c, row in places if c is b])) for b in backends]
+        self._versions: tuple[int, ...] = ()
+        self._chains: dict[int, anytime.Chains] = {}
+        # The model with the shortest longest time, and that time, ms.
+        self.surest: tuple[int, float]
+
+    def across(self, times_ms: Callable[[Backend], FloatArray]) -> FloatArray:
+        """What each backend tells of all its models, [m] of these."""
+        told = [times_ms(backend)[rows] for backend, rows in self.groups]
+        return told[0] if len(told) == 1 else np.concatenate(told)
+
+    def chains(self, most: int) -> anytime.Chains:
+        """The sets of up to `most` models that may answer one request; smaller ones where they would be too many."""
+        most = anytime.largest(len(self._names), most)
+        if most not in self._chains:
+            self._chains[most] = anytime.Chains.of(self.models(), most)
+        return self._chains[most]
+
+    def models(self) -> Models:
+        """With the times of this moment; made anew only when one of them has changed."""
+        versions = tuple(backend.table.version for backend, _ in self.groups)
+        if versions != self._versions:
+            tables = [(backend.table, rows) for backend, rows in self.groups]
+            times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in tables]
+            mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
+            self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
+            row = int(quantiles_ms[:, -1].argmin())
+            self.surest = row, float(quantiles_ms[row, -1])
+            self._versions = versions
+        return self._made
+
+
+class Problem(NamedTuple):
+    """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
+
+    queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
+    saturated: whether all backends have something to do. residual_ms: by how much all but the inference took longer
+    than expected lately, equally likely points; shuffled_ms: these points, not by size. reply: its distribution, if
+    known.
+    """
+
+    candidates: Candidates
+    models: Models
+    network: NetworkTimes
+    wait_ms: FloatArray
+    queue_ms: FloatArray
+    work_ms: FloatArray
+    saturated: bool
+    residual_ms: FloatArray
+    shuffled_ms: FloatArray
+    reply: ReplyDistribution | None
+
+    @property
+    def requests(self) -> Requests:
+        """The request as policies take it."""
+        sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
+        # What the network and the server add are independent: each point of the one goes with some point of the other.
+        reply_ms = self.reply.given(self.network.upload_ms) if self.reply else self.network.return_ms
+        return Requests(
+            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, (reply_ms + self.shuffled_ms)[None],
+            fill=self._fill[None], work_ms=self.work_ms[None],
+        )  # fmt: skip
+
+    @property
+    def served(self) -> Problem:
+        """The problem as far as the server can help it: the reply takes return_ms for certain."""
+        return self._replace(reply=None)
+
+    @property
+    def _fill(self) -> FloatArray:
+        surest, worst_ms = self.candidates.surest
+        return filled(self.queue_ms, self.network.budget_ms - self.residual_ms[-1] - worst_ms - self.work_ms[surest])
+
+
+class Choice(NamedTuple):
+    """A model for a request, and what was known when it was chosen. policy: by which rule."""
+
+    problem: Problem
+    policy: str
+    chosen: int
+
+    @property
+    def backend(self) -> Backend:
+        """Where it runs."""
+        return self.problem.candidates.places[self.chosen][0]
+
+    @property
+    def served(self) -> ServedModel:
+        """The model."""
+        backend, row = self.problem.candidates.places[self.chosen]
+        return backend.models[row]
+
+    @property
+    def budget_ms(self) -> float:
+        """What upload and reply leave of the deadline."""
+        return self.problem.network.budget_ms
+
+    @property
+    def mean_ms(self) -> float:
+        """The whole, upload and reply included, in the mean."""
+        return self._overhead_ms + float(self.problem.models.mean_ms[self.chosen])
+
+    @property
+    def p90_ms(self) -> float:
+        """The whole, upload and reply included, with the 90th percentile of the inference."""
+        return self._overhead_ms + float(self.problem.models.quantiles_ms[self.chosen, P90])
+
+    def holds(self, longer_ms: float) -> bool:
+        """Whether it would be made again after a wait that was so much longer than foreseen, or shorter.
+
+        It would if it is in time for certain even so, and no more accurate model has come within reach.
+        """
+        models, network, wait_ms = self.problem.models, self.problem.network, self.problem.wait_ms
+        worst_ms = models.quantiles_ms[self.chosen, -1] + self.problem.residual_ms[-1]
+        spare_ms = network.budget_ms - wait_ms[self.chosen] - worst_ms
+        if longer_ms > spare_ms:
+            return False
+        return longer_ms > -_SURPRISE_MS or bool(models.top1[self.chosen] >= models.top1.max())
+
+    @property
+    def probability_on_time(self) -> float:
+        """The chance that the client has the reply within its deadline."""
+        return float(on_time(self.problem.models, self.problem.requests)[0, self.chosen])
+
+    @property
+    def _overhead_ms(self) -> float:
+        network, wait_ms = self.problem.network, float(self.problem.wait_ms[self.chosen])
+        return network.upload_ms + wait_ms + network.return_ms

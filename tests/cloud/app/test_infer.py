@@ -1,0 +1,127 @@
+"""Infer requests read, and replies written."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from ondevice.cloud.app import infer
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.errors import ProtocolError
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.request import RequestedOutput, encode_request
+from ondevice.protocol.response import InferResponse, decode_response
+from ondevice.protocol.served import ServedModel
+from ondevice.protocol.tensor import Tensor
+
+OWN = TensorMetadata.of("in", (1, 2, 2, 1), np.dtype(np.uint8))
+LOGITS = TensorMetadata.of("logits", (1, 3), np.dtype(np.float32))
+SERVED = ServedModel("net", ("cat", "dog", "fish"), 0.9, "", "int8", 1000, "here", OWN, LOGITS)
+RESULT = InferenceResult("net", [(1, 0.75), (0, 0.2), (2, 0.05)], np.array([1, 3, -1], np.float32).tobytes())
+PARAMETERS = {"selected_model": "net"}
+
+
+def picture_request(**more: Any) -> tuple[bytes, int | None]:
+    return encode_request([Tensor.of("image", [b"picture"])], binary=True, **more)
+
+
+def native_request(**more: Any) -> tuple[bytes, int | None]:
+    pixels = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+    return encode_request([Tensor.of("in", pixels)], binary=True, **more)
+
+
+def wish(name: str, **more: Any) -> RequestedOutput:
+    return RequestedOutput(name, **more)
+
+
+def answer(request: tuple[bytes, int | None], served: ServedModel | None = SERVED) -> InferResponse:
+    asked = infer.decode(*request, served)
+    return decode_response(*infer.encode("cnnselect", asked, SERVED, RESULT, PARAMETERS))
+
+
+def test_a_picture_in_binary() -> None:
+    asked = infer.decode(*picture_request(parameters={"sla_ms": 50, "top": 2}, id="a"), None)
+    assert (asked.payload, asked.is_picture, asked.id, asked.parameters.sla_ms) == (b"picture", True, "a", 50)
+    work = asked.work(None, 1.5)
+    assert (work.payload, work.is_picture, work.top, work.raw, work.received) == (b"picture", True, 2, False, 1.5)
+
+
+@pytest.mark.parametrize("more", [{}, {"parameters": {"content_type": "base64"}}])
+def test_a_picture_in_json_is_base64(more: dict[str, Any]) -> None:
+    data = [base64.b64encode(b"picture").decode()]
+    body = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": data, **more}]}
+    text = json.dumps(body).encode()
+    assert infer.decode(text, None, None).payload == b"picture"
+    assert infer.decode(text, len(text), None).payload == b"picture"
+
+
+def test_a_models_own_tensor() -> None:
+    asked = infer.decode(*native_request(), SERVED)
+    work = asked.work(SERVED, 0.0)
+    assert (work.payload, work.is_picture, work.top, work.raw) == (bytes(range(4)), False, 0, True)
+
+
+def test_a_classification_of_the_models_own_output_needs_a_ranking() -> None:
+    asked = infer.decode(*native_request(outputs=[wish("logits", classification=2)]), SERVED)
+    assert asked.work(SERVED, 0.0).top == 2
+    asked = infer.decode(*picture_request(outputs=[wish("logits", classification=9)], parameters={"top": 3}), SERVED)
+    assert asked.work(SERVED, 0.0).top == 9
+
+
+def test_a_picture_is_answered_with_labels_scores_and_indexes() -> None:
+    response = answer(picture_request(parameters={"top": 2}, id="x"), None)
+    assert (response.model_name, response.model_version, response.id) == ("cnnselect", "1", "x")
+    assert response.parameters == PARAMETERS
+    label, score, index = response.outputs
+    assert (label.name, label.datatype, label.data) == ("label", "BYTES", [b"dog", b"cat"])
+    assert (score.name, score.datatype, score.data.tolist()) == ("score", "FP32", [0.75, pytest.approx(0.2)])
+    assert (index.name, index.datatype, index.data.tolist()) == ("index", "INT32", [1, 0])
+
+
+def test_a_tensor_is_answered_with_the_models_own_output() -> None:
+    (logits,) = answer(native_request()).outputs
+    assert (logits.name, logits.shape, logits.data.tolist()) == ("logits", (1, 3), [[1, 3, -1]])
+
+
+def test_outputs_come_as_they_are_asked_for() -> None:
+    wishes = [wish("logits", binary=True), wish("index"), wish("label", binary=True)]
+    response = answer(picture_request(outputs=wishes))
+    assert [(output.name, output.binary) for output in response.outputs] == [
+        ("logits", True),
+        ("index", False),
+        ("label", True),
+    ]
+    (ranking,) = answer(picture_request(outputs=[wish("logits", classification=2)])).outputs
+    assert (ranking.datatype, ranking.shape) == ("BYTES", (1, 2))
+    assert ranking.data == [b"0.750000:1:dog", b"0.200000:0:cat"]
+
+
+def test_a_result_that_is_no_number_is_null_in_json() -> None:
+    asked = infer.decode(*native_request(outputs=[wish("logits")]), SERVED)
+    result = InferenceResult("net", [], np.array([np.nan, 1, np.inf], np.float32).tobytes())
+    body, length = infer.encode("net", asked, SERVED, result, {})
+    assert length is None
+    assert json.loads(body)["outputs"][0]["data"] == [None, 1, None]
+
+
+@pytest.mark.parametrize(
+    ("request_", "served", "said"),
+    [
+        (native_request(), None, "give one input, image, not in"),
+        (picture_request(outputs=[wish("logits")]), None, "no output 'logits': there are label, score, index"),
+        (native_request(outputs=[wish("score")]), SERVED, "are given for the input image alone"),
+        (picture_request(outputs=[wish("label", classification=1)]), SERVED, "is a ranking already"),
+        (picture_request(parameters={"sla_ms": -1}), SERVED, "sla_ms must be a number from"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    request_: tuple[bytes, int | None], served: ServedModel | None, said: str
+) -> None:
+    with pytest.raises(ProtocolError, match=said):
+        infer.decode(*request_, served)

@@ -1,0 +1,43 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("prometheus_client", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from metrics import Samples, samples
+
+from ondevice.cloud.app.metrics import Metrics
+from ondevice.cloud.backends.backend import InferenceResult
+
+
+def read(metrics: Metrics) -> Samples:
+    return samples(metrics.text()[1].decode())
+
+
+def test_what_happens_is_counted() -> None:
+    metrics = Metrics()
+    metrics.request(200, 12.0)
+    metrics.request(200, 3.0)
+    metrics.request(503, 0.0)
+    metrics.refused()
+    metrics.event("worker died")
+    metrics.inference(InferenceResult("net", [], queue_ms=2.0, infer_ms=7.0), late=True)
+    metrics.inference(InferenceResult("net", [], queue_ms=0.0, infer_ms=3.0), late=False)
+    found = read(metrics)
+    assert found["ondevice_requests_total", (("status", "200"),)] == 2
+    assert found["ondevice_requests_total", (("status", "503"),)] == 1
+    assert found["ondevice_refused_total", ()] == found["ondevice_late_total", ()] == 1
+    assert found["ondevice_events_total", (("event", "worker died"),)] == 1
+    assert found["ondevice_infer_seconds_count", (("model", "net"),)] == 2
+    assert found["ondevice_infer_seconds_sum", (("model", "net"),)] == pytest.approx(0.010)
+    assert found["ondevice_infer_seconds_bucket", (("le", "0.005"), ("model", "net"))] == 1
+    assert found["ondevice_queue_seconds_count", ()] == 2
+    assert found["ondevice_request_seconds_bucket", (("le", "0.025"),)] >= 2
+
+
+def test_two_servers_of_one_process_do_not_share_them() -> None:
+    one, other = Metrics(), Metrics()
+    one.refused()
+    assert (read(one)["ondevice_refused_total", ()], read(other)["ondevice_refused_total", ()]) == (1, 0)

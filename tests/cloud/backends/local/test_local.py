@@ -1,0 +1,316 @@
+"""The backend in worker processes: loading, memory, what is learned, and workers that are killed under load."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from serving import FAMILY, PICTURE, Endpoint, until
+
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.errors import ImageError, ModelError, OnDeviceError, UsageError
+from ondevice.protocol.served import Work
+
+SMALL, _, MIDDLE, LARGE = FAMILY
+
+
+class Events(list[tuple[str, dict[str, Any]]]):
+    def __call__(self, event: str, **fields: Any) -> None:
+        self.append((event, fields))
+
+    def of(self, event: str) -> list[Any]:
+        return [fields.get("model") for name, fields in self if name == event]
+
+
+def with_local(
+    body: Callable[[Local, Events], Awaitable[None]],
+    *models: str,
+    budget: int | None = None,
+    workers: int = 1,
+    profiles: Path | None = None,
+) -> None:
+    async def whole() -> None:
+        events = Events()
+        local = Local(models or FAMILY, Workers(workers), budget, profiles, events)
+        try:
+            await local.start()
+            await asyncio.wait_for(body(local, events), 60)
+        finally:
+            local.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(whole())
+
+
+def picture(payload: bytes = PICTURE) -> Work:
+    return Work(payload, True, 3, False, perf_counter())
+
+
+async def run(local: Local, model: str, work: Work | None = None) -> InferenceResult:
+    return await local.run(model, work or picture(), None)
+
+
+async def ticked(local: Local, condition: Callable[[], Any]) -> None:
+    """Let the backend do what it does between requests until the condition holds."""
+    while not condition():
+        local.tick()
+        await asyncio.sleep(0.02)
+
+
+def test_every_model_is_described_and_timed_at_the_start() -> None:
+    async def body(local: Local, events: Events) -> None:
+        assert [served.name for served in local.models] == list(FAMILY)
+        assert [served.top1 is not None for served in local.models] == [True] * 4
+        assert local.models[2].input.shape == (1, 48, 48, 1)
+        fastest_ms = local.table.quantiles_ms[:, 0]  # whatever else the machine does, some run was not held up
+        assert 0 < fastest_ms[0] < fastest_ms[3]
+        assert all(local.profile(name).n > 3 for name in FAMILY)
+        assert not local.loading_ms().any()  # all are loaded
+        assert local.ready()
+        assert not local.saturated
+
+    with_local(body)
+
+
+def test_results_say_what_took_how_long() -> None:
+    async def body(local: Local, events: Events) -> None:
+        before = local.profile(MIDDLE).n
+        result = await run(local, MIDDLE)
+        assert (result.model, result.top[0][0], len(result.top)) == (MIDDLE, 7, 3)
+        assert min(result.queue_ms, result.decode_ms, result.infer_ms) > 0
+        assert local.profile(MIDDLE).n == before + 1
+        with pytest.raises(ImageError, match="is not a picture"):
+            await run(local, MIDDLE, picture(b"x"))
+        assert local.profile(MIDDLE).n == before + 1
+
+    with_local(body, MIDDLE)
+
+
+def test_a_choice_is_made_again_when_its_turn_comes() -> None:
+    async def body(local: Local, events: Events) -> None:
+        first = asyncio.ensure_future(run(local, LARGE))
+        await asyncio.sleep(0)
+        assert local.saturated
+        second = await local.run(LARGE, picture(), lambda *_: SMALL)
+        assert ((await first).model, second.model) == (LARGE, SMALL)
+        assert second.queue_ms > 0
+
+    with_local(body)
+
+
+def test_what_a_client_has_left_is_learned_from_once_it_has_begun() -> None:
+    async def body(local: Local, events: Events) -> None:
+        begun, queued = (asyncio.ensure_future(run(local, LARGE)) for _ in range(2))
+        queued_too = asyncio.ensure_future(run(local, MIDDLE))
+        await asyncio.sleep(0)
+        before = {model: local.profile(model).n for model in (LARGE, MIDDLE)}
+        for task in (begun, queued, queued_too):
+            task.cancel()
+        await ticked(local, lambda: local.profile(LARGE).n > before[LARGE] and not local.saturated)
+        assert local.profile(MIDDLE).n == before[MIDDLE]
+        assert all(task.cancelled() for task in (begun, queued, queued_too))
+
+    with_local(body)
+
+
+def test_room_is_the_workers_that_nobody_needs() -> None:
+    async def body(local: Local, events: Events) -> None:
+        assert local.room == 2
+        tasks = []
+        for room in (1, 0, 0, 0, 0, 0):
+            tasks.append(asyncio.ensure_future(run(local, LARGE)))
+            await asyncio.sleep(0)
+            assert local.room == room
+        await asyncio.gather(*tasks)
+        assert local.room == 2
+
+    with_local(body, workers=2)
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    async def body(local: Local, events: Events) -> None: ...
+
+    with pytest.raises(UsageError, match=f"two models are called {SMALL}"):
+        with_local(body, SMALL, SMALL)
+
+
+def test_an_unloaded_model_leaves_the_workers_and_comes_back() -> None:
+    async def body(local: Local, events: Events) -> None:
+        local.unload(MIDDLE)
+        assert (local.available(MIDDLE), local.available(LARGE)) == (False, True)
+        assert local.loading_ms().tolist()[2] > 0
+        await local.load(MIDDLE)
+        assert local.available(MIDDLE)
+        assert not local.loading_ms().any()
+        assert (events.of("unloaded"), events.of("loaded")) == ([MIDDLE], [MIDDLE])
+        assert (await run(local, MIDDLE)).load_ms == 0
+
+    with_local(body, workers=2)
+
+
+def test_unloading_while_it_runs_and_while_others_wait() -> None:
+    """What runs is answered, what waits is not; the workers live on, and the model stays away."""
+
+    async def body(local: Local, events: Events) -> None:
+        running, *_, waiting = [asyncio.ensure_future(run(local, LARGE)) for _ in range(4)]
+        await asyncio.sleep(0)
+        local.unload(LARGE)
+        assert (await running).top[0][0] == 7
+        with pytest.raises(ModelError, match="was unloaded while a request for it waited"):
+            await waiting
+        local.learned[3].used_at = 0.0  # so that it would be timed again, were it there
+        await asyncio.sleep(0.01)
+        for _ in range(5):
+            local.tick()
+            await asyncio.sleep(0.02)
+        assert (await run(local, SMALL)).top
+        assert local.loading_ms().tolist()[3] > 0
+        assert events.of("worker died") == []
+
+    with_local(body)
+
+
+# Memory
+
+
+@functools.cache
+def sizes() -> dict[str, int]:
+    found: dict[str, int] = {}
+
+    async def body(local: Local, events: Events) -> None:
+        found.update(local.residency.sizes)
+
+    with_local(body)
+    return found
+
+
+def test_sizes_are_the_models_own() -> None:
+    """The runtime's own memory, tens of megabytes, is not counted as the first model's."""
+    found = sizes()
+    assert max(found.values()) == found[LARGE]
+    assert found[SMALL] < 1_000_000
+
+
+def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() -> None:
+    taken = sizes()
+    budget = taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2
+
+    async def body(local: Local, events: Events) -> None:
+        assert local.residency.resident == {SMALL, LARGE}
+        cold_ms = local.loading_ms()
+        assert (cold_ms > 0).tolist() == [False, True, False]
+        assert local.overhead_ms(1000)[1] >= cold_ms[1]
+        assert (await run(local, MIDDLE)).load_ms > 0
+        assert local.residency.resident == {SMALL, MIDDLE}
+        assert (await run(local, MIDDLE)).load_ms == 0
+        assert (await run(local, LARGE)).load_ms > 0
+        assert events.of("unloaded") == [LARGE, MIDDLE]
+        assert events.of("loaded") == [MIDDLE, LARGE]
+        assert local.residency.used_bytes <= budget
+
+    with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
+
+
+def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
+    taken = sizes()
+    budget = taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2
+
+    async def body(local: Local, events: Events) -> None:
+        for _ in range(20):
+            local.record_demand(MIDDLE)
+        await ticked(local, lambda: not local.loading_ms()[1])
+        assert local.residency.resident == {SMALL, MIDDLE}
+        assert events.of("unloaded") == [LARGE]
+        assert (await run(local, MIDDLE)).load_ms == 0
+
+    with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
+
+
+def test_a_model_that_never_fits_is_not_offered() -> None:
+    budget = sizes()[LARGE] // 2
+
+    async def body(local: Local, events: Events) -> None:
+        assert [local.available(name) for name in FAMILY] == [True, True, True, False]
+        assert events.of("over memory budget") == [LARGE]
+        with pytest.raises(ModelError, match="does not fit into the memory budget"):
+            await local.load(LARGE)
+        assert not local.available(LARGE)
+        for _ in range(50):
+            local.record_demand(LARGE)
+        local.tick()
+        assert LARGE not in local.residency.resident
+
+    with_local(body, budget=budget)
+
+
+def test_a_budget_for_none_is_refused() -> None:
+    async def body(local: Local, events: Events) -> None: ...
+
+    with pytest.raises(UsageError, match=f"{SMALL} takes .* bytes in 1 workers, over --memory-budget"):
+        with_local(body, budget=1000)
+
+
+def test_loads_and_unloads_are_seen_in_the_log_and_no_choice_fails(tmp_path: Path) -> None:
+    taken = sizes()
+    budget = 2 * (taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
+    with Endpoint(tmp_path, "--models", f"{SMALL},{MIDDLE},{LARGE}", "--memory-budget", budget) as running:
+        assert running.classify(MIDDLE).status_code == 200
+        assert [line["model"] for line in running.log("unloaded")] == [LARGE]
+        until(lambda: {line["model"] for line in running.log("loaded")} == {MIDDLE})
+        for sla_ms in (3, 30, 3000):
+            assert [running.classify(sla_ms=sla_ms).status_code for _ in range(5)] == [200] * 5
+
+
+# What is learned
+
+
+def test_what_was_learned_is_saved_and_taken_up_again(tmp_path: Path) -> None:
+    file = tmp_path / "profiles.json"
+    learned: list[int] = []
+
+    async def first(local: Local, events: Events) -> None:
+        for _ in range(40):
+            await run(local, SMALL)
+        learned.append(local.profile(SMALL).n)
+        await ticked(local, file.exists)
+
+    async def second(local: Local, events: Events) -> None:
+        assert local.profile(SMALL).n >= learned[0]
+        assert events.of("profiles not read") == []
+
+    with_local(first, SMALL, MIDDLE, profiles=file)
+    with_local(second, SMALL, profiles=file)
+
+
+def test_a_model_that_is_not_used_is_timed_again() -> None:
+    async def body(local: Local, events: Events) -> None:
+        local.learned[0].used_at = 0.0
+        version = local.table.version
+        await ticked(local, lambda: local.table.version > version)
+        assert local.learned[0].used_at > 0
+
+    with_local(body, SMALL)
+
+
+# Deaths
+
+
+def test_work_of_a_closed_backend_fails_cleanly() -> None:
+    async def body(local: Local, events: Events) -> None:
+        jobs = [asyncio.ensure_future(run(local, LARGE)) for _ in range(4)]
+        await asyncio.sleep(0)
+        local.close()
+        outcomes = await asyncio.gather(*jobs, return_exceptions=True)
+        assert all(isinstance(outcome, OnDeviceError) for outcome in outcomes)
+        assert not events.of("worker died")
+
+    with_local(body)

@@ -1,0 +1,438 @@
+"""Saved times: whole after any kill, at most a second old, and a damaged or foreign file costs nothing but a note."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
+from ondevice.models import files
+from ondevice.timing.linear import Linear
+from ondevice.timing.recent import Recent
+
+SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
+Notes = list[tuple[str, dict[str, Any]]]
+
+
+def known(model: str = "m", load_ms: float | None = 30.0) -> Learned:
+    found = Learned(model, Recent(float(ms) for ms in range(1, 101)), load_ms=load_ms)
+    found.decode.add(300_000, 9.0)
+    return found
+
+
+def snapshot(*models: str) -> list[Saved]:
+    return [Saved.of(known(model), SETTING) for model in models]
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return []
+
+
+@pytest.fixture
+def store(tmp_path: Path, notes: Notes) -> Store:
+    return Store(tmp_path / "times" / "p.json", SETTING, teller(notes))
+
+
+def teller(notes: Notes) -> Callable[..., None]:
+    return lambda event, **fields: notes.append((event, fields))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# There and back
+
+
+def taken_up(saved: Saved) -> Learned:
+    profile = saved.profile
+    times = Recent.seeded(profile.distribution, profile.n)
+    return Learned(profile.model, times, Linear(saved.decode), saved.load_ms)
+
+
+def test_what_was_saved_is_loaded(store: Store, notes: Notes) -> None:
+    before = [Saved.of(known("a"), SETTING), Saved.of(known("b", load_ms=None), SETTING)]
+    store.save(before)
+    after = store.load()
+    assert list(after) == ["a", "b"]
+    for saved in before:
+        again = after[saved.profile.model]
+        assert again.profile.mean_ms == pytest.approx(saved.profile.mean_ms, abs=1e-6)
+        assert again.profile.quantiles_ms == pytest.approx(saved.profile.quantiles_ms, abs=1e-6)
+        assert (again.profile.n, again.load_ms) == (100, saved.load_ms)
+        assert again.decode == saved.decode
+    assert notes == []
+
+
+def test_learning_goes_on_from_what_was_saved(store: Store) -> None:
+    before = known()
+    store.save([Saved.of(before, SETTING)])
+    saved = store.load()["m"]
+    after = Learned(
+        "m", Recent.seeded(saved.profile.distribution, saved.profile.n), Linear(saved.decode), saved.load_ms
+    )
+    assert after.invoke.distribution.mean_ms == pytest.approx(before.invoke.distribution.mean_ms, rel=0.03)
+    assert after.decode.expect(200_000) == pytest.approx(before.decode.expect(200_000))
+    assert (after.invoke.count, after.load_ms) == (100, 30.0)
+
+
+def test_a_snapshot_does_not_change(store: Store) -> None:
+    learned = known()
+    saved = Saved.of(learned, SETTING)
+    learned.invoke.add(1e6)
+    learned.loaded(1e6)
+    learned.decode.add(1e7, 1e6)
+    assert saved == Saved.of(known(), SETTING)
+
+
+def test_nothing_was_saved(store: Store, notes: Notes) -> None:
+    assert store.load() == {}
+    assert notes == [], "a first start is no fault"
+
+
+def test_no_models(store: Store, notes: Notes) -> None:
+    store.save([])
+    assert store.load() == {}
+    assert notes == []
+
+
+def test_the_newest_replaces_the_old(store: Store) -> None:
+    for models in (["a", "b"], ["c"]):
+        store.save(snapshot(*models))
+    assert list(store.load()) == ["c"]
+    assert names(store.path.parent) == ["p.json"]
+
+
+def test_the_file_is_plain_json_with_a_version(store: Store) -> None:
+    store.save(snapshot("a"))
+    document = json.loads(store.path.read_text())
+    assert document["version"] == 1
+    assert [row["model"] for row in document["profiles"]] == ["a"]
+
+
+def test_odd_names(store: Store) -> None:
+    odd = ['"', "}", "\n", "ä", "\ud800", ""]
+    store.save(snapshot(*odd))
+    assert list(store.load()) == odd
+
+
+# What is not read
+
+
+def refused(store: Store, notes: Notes) -> str:
+    """The reason, told in one line with the file's name; the next save heals."""
+    notes.clear()
+    assert store.load() == {}
+    ((event, fields),) = notes
+    assert event == "profiles not read"
+    reason = str(fields["error"])
+    assert reason.startswith(str(store.path))
+    assert "\n" not in reason
+    return reason
+
+
+def test_half_a_file(store: Store, notes: Notes) -> None:
+    store.save(snapshot("a", "b"))
+    whole = store.path.read_bytes().rstrip()
+    for length in range(0, len(whole), 7):
+        store.path.write_bytes(whole[:length])
+        assert "damaged" in refused(store, notes)
+    store.save(snapshot("a"))
+    assert list(store.load()) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe", b"null", b"[]", b"5", b'"version"', b"{}", b'{"version": 1}', b"[" * 100_000, b"9" * 10_000,
+     b'{"version": 1, "profiles": 3}', b'{"version": 1, "profiles": [{}], "decode": {}, "load_ms": {}}', bytes(100)],
+)  # fmt: skip
+def test_no_such_file(content: bytes, store: Store, notes: Notes) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(content)
+    assert "damaged" in refused(store, notes)
+
+
+def set_profile(key: str, value: Any) -> Callable[[Any], None]:
+    return lambda document: document["profiles"][0].__setitem__(key, value)
+
+
+def set_rest(key: str, value: Any) -> Callable[[Any], None]:
+    return lambda document: document[key].__setitem__("a", value)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *(set_profile("mean_ms", value) for value in ("1", None, -1, float("nan"), float("inf"), 1e300, 10**400, [])),
+        *(set_profile("std_ms", value) for value in ("1", None, -1)),
+        *(set_profile("n", value) for value in (0, -1, "1", None)),
+        *(set_profile("quantiles_ms", value) for value in ([], [1.0], [1.0] * 20, [2.0] + [1.0] * 20, ["1"] * 21, 5)),
+        *(set_profile("model", value) for value in (None, [], {}, "another")),
+        *(set_rest("decode", value) for value in ([], 5, [[1, 1]], [[0, 1], [2, 1]], [[1, -1], [2, 1]], ["ab", "cd"])),
+        *(set_rest("load_ms", value) for value in (-1, "1", float("nan"), [])),
+        lambda document: document.pop("decode"),
+        lambda document: document["load_ms"].clear(),
+        lambda document: document["profiles"][0].pop("n"),
+        lambda document: document["profiles"][0].update(surplus=1),
+    ],
+)
+def test_one_wrong_value(spoil: Callable[[Any], None], store: Store, notes: Notes) -> None:
+    store.save(snapshot("a"))
+    document = json.loads(store.path.read_text())
+    spoil(document)
+    store.path.write_text(json.dumps(document))
+    assert "damaged" in refused(store, notes)
+
+
+def test_mutated_bytes_are_read_or_refused(store: Store, notes: Notes) -> None:
+    store.save(snapshot("a"))
+    whole, chance = store.path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            content[chance.randrange(len(content))] = chance.choice(b'0123456789eE.-+[]{}",: \x00\xff')
+        store.path.write_bytes(content)
+        for saved in store.load().values():
+            after = Learned(
+                saved.profile.model,
+                Recent.seeded(saved.profile.distribution, saved.profile.n),
+                Linear(saved.decode),
+                saved.load_ms,
+            )
+            after.invoke.add(1.0)
+            assert after.invoke.distribution.mean_ms >= 0
+            assert after.decode.expect(1000) >= 0
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, "x" * 1000])
+def test_another_version(version: Any, store: Store, notes: Notes) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text(json.dumps({"version": version}))
+    reason = refused(store, notes)
+    assert "format version" in reason
+    assert len(reason) < 100 + len(str(store.path))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (SETTING._replace(host="Xeon"), "saved for Cortex-A76, litert 2.3.0, threads 2, and this is Xeon,"),
+        (SETTING._replace(runtime="litert 3"), "and this is Cortex-A76, litert 3,"),
+        (SETTING._replace(threads=4), "threads 4: "),
+    ],
+)
+def test_times_of_another_setting(other: Setting, said: str, store: Store, notes: Notes) -> None:
+    store.save(snapshot("a"))
+    assert said in refused(Store(store.path, other, teller(notes)), notes)
+
+
+def test_what_cannot_be_read(store: Store, notes: Notes) -> None:
+    store.path.mkdir(parents=True)
+    assert "directory" in refused(store, notes)
+
+
+# What cannot be written
+
+
+def test_a_failure_is_told_once_until_it_is_mended(store: Store, notes: Notes) -> None:
+    folder = store.path.parent
+    for _ in range(2):
+        folder.write_text("in the way")
+        for _ in range(3):
+            store.save(snapshot("a"))
+        folder.unlink()
+        store.save(snapshot("a"))
+        assert list(store.load()) == ["a"]
+        store.path.unlink()
+        folder.rmdir()
+    assert [event for event, _ in notes] == ["profiles not saved"] * 2
+    assert all(str(folder) in fields["error"] for _, fields in notes)
+
+
+def test_a_failing_last_step_leaves_no_other_file(store: Store, notes: Notes) -> None:
+    (store.path / "in the way").mkdir(parents=True)
+    store.save(snapshot("a"))
+    assert names(store.path.parent) == ["p.json"]
+    assert len(notes) == 1
+
+
+def test_a_folder_that_may_not_be_written_to(store: Store, notes: Notes) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    store.path.parent.mkdir(mode=0o555)
+    store.save(snapshot("a"))
+    assert "permission denied" in notes[0][1]["error"]
+
+
+# When
+
+
+def test_due_within_a_second_of_the_first_change(store: Store) -> None:
+    assert not store.due(1e9), "nothing has changed"
+    asked = []
+    for tick in range(9):
+        store.changed(100 + tick / 8)  # later changes do not put it off
+        asked.append(store.due(100 + tick / 8))
+    assert asked.index(True) == 6
+
+
+def test_due_once_a_change(store: Store) -> None:
+    store.changed(100.0)
+    assert not store.due(100.5)
+    assert store.due(100.75)
+    assert not store.due(200.0)
+    store.changed(200.0)
+    assert not store.due(200.25)
+    assert store.due(200.75)
+
+
+def test_asked_every_quarter_second_no_change_waits_a_second(store: Store) -> None:
+    chance, unsaved, oldest = random.Random(1), None, 0.0
+    for step in range(20_000):
+        now = step / 100
+        if chance.random() < 0.05:
+            store.changed(now)
+            unsaved = now if unsaved is None else unsaved
+        if step % 25 == 0 and store.due(now):
+            assert unsaved is not None
+            oldest, unsaved = max(oldest, now - unsaved), None
+    assert 0 < oldest < 1
+
+
+# Where
+
+
+def test_the_default_path_is_in_the_cache_and_one_for_each_setting(home: Path) -> None:
+    others = [SETTING, SETTING._replace(host="Xeon"), SETTING._replace(runtime="x"), SETTING._replace(threads=1)]
+    paths = {default_path(setting) for setting in others}
+    assert len(paths) == 4
+    assert {path.parent for path in paths} == {files.cache_dir() / "profiles"}
+    assert home in next(iter(paths)).parents
+    assert default_path(SETTING) == default_path(Setting(*SETTING))
+
+
+@pytest.mark.parametrize("odd", ["../../up", "a/b", "nul\0", "Intel(R) Xeon(R) @ 2.1GHz", "", "ä" * 50])
+def test_odd_settings_make_good_paths(odd: str, notes: Notes) -> None:
+    setting = Setting(odd, odd, 1)
+    path = default_path(setting)
+    assert path.parent == files.cache_dir() / "profiles"
+    Store(path, setting, teller(notes)).save([Saved.of(known("m"), setting)])
+    assert list(Store(path, setting, teller(notes)).load()) == ["m"]
+    assert notes == []
+
+
+# Kills
+
+# For each line "SECONDS HOW" a writer is forked and killed, so long after its first save, or its second where it is
+# paced; then comes the time.
+KILLER = """
+import os, signal, sys, time
+from pathlib import Path
+from ondevice.cloud.backends.learning import Learned
+from ondevice.timing.linear import Linear
+from ondevice.timing.recent import Recent
+from ondevice.cloud.backends.local.store import Saved, Setting, Store
+
+def fail(event, **fields):
+    os._exit(1)
+
+def write(paced, first):
+    setting = Setting("Cortex-A76", "litert 2.3.0", 2)
+    store = Store(Path(sys.argv[1]), setting, fail)
+    models = [Learned(f"m{i}", Recent([1.0, 2.0])) for i in range(10)]
+    while True:
+        now = time.monotonic()
+        for model in models:
+            model.load_ms = now  # the clock of all processes: the file says how old it is
+        store.changed(now)
+        if first or not paced or store.due(now):
+            store.save([Saved.of(model, setting) for model in models])
+        if first:
+            os.close(first)
+            first = None
+        if paced:
+            time.sleep(0.05)
+
+for line in sys.stdin:
+    seconds, how = line.split()
+    saved, first = os.pipe()
+    pid = os.fork()
+    if not pid:
+        write(how == "paced", first)
+    os.close(first)
+    os.read(saved, 1)
+    os.close(saved)
+    first_save = os.stat(sys.argv[1]).st_mtime_ns
+    while how == "paced" and os.stat(sys.argv[1]).st_mtime_ns == first_save:
+        time.sleep(0.01)
+    time.sleep(float(seconds))
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL, status
+    print(time.monotonic(), flush=True)
+"""
+
+
+def ages_when_killed(store: Store, after: list[float], how: str) -> list[float]:
+    """How old, in seconds, a whole file was when its writer had been killed, so many seconds after it was saved."""
+    command, ages = [sys.executable, "-c", KILLER, str(store.path)], []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killer:
+        assert killer.stdin is not None
+        assert killer.stdout is not None
+        for seconds in after:
+            print(seconds, how, file=killer.stdin, flush=True)
+            ages.append(float(killer.stdout.readline()) - stamp(store))
+        killer.stdin.close()
+    assert killer.returncode == 0
+    return ages
+
+
+def stamp(store: Store) -> float:
+    """The one moment at which all models were saved."""
+    found = store.load()
+    assert len(found) == 10
+    (moment,) = {saved.load_ms for saved in found.values()}
+    assert moment is not None
+    return moment
+
+
+# A second would be too old on a machine that has nothing else to do; this tells only that saving has gone on.
+YOUNG_S = 20.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes may not share the monotonic clock")
+def test_killed_while_saving_the_file_is_always_whole(store: Store, notes: Notes) -> None:
+    chance = random.Random(4)
+    ages = ages_when_killed(store, [chance.uniform(0, 0.05) for _ in range(20)], "in-a-loop")
+    assert all(0 <= age < YOUNG_S for age in ages)
+    assert notes == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes may not share the monotonic clock")
+def test_killed_between_saves_the_file_is_the_last_one(store: Store) -> None:
+    ages = ages_when_killed(store, [0.0, 0.1, 0.3], "paced")
+    assert all(0 <= age < YOUNG_S for age in ages)
+
+
+def test_what_a_killed_writer_left_is_swept_away_and_what_one_is_writing_is_not(store: Store) -> None:
+    store.save(snapshot("a"))
+    with files.replacing(store.path) as out:
+        out.write(b"{")
+        (part,) = (path for path in store.path.parent.iterdir() if path != store.path)
+        assert list(store.load()) == ["a"]
+        assert part.exists(), "another server may be writing it"
+        os.utime(part, (1e9, 1e9))
+        assert list(store.load()) == ["a"]
+        assert names(store.path.parent) == ["p.json"]
+        part.write_bytes(b"")  # for `replacing` to end well
+    assert names(store.path.parent) == ["p.json"]

@@ -1,0 +1,325 @@
+"""The pool with real worker processes: order, deaths, hangs, and what a worker does with bad input."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ondevice import __version__
+from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
+from ondevice.cloud.backends.workers.process import Reply
+from ondevice.errors import ImageError, ModelError, RefusedError, WorkerDiedError
+from ondevice.models import zoo
+from ondevice.process import child
+
+MODEL, OTHER = "digits_m_int8", "digits_xs_int8"
+PICTURE = next(iter(sorted(zoo.samples_dir().glob("7/*.png")))).read_bytes()
+
+
+class Events(list[tuple[str, dict[str, Any]]]):
+    def __call__(self, event: str, **fields: Any) -> None:
+        self.append((event, fields))
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self if name == event]
+
+
+def job(model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, **message: Any) -> WorkerJob:
+    message = {"op": "image", "top": 3, "raw": False, **message}
+    plan = PlannedRun(model, expected_ms)
+    return WorkerJob(
+        message, payload, plan, lambda still_ms, longer_ms: plan, asyncio.get_running_loop().create_future()
+    )
+
+
+def with_pool(body: Callable[[Pool, Events], Awaitable[None]], count: int = 1) -> None:
+    async def whole() -> None:
+        events = Events()
+        pool = Pool(count, 1, None, events)
+        await pool.start()
+        try:
+            await asyncio.wait_for(body(pool, events), 60)
+        finally:
+            pool.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(whole())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def answer(pool: Pool, work: WorkerJob) -> Reply:
+    pool.submit(work)
+    return await work.future
+
+
+def test_a_picture_is_classified_and_the_model_loaded_on_the_way() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        first, _ = await answer(pool, job())
+        again, _ = await answer(pool, job())
+        assert first["top"][0][0] == again["top"][0][0] == 7
+        assert first["load_ms"] > 0
+        assert "load_ms" not in again
+        assert pool.warm() == {MODEL}
+
+    with_pool(body)
+
+
+def test_the_raw_output_and_a_tensor_in_its_place() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        _, raw = await answer(pool, job(raw=True))
+        assert len(raw) == 10
+        tensor = np.zeros((1, 48, 48, 1), np.int8).tobytes()
+        reply, raw = await answer(pool, job(payload=tensor, op="tensor", top=0, raw=True))
+        assert (reply["top"], reply["decode_ms"], len(raw)) == ([], 0.0, 10)
+
+    with_pool(body)
+
+
+def test_first_come_first_served() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        jobs = [job() for _ in range(12)]
+        order: list[int] = []
+        for number, work in enumerate(jobs):
+            work.future.add_done_callback(lambda _, n=number: order.append(n))  # type: ignore[misc]
+            pool.submit(work)
+        await asyncio.gather(*(work.future for work in jobs))
+        await asyncio.sleep(0)
+        assert order == list(range(12))
+        assert jobs[11].queue_ms > jobs[1].queue_ms > 0
+
+    with_pool(body)
+
+
+def test_the_expected_wait_counts_what_runs_and_what_waits() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        assert pool.wait_ms() == 0
+        jobs = [job(expected_ms=100_000) for _ in range(5)]
+        for work in jobs:
+            pool.submit(work)
+        # Two run, three wait: the next goes after the third, 100 s behind the first two.
+        assert pool.wait_ms() == pytest.approx(200_000, abs=10_000)
+        assert (pool.waiting, pool.busy) == (3, 2)
+        await asyncio.gather(*(work.future for work in jobs))
+        assert pool.wait_ms() == 0
+
+    with_pool(body, count=2)
+
+
+def test_the_plan_is_made_when_the_turn_comes() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        waits: list[float] = []
+
+        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
+            waits.append(second.foreseen_ms + longer_ms)
+            return PlannedRun(OTHER, 1.0)
+
+        first, second = job(expected_ms=100), job()
+        second.plan = plan
+        pool.submit(first)
+        pool.submit(second)
+        assert waits == []
+        await second.future
+        assert waits[0] > 0
+        assert pool.workers[0].loaded == {MODEL, OTHER}
+
+    with_pool(body)
+
+
+def test_a_plan_that_refuses_costs_that_job_alone() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        def refuse(still_ms: float, longer_ms: float) -> PlannedRun:
+            raise RefusedError("too late", 1)
+
+        first, second, third = job(), job(), job()
+        second.plan = refuse
+        for work in (first, second, third):
+            pool.submit(work)
+        with pytest.raises(RefusedError):
+            await second.future
+        assert (await third.future)[0]["top"]
+
+    with_pool(body)
+
+
+def test_a_job_that_nobody_waits_for_is_left_out() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        first, second, third = job(expected_ms=100), job(OTHER), job()
+        for work in (first, second, third):
+            pool.submit(work)
+        second.future.cancel()
+        await third.future
+        assert OTHER not in pool.workers[0].loaded
+
+    with_pool(body)
+
+
+def test_a_short_job_is_sent_before_the_one_ahead_of_it_is_done() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        jobs = [job(expected_ms=5) for _ in range(4)]
+        for work in jobs:
+            pool.submit(work)
+        assert (pool.busy, pool.waiting) == (1, 2)
+        assert 10 <= pool.wait_ms() <= 20  # the two that wait, and what is left of those at work
+        await asyncio.gather(*(work.future for work in jobs))
+        assert [work.queue_ms for work in jobs] == sorted(work.queue_ms for work in jobs)
+
+    with_pool(body)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [({"payload": b"no picture"}, ImageError), ({"payload": b""}, ImageError), ({"model": "/none.tflite"}, ModelError)],
+)
+def test_a_bad_job_is_an_error_and_the_worker_lives(bad: dict[str, Any], error: type[Exception]) -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        pid = pool.workers[0].pid
+        with pytest.raises(error):
+            await answer(pool, job(**bad))
+        assert (await answer(pool, job()))[0]["top"]
+        assert pool.workers[0].pid == pid
+
+    with_pool(body)
+
+
+def test_a_killed_worker_is_replaced_and_its_job_done_by_another() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        pool.resident.add(MODEL)
+        pid = pool.workers[0].pid
+        os.kill(pid, signal.SIGSTOP)  # so that it holds the job when it dies
+        work = job()
+        pool.submit(work)
+        os.kill(pid, signal.SIGKILL)
+        assert (await work.future)[0]["top"][0][0] == 7
+        assert pool.workers[0].pid != pid
+        assert MODEL in pool.workers[0].loaded
+        assert "SIGKILL" in events.named("worker died")[0]["reason"]
+        assert events.named("worker started")
+
+    with_pool(body)
+
+
+def test_a_job_that_kills_two_workers_is_given_up() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        work = job()
+        for _ in range(2):
+            await until(lambda: bool(pool.workers))
+            os.kill(pool.workers[0].pid, signal.SIGSTOP)
+            if not work.died:
+                pool.submit(work)
+            await until(lambda: pool.busy == 1)
+            os.kill(pool.workers[0].pid, signal.SIGKILL)
+            await until(lambda: not pool.workers or work.future.done())
+        with pytest.raises(WorkerDiedError, match="SIGKILL"):
+            await work.future
+        assert (await answer(pool, job()))[0]["top"]
+
+    with_pool(body)
+
+
+def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ondevice.cloud.backends.workers.pool._HANGS_MS", 200.0)
+
+    async def body(pool: Pool, events: Events) -> None:
+        await answer(pool, job())
+        pid = pool.workers[0].pid
+        os.kill(pid, signal.SIGSTOP)
+        work = job()
+        pool.submit(work)
+        while any(worker.pid == pid for worker in pool.workers):  # the next one may take its time
+            pool.kill_hanging()
+            await asyncio.sleep(0.02)
+        assert (await work.future)[0]["top"]
+        assert pool.workers[0].pid != pid
+
+    with_pool(body)
+
+
+def test_idle_workers_load_what_they_lack() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        pool.resident |= {MODEL, OTHER}
+        pool.maintain()
+        await until(lambda: pool.warm() == {MODEL, OTHER})
+        assert len(events.named("loaded")) == 4
+        pool.unload(MODEL)
+        assert pool.warm() == {OTHER}
+        reply, _ = await answer(pool, job())
+        assert reply["load_ms"] > 0
+
+    with_pool(body, count=2)
+
+
+def test_a_model_is_timed_only_on_a_worker_that_nobody_needs() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        assert pool.measure(MODEL, 3, 1.0) is None  # no worker has it
+        await answer(pool, job())
+        timed = pool.measure(MODEL, 3, 1.0)
+        assert timed is not None
+        assert pool.measure(MODEL, 3, 1.0) is None  # the only worker is busy
+        assert len((await timed)[0]["invoke_ms"]) == 3
+
+    with_pool(body)
+
+
+def test_a_package_that_was_replaced_meanwhile_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        monkeypatch.setattr(child, "__version__", "0.0.1")
+        pool.workers[0].kill()
+        await until(lambda: bool(events.named("worker not started")))
+        said = events.named("worker not started")[0]["error"]
+        assert said == f"ondevice 0.0.1 was replaced by {__version__} while it ran: start it again"
+        monkeypatch.undo()
+        await until(lambda: bool(pool.workers))
+
+    with_pool(body)
+
+
+def test_workers_that_cannot_be_started_are_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        monkeypatch.setattr(sys, "executable", "/nonexistent")
+        pool.workers[0].kill()
+        await until(lambda: bool(events.named("worker not started")))
+        said = events.named("worker not started")[0]["error"]
+        assert said == "no process can be started with /nonexistent: no such file or directory"
+        monkeypatch.undo()
+        await until(lambda: bool(pool.workers))
+
+    with_pool(body)
+
+
+def test_a_worker_ends_when_the_server_is_killed() -> None:
+    server = (
+        "import asyncio, os; from ondevice.cloud.backends.workers.process import WorkerProcess\n"
+        "async def main():\n    print((await WorkerProcess.start(1, None)).pid, flush=True); os.kill(os.getpid(), 9)\n"
+        "asyncio.run(main())"
+    )
+    said = subprocess.run([sys.executable, "-c", server], stdout=subprocess.PIPE, check=False).stdout
+    worker, deadline = int(said), time.monotonic() + 30
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not alive(worker)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # A process that ended, and that nobody has asked for yet, counts as gone.
+    return (
+        not Path(f"/proc/{pid}/stat").exists()
+        or Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    )

@@ -1,0 +1,381 @@
+"""Who is chosen among the backends' models, and who is refused; the backends' times are given here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from clock import Clock
+
+from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.select import selector as module
+from ondevice.cloud.select.parameters import RequestParameters
+from ondevice.cloud.select.selector import Arrival, Rules, Selector, common_labels
+from ondevice.errors import ProtocolError, RefusedError, UsageError
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel, Work
+from ondevice.selection.replies import ReplyDistribution
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.distribution import Distribution
+from ondevice.timing.profile import Profile
+from ondevice.timing.recent import Recent
+from ondevice.timing.table import LatencyTable
+
+TENSOR = TensorMetadata("in", "INT8", (1, 4, 4, 1))
+TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}
+CLOCK = Clock()
+TIME_MS = {"small": 1.0, "middle": 10.0, "large": 100.0}
+
+
+def model(name: str, top1: float | None = 0.5, labels: Sequence[str] = ("a", "b")) -> ServedModel:
+    return ServedModel(name, tuple(labels), top1, "", "int8", 1000, "given", TENSOR, TENSOR)
+
+
+class Given(Backend):
+    """Models whose times, queue and loading are as they are set here; it runs nothing."""
+
+    def __init__(self, name: str = "given", models: Sequence[ServedModel] | None = None) -> None:
+        self.name = name
+        self.models = [model(name, top1) for name, top1 in TOP1.items()] if models is None else models
+        self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in self.models]
+        self.table = LatencyTable(len(self.models))
+        for row, known in enumerate(self.learned):
+            self.table.write(row, known.invoke.distribution)
+        self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
+        self.is_ready, self.is_crowded, self.counts_demand, self.idle = True, False, False, 2
+        self.off: set[str] = set()
+        self.wanted: list[str] = []
+
+    async def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def available(self, model: str) -> bool:
+        return model not in self.off
+
+    async def load(self, model: str) -> None:
+        self.off.discard(model)
+
+    def unload(self, model: str) -> None:
+        self.off.add(model)
+
+    def tick(self) -> None: ...
+
+    def queue_ms(self, size_bytes: int) -> FloatArray:
+        return np.full(len(self.models), self.waits_ms)
+
+    def overhead_ms(self, size_bytes: int) -> FloatArray:
+        return self.cold_ms + size_bytes / 1000
+
+    def loading_ms(self) -> FloatArray:
+        return self.cold_ms
+
+    def record_demand(self, model: str) -> None:
+        self.wanted.append(model)
+
+    @property
+    def waiting(self) -> int:
+        return 0
+
+    @property
+    def saturated(self) -> bool:
+        return self.is_crowded
+
+    @property
+    def room(self) -> int:
+        return self.idle
+
+    def profile(self, model: str) -> Profile:
+        known = next(known for known in self.learned if known.model == model)
+        return known.profile("host", "runtime", 1)
+
+    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
+        return InferenceResult(model, [])
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The selector's: choosing takes no time."""
+    monkeypatch.setattr(module, "perf_counter", CLOCK)
+    return CLOCK
+
+
+def selector(*backends: Backend, **rules: Any) -> Selector:
+    return Selector(backends or [Given()], Rules(**rules), np.random.default_rng(0))
+
+
+def arrival(upload_ms: float = 0.0, size_bytes: int = 0, **asked: Any) -> Arrival:
+    return Arrival(RequestParameters(**asked), upload_ms, size_bytes, CLOCK())
+
+
+def chosen(of: Selector, **asked: Any) -> str:
+    return of.choose(arrival(**asked)).served.name
+
+
+def test_the_most_accurate_that_is_in_time() -> None:
+    one = selector()
+    assert [chosen(one, sla_ms=sla_ms) for sla_ms in (5, 50, 500)] == ["small", "middle", "large"]
+
+
+def test_upload_reply_queue_size_and_loading_are_taken_off() -> None:
+    given = Given()
+    one = selector(given)
+    assert chosen(one, sla_ms=150) == "large"
+    assert chosen(one, sla_ms=150, upload_ms=40) == "middle"  # the reply takes as long
+    assert chosen(one, sla_ms=150, upload_ms=40, return_ms=5) == "large"
+    assert one.choose(arrival(upload_ms=40, sla_ms=150)).served.name == "middle"  # as measured, if not said
+    assert one.choose(arrival(size_bytes=60_000, sla_ms=150)).served.name == "middle"
+    given.waits_ms = 60
+    assert chosen(one, sla_ms=150) == "middle"
+    given.waits_ms, given.cold_ms = 0, np.array([0.0, 0.0, 60.0])
+    assert chosen(one, sla_ms=150) == "middle"
+
+
+def test_what_has_passed_since_it_came_is_taken_off(clock: Clock) -> None:
+    one, came = selector(), arrival(sla_ms=150)
+    assert one.choose(came).served.name == "large"
+    clock.pass_ms(60)
+    assert one.choose(came).served.name == "middle"
+
+
+def test_what_is_said_of_a_choice() -> None:
+    choice = selector().choose(arrival(sla_ms=150, upload_ms=20, return_ms=10, size_bytes=5000))
+    assert (choice.served.name, choice.policy, choice.budget_ms) == ("large", "effective", 120)
+    assert choice.mean_ms == pytest.approx(20 + 10 + 5 + 100)
+    assert choice.p90_ms == pytest.approx(choice.mean_ms, abs=0.1)
+    assert choice.probability_on_time == 1
+
+
+def test_the_operators_deadline_and_policy_are_for_requests_that_name_none() -> None:
+    one = selector(policy="static-latency", sla_ms=5)
+    assert chosen(one) == "small"
+    assert chosen(one, policy="static-accuracy") == "large"
+    assert chosen(one, policy="effective") == "small"
+    assert chosen(one, policy="effective", sla_ms=500) == "large"
+
+
+def test_an_unknown_policy_is_the_clients_mistake_with_the_nearest_name() -> None:
+    one = selector()
+    with pytest.raises(ProtocolError, match="no policy 'gready'; did you mean greedy"):
+        one.choose(arrival(policy="gready"))
+
+
+def test_an_operators_unknown_policy_is_refused_at_the_start() -> None:
+    with pytest.raises((ProtocolError, UsageError), match="no policy 'gready'; did you mean greedy"):
+        selector(policy="gready")
+
+
+def test_policies_that_strangers_name_do_not_fill_the_memory() -> None:
+    one = selector()
+    for gamma in range(1000):
+        chosen(one, policy=f"mdinference:gamma={gamma}")
+    assert len(one._policies) <= 256
+    assert chosen(one, policy="mdinference:gamma=0", sla_ms=50) == "middle"
+
+
+def test_a_random_policy_draws() -> None:
+    one = selector()
+    assert {chosen(one, policy="random") for _ in range(100)} == set(TOP1)
+
+
+def test_what_is_not_available_is_not_chosen() -> None:
+    given = Given()
+    one = selector(given)
+    given.unload("large")
+    assert chosen(one, sla_ms=500) == "middle"
+    given.off |= {"small", "middle"}
+    with pytest.raises(RefusedError, match="no model") as caught:
+        one.choose(arrival(sla_ms=500))
+    assert caught.value.retry_after_s >= 1
+
+
+def test_a_model_without_accuracy_is_never_chosen() -> None:
+    one = selector(Given(models=[model("small", 0.5), model("unknown", None)]))
+    assert {chosen(one, policy="random") for _ in range(30)} == {"small"}
+
+
+def test_a_new_time_is_seen_at_once() -> None:
+    given = Given()
+    one = selector(given)
+    assert chosen(one, sla_ms=150) == "large"
+    given.table.write(2, Distribution.of([300.0] * 20))
+    assert chosen(one, sla_ms=150) == "middle"
+
+
+# Refusing
+
+
+def test_nothing_is_refused_while_nobody_waits() -> None:
+    assert chosen(selector(), sla_ms=0.01) == "small"
+
+
+def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
+    given = Given()
+    given.is_crowded, given.waits_ms = True, 2500.0
+    one = selector(given)
+    with pytest.raises(
+        RefusedError, match=r"no model can answer within 1000 ms now: the queue takes 2500 ms"
+    ) as caught:
+        one.choose(arrival())
+    assert caught.value.retry_after_s == 3
+    assert chosen(one, sla_ms=2600) == "small"  # as so many wait
+    assert chosen(one, sla_ms=2590, policy="effective:price=0") == "middle"
+
+
+def test_a_named_model_is_refused_by_its_own_time() -> None:
+    given = Given()
+    given.is_crowded = True
+    one = selector(given)
+    small, _, large = given.models
+    assert one.admit_named(small, given, arrival(sla_ms=50)).served.name == "small"
+    with pytest.raises(RefusedError):
+        one.admit_named(large, given, arrival(sla_ms=50))
+    given.is_crowded = False
+    choice = one.admit_named(large, given, arrival(sla_ms=50))
+    assert (choice.policy, choice.probability_on_time) == ("named", 0)
+
+
+def test_or_served_as_well_as_can_be() -> None:
+    given = Given()
+    given.is_crowded, given.waits_ms = True, 2500.0
+    assert chosen(selector(given, refuse=False), sla_ms=50) == "small"
+
+
+# Memory
+
+
+def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
+    given = Given()
+    given.counts_demand, given.cold_ms = True, np.array([0.0, 0.0, 500.0])
+    one = selector(given)
+    assert chosen(one, sla_ms=200) == "middle"
+    assert chosen(one, sla_ms=5) == "small"
+    assert given.wanted == ["large", "small"]
+
+
+# Several backends
+
+
+def test_of_two_backends_the_better_place_is_taken() -> None:
+    near, far = Given("near"), Given("far")
+    one = selector(near, far)
+    near.waits_ms = 60
+    choice = one.choose(arrival(sla_ms=150))
+    assert (choice.backend.name, choice.served.name) == ("far", "large")
+    far.is_ready = False
+    far.off |= set(TOP1)
+    choice = one.choose(arrival(sla_ms=150))
+    assert (choice.backend.name, choice.served.name) == ("near", "middle")
+
+
+def test_it_refuses_only_when_every_backend_is_crowded() -> None:
+    near, far = Given("near"), Given("far")
+    near.is_crowded, near.waits_ms = True, 5000.0
+    one = selector(near, far)
+    assert one.choose(arrival(sla_ms=0.01)).backend is far
+
+
+def test_what_failed_at_one_backend_goes_to_another() -> None:
+    near, far = Given("near"), Given("far")
+    one = selector(near, far)
+    assert one.choose(arrival(), without=near).backend is far
+    far.off |= set(TOP1)
+    with pytest.raises(RefusedError, match="no model"):
+        one.choose(arrival(), without=near)
+
+
+def test_when_its_turn_comes_only_what_is_left_counts() -> None:
+    near, far = Given("near"), Given("far")
+    near.waits_ms = 5000.0
+    one = selector(near, far, policy="effective:price=0")
+    again = one.choose_again(arrival(sla_ms=150), near, still_ms=0.0)
+    assert (again.backend.name, again.served.name) == ("near", "large")
+    assert one.choose_again(arrival(sla_ms=150), near, still_ms=70.0).served.name == "middle"
+
+
+def test_when_its_turn_comes_those_behind_it_count_too() -> None:
+    given = Given()
+    one = selector(given)
+    taken = []
+    for given.waits_ms in (0.0, 75.0, 150.0):
+        taken.append(one.choose_again(arrival(sla_ms=150), given, still_ms=0.0).served.name)
+    assert taken == ["large", "middle", "small"]
+
+
+def test_models_with_other_labels_are_refused() -> None:
+    pets = model("pets", labels=("cat", "dog"))
+    with pytest.raises(UsageError, match=r"pets has other labels than small \(2 and 2\)"):
+        selector(Given(), Given("other", [pets]))
+    assert common_labels([model("small"), model("large")]) == ("a", "b")
+    with pytest.raises(UsageError, match="no model to serve"):
+        common_labels([])
+    assert common_labels([replace(pets, name="a"), replace(pets, name="b")]) == ("cat", "dog")
+
+
+def test_what_the_client_knows_of_replies_counts() -> None:
+    """Half of the replies take longer than the large model leaves time for, though their median does not."""
+    wide = ReplyDistribution(np.linspace(1.0, 99.0, 21), 0.0, 10.0)
+    one = selector()
+    assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10) == "large"
+    assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10, reply=wide) != "large"
+
+
+# Several answers to one request
+
+
+# A reply that takes 0, 10, … or 200 ms, each as likely; a deadline of 9 ms more lets each model reach other ones.
+UNSURE = ReplyDistribution(np.linspace(0, 200, 21), 0.0, 1.0)
+
+
+def several(of: Selector, **asked: Any) -> list[str]:
+    choices = of.choose_several(arrival(**{"sla_ms": 149, "reply": UNSURE, "anytime": 2} | asked))
+    return [choice.served.name for choice in choices]
+
+
+def test_a_fast_model_stands_in_for_a_better_one_that_may_be_late() -> None:
+    assert several(selector()) == ["middle", "large"]
+    assert several(selector(), sla_ms=59) == ["small", "middle"]
+    assert several(selector(), sla_ms=1000) == ["large"]
+    assert several(selector(), sla_ms=1) == ["small"]
+
+
+def test_as_many_as_client_operator_and_idle_workers_allow() -> None:
+    given = Given()
+    one, generous = selector(given), selector(given, anytime=3)
+    assert len(several(one, anytime=1)) == len(several(selector(given, anytime=1))) == 1
+    assert len(several(one, anytime=3)) == 2
+    given.idle = 3
+    assert several(generous, anytime=3) == ["small", "middle", "large"]
+    for given.idle in (1, 0):
+        assert len(several(generous, anytime=3)) == 1
+
+
+def test_one_where_another_rule_is_used_or_memory_is_short() -> None:
+    assert len(several(selector(), policy="mdinference")) == 1
+    assert len(several(selector(policy="greedy"))) == 1
+    short = Given()
+    short.counts_demand = True
+    assert len(several(selector(short))) == 1
+
+
+def test_several_of_what_is_available() -> None:
+    given = Given()
+    given.off = {"middle"}
+    one = selector(given)
+    assert several(one) == ["small", "large"]
+    given.off.clear()
+    assert several(one) == ["middle", "large"]
+    given.off = set(TOP1)
+    with pytest.raises(RefusedError, match="no model"):
+        several(one)
+
+
+def test_of_very_many_models_only_one_answers() -> None:
+    assert len(several(selector(Given(models=[model(f"m{i}") for i in range(120)])))) == 1
