@@ -157,6 +157,12 @@ def classify(url: str) -> int:
     return index
 
 
+# An editable installation starts its children as a plain one does: it is tried where most could go wrong.
+@pytest.mark.parametrize(
+    ("installed", "where"),
+    [("plain", "root"), ("plain", "/"), ("plain", "strangers"), ("editable", "strangers")],
+    indirect=True,
+)
 def test_the_command_works_anywhere_with_all_its_children(
     run: Run,
     installed: Installed,

@@ -189,8 +189,14 @@ def test_a_failing_inference_ends_the_run_in_one_line(scenario: str, calls: Call
     assert mlperf.run(calls, LIBRARY, _settings(scenario), tmp_path).queries > 0
 
 
-@pytest.mark.parametrize("scenario", mlperf.SCENARIOS)
-@pytest.mark.parametrize("error", [OnDeviceError("the model is gone"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize(
+    ("scenario", "error"),
+    [
+        *((scenario, KeyboardInterrupt()) for scenario in mlperf.SCENARIOS),
+        ("server", OnDeviceError("the model is gone")),
+        ("offline", SystemExit(3)),
+    ],
+)
 def test_errors_of_our_own_and_interrupts_pass_as_they_are(error: BaseException, scenario: str, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as caught:
         mlperf.run(Broken(error), LIBRARY, _settings(scenario, min_duration_s=60.0, target_qps=20.0), tmp_path)
