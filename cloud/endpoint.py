@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.log_writer import LogWriter
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.app.tokens import Tokens
@@ -23,6 +27,9 @@ from ondevice.cloud.http.connection import HttpLimits
 from ondevice.cloud.select.selector import Rules, Selector
 from ondevice.cloud.server import Server
 from ondevice.models import zoo
+
+# What the end waits for its last lines, where nobody may be reading them.
+_LAST_LINES_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,12 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
 
     Raises OnDeviceError where it cannot start.
     """
-    metrics = Metrics()
-    log = Log(stream, setup.log_requests, metrics.event)
+    metrics, writer = Metrics(), LogWriter(stream.fileno())
+    log = Log(writer, setup.log_requests, metrics.event)
+    metrics.counter("log_dropped", "Lines of the log that could not be written", lambda: writer.dropped)
+    asyncio.get_running_loop().set_exception_handler(partial(_unhandled, log))
     with ExitStack() as stack:
+        stack.callback(writer.close, _LAST_LINES_S)
         backends = await _backends(setup, log, stack)
         for backend in backends:
             stack.callback(backend.close)
@@ -68,6 +78,13 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
         service = Service(selector, log, metrics, setup.tokens)
         server = Server(setup.address, service, backends, setup.limits, setup.drain_s)
         await server.run(lambda address: listening(address, selector))
+
+
+def _unhandled(log: Log, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that nobody awaits goes to the log: asyncio would write it to standard error, and wait for that."""
+    error = context.get("exception")
+    text = "".join(traceback.format_exception(error)) if error else ""
+    log.event("internal error", message=context["message"], traceback=text)
 
 
 async def _backends(setup: Setup, log: Log, stack: ExitStack) -> list[Backend]:

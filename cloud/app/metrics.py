@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,8 @@ class Metrics:
         self._late = 0
         self._request, self._queue = _Times(), _Times()
         self._infer: defaultdict[str, _Times] = defaultdict(_Times)
+        # What others count: names, what they mean, and where the number is read.
+        self._read: list[tuple[str, str, Callable[[], float]]] = []
         registry.register(self)
 
     def watch(self, backends: Sequence[Backend]) -> None:
@@ -63,6 +65,10 @@ class Metrics:
         for backend in backends:
             waiting.labels(backend.name).set_function(lambda b=backend: b.waiting)  # type: ignore[misc]
             ready.labels(backend.name).set_function(lambda b=backend: b.ready())  # type: ignore[misc]
+
+    def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Read a number that only grows when scraped; its name is given without `ondevice_`."""
+        self._read.append((f"ondevice_{name}", meaning, read))
 
     def request(self, status: int, total_ms: float) -> None:
         """A request was answered."""
@@ -98,6 +104,8 @@ class Metrics:
             requests.add_metric([str(status)], count)
         yield requests
         yield CounterMetricFamily("ondevice_late", "Answers after the server's budget for them", self._late)
+        for name, meaning, read in self._read:
+            yield CounterMetricFamily(name, meaning, read())
         for name, text, times in (
             ("ondevice_request_seconds", "From a request's first byte to its reply", self._request),
             ("ondevice_queue_seconds", "Wait for a worker", self._queue),

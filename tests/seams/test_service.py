@@ -239,7 +239,7 @@ def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endp
     assert endpoint.ask("GET", f"/v2/models/{best}/ready").status_code == 200
     assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == best
     for event, lines in before.items():
-        assert [line["model"] for line in endpoint.log(event)[lines:]] == [best]
+        assert [line["model"] for line in until(lambda e=event, n=lines: endpoint.log(e)[n:])] == [best]
 
 
 def test_when_all_are_unloaded_there_is_nothing_to_choose(endpoint: Endpoint) -> None:

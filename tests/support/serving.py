@@ -27,18 +27,18 @@ _PATIENCE_S = 30.0
 class Endpoint:
     """`ondevice serve` with these flags, listening from the start. To be used in a `with`, which ends it.
 
-    home: where it keeps what it keeps; its standard error, the log, goes to a file there.
+    home: where it keeps what it keeps; its standard error, the log, goes to a file there, or to `stderr`.
     """
 
-    def __init__(self, home: Path, *flags: object) -> None:
+    def __init__(self, home: Path, *flags: object, stderr: int | None = None) -> None:
         self.home = home
         self._stderr = home / "stderr"
         command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--workers", "2", *map(str, flags)]
-        with self._stderr.open("wb") as stderr:
+        with self._stderr.open("wb") as file:
             self.process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
-                stderr=stderr,
+                stderr=file if stderr is None else stderr,
                 text=True,
                 env={**os.environ, "ONDEVICE_HOME": str(home)},
             )

@@ -2,59 +2,71 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-
 from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.log_writer import LogWriter
+
+PATIENCE_S = 30.0
 
 
-def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+def written(folder: Path, use: Callable[[Log], None], requests: bool = True) -> str:
+    """What a log has written when it was used like this, and closed."""
+    path = folder / "log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    writer = LogWriter(descriptor)
+    os.close(descriptor)
+    use(Log(writer, requests, counted=lambda event: None))
+    writer.close(PATIENCE_S)
+    assert writer.dropped == 0
+    return path.read_text()
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_events_are_written_at_once_and_counted() -> None:
-    stream, counted = io.StringIO(), []
-    log = Log(stream, requests=True, counted=counted.append)
-    log.event("loaded", model="net", load_ms=1.23456)
-    (line,) = lines(stream)
+    reading, writing = os.pipe()
+    counted: list[str] = []
+    writer = LogWriter(writing)
+    Log(writer, requests=True, counted=counted.append).event("loaded", model="net", load_ms=1.23456)
+    (line,) = lines(os.read(reading, 1000).decode())
     assert line["time"].endswith("+00:00")
     assert {key: line[key] for key in line if key != "time"} == {"event": "loaded", "model": "net", "load_ms": 1.235}
     assert counted == ["loaded"]
+    writer.close(PATIENCE_S)
+    os.close(reading)
+    os.close(writing)
 
 
-def test_requests_are_written_in_order_with_the_events() -> None:
-    stream = io.StringIO()
-    log = Log(stream, requests=True, counted=lambda event: None)
-    log.request({"status": 200, "path": "/a"})
-    log.request({"status": 404, "path": 'a"\n\u2028\x1b[31m'})
-    log.event("worker died", worker=1)
-    log.request({"status": 200, "path": "/b"})
-    log.flush()
-    assert stream.getvalue().count("\n") == 4
-    assert stream.getvalue().isascii()
-    assert [line["event"] for line in lines(stream)] == ["request", "request", "worker died", "request"]
-    assert lines(stream)[1]["path"] == 'a"\n\u2028\x1b[31m'
+def test_requests_are_written_in_order_with_the_events(tmp_path: Path) -> None:
+    def use(log: Log) -> None:
+        log.request({"status": 200, "path": "/a"})
+        log.request({"status": 404, "path": 'a"\n\u2028\x1b[31m'})
+        log.event("worker died", worker=1)
+        log.request({"status": 200, "path": "/b"})
+        log.flush()
+
+    text = written(tmp_path, use)
+    assert text.count("\n") == 4
+    assert text.isascii()
+    assert [line["event"] for line in lines(text)] == ["request", "request", "worker died", "request"]
+    assert lines(text)[1]["path"] == 'a"\n\u2028\x1b[31m'
 
 
-def test_requests_can_be_left_out() -> None:
-    stream = io.StringIO()
-    log = Log(stream, requests=False, counted=lambda event: None)
-    log.request({"status": 200})
-    log.event("unloaded", model="net")
-    log.flush()
-    assert [line["event"] for line in lines(stream)] == ["unloaded"]
+def test_requests_can_be_left_out(tmp_path: Path) -> None:
+    def use(log: Log) -> None:
+        log.request({"status": 200})
+        log.event("unloaded", model="net")
+        log.flush()
 
-
-def test_a_log_that_nobody_reads_is_no_reason_to_stop() -> None:
-    stream = io.StringIO()
-    log = Log(stream, requests=True, counted=lambda event: None)
-    stream.close()
-    log.event("loaded")
-    log.request({"status": 200})
-    log.flush()
+    assert [line["event"] for line in lines(written(tmp_path, use, requests=False))] == ["unloaded"]

@@ -264,7 +264,7 @@ def test_loads_and_unloads_are_seen_in_the_log_and_no_choice_fails(tmp_path: Pat
     budget = 2 * (taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
     with Endpoint(tmp_path, "--models", f"{SMALL},{MIDDLE},{LARGE}", "--memory-budget", budget) as running:
         assert running.classify(MIDDLE).status_code == 200
-        assert [line["model"] for line in running.log("unloaded")] == [LARGE]
+        until(lambda: [line["model"] for line in running.log("unloaded")] == [LARGE])
         until(lambda: {line["model"] for line in running.log("loaded")} == {MIDDLE})
         for sla_ms in (3, 30, 3000):
             assert [running.classify(sla_ms=sla_ms).status_code for _ in range(5)] == [200] * 5
