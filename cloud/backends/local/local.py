@@ -228,9 +228,7 @@ class Local(Backend):
         self._swap()
         self.pool.maintain()
         self._remeasure()
-        if self._store.due(monotonic()):
-            # The disk may take its time; the requests should not wait for it.
-            asyncio.get_running_loop().run_in_executor(None, self._store.save, self._saved())
+        self._store.save_if_due(monotonic(), self._saved)
 
     def _told(self, event: str, **fields: Any) -> None:
         """An event of the pool, which knows models by where they come from."""

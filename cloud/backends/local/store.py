@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -77,6 +78,7 @@ class Store:
         self.path, self.setting, self._tell = path, setting, tell
         self._changed_at: float | None = None
         self._failing = False
+        self._saving: asyncio.Future[None] | None = None
         self._writing = threading.Lock()
 
     def load(self) -> dict[str, Saved]:
@@ -107,6 +109,19 @@ class Store:
             return False
         self._changed_at = None
         return True
+
+    def save_if_due(self, now: float, saved: Callable[[], Iterable[Saved]]) -> None:
+        """Save in a thread what `saved` gives, if it is time and the last is done: a disk may hold up its writer.
+
+        To be called in the event loop.
+        """
+        if (self._saving is None or self._saving.done()) and self.due(now):
+            self._saving = asyncio.get_running_loop().run_in_executor(None, self.save, saved())
+            self._saving.add_done_callback(self._finished)
+
+    def _finished(self, saving: asyncio.Future[None]) -> None:
+        if not saving.cancelled() and (error := saving.exception()):
+            self._tell("profiles not saved", error=repr(error))
 
     def save(self, saved: Iterable[Saved]) -> None:
         """Replace the file in one step; of failures in a row the first alone is told. May be called in a thread."""

@@ -18,7 +18,7 @@ Reply = tuple[Message, bytes]
 Done = Callable[[Reply | OnDeviceError], None]
 # A picture fits whole: the loop need not come back to write its rest.
 _SOCKET_BUFFER = 1 << 20
-# All else waits meanwhile; a worker whose socket is closed has nothing left to do.
+# A worker whose socket is closed has nothing left to do.
 _ENDING_S = 1.0
 
 
@@ -31,6 +31,7 @@ class WorkerProcess(asyncio.Protocol):
         self._waiting: deque[Done] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
+        self._lost = False
 
     @classmethod
     async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
@@ -79,26 +80,34 @@ class WorkerProcess(asyncio.Protocol):
             self._waiting.popleft()(_replied(message, payload))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended, or is no longer wanted."""
-        self.dead.set_result(self._reason())
+        """The process has ended, or is no longer wanted; a thread waits for its end, which may take its time."""
+        self._lost = True
+        asyncio.get_running_loop().run_in_executor(None, self._ended).add_done_callback(self._died)
+
+    def _died(self, reason: asyncio.Future[str]) -> None:
+        if reason.cancelled():  # with the loop
+            return
+        self.dead.set_result(reason.result())
         for done in self._waiting:  # after those who wait for `dead` alone
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
         self._waiting.clear()
-        self._process.end()
 
     def kill(self) -> None:
         """End it, whatever it does."""
-        self._process.kill()
-        self._transport.abort()
-
-    def _reason(self) -> str:
-        """How it ended. It may run on without its socket, but nobody can reach it any more."""
-        if not self._process.ends(_ENDING_S):
+        if not self._lost:
             self._process.kill()
+            self._transport.abort()
+
+    def _ended(self) -> str:
+        """How it ended. It may run on without its socket, but nobody can reach it any more."""
         try:
+            if not self._process.ends(_ENDING_S):
+                self._process.kill()
             death = self._process.death()
         except OnDeviceError as error:
             return str(error)
+        finally:
+            self._process.end()
         return f"a worker process ended ({death.cause}){death.said and ': ' + death.said}"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -404,6 +406,49 @@ def stamp(store: Store) -> float:
     (moment,) = {saved.load_ms for saved in found.values()}
     assert moment is not None
     return moment
+
+
+def test_a_disk_that_takes_its_time_is_asked_once_at_a_time_and_holds_up_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, began, save = threading.Event(), [], store.save
+
+    def slow(saved: Iterable[Saved]) -> None:
+        began.append(1)
+        assert let_go.wait(30)
+        save(saved)
+
+    async def play() -> None:
+        monkeypatch.setattr(store, "save", slow)
+        for now in range(0, 20, 2):  # each is time to save again
+            store.changed(now)
+            store.save_if_due(now + 1, lambda: snapshot("a"))
+        let_go.set()
+        await drained(store)
+        assert len(began) == 1
+        store.save_if_due(21, lambda: snapshot("b"))
+        await drained(store)
+
+    asyncio.run(play())
+    assert list(store.load()) == ["b"], "what changed meanwhile was saved after it"
+
+
+async def drained(store: Store) -> None:
+    assert store._saving is not None
+    await asyncio.wait([store._saving])
+
+
+def test_an_error_in_the_thread_is_told(store: Store, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        store.changed(0)
+        store.save_if_due(1, lambda: [None])  # type: ignore[list-item]
+        await drained(store)
+        await asyncio.sleep(0)
+
+    asyncio.run(play())
+    ((event, fields),) = notes
+    assert event == "profiles not saved"
+    assert "AttributeError" in fields["error"]
 
 
 # A second would be too old on a machine that has nothing else to do; this tells only that saving has gone on.

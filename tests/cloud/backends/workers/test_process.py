@@ -1,0 +1,63 @@
+"""The endpoint's end of a worker: how its death is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from ondevice.cloud.backends.workers.process import WorkerProcess
+from ondevice.errors import WorkerDiedError
+from ondevice.process.death import Death
+
+
+class Lingering:
+    """A process whose socket is closed, and that ends when the test says so."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.done: list[str] = []
+
+    def ends(self, within_s: float) -> bool:
+        return self.over.wait(30)
+
+    def death(self) -> Death:
+        return Death(-9, "")
+
+    def kill(self) -> None:
+        self.done.append("killed")
+
+    def end(self) -> None:
+        self.done.append("ended")
+
+
+class Wire(asyncio.Transport):
+    """To nowhere."""
+
+    def writelines(self, list_of_data: Any) -> None: ...
+
+
+def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
+    async def play() -> None:
+        process = Lingering()
+        worker = WorkerProcess(process)  # type: ignore[arg-type]
+        worker.connection_made(Wire())
+        before = worker.ask({"op": "image"})
+        worker.connection_lost(None)
+        after = worker.ask({"op": "image"})
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not worker.dead.done()
+        process.over.set()
+        assert await worker.dead == "a worker process ended (SIGKILL)"
+        for asked in (before, after, worker.ask({"op": "image"})):
+            with pytest.raises(WorkerDiedError, match="SIGKILL"):
+                await asked
+        worker.kill()
+        assert process.done == ["ended"], "its number may be another's by now"
+
+    asyncio.run(play())
