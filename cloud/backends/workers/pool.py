@@ -162,7 +162,7 @@ class Pool:
         """Have the worker that is soonest done see whether the model can be loaded and run; None if there is none."""
         now = perf_counter()
         worker = min(self._held, key=lambda w: _left_ms(self._held[w], now), default=None)
-        return worker and self._control(worker, {"op": "check", "model": model}, expected_ms)
+        return None if worker is None else self._control(worker, {"op": "check", "model": model}, expected_ms)
 
     async def load(self, model: str) -> None:
         """Load a model in every worker, past the queue. Raises ModelError, WorkerDiedError."""
