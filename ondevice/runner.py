@@ -42,8 +42,9 @@ class Runner:
     its checksum wherever it lies.
     An unknown file is tried in a child process first. threads: the runtime's threads, 1 unless given. runtime: one of
     `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode: see `ondevice.image.pixels`.
-    device: a name from `ondevice devices list`, to be emulated on its own thread count. Raises ModelError, CardError,
-    UsageError, MissingError, EmulationError. Not safe for several threads at once: take one a thread.
+    device: a name from `ondevice devices list`, to be emulated with its card's threads, or `threads` of it. Raises
+    ModelError, CardError, UsageError, MissingError, EmulationError. Not safe for several threads at once: take one a
+    thread.
     """
 
     def __init__(
@@ -139,12 +140,8 @@ def _emulated(
     from ondevice.devices import card
     from ondevice.devices.emulate import EmulatedModel
 
-    wanted = card.find(device)
-    if threads not in (None, wanted.threads):
-        raise UsageError(
-            f"{device}'s published times are for {wanted.threads} threads, and so is its emulation: leave --threads out"
-        )
-    model = EmulatedModel(path, wanted, runner.sha256, runner.card.precision if runner.card else None, runtime)
+    precision = runner.card.precision if runner.card else None
+    model = EmulatedModel(path, card.find(device), precision, runtime, threads)
     return model, model.emulation
 
 

@@ -1,4 +1,4 @@
-"""A home folder that 0.1.0 filled works: its models, trials, timings, calibration, endpoint profiles and bench records.
+"""A home folder that 0.1.0 filled works: its models, trials, endpoint profiles and bench records.
 
 What is in it, and how it was made: fixtures/home-0.1.0/README.md.
 """
@@ -6,7 +6,6 @@ What is in it, and how it was made: fixtures/home-0.1.0/README.md.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,10 +14,9 @@ from typing import NoReturn
 
 import pytest
 
-from ondevice import host, trial
+from ondevice import trial
 from ondevice.bench import record
 from ondevice.cloud.backends.local import store
-from ondevice.devices import calibration, timing
 from ondevice.models import files, zoo
 from ondevice.models.card import Accuracy
 from ondevice.runtime import Runtime
@@ -39,24 +37,6 @@ def filled(home: Path) -> Path:
     bundled = zoo.find("digits_xs_fp32").path.read_bytes()
     (home / "data" / "models" / "my_digits.tflite").write_bytes(bundled + bytes(16))
     return home
-
-
-@pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine that the folder was filled on, as far as file names say it, and the runtime."""
-
-    class There:
-        def cpu_model(self) -> str:
-            return CPU
-
-        def cores(self) -> int:
-            return 2
-
-        def kernel_machine(self) -> str:
-            return "x86_64"
-
-    monkeypatch.setattr(host, "current", There)
-    monkeypatch.setattr(calibration.runtime, "get", lambda: RUNTIME)
 
 
 def again(*_: object) -> NoReturn:
@@ -106,22 +86,10 @@ def test_a_file_that_passed_its_trial_is_not_tried_again(name: str, monkeypatch:
     trial.ensure(entry.path, entry.card.sha256, RUNTIME)
 
 
-@pytest.mark.usefixtures("there")
-def test_a_model_that_was_timed_is_not_timed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "measure", again)
-    known = timing.of(again, zoo.find("my_digits").card.sha256, "float", RUNTIME)
-    assert known == (0.02991099995597324, 0.0008034749993174646)
-
-
-@pytest.mark.usefixtures("there")
-def test_a_calibration_is_read_whole() -> None:
-    fits = calibration.load("pixel-3")
-    assert list(fits) == ["quant"]
-    fit = fits["quant"]
-    assert [point.device_ms for point in fit.points] == [0.8, 2.6, 6.4, 12.0]
-    assert (fit.anchor_ms, fit.reference) == (21.897220000028028, "AMD EPYC, litert 2.3.0, 1 thread")
-    assert math.isnan(fit.architecture_error)
-    assert fit.predict(1.0, 3_610_798) > 0
+def test_a_calibration_is_not_needed_any_more(cli: Cli) -> None:
+    done = cli("devices", "calibrate", "pixel-3")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to calibrate: leave this step out" in done.stderr
 
 
 def test_the_endpoint_begins_with_the_times_that_it_had_learned(home: Path) -> None:

@@ -19,9 +19,7 @@ from ondevice.timing.quantiles import P90
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
 
-# A backend, and a row of its models.
-Place = tuple[Backend, int]
-Places = tuple[Place, ...]
+Places = tuple[tuple[Backend, int], ...]
 
 
 class NetworkTimes(NamedTuple):

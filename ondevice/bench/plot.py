@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ondevice.bench.record import BenchRecord
+from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
 from ondevice.models import files
 
@@ -54,7 +55,7 @@ def distributions(records: Sequence[BenchRecord], path: Path) -> None:
 
 
 def _label(record: BenchRecord) -> str:
-    emulated = f", emulated ± {record.emulation['error']:.0%}" if record.emulation else ""
+    emulated = f", {Emulation(**record.emulation).quality}" if record.emulation else ""
     threads = f"{record.num_threads} thread{'s' * (record.num_threads > 1)}"
     return (
         f"{record.model} on {record.device}{emulated}, {threads}, {record.runtime}, n = {record.num_runs}: "

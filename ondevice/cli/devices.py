@@ -10,16 +10,17 @@ import typer
 from ondevice.cli import console
 from ondevice.cli.commands import Commands
 from ondevice.cli.console import Format
-from ondevice.cli.options import OutputFormat
+from ondevice.cli.options import DeviceThreads, OutputFormat
+from ondevice.errors import OnDeviceError, UsageError
 
 if TYPE_CHECKING:
-    from ondevice.devices.calibration import Candidate
-    from ondevice.devices.card import Device, Fit, Latency
-
-app = Commands("Phones and boards: list, show, and calibrate their emulation to this machine.")
+    from ondevice.devices.card import Device, Errors, Fit, Latency
+    from ondevice.devices.prediction import PredictedTime
 
 # The percentiles of a table's row, as `ondevice bench` shows them; JSON has all.
 _SHOWN = ("50", "90", "99")
+
+app = Commands("Phones and boards: list, show, and say how long they would take.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
@@ -33,15 +34,21 @@ def list_(form: OutputFormat = Format.TABLE) -> None:
 
 
 def _row(device: Device) -> dict[str, Any]:
+    fits = [fit for kind in ("float", "quant") if (fit := device.fit(kind, device.threads))]
     return {
         "name": device.name,
         "soc": device.soc,
         "year": device.year,
         "threads": device.threads,
         "published": len(device.latencies),
-        "emulated": ", ".join(device.fits) or "no",
-        "error": " ".join(f"{fit.error:.0%}" for fit in device.fits.values()),
+        "emulated": ", ".join(fit.kind for fit in fits) or "no",
+        "within a family": " ".join(_short(fit.family) for fit in fits),
+        "new architecture": " ".join(_short(fit.architecture) for fit in fits),
     }
+
+
+def _short(errors: Errors | None) -> str:
+    return f"{errors.mean:.0%}" if errors else "?"
 
 
 @app.command()
@@ -50,7 +57,7 @@ def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
     import dataclasses
     import json
 
-    from ondevice.devices import calibration, card
+    from ondevice.devices import card
 
     device = card.find(name)
     if form in (Format.JSON, Format.JSONL):
@@ -59,9 +66,7 @@ def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
     if form is not Format.CSV:
         fields = {k: v for k in ("title", "soc", "cores", "memory", "year", "threads", "runtime", "source", "note")
                   if (v := getattr(device, k))}  # fmt: skip
-        calibrated = calibration.load(name)
-        fields |= {f"{kind} fit": _described(fit) for kind, fit in device.fits.items()}
-        fields |= {f"{kind} fit, calibrated here": _described(fit) for kind, fit in calibrated.items()}
+        fields |= {f"{fit.kind}, {fit.threads} threads": _described(fit) for fit in device.fits}
         console.emit([{"field": key, "value": str(value)} for key, value in fields.items()], form)
         print()
     rows = [_latency(latency, latency.threads or device.threads) for latency in device.latencies]
@@ -83,59 +88,76 @@ def _latency(latency: Latency, threads: int) -> dict[str, Any]:
 
 
 def _described(fit: Fit) -> str:
-    from ondevice.devices.timemodel import TimeModel
-
-    line = TimeModel(fit.points).line
+    model = fit.model
     return (
-        f"{line.overhead_ms:.3g} ms + {line.factor:.3g} x, and what similar models are off; error ± {fit.error:.1%} "
-        f"(worst {fit.worst:.0%}) on {len(fit.points)} models, each left out of its fit; reference: {fit.reference}"
+        f"{model.overhead_ms:.3g} ms + {model.per_gmac_ms:.3g} for 10^9 multiply-adds + for 10^6: "
+        f"{model.per_m_picture_outputs_ms:.3g} picture outputs, {model.per_m_activations_ms:.3g} activations, "
+        f"{model.per_m_elements_ms:.3g} elements + {model.per_layer_ms:.3g} a layer; "
+        f"within a family ± {_long(fit.family)}; new architecture ± {_long(fit.architecture)}"
     )
 
 
+def _long(errors: Errors | None) -> str:
+    return f"{errors.mean:.1%} (worst {errors.worst:.0%}) of {errors.count}" if errors else "not known"
+
+
 @app.command()
-def calibrate(
+def predict(
     name: Name,
     models: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--models",
-            metavar="DIR",
-            help="A folder of .tflite files named after the published models. May be repeated.",
-            show_default="the zoo's models",
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Names from `ondevice models list`, or paths to any .tflite.", show_default=False
         ),
-    ] = None,
+    ],
+    threads: DeviceThreads = None,
     form: OutputFormat = Format.TABLE,
 ) -> None:
-    """Refit a device's time model on this machine, with the published models that are at hand here.
-
-    The machine must have nothing else to do meanwhile.
-    """
-    from ondevice.devices import calibration, card, timing
-    from ondevice.errors import UsageError
+    """Say how long a device would take for models, without running them: the same on every machine."""
+    from ondevice.devices import card
 
     device = card.find(name)
-    if not device.emulated:
-        raise UsageError(device.refusal)
-    points = calibration.at_hand(device, models or [])
-    with console.quiet_runtime(), console.progress(len(points) * timing.PASSES, f"timing for {name}") as step:
-        timed = calibration.measure(points, lambda: step(1))
-    fits = calibration.refit(timed)
-    path = calibration.save(name, fits)
-    console.emit([_prediction(point, fits) for point in timed if point.published.kind in fits], form, ".3g")
-    for kind, fit in fits.items():
-        console.note(f"{kind}: {_described(fit)}")
-    console.note(f"saved for this machine: {path}")
+    rows, failed = [], 0
+    for model in models:
+        try:
+            rows.append(_prediction(model, _predicted(model, device, threads)))
+        except UsageError:
+            raise
+        except OnDeviceError as error:
+            failed += 1
+            console.error(str(error))
+    if rows:
+        console.emit(rows, form, ".3g")
+    if failed:
+        raise typer.Exit(1)
 
 
-def _prediction(candidate: Candidate, fits: dict[str, Fit]) -> dict[str, Any]:
-    fit, published = fits[candidate.published.kind], candidate.published
-    assert candidate.timing is not None
-    predicted = fit.predict(candidate.timing.relative, candidate.path.stat().st_size)
+def _predicted(model: str, device: Device, threads: int | None) -> PredictedTime:
+    from ondevice import runner
+    from ondevice.devices import network, prediction
+    from ondevice.models import graph
+    from ondevice.runtime import Model
+
+    path, entry, _ = runner.resolve(model)
+    precision = entry.card.precision if entry else Model(path).precision
+    return prediction.predict(device, network.of(graph.read(path)), precision, threads)
+
+
+def _prediction(model: str, predicted: PredictedTime) -> dict[str, Any]:
     return {
-        "model": published.model,
-        "kind": published.kind,
-        "here_ms": candidate.timing.host_ms,
-        "predicted_ms": predicted,
-        "published_ms": published.infer_ms,
-        "off": f"{predicted / published.infer_ms - 1:+.1%}",
+        "model": Path(model).stem,
+        "device": predicted.device,
+        "threads": predicted.threads,
+        "mean_ms": predicted.mean_ms,
+        **{f"p{round(100 * share)}_ms": float(predicted.times.quantile_ms(share)) for share in (0.1, 0.5, 0.9)},
+        "basis": predicted.described,
     }
+
+
+@app.command(hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def calibrate(context: typer.Context) -> None:
+    """Nothing to calibrate any more: emulated times come from the networks' layers, the same on every machine."""
+    raise UsageError(
+        "emulated times no longer depend on this machine, so there is nothing to calibrate: leave this step out; "
+        "`ondevice devices predict NAME MODEL` says what a device takes"
+    )

@@ -22,7 +22,12 @@ Threads: TypeAlias = Annotated[
 # Where a device can be emulated, which is with the threads of its card.
 DeviceThreads: TypeAlias = Annotated[
     int | None,
-    typer.Option("--threads", "-t", help="Threads of the runtime, 1 or more.", show_default="1, or as --device has"),
+    typer.Option(
+        "--threads",
+        "-t",
+        help="Threads of the runtime, 1 or more; of an emulated device, a count that its card has.",
+        show_default="1, or as --device has",
+    ),
 ]
 DeviceName: TypeAlias = Annotated[
     str | None,

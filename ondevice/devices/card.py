@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from ondevice import records, words
-from ondevice.devices.timemodel import Point, TimeModel
+from ondevice.devices.timemodel import TimeModel
 from ondevice.errors import CardError
 from ondevice.timing.distribution import Distribution
 
 _CARDS = Path(__file__).parent / "cards"
-# Made by `benchmarks/devices.py --write` on the reference machine; cards hold what was published, this what follows.
+# Made by `benchmarks/devices.py --write`: cards hold what was published, this what follows from it.
 _FITS = Path(__file__).parent / "fits.toml"
 
 
@@ -84,33 +85,33 @@ def _share(percent: str) -> float:
 
 
 @dataclass(frozen=True)
-class Fit:
-    """The time model of one kind of kernel: what it was fitted on, and how good it is.
+class Errors:
+    """Absolute relative errors of published models that a fit had not seen: mean, largest, and of how many."""
 
-    points: reference_ms, size_mb and device_ms of each model. anchor_ms: what the bundled network
-    `timing.ANCHORS[kind]` took on the machine of the fit; another host's speed is measured against it. error, worst:
-    mean and largest absolute relative error of the models, each left out of the fit. architecture_error: the same mean
-    with whole architectures left out, NaN where there are fewer than three. reference: the machine, its runtime and
-    threads.
+    mean: float
+    worst: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The time model of one kind of kernels with one count of threads, and how good it is.
+
+    model: its figures, as in TimeModel. networks: the published ones it was fitted on, by name. family: of networks,
+    each left out, of whose architecture others were left. architecture: of architectures, each left out whole; mean and
+    count are over architectures. None where the device has none such, or fewer than three.
     """
 
-    points: tuple[Point, ...]
-    anchor_ms: float
-    error: float
-    worst: float
-    architecture_error: float
-    reference: str
+    kind: str
+    threads: int
+    model: TimeModel
+    networks: tuple[str, ...]
+    family: Errors | None = None
+    architecture: Errors | None = None
 
     def __post_init__(self) -> None:
-        numbers = [*(value for point in self.points for value in point), self.anchor_ms]
-        if len(self.points) < 2 or not all(math.isfinite(n) and n > 0 for n in numbers):
-            raise ValueError("a fit has two points or more, and its times and sizes are above 0")
-        if not all(math.isfinite(error) and error >= 0 for error in (self.error, self.worst)):
-            raise ValueError("a fit's errors are numbers")
-
-    def predict(self, relative: float, size_bytes: int) -> float:
-        """The device's ms for a model that takes `relative` times the anchor's time."""
-        return TimeModel(self.points)(relative * self.anchor_ms, size_bytes / 1e6)
+        if not all(math.isfinite(figure) and figure >= 0 for figure in self.model):
+            raise ValueError("a time model's figures are 0 or more")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Device:
     source: str
     note: str = ""
     latencies: tuple[Latency, ...] = ()
-    fits: dict[str, Fit] = field(default_factory=dict)
+    fits: tuple[Fit, ...] = ()
     load: Load | None = None
     spread: Spread | None = None
 
@@ -167,6 +168,15 @@ class Device:
         wanted = threads or self.threads
         return tuple(each for each in self.latencies if (each.threads or self.threads) == wanted)
 
+    def fit(self, kind: str, threads: int) -> Fit | None:
+        """The time model for a kind of kernels and a count of threads, where there is one."""
+        return next((each for each in self.fits if (each.kind, each.threads) == (kind, threads)), None)
+
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """The counts of threads that something is published of, rising."""
+        return tuple(sorted({each.threads or self.threads for each in self.latencies}))
+
     @property
     def emulated(self) -> bool:
         """Whether it can be emulated."""
@@ -178,11 +188,11 @@ class Device:
         return f"{self.name} is listed, not emulated: {self.note or 'no time model was fitted to it'}"
 
     @classmethod
-    def read(cls, path: Path, fits: dict[str, Any] | None = None) -> Device:
-        """Read a card; fits: its time models, by kind. Raises CardError with the file and what is wrong in it."""
+    def read(cls, path: Path, fits: Sequence[Any] = ()) -> Device:
+        """Read a card; fits: its time models. Raises CardError with the file and what is wrong in it."""
         try:
             table = tomllib.loads(path.read_text(encoding="utf-8"))
-            return records.read(cls, {**table, "fits": fits or {}})
+            return records.read(cls, {**table, "fits": list(fits)})
         except (OSError, ValueError) as error:
             raise CardError(f"{path}: {error}", str(path)) from error
 
@@ -206,7 +216,7 @@ def _names() -> tuple[str, ...]:
 @cache
 def _bundled(name: str) -> Device:
     # One alone, for they are long: all of them take some tenths of a second.
-    return Device.read(_CARDS / f"{name}.toml", _fits().get(name))
+    return Device.read(_CARDS / f"{name}.toml", _fits().get(name, ()))
 
 
 @cache

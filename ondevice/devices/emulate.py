@@ -1,8 +1,7 @@
-"""Run a model here as if on another device: the real inference, its time stretched to what the device would take."""
+"""Run a model here as if on another device: the real inference, which returns when the device's would have."""
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 from time import perf_counter
@@ -10,56 +9,65 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.devices import calibration, timing
-from ondevice.devices.card import Device, Fit
+from ondevice.devices import network
+from ondevice.devices.card import Device
 from ondevice.devices.emulation import Emulation
-from ondevice.devices.spread import spread_of
-from ondevice.devices.timemodel import KINDS, drawer
-from ondevice.errors import EmulationError, UsageError
+from ondevice.devices.prediction import PredictedTime, predict
+from ondevice.devices.timemodel import drawer
+from ondevice.errors import EmulationError
+from ondevice.models import graph
 from ondevice.runtime import Model
 
 # sleep() wakes up to this much late; the rest of the wait is spent looking at the clock.
 _SPIN_S = 0.0005
 # The host must be as fast as all but the shortest twentieth of the device's inferences; those are late, and counted.
 _LOW_QUANTILE = 0.05
+# Tried before it starts, the first of them a warm-up; the best counts, for other programs only ever slow it down. A
+# network that takes longer than a second altogether is not tried again: nobody waits for four of NASNet's.
+_TRIALS, _TRIALS_MS = 4, 1000.0
 
 
 class EmulatedModel(Model):
     """A Model whose `invoke` returns when the device's would have; so does loading. One thread of the host runs it.
 
-    checksum: the file's SHA-256. precision: as its card says, where it has one.
-    Raises UsageError for a device that cannot be emulated, EmulationError where the host is slower than the device, or
-    nothing is known of the model's precision on it.
+    precision: as its card says, where it has one. threads: of the device; None: its card's own.
+    Raises UsageError for a device that cannot be emulated or a count of threads that its card lacks, EmulationError
+    where the host is slower than the device, or nothing is known of such a model on it.
     """
 
     def __init__(
-        self, path: Path, device: Device, checksum: str, precision: str | None = None, runtime: str | None = None
+        self,
+        path: Path,
+        device: Device,
+        precision: str | None = None,
+        runtime: str | None = None,
+        threads: int | None = None,
     ) -> None:
         super().__init__(path, 1, runtime)
-        kind, fit, basis = _fit(device, precision or self.precision, str(path))
-        measured = timing.of(functools.partial(Model, path, 1, runtime), checksum, kind, self.runtime)
-        predicted = fit.predict(measured.relative, path.stat().st_size)
-        spread = spread_of(device)
-        ratios = spread.around(1.0)
-        self._draw = drawer(ratios, np.random.default_rng())
-        if measured.host_ms > predicted * ratios.quantile_ms(_LOW_QUANTILE):
-            raise EmulationError(
-                f"{path}: {device.name} would take {predicted:.3g} ms and this host takes {measured.host_ms:.3g}: "
-                "a slower host cannot emulate it; use a faster one, or a slower device (`ondevice devices list`)"
-            )
-        load_ms, load_basis = _load(device, self.load_ms, path, predicted / measured.host_ms)
-        self.emulation = Emulation(
-            device.name, device.threads, predicted, measured.host_ms, fit.error, fit.worst, len(fit.points), basis,
-            load_ms, load_basis, spread.source,
-        )  # fmt: skip
-        self.threads = device.threads
+        predicted = predict(device, network.of(graph.read(path)), precision or self.precision, threads)
+        host_ms = self._host_ms()
+        _refuse_slow_host(path, predicted, host_ms)
+        load_ms, load_basis = _load(device, predicted, path, self.load_ms * predicted.mean_ms / host_ms)
+        self.emulation = Emulation.of(predicted, host_ms, load_ms, load_basis)
+        self.threads = predicted.threads
+        self._draw = drawer(predicted.times, np.random.default_rng())
         self._invoked = self._late = 0
         _wait(perf_counter() + (load_ms - self.load_ms) / 1e3)
         self.load_ms = max(load_ms, self.load_ms)
 
+    def _host_ms(self) -> float:
+        """What one inference takes here."""
+        tensor = np.zeros(self.input.shape, self.input.dtype)
+        times: list[float] = []
+        while len(times) < _TRIALS and sum(times) < _TRIALS_MS:
+            start = perf_counter()
+            super().invoke(tensor)
+            times.append((perf_counter() - start) * 1e3)
+        return min(times[1:] or times)
+
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Run the model on one tensor, in the device's time; gives the stored output, flat, [classes]."""
-        due = perf_counter() + self.emulation.predicted_ms * self._draw() / 1e3
+        due = perf_counter() + self._draw() / 1e3
         stored = super().invoke(tensor)
         self._invoked += 1
         self._late += perf_counter() > due
@@ -68,27 +76,23 @@ class EmulatedModel(Model):
         return stored
 
 
-def _fit(device: Device, precision: str, path: str) -> tuple[str, Fit, str]:
-    """The kind of kernel, and the time model: calibrated on this host where it has been, else the shipped one."""
-    if not device.emulated:
-        raise UsageError(device.refusal)
-    kind = KINDS.get(precision, precision)
-    if kind not in device.fits:
+def _refuse_slow_host(path: Path, predicted: PredictedTime, host_ms: float) -> None:
+    if host_ms > float(predicted.times.quantile_ms(_LOW_QUANTILE)):
         raise EmulationError(
-            f"{path}: nothing is published of {precision} models on {device.name}; "
-            f"it can be emulated for {' and '.join(p for p, k in KINDS.items() if k in device.fits)}"
+            f"{path}: {predicted.device} would take {predicted.mean_ms:.3g} ms and this host takes {host_ms:.3g}: a "
+            "slower host cannot emulate it; use a faster one, or a slower device (`ondevice devices list`); "
+            f"`ondevice devices predict {predicted.device} {path.name}` says the device's time alone"
         )
-    calibrated = calibration.load(device.name)
-    if kind in calibrated:
-        return kind, calibrated[kind], "calibrated on this host"
-    return kind, device.fits[kind], "fit made on a reference machine and carried to this host"
 
 
-def _load(device: Device, host_load_ms: float, path: Path, stretch: float) -> tuple[float, str]:
+def _load(device: Device, predicted: PredictedTime, path: Path, stretched_ms: float) -> tuple[float, str]:
+    """What loading takes on the device, ms, and whence that is known."""
+    if predicted.load_ms is not None:
+        return predicted.load_ms, "published for this network"
     if device.load is not None:
-        predicted = device.load.overhead_ms + device.load.ms_per_mb * path.stat().st_size / 1e6
-        return predicted, f"published load times, ± {device.load.error:.0%}"
-    return host_load_ms * stretch, "no published load time: this host's, stretched as the inference is"
+        load_ms = device.load.overhead_ms + device.load.ms_per_mb * path.stat().st_size / 1e6
+        return load_ms, f"published load times, ± {device.load.error:.0%}"
+    return stretched_ms, "no published load time: this host's, stretched as the inference is"
 
 
 def _wait(due: float) -> None:

@@ -8,30 +8,29 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ondevice.devices import layers
-from ondevice.devices.layers import LayerKind, NetworkLayer
+from ondevice.devices.layers import CONVOLUTIONS, LayerKind, NetworkLayer
 from ondevice.models.graph import Graph
 
 # Enough of a SHA-256 that no two networks of a list of thousands share it.
 _DIGITS = 16
 # TF-slim's classifiers have a class for "none of these" before ILSVRC's thousand, Keras's do not.
 _WITH_BACKGROUND, _WITHOUT = 1001, 1000
+# Red, green, blue, and a fourth that some converters add: libraries read 4 or 8 channels at a time from there on.
+_PICTURE_CHANNELS = 4
 
 
 class Workload(NamedTuple):
-    """What a network's layers add up to, for one inference.
+    """What a network's layers add up to, for one inference: what the time model takes.
 
-    convolution, pointwise, depthwise: multiply-adds of each kind, dense layers among the pointwise. elements: numbers
-    that sums, products and concatenations write. pooling: numbers that pooling reads. weights: parameters. activations:
-    numbers that the layers read and write. layers: how many there are.
+    multiply_adds: of all convolutions and dense layers. picture_outputs: numbers that layers write which read the
+    picture, or anything else of so few channels. activations: numbers that convolutions and dense layers read and
+    write. elements: numbers that sums, products and concatenations write, and that pooling reads. layers: of all kinds.
     """
 
-    convolution: float
-    pointwise: float
-    depthwise: float
-    elements: float
-    pooling: float
-    weights: float
+    multiply_adds: float
+    picture_outputs: float
     activations: float
+    elements: float
     layers: float
 
 
@@ -60,19 +59,16 @@ class Network:
         return _digest((layer.kind, *layer.kernel, *layer.stride) for layer in self.layers)
 
     @property
-    def counts(self) -> Workload:
+    def work(self) -> Workload:
         """What the layers add up to."""
-        by_kind = dict.fromkeys(LayerKind, 0)
-        for layer in self.layers:
-            by_kind[layer.kind] += layer.work
+        convolutions = [layer for layer in self.layers if layer.kind in CONVOLUTIONS]
+        others = [layer for layer in self.layers if layer.kind not in CONVOLUTIONS]
+        read_picture = [layer for layer in convolutions if layer.channels_in <= _PICTURE_CHANNELS]
         return Workload(
-            float(by_kind[LayerKind.CONVOLUTION]),
-            float(by_kind[LayerKind.POINTWISE]),
-            float(by_kind[LayerKind.DEPTHWISE]),
-            float(by_kind[LayerKind.ELEMENTWISE] + by_kind[LayerKind.CONCATENATION]),
-            float(by_kind[LayerKind.POOLING]),
-            float(sum(layer.weights for layer in self.layers)),
-            float(sum(layer.activations for layer in self.layers)),
+            float(sum(layer.work for layer in convolutions)),
+            float(sum(layer.height * layer.width * layer.channels_out for layer in read_picture)),
+            float(sum(layer.activations for layer in convolutions)),
+            float(sum(layer.work for layer in others)),
             float(len(self.layers)),
         )
 

@@ -1,101 +1,49 @@
-"""The time model: what a device takes, from what a reference machine takes for the same network.
+"""The time model: what a device takes for a network, from what every host sees alike, its layers.
 
-A line, device_ms = overhead_ms + factor * reference_ms, for each of the two kinds of kernel, float and quantized; and
-on it what published models much like this one were off the line, since a width or a family that the device is bad at
-stays so: a Gaussian process over the logarithms of time and size (Rasmussen and Williams 2006, eq. 2.25).
+    ms = overhead_ms + a * multiply-adds + b * picture outputs + c * activations + d * elements + e * layers
+
+One for float and one for quantized kernels. Every term is a kind of work: products; the first layer's (with three
+channels no library's fast path applies); moving what layers read and write; sums and poolings; and starting a layer on
+all threads. Telling kinds of convolution apart did not predict left-out architectures any better: docs/devices.md has
+what was tried.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from ondevice.devices.network import Workload
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
 
 # Which kernels a precision runs on. Dynamic-range files have no published latencies, and run on kernels of neither.
 KINDS = {"fp32": "float", "fp16": "float", "weight_only": "float", "int8": "quant", "uint8": "quant"}
-# Two parameters need more than two points, or there is nothing to leave out.
-MIN_MODELS = 4
-# The Gaussian process, chosen beforehand and not tuned: a model twice as fast or as large is about as far as likeness
-# goes; architectures scatter by 15 % about the line; latencies are published, and measured, to about 5 %.
-RANGE, SCATTER, NOISE = 0.7, 0.15, 0.05
 # Fewer parts would make the draws predictable; with more, 50 runs (what `ondevice bench` makes) could miss the tails.
 STRATA = 20
 
 
-class Line(NamedTuple):
-    """device_ms = overhead_ms + factor * reference_ms."""
+class TimeModel(NamedTuple):
+    """What a device takes, ms: for any network, for 10^9 multiply-adds, for 10^6 of other work, and for a layer."""
 
     overhead_ms: float
-    factor: float
+    per_gmac_ms: float
+    per_m_picture_outputs_ms: float
+    per_m_activations_ms: float
+    per_m_elements_ms: float
+    per_layer_ms: float
 
-    def __call__(self, reference_ms: Any) -> Any:
-        """The device's ms for the reference machine's."""
-        return self.overhead_ms + self.factor * reference_ms
-
-
-def fit(reference_ms: Sequence[float] | FloatArray, device_ms: Sequence[float] | FloatArray) -> Line:
-    """The line with the least sum of squared relative errors; overhead and factor are never below 0.
-
-    Relative, because a millisecond matters for a network of 3 ms and not for one of 500.
-    """
-    x, y = np.asarray(reference_ms, float), np.asarray(device_ms, float)
-    overhead, factor = np.linalg.lstsq(np.column_stack([1 / y, x / y]), np.ones(len(y)), rcond=None)[0].tolist()
-    if overhead < 0:
-        return Line(0.0, _alone(x / y))
-    return Line(overhead, factor) if factor >= 0 else Line(_alone(1 / y), 0.0)
+    def __call__(self, work: Workload) -> float:
+        """The device's ms for a network."""
+        return float(terms(work) @ np.array(self))
 
 
-def _alone(regressor: FloatArray) -> float:
-    """The least squares of one coefficient, its products to be 1."""
-    return float(np.sum(regressor) / np.sum(regressor**2))
-
-
-class Point(NamedTuple):
-    """A published model: what it takes on the reference machine, its file's size, and what it takes on the device."""
-
-    reference_ms: float
-    size_mb: float
-    device_ms: float
-
-
-class TimeModel:
-    """Predicts the device's time: `model(reference_ms, size_mb)`. points: what it is fitted on, at least two."""
-
-    def __init__(self, points: Sequence[Point]) -> None:
-        reference, size, device = np.array(points, float).T
-        self.line = fit(reference, device)
-        self._known = np.log([reference, size]).T
-        covariance = _covariance(self._known, self._known) + NOISE**2 * np.eye(len(points))
-        self._weights = np.linalg.solve(covariance, np.log(device / self.line(reference)))
-
-    def __call__(self, reference_ms: float, size_mb: float) -> float:
-        """The device's ms."""
-        model = np.log([[reference_ms, size_mb]])
-        off = float((_covariance(model, self._known) @ self._weights)[0])
-        return float(self.line(reference_ms)) * float(np.exp(off))
-
-
-def _covariance(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Of the logarithms of device time over line, between models at a [n, 2] and b [m, 2] (log ms, log MB)."""
-    distance2 = ((a[:, None] - b[None]) ** 2).sum(axis=2)
-    return np.asarray(SCATTER**2 * np.exp(-distance2 / (2 * RANGE**2)))
-
-
-def left_out(points: Sequence[Point], groups: Sequence[object] | None = None) -> FloatArray:
-    """Relative errors [n] of every model, predicted by a fit without it: (predicted - published) / published.
-
-    groups: models of the same group are left out together, for errors on architectures never seen.
-    """
-    keys = list(range(len(points))) if groups is None else list(groups)
-    errors = []
-    for point, key in zip(points, keys, strict=True):
-        others = TimeModel([p for p, k in zip(points, keys, strict=True) if k != key])
-        errors.append(others(point.reference_ms, point.size_mb) / point.device_ms - 1)
-    return np.array(errors)
+def terms(work: Workload) -> FloatArray:
+    """[6]: what a TimeModel's figures are multiplied with."""
+    millions = [work.picture_outputs / 1e6, work.activations / 1e6, work.elements / 1e6]
+    return np.array([1.0, work.multiply_adds / 1e9, *millions, work.layers])
 
 
 Draw = Callable[[], float]

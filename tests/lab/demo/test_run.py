@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ondevice import Runner
-from ondevice.devices import timing
 from ondevice.lab.demo.scenario import RATE_MS, Scenario
 from ondevice.models import zoo
 
@@ -31,8 +30,7 @@ def test_the_answers_are_waited_for_until_the_next_picture() -> None:
     assert SCENARIO.sla_ms < SCENARIO.sla_ms + SCENARIO.patience_ms < SCENARIO.every_ms
 
 
-def test_the_device_can_be_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timing, "PASSES", 2)
+def test_the_device_can_be_in_time() -> None:
     # Else the demo shows nothing: the longest that the phone takes leaves room for the client's own time.
     emulation = Runner(SCENARIO.model, device=SCENARIO.device).emulation
     assert emulation is not None

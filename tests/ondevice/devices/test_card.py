@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ondevice import records
 from ondevice.converters.architectures import catalogue
 from ondevice.devices import card
-from ondevice.devices.card import Device, Fit, Latency, devices, find
+from ondevice.devices.card import Device, Errors, Latency, devices, find
+from ondevice.devices.fitting import MIN_MODELS
 from ondevice.devices.spread import LENDER, spread_of, times_of
-from ondevice.devices.timemodel import MIN_MODELS
 from ondevice.errors import CardError, UsageError
 
 CARDS = sorted((Path(card.__file__).parent / "cards").glob("*.toml"))
-EMULATED = ("pixel-3", "pixel-4", "raspberry-pi-4", "pieslicer-phone")
+LISTED = ("nexus-5", "lg-g3", "moto-g5-plus", "pixel-6")
 BOARDS = ("khadas-vim4", "firefly-rk3588s", "odroid-n2-plus", "jetson-agx-orin", "jetson-agx-xavier", "raspberry-pi-4")
 LITE = "efficientnet_lite"
 PERCENTS = ["0", "50", "90", "95", "97", "99", "99.9", "100"]  # those of LoadGen's summaries
@@ -38,13 +37,12 @@ latencies = [{ model = "net", kind = "float", infer_ms = 5 }]
 load = { overhead_ms = 1.0, ms_per_mb = 2.0, error = 0.1 }
 spread = { quantiles = [0.9, 1.1], source = "a test" }
 """
-ON_A_LINE: dict[str, Any] = {
-    "points": [[1, 1, 5], [2, 2, 8], [4, 4, 14], [8, 8, 26]],
-    "anchor_ms": 10,
-    "error": 0.01,
-    "worst": 0.02,
-    "architecture_error": 0.03,
-    "reference": "a test",
+FIT: dict[str, Any] = {
+    "kind": "float",
+    "threads": 2,
+    "model": [1, 10, 0.1, 0.01, 0.001, 0.1],
+    "networks": ["net"],
+    "family": {"mean": 0.1, "worst": 0.2, "count": 3},
 }
 
 
@@ -72,29 +70,27 @@ def test_every_card_is_of_its_file_and_complete(path: Path) -> None:
 
 def test_all_cards_are_devices_those_that_can_be_emulated_first() -> None:
     assert {d.name for d in devices()} == {p.stem for p in CARDS}
-    assert {d.name for d in devices()[: len(EMULATED)]} == set(EMULATED)
+    assert [d.emulated for d in devices()] == sorted((d.emulated for d in devices()), reverse=True)
+    assert {"pixel-3", "pixel-4", "raspberry-pi-4", "pieslicer-phone"} <= {d.name for d in devices() if d.emulated}
 
 
-@pytest.mark.parametrize("name", EMULATED)
-def test_an_emulated_device_has_fits_with_points_and_errors(name: str) -> None:
-    device = find(name)
-    assert device.emulated
-    assert device.note == ""
-    assert set(device.fits) == {"float", "quant"}
-    for kind, fit in device.fits.items():
-        published = {latency.infer_ms for latency in device.latencies if latency.kind == kind}
-        assert len(fit.points) >= MIN_MODELS
-        assert {point.device_ms for point in fit.points} <= published
-        assert 0 < fit.error <= fit.worst < 1
-        assert fit.anchor_ms > 0
-        assert fit.reference
+@pytest.mark.parametrize("device", [d for d in devices() if d.emulated], ids=lambda d: d.name)
+def test_an_emulated_device_has_fits_with_errors(device: Device) -> None:
+    assert {fit.threads for fit in device.fits} <= set(device.thread_counts)
+    for fit in device.fits:
+        assert device.fit(fit.kind, fit.threads) is fit
+        assert len(fit.networks) >= MIN_MODELS
+        assert fit.family or fit.architecture, "nothing to say of how good it is"
+        for errors in filter(None, (fit.family, fit.architecture)):
+            assert 0 < errors.mean <= errors.worst
+            assert errors.count >= 2
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in CARDS} - set(EMULATED)))
+@pytest.mark.parametrize("name", LISTED)
 def test_a_listed_device_is_not_emulated_and_says_why(name: str) -> None:
     device = find(name)
     assert not device.emulated
-    assert device.refusal == f"{name} is listed, not emulated: {device.note or 'no time model was fitted to it'}"
+    assert device.refusal == f"{name} is listed, not emulated: {device.note}"
 
 
 @pytest.mark.parametrize(("name", "threads", "count"), [("pixel-3", 4, 54), ("pieslicer-phone", 1, 34)])
@@ -148,19 +144,17 @@ def test_every_network_can_be_built_or_is_said_to_be_another(path: Path) -> None
 
 
 def test_a_card_is_read_with_its_fits(tmp_path: Path) -> None:
-    device = Device.read(written(tmp_path, GOOD), {"float": ON_A_LINE})
+    device = Device.read(written(tmp_path, GOOD), [FIT])
     assert (device.name, device.threads, device.emulated) == ("mine", 2, True)
+    fit = device.fit("float", 2)
+    assert fit is not None
+    assert (fit.model.per_gmac_ms, fit.family, fit.architecture) == (10, Errors(0.1, 0.2, 3), None)
+    assert device.fit("float", 1) is device.fit("quant", 2) is None
     assert device.latencies[0].infer_ms == 5
     assert device.load is not None
     assert device.load.ms_per_mb == 2
     assert device.spread is not None
     assert device.spread.quantiles == (0.9, 1.1)
-
-
-def test_a_fit_predicts_from_the_time_relative_to_the_anchor() -> None:
-    fit = records.read(Fit, ON_A_LINE)
-    # Half of the anchor's 10 ms, on 2 ms + 3 x.
-    assert fit.predict(0.5, 5_000_000) == pytest.approx(17)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +194,9 @@ def test_a_malformed_card_is_a_card_error_that_names_the_file(tmp_path: Path, te
 
 def test_malformed_fits_are_a_card_error(tmp_path: Path) -> None:
     with pytest.raises(CardError, match=r"mine\.toml"):
-        Device.read(written(tmp_path, GOOD), {"float": {**ON_A_LINE, "points": [[1, "x", 2]]}})
+        Device.read(written(tmp_path, GOOD), [{**FIT, "model": [1, "x", 2, 3, 4, 5]}])
+    with pytest.raises(CardError, match=r"mine\.toml: .*figures are 0 or more"):
+        Device.read(written(tmp_path, GOOD), [{**FIT, "model": [1, -2, 2, 3, 4, 5]}])
 
 
 def test_a_card_that_is_missing_or_no_text_is_a_card_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ondevice.devices import network
-from ondevice.devices.layers import LayerKind, NetworkLayer
+from ondevice.devices.layers import CONVOLUTIONS, LayerKind, NetworkLayer
 from ondevice.devices.network import Network, Workload
 from ondevice.models import graph, zoo
 
@@ -33,7 +33,7 @@ def published(data: Path) -> dict[str, Network]:
 def test_one_network_from_slim_and_from_keras(published: dict[str, Network]) -> None:
     slim, keras = published["mobilenet_v2_1.0_224_quant"], published["tf2_mobilenet_v2_1.0_224_ptq"]
     assert slim.fingerprint == keras.fingerprint
-    assert slim.counts == keras.counts
+    assert slim.work == keras.work
     assert slim.unknown == keras.unknown == ()
 
 
@@ -49,8 +49,7 @@ def test_widths_and_resolutions_share_a_structure_and_not_a_fingerprint(publishe
 )
 def test_multiply_adds_are_those_of_the_papers(name: str, millions: int, published: dict[str, Network]) -> None:
     """Those of TF-slim's README of MobileNetV1; and Sandler et al. 2018, table 4, with 300 million."""
-    counts = published[name].counts
-    assert round((counts.convolution + counts.pointwise + counts.depthwise) / 1e6) == millions
+    assert round(published[name].work.multiply_adds / 1e6) == millions
 
 
 @pytest.mark.parametrize("name", ["digits_xs", "digits_s", "digits_m", "digits_l"])
@@ -64,7 +63,7 @@ def test_what_convert_builds_is_what_google_published(published: dict[str, Netwo
     theirs = published["mobilenet_v1_0.25_128_quant"]
     assert rebuilt.fingerprint == theirs.fingerprint
     assert rebuilt.structure == theirs.structure
-    assert rebuilt.counts == pytest.approx(theirs.counts, rel=1e-3), "but for the background class"
+    assert rebuilt.work == pytest.approx(theirs.work, rel=1e-3), "but for the background class"
 
 
 @pytest.fixture(scope="module")
@@ -129,15 +128,25 @@ def test_a_layer_of_each_kind(odd: dict[str, Network]) -> None:
 def test_no_precision_makes_another_network(precision: str, odd: dict[str, Network]) -> None:
     assert odd[precision].unknown == ()
     assert odd[precision].fingerprint == odd["fp32"].fingerprint
-    assert odd[precision].counts == odd["fp32"].counts
+    assert odd[precision].work == odd["fp32"].work
 
 
-def test_counts_add_up() -> None:
+def test_work_adds_up() -> None:
     works = (1, 2, 4, 8, 16, 32)
-    found = Network(tuple(layer(kind, work=work) for kind, work in zip(LayerKind, works, strict=True)))
-    assert found.counts == Workload(1, 2, 4, 16 + 32, 8, 6 * 5, 6 * 7, 6)
-    assert all(isinstance(count, float) for count in found.counts)
-    assert Network(()).counts == Workload(*[0.0] * 8)
+    layers = tuple(layer(kind, work=work) for kind, work in zip(LayerKind, works, strict=True))
+    found = Network(layers)
+    convolutions = [each for each in layers if each.kind in CONVOLUTIONS]
+    activations = sum(each.activations for each in convolutions)
+    assert found.work == Workload(1 + 2 + 4, 0, activations, 8 + 16 + 32, 6)
+    assert all(isinstance(amount, float) for amount in found.work)
+    assert Network(()).work == Workload(0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("channels", "reads_the_picture"), [(1, True), (3, True), (4, True), (8, False)])
+def test_layers_of_few_channels_read_the_picture(channels: int, reads_the_picture: bool) -> None:
+    first = CONV._replace(channels_in=channels)
+    written = first.height * first.width * first.channels_out
+    assert Network((first,)).work.picture_outputs == written * reads_the_picture
 
 
 def test_the_order_does_not_matter_and_the_number_does() -> None:
