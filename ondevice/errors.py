@@ -5,9 +5,12 @@
     OnDeviceError
     ├── UsageError                the call itself is wrong (the command line exits 2, else 1)
     ├── ImageError                one picture cannot be read; carries `.source`
+    │   └── PictureMemoryError        it is whole, and there is not enough memory to decode it now
     ├── ModelError                a model file cannot be used; carries `.model`
     │   ├── UnknownModelError         no such name in the zoo; carries `.nearest`
-    │   └── HostileModelError         the file killed the process that tried it
+    │   ├── HostileModelError         the file killed the process that tried it
+    │   ├── ModelLoadError            a worker of the endpoint could not load it
+    │   └── ModelFaultError           it is loaded, and does not compute what a classifier does
     ├── CardError                 a model card or label list is malformed; carries `.path`
     ├── DownloadError             a file could not be fetched whole and verified; carries `.source`
     ├── MissingError              something has to be installed first; carries `.missing`
@@ -84,6 +87,10 @@ class ImageError(OnDeviceError):
         self.source = source
 
 
+class PictureMemoryError(ImageError):
+    """A picture could not be decoded for want of memory, which says nothing against the picture."""
+
+
 class ModelError(OnDeviceError):
     """A model file is missing, malformed, or not an image classifier."""
 
@@ -102,6 +109,14 @@ class UnknownModelError(ModelError):
 
 class HostileModelError(ModelError):
     """The file killed, or hung, the child process in which it was tried."""
+
+
+class ModelLoadError(ModelError):
+    """A worker of the endpoint could not load a model that it was to run."""
+
+
+class ModelFaultError(ModelError):
+    """A loaded model failed at an inference, or its scores are not numbers."""
 
 
 class CardError(OnDeviceError):

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ondevice.errors import ImageError
+from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.models.card import Input
+from ondevice.protocol.picture import PictureFormat, PictureHead
 
 ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Image"
 
@@ -45,16 +46,20 @@ _BROKEN = (
     TypeError,
     LookupError,
     EOFError,
-    MemoryError,
     struct.error,
 )
+# Enough for a WebP's size, and for the first bytes of all other formats.
+_HEAD_BYTES = 32
+# What libwebp reserves a pixel before it decodes any: two canvases of 8-bit RGBA.
+_WEBP_BYTES = 8
 
 
 def pixels(source: ImageSource, wanted: Input, scaled_decode: bool = True) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The picture as uint8 [height, width, channels]: upright, centre-cropped, resized bilinearly with antialiasing.
 
     Animations give their first frame; transparency lies on white. With `scaled_decode`, a JPEG is decoded at the
-    smallest of 1/1, 1/2, 1/4, 1/8 of its size that has all the pixels that the crop needs. Raises ImageError.
+    smallest of 1/1, 1/2, 1/4, 1/8 of its size that has all the pixels that the crop needs. Raises ImageError, and
+    PictureMemoryError where memory is short.
     """
     try:
         image = _open(source)
@@ -64,7 +69,11 @@ def pixels(source: ImageSource, wanted: Input, scaled_decode: bool = True) -> np
             if image is not source:
                 image.close()  # an error keeps its frames, and with them the open file
     except _BROKEN as error:
+        if _memory_was_short(source):
+            raise _short_of_memory(source) from error
         raise ImageError(f"{describe(source)}: {_reason(error, source)}", source) from error
+    except MemoryError as error:
+        raise _short_of_memory(source) from error
     return array.reshape(wanted.height, wanted.width, wanted.channels)
 
 
@@ -191,8 +200,26 @@ def _reason(error: BaseException, source: ImageSource) -> str:
     return f"cannot be decoded: {str(error) or type(error).__name__}"
 
 
+def _short_of_memory(source: ImageSource) -> PictureMemoryError:
+    return PictureMemoryError(
+        f"{describe(source)}: there is not enough memory to decode it now; make it smaller, or try again later", source
+    )
+
+
+def _memory_was_short(source: ImageSource) -> bool:
+    """Whether a WebP would want more memory than there is: Pillow says of that what it says of a broken one."""
+    head = PictureHead.read(_head(source))
+    if head.format is not PictureFormat.WEBP or head.pixels > MAX_PIXELS:
+        return False
+    try:
+        np.empty(_WEBP_BYTES * head.pixels, np.uint8)  # reserved, and not touched
+    except MemoryError:
+        return True
+    return False
+
+
 def _unidentified(source: ImageSource) -> str:
-    head = source[:16] if isinstance(source, bytes) else _head(Path(str(source)))
+    head = _head(source)
     if not head:
         return "is empty"
     if head[4:8] == b"ftyp":
@@ -200,6 +227,14 @@ def _unidentified(source: ImageSource) -> str:
     return f"is not a picture ({', '.join(FORMATS)} can be read)"
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+def _head(source: ImageSource) -> bytes:
+    """The first bytes, as far as there are any and they can be read."""
+    if isinstance(source, bytes):
+        return source[:_HEAD_BYTES]
+    if not isinstance(source, str | Path):
+        return b""
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(_HEAD_BYTES)
+    except OSError:
+        return b""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ondevice.cloud.backends.backend import Backend, InferenceResult
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.selector import Selector
 from ondevice.protocol import cnnselect
@@ -14,6 +15,14 @@ from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", cnnselect.NAME)
+# The states as Triton's repository index has them, and the reason.
+_READY, _NOT_READY = ("READY", ""), ("UNAVAILABLE", "not ready")
+_STATES = {
+    ModelState.AVAILABLE: _READY,
+    ModelState.LOADING: ("LOADING", ""),
+    ModelState.FAILING: ("UNAVAILABLE", "failing: it is tried again"),
+    ModelState.GONE: ("UNAVAILABLE", "unloaded"),
+}
 _IMAGE = TensorMetadata(cnnselect.IMAGE, "BYTES", (1,)).as_json()
 _ANSWER = [
     TensorMetadata(cnnselect.LABEL, "BYTES", (-1,)).as_json(),
@@ -64,15 +73,22 @@ def virtual(selector: Selector) -> dict[str, Any]:
     }
 
 
-def index(places: Iterable[tuple[Backend, ServedModel]]) -> list[dict[str, Any]]:
-    """The models, as Triton's repository index lists them; one at several servers is ready if it is at any."""
-    rows = {cnnselect.NAME: {"name": cnnselect.NAME, "version": cnnselect.VERSION, "state": "READY", "reason": ""}}
+def index(places: Iterable[tuple[Backend, ServedModel]], choosing: bool) -> list[dict[str, Any]]:
+    """The models, as Triton's repository index lists them; one at several servers is ready if it is at any.
+
+    choosing: whether there is any that can be chosen.
+    """
+    rows = {cnnselect.NAME: _row(cnnselect.NAME, *(_READY if choosing else _NOT_READY))}
     for backend, served in places:
-        available = backend.ready() and backend.available(served.name)
-        state, reason = ("READY", "") if available else ("UNAVAILABLE", "unloaded" if backend.ready() else "not ready")
-        if available or served.name not in rows:
-            rows[served.name] = {"name": served.name, "version": cnnselect.VERSION, "state": state, "reason": reason}
+        state = backend.state(served.name)
+        told = _NOT_READY if state is ModelState.AVAILABLE and not backend.ready() else _STATES[state]
+        if told == _READY or served.name not in rows:
+            rows[served.name] = _row(served.name, *told)
     return list(rows.values())
+
+
+def _row(name: str, state: str, reason: str) -> dict[str, Any]:
+    return {"name": name, "version": cnnselect.VERSION, "state": state, "reason": reason}
 
 
 def choice(made: Choice) -> dict[str, Any]:

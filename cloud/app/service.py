@@ -13,19 +13,20 @@ from urllib.parse import parse_qsl
 import orjson
 
 from ondevice._version import __version__
-from ondevice.cloud.app import describe, infer, openapi, request_parameters, routes
+from ondevice.cloud.app import describe, failures, infer, openapi, request_parameters, routes
 from ondevice.cloud.app.answers import Answered, answers
+from ondevice.cloud.app.attempts import Attempts
 from ondevice.cloud.app.infer import DecodedRequest
 from ondevice.cloud.app.log import Log
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend, InferenceResult
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Selector
 from ondevice.errors import (
-    ImageError,
     ModelError,
     NoRouteError,
     OnDeviceError,
@@ -74,7 +75,7 @@ class Service:
         """An error as a reply."""
         self._metrics.request(status, 0.0)
         self._log.request({"status": status, "error": message})
-        return _error(status, message)
+        return failures.refused(status, message)
 
     def gate(self, head: Head) -> Response | None:
         """Refuse before the body is read: no such path, no token, no body where there must be one."""
@@ -99,7 +100,7 @@ class Service:
         self._metrics.request(status, 0.0)
         fields = {"peer": head.peer, "method": head.method, "path": head.path[:200], "status": status, "error": message}
         self._log.request(fields)
-        return _error(status, message, *headers)
+        return failures.refused(status, message, *headers)
 
     async def handle(self, request: Request) -> Response:
         """The reply to a request that `gate` let through."""
@@ -108,23 +109,14 @@ class Service:
             route = routes.find(request.method, request.path)
             call = Call(route.model, request, fields)
             response: Response = await getattr(self, f"_on_{route.operation}")(call)
-        except RefusedError as error:
-            self._metrics.refused()
+        except failures.EXPECTED as error:
             fields["error"] = str(error)
-            response = _error(503, str(error), ("retry-after", str(max(1, round(error.retry_after_s)))))
-        except (ProtocolError, ImageError) as error:
-            fields["error"] = str(error)
-            response = _error(400, str(error))
-        except NoRouteError as error:
-            fields["error"] = str(error)
-            response = _error(error.status, str(error))
-        except (ModelError, ServeError, UpstreamError) as error:
-            # What they say names files and processes of this machine: for the log alone.
-            fields["error"] = str(error)
-            response = _error(503, "the inference failed; try again", ("retry-after", "1"))
+            if isinstance(error, RefusedError):
+                self._metrics.refused()
+            response = failures.response(error)
         except Exception:
             self._log.event("internal error", path=request.path, traceback=traceback.format_exc())
-            response = _error(500, "internal error")
+            response = failures.refused(500, "internal error")
         if isinstance(response.body, bytes):
             self._account(request, response.status, fields)
         return response
@@ -152,9 +144,9 @@ class Service:
 
     async def _on_ready(self, call: Call) -> Response:
         if self.stopping:
-            return _error(503, "the server is stopping")
+            return failures.refused(503, "the server is stopping")
         if not any(backend.ready() for backend in self._selector.backends):
-            return _error(503, "no backend is ready")
+            return failures.refused(503, "no model can be asked now")
         return Response(200, (), b"")
 
     async def _on_metrics(self, call: Call) -> Response:
@@ -165,7 +157,8 @@ class Service:
         return _reply(openapi.document([cnnselect.NAME, *self._places]))
 
     async def _on_index(self, call: Call) -> Response:
-        return _reply(describe.index(place for places in self._places.values() for place in places))
+        places = (place for places in self._places.values() for place in places)
+        return _reply(describe.index(places, self._selector.any_but(())))
 
     async def _on_model(self, call: Call) -> Response:
         if call.model == cnnselect.NAME:
@@ -173,11 +166,14 @@ class Service:
         return _reply(describe.model(*self._find(call.model)))
 
     async def _on_model_ready(self, call: Call) -> Response:
+        if self.stopping:
+            return failures.refused(503, "the server is stopping")
         if call.model == cnnselect.NAME:
-            return await self._on_ready(call)
-        backend, served = self._find(call.model)
-        ready = backend.ready() and backend.available(served.name)
-        return Response(200, (), b"") if ready else _error(503, f"{call.model} is not ready")
+            ready = self._selector.any_but(())
+        else:
+            backend, served = self._find(call.model)
+            ready = backend.ready() and backend.available(served.name)
+        return Response(200, (), b"") if ready else failures.refused(503, f"{call.model} is not ready")
 
     async def _on_load(self, call: Call) -> Response:
         try:
@@ -185,7 +181,7 @@ class Service:
                 await backend.load(served.name)
         except ModelError as error:
             call.fields["error"] = str(error)
-            return _error(503, f"{call.model} cannot be loaded: the server's log says why")
+            return failures.refused(503, f"{call.model} cannot be loaded: the server's log says why")
         return Response(200, (), b"")
 
     async def _on_unload(self, call: Call) -> Response:
@@ -215,36 +211,27 @@ class Service:
         work = asked.work(named[1] if named else None, call.request.last_byte)
         if named:
             return self._answered(call, asked, *await self._named(*named, arrival, work))
-        choices = self._selector.choose_several(arrival) if asked.plain else [self._selector.choose(arrival)]
-        if len(choices) > 1:
-            return await self._streamed(call, asked, choices, work)
-        return self._answered(call, asked, *await self._chosen(choices[0], arrival, work))
+        attempts = Attempts(self._selector, arrival, work, self._log.event)
+        choice, *others = self._selector.choose_several(arrival) if asked.plain else [self._selector.choose(arrival)]
+        if others:
+            try:
+                return await self._streamed(call, asked, [choice, *others], work, attempts)
+            except (UpstreamError, ModelError) as error:
+                choice = attempts.another(choice, error)
+        return self._answered(call, asked, *await attempts.run(choice))
 
     async def _named(
         self, backend: Backend, served: ServedModel, arrival: Arrival, work: Work
     ) -> tuple[Choice, InferenceResult]:
+        state = backend.state(served.name)
+        if state in (ModelState.FAILING, ModelState.LOADING):
+            raise ModelError(f"{served.name} is {state}", served.name)
+        if state is ModelState.GONE:
+            raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
         if not backend.ready():
             raise ServeError(f"{served.name}: {backend.name} is not ready")
-        if not backend.available(served.name):
-            raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
         choice = self._selector.admit_named(served, backend, arrival)
         return choice, await backend.run(served.name, work, None)
-
-    async def _chosen(self, choice: Choice, arrival: Arrival, work: Work) -> tuple[Choice, InferenceResult]:
-        try:
-            return choice, await self._run(choice, arrival, work)
-        except UpstreamError as error:
-            self._log.event("chosen again", model=choice.served.name, reason=str(error))
-            again = self._selector.choose(arrival, without=choice.backend)
-            return again, await self._run(again, arrival, work)
-
-    async def _run(self, choice: Choice, arrival: Arrival, work: Work) -> InferenceResult:
-        def rechoose(still_ms: float, longer_ms: float) -> str:
-            if choice.holds(longer_ms):
-                return choice.served.name
-            return self._selector.choose_again(arrival, choice.backend, still_ms).served.name
-
-        return await choice.backend.run(choice.served.name, work, rechoose)
 
     def _answered(self, call: Call, asked: DecodedRequest, choice: Choice, result: InferenceResult) -> Response:
         body, length = self._encoded(call, asked, choice, result)
@@ -263,9 +250,16 @@ class Service:
         binary = (("content-type", headers.BINARY), (_LENGTH, str(length)))
         return Response(200, (*binary, timing), body)
 
-    async def _streamed(self, call: Call, asked: DecodedRequest, choices: Sequence[Choice], work: Work) -> Response:
+    async def _streamed(
+        self, call: Call, asked: DecodedRequest, choices: Sequence[Choice], work: Work, attempts: Attempts
+    ) -> Response:
         """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
-        several = answers(choices, work, self._lost)
+
+        def lost(choice: Choice, error: OnDeviceError) -> None:
+            attempts.exclude(choice, error)
+            self._log.event("answer lost", model=choice.served.name, reason=str(error))
+
+        several = answers(choices, work, lost)
         first = await anext(several)
         kind, timing = ("content-type", headers.LINES), _timing({headers.UPLOAD: call.request.upload_ms})
         return Response(200, (kind, timing), self._lines(call, asked, first, several))
@@ -290,9 +284,6 @@ class Service:
         more = {cnnselect.SERVER_MS: round(server_ms, 3), cnnselect.FINAL: last}
         body, _ = self._encoded(call, asked, choice, result, more)
         return Piece(body + b"\n", last)
-
-    def _lost(self, choice: Choice, error: OnDeviceError) -> None:
-        self._log.event("answer lost", model=choice.served.name, reason=str(error))
 
     def _encoded(
         self, call: Call, asked: DecodedRequest, choice: Choice, result: InferenceResult, more: Mapping[str, float] = {}
@@ -360,7 +351,3 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _reply(value: dict[str, Any] | Sequence[Any]) -> Response:
     return Response(200, (_JSON,), orjson.dumps(value))
-
-
-def _error(status: int, message: str, *headers: tuple[str, str]) -> Response:
-    return Response(status, (_JSON, *headers), orjson.dumps({"error": message}))

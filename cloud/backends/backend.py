@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ondevice.cloud.backends.states import ModelState
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
@@ -55,11 +56,15 @@ class Backend(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether it can run anything now."""
+        """Whether any of its models can be run now."""
 
     @abstractmethod
     def available(self, model: str) -> bool:
         """Whether the model can be asked for now."""
+
+    def state(self, model: str) -> ModelState:
+        """What the model is now, and why it cannot be asked for."""
+        return ModelState.AVAILABLE if self.available(model) else ModelState.GONE
 
     @abstractmethod
     async def load(self, model: str) -> None:

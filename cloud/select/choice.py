@@ -19,7 +19,9 @@ from ondevice.timing.quantiles import P90
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
 
-Places = tuple[tuple[Backend, int], ...]
+# A backend, and a row of its models.
+Place = tuple[Backend, int]
+Places = tuple[Place, ...]
 
 
 class NetworkTimes(NamedTuple):

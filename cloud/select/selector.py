@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
-from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Places, Problem
+from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Place, Places, Problem
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.cloud.select.residual import Residuals
 from ondevice.errors import ProtocolError, RefusedError, UsageError
@@ -78,21 +78,29 @@ class Selector:
         self._residuals = {saturated: Residuals(doubled=saturated) for saturated in (False, True)}
         common_labels([served for backend in backends for served in backend.models])
 
-    def choose(self, arrival: Arrival, without: Backend | None = None) -> Choice:
-        """A model for this request, not at `without`, which has just failed.
+    def choose(self, arrival: Arrival, without: Collection[Place] = ()) -> Choice:
+        """A model for this request, none of `without`, which have just failed it.
 
         Raises RefusedError where none can be in time, and ProtocolError for an unknown policy.
         """
-        return self._chosen(arrival, [b for b in self.backends if b is not without])
+        return self._chosen(arrival, self.backends, None, without)
 
-    def choose_again(self, arrival: Arrival, backend: Backend, still_ms: float) -> Choice:
+    def choose_again(
+        self, arrival: Arrival, backend: Backend, still_ms: float, without: Collection[Place] = ()
+    ) -> Choice:
         """A model for work whose turn comes at `backend` in `still_ms`, so that only that is left of the wait."""
-        return self._chosen(arrival, [backend], still_ms)
+        return self._chosen(arrival, [backend], still_ms, without)
 
-    def _chosen(self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None = None) -> Choice:
+    def any_but(self, without: Collection[Place]) -> bool:
+        """Whether any model can be chosen now that is none of these."""
+        return any(any(flags) for flags in self._on([b for b in self.backends if b.ready()], without))
+
+    def _chosen(
+        self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None, without: Collection[Place]
+    ) -> Choice:
         policy = arrival.parameters.policy or self.rules.policy
         rule = self._policy(policy)
-        problem = self._problem(self._available(backends), arrival, still_ms)
+        problem = self._problem(self._available(backends, without), arrival, still_ms)
         self._refuse_hopeless(problem, self.rules.admit if still_ms is None else self.rules.keep)
         chosen = 0
         if len(problem.models) > 1:
@@ -151,9 +159,18 @@ class Selector:
                 math.ceil(soonest_ms / 1e3),
             )
 
-    def _available(self, backends: Sequence[Backend]) -> Candidates:
+    def _on(self, backends: Sequence[Backend], without: Collection[Place]) -> tuple[tuple[bool, ...], ...]:
+        """For each of the backends' models whether it can be chosen now."""
+        if not without:
+            return tuple(tuple(map(backend.available, self._rows[backend].values())) for backend in backends)
+        return tuple(
+            tuple(b.available(name) and (b, row) not in without for row, name in self._rows[b].items())
+            for b in backends
+        )
+
+    def _available(self, backends: Sequence[Backend], without: Collection[Place] = ()) -> Candidates:
         """All that can be chosen now. Raises RefusedError where that is nothing."""
-        on = tuple(tuple(map(backend.available, self._rows[backend].values())) for backend in backends)
+        on = self._on(backends, without)
         candidates = self._candidates((tuple(backends), on), lambda: self._places(backends, on))
         if not candidates.places:
             raise RefusedError("no model with a known accuracy is available now", 1)

@@ -328,7 +328,7 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyP
             pixels(source, WHOLE)
 
 
-@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), IndexError("x"), struct.error("x"), MemoryError()])
+@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), IndexError("x"), struct.error("x")])
 def test_whatever_a_decoder_raises_costs_the_picture_alone(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise error

@@ -16,13 +16,15 @@ import numpy as np
 from ondevice import host
 from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
 from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.local import catalogue
+from ondevice.cloud.backends.local.health import Health
 from ondevice.cloud.backends.local.residency import Residency
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
 from ondevice.cloud.backends.workers.process import Reply
 from ondevice.errors import ModelError, OnDeviceError, UsageError
-from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.linear import Linear
@@ -31,8 +33,6 @@ from ondevice.timing.quantiles import MEDIAN
 from ondevice.timing.recent import Recent
 from ondevice.timing.table import LatencyTable
 
-# Loaded before all others: the first model's memory has the runtime's own in it.
-_SMALLEST = "digits_xs_int8"
 # How often a model is timed at the start, where 20 runs outline its quantiles, and when it has not run for long.
 _RUNS, _AGAIN = 20, 5
 # A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
@@ -78,28 +78,27 @@ class Local(Backend):
         self.learned: list[Learned] = []
         # What comes on top of the parts that are measured: the way through this process.
         self._overhead_ms = 0.5
-        self._off: set[str] = set()
         self._source: dict[str, str] = {}
         self._came: dict[str, float] = {}
 
     async def start(self) -> None:
         """Load and time every model, or take its saved times; then load what the memory budget holds."""
         await self.pool.start()
-        runtime = (await self._describe(_SMALLEST))["runtime"]
-        await self._drop(_SMALLEST)
-        self._setting = Setting(host.current().cpu_model(), runtime, self._workers.threads)
+        described = await catalogue.described(self.pool.workers[0], self._sources)
+        self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self._workers.threads)
         self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
         saved = self._store.load()
         decoders: dict[tuple[int, ...], Linear] = {}
-        # All before any is let go: memory that one leaves behind would be taken for the next one's.
-        described = [await self._describe(source) for source in self._sources]
-        self.models = [_served(message) for message in described]
-        _refuse_doubles(self.models)
+        self.models = [catalogue.served(message, self.name) for message in described]
+        catalogue.refuse_doubles(self.models)
         for source, message in zip(self._sources, described, strict=True):
             self.learned.append(await self._learn(source, message, saved, decoders))
             await self._drop(source)
         self._rows = {served.name: row for row, served in enumerate(self.models)}
         self._source = dict(zip(self._rows, self._sources, strict=True))
+        self.health = Health(self._rows, monotonic, self._check, self._evict, self._tell)
+        self.pool.load_failed = lambda source, error: self.health.failed(self._named(source), error)
+        self.pool.checksums = {s: m["sha256"] for s, m in zip(self._sources, described, strict=True)}
         # Models with inputs of one size share what is learned of decoding.
         self._lines = list(decoders.values())
         self._line = np.array([self._lines.index(known.decode) for known in self.learned])
@@ -123,12 +122,16 @@ class Local(Backend):
             self._store.save(self._saved())
 
     def available(self, model: str) -> bool:
-        """Whether it was not unloaded by hand, and fits into the memory budget at all."""
-        return model not in self._off and self.residency.fits(model)
+        """Whether it is not failing or unloaded by hand, and fits into the memory budget at all."""
+        return self.health.state(model) is ModelState.AVAILABLE and self.residency.fits(model)
+
+    def state(self, model: str) -> ModelState:
+        """What it is now; a model that never fits into the memory budget is gone."""
+        return self.health.state(model) if self.residency.fits(model) else ModelState.GONE
 
     def ready(self) -> bool:
-        """Whether any worker is alive."""
-        return bool(self.pool.workers)
+        """Whether any worker is alive, and any model can be asked for."""
+        return bool(self.pool.workers) and any(map(self.available, self._rows))
 
     def queue_ms(self, size_bytes: int) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
@@ -195,36 +198,49 @@ class Local(Backend):
             nonlocal chosen, planned
             if rechoose is not None and (again := rechoose(still_ms, longer_ms)) != chosen:
                 chosen, planned = again, self._plan(again, size)
-            if chosen in self._off:
-                raise ModelError(f"{chosen} was unloaded while a request for it waited", chosen)
+            if not self.available(chosen):
+                what = "was unloaded" if self.state(chosen) is ModelState.GONE else "failed"
+                raise ModelError(f"{chosen} {what} while a request for it waited", chosen)
             self._admit(chosen)
             return planned
 
         # What a client no longer waits for is learned from too, once it has begun: it may be why.
         job = WorkerJob(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
         self.pool.submit(job)
-        reply, raw = await future
+        try:
+            reply, raw = await future
+        except ModelError as error:
+            error.model = chosen
+            # What a client sends as a tensor may be what makes no sense of it; a picture's pixels are numbers.
+            self.health.failed(chosen, error, counts=work.is_picture)
+            raise
         return self._account(chosen, work, job, reply, raw)
 
     async def load(self, model: str) -> None:
         """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
         self._admit(model)
+        self.health.load(model)
         try:
             await self.pool.load(self._source[model])
-        except ModelError:
-            self._evict(model)
+        except OnDeviceError as error:
+            self.health.not_loaded(model, error)
             raise
-        self._off.discard(model)
-        self._tell("loaded", model=model)
+        if self.health.loaded(model):
+            self._tell("loaded", model=model)
+        else:
+            self._evict(model)
 
     def unload(self, model: str) -> None:
         """Let a model go, and keep it from being chosen until it is loaded again."""
-        self._off.add(model)
+        self.health.unload(model)
         self._evict(model)
 
     def tick(self) -> None:
         """What is done between requests: load what is wanted, time what is stale, save what was learned."""
         self.pool.kill_hanging()
+        if self.pool.workers:
+            self.health.tick()
+        self._fill()
         self._swap()
         self.pool.maintain()
         self._remeasure()
@@ -232,16 +248,17 @@ class Local(Backend):
 
     def _told(self, event: str, **fields: Any) -> None:
         """An event of the pool, which knows models by where they come from."""
-        names = {source: name for name, source in self._source.items()}
         if "model" in fields:
-            fields["model"] = names.get(fields["model"], fields["model"])
+            fields["model"] = self._named(fields["model"])
         self._tell(event, **fields)
 
-    # Starting
+    def _named(self, source: str) -> str:
+        return next((name for name, known in self._source.items() if known == source), source)
 
-    async def _describe(self, source: str) -> Message:
-        message, _ = await self.pool.workers[0].ask({"op": "describe", "model": source})
-        return message
+    def _check(self, model: str) -> asyncio.Future[Reply] | None:
+        return self.pool.check(self._source[model], self.learned[self._rows[model]].load_ms or 0.0)
+
+    # Starting
 
     async def _drop(self, source: str) -> None:
         await self.pool.workers[0].ask({"op": "unload", "model": source})
@@ -308,6 +325,12 @@ class Local(Backend):
             self._evict(victim)
         self._make_resident(model)
 
+    def _fill(self) -> None:
+        """Load what there is room for, as what had failed and can be loaded again."""
+        for model in self._rows:
+            if self.available(model) and model not in self.residency.resident and self.residency.victims(model) == []:
+                self._make_resident(model)
+
     def _swap(self) -> None:
         """Load a cold model that is wanted more than what it pushes out, while a worker has nothing to do."""
         if self._budget is None or self.saturated:
@@ -337,6 +360,7 @@ class Local(Backend):
         """Learn how long it took; gives the part that was loading, ms."""
         row = self._rows[model]
         known = self.learned[row]
+        self.health.succeeded(model)
         known.invoke.add(reply["invoke_ms"])
         known.used_at = monotonic()
         if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
@@ -370,28 +394,3 @@ class Local(Backend):
 
     def _saved(self) -> list[Saved]:
         return [Saved.of(known, self._setting) for known in self.learned]
-
-
-def _refuse_doubles(models: Sequence[ServedModel]) -> None:
-    names = [served.name for served in models]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
-
-
-def _served(message: Message) -> ServedModel:
-    return ServedModel(
-        message["name"],
-        tuple(message["labels"]),
-        message["top1"],
-        message["accuracy_data"],
-        message["precision"],
-        message["size_bytes"],
-        Local.name,
-        _tensor(message["input"]),
-        _tensor(message["output"]),
-        message["background"],
-    )
-
-
-def _tensor(spec: Message) -> TensorMetadata:
-    return TensorMetadata.of(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))

@@ -22,6 +22,7 @@ import numpy as np
 from ondevice import remote
 from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
 from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES, OipClient
 from ondevice.cloud.backends.upstream.sample import sample_picture
 from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
@@ -124,6 +125,12 @@ class Upstream(Backend):
         """Whether it and its server are well, and it was not unloaded by hand."""
         known = self._known[model]
         return known.on and known.breaker.closed and self._breaker.closed
+
+    def state(self, model: str) -> ModelState:
+        """What it is, as far as is known from here."""
+        if not self._known[model].on:
+            return ModelState.GONE
+        return ModelState.AVAILABLE if self.available(model) else ModelState.FAILING
 
     async def load(self, model: str) -> None:
         """Let it be asked for; what its server holds in memory is the server's to decide."""

@@ -66,7 +66,9 @@ class _Held(NamedTuple):
 class Pool:
     """`count` workers and their queue. `tell` is called with an event's name and its fields, for the log.
 
-    resident: the models that every worker is to hold; what a worker lacks it loads when nothing waits.
+    resident: the models that every worker is to hold; what a worker lacks it loads when nothing waits. checksums: of
+    the models' files, by model: a worker that takes another's place loads no other file. load_failed: called with a
+    model that was to be resident and the error; it is not any more.
     """
 
     def __init__(self, count: int, threads: int, runtime: str | None, tell: Callable[..., None]) -> None:
@@ -74,6 +76,8 @@ class Pool:
         self.workers: list[WorkerProcess] = []
         self.resident: set[str] = set()
         self.load_ms: dict[str, float] = {}
+        self.checksums: dict[str, str] = {}
+        self.load_failed: Callable[[str, OnDeviceError], None] = lambda model, error: None
         self._tell = tell
         # For each worker what it has to do, the first at work.
         self._held: dict[WorkerProcess, deque[_Held]] = {}
@@ -136,7 +140,7 @@ class Pool:
         self.resident.discard(model)
         for worker in self.workers:
             if model in worker.loaded:
-                self._let_go(worker, model)
+                worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
 
     def maintain(self) -> None:
         """Have idle workers load what they lack, if nothing waits."""
@@ -154,10 +158,14 @@ class Pool:
             return None
         return self._control(worker, {"op": "measure", "model": model, "runs": runs}, expected_ms)
 
+    def check(self, model: str, expected_ms: float) -> asyncio.Future[Reply] | None:
+        """Have the worker that is soonest done see whether the model can be loaded and run; None if there is none."""
+        now = perf_counter()
+        worker = min(self._held, key=lambda w: _left_ms(self._held[w], now), default=None)
+        return None if worker is None else self._control(worker, {"op": "check", "model": model}, expected_ms)
+
     async def load(self, model: str) -> None:
         """Load a model in every worker, past the queue. Raises ModelError, WorkerDiedError."""
-        for worker in self.workers:
-            worker.loaded.add(model)
         await asyncio.gather(*(worker.ask({"op": "load", "model": model}) for worker in self.workers))
 
     def _register(self, worker: WorkerProcess) -> None:
@@ -198,7 +206,6 @@ class Pool:
         # A worker that has the model, if there is a choice.
         worker = next((w for w in free if model in w.loaded), free[0])
         self._occupy(worker, now, job.planned.expected_ms)
-        worker.loaded.add(model)  # when it is told, as in `unload`: it does what it is told in that order
         worker.tell({**job.message, "model": model}, job.payload, partial(self._done, worker, job))
 
     def _done(self, worker: WorkerProcess, job: WorkerJob, reply: Reply | OnDeviceError) -> None:
@@ -228,13 +235,13 @@ class Pool:
         error = reply.exception()
         if isinstance(error, WorkerDiedError):
             return
+        assert error is None or isinstance(error, OnDeviceError)
         if message["op"] == "load":
             model = message["model"]
             if error:
                 self.resident.discard(model)
-                self._tell("load failed", model=model, error=str(error))
+                self.load_failed(model, error)
             else:
-                self._loaded(worker, model)
                 self._tell("loaded", model=model, worker=worker.pid, load_ms=reply.result()[0].get("load_ms", 0.0))
         self._release(worker)
 
@@ -273,7 +280,7 @@ class Pool:
         pause_s = 0.1
         while not self._closing:
             try:
-                worker = await WorkerProcess.start(self.threads, self.runtime)
+                worker = await WorkerProcess.start(self.threads, self.runtime, self.checksums)
                 await self._preload(worker)
             except (OnDeviceError, OSError) as error:
                 self._tell("worker not started", error=str(error))
@@ -291,19 +298,10 @@ class Pool:
                 await worker.ask({"op": "load", "model": model})
             except ModelError as error:
                 self.resident.discard(model)
-                self._tell("load failed", model=model, error=str(error))
+                self.load_failed(model, error)
             else:
-                self._loaded(worker, model)
-
-    def _loaded(self, worker: WorkerProcess, model: str) -> None:
-        """It has loaded what was resident; if that is unloaded by now, it lets it go again."""
-        worker.loaded.add(model)
-        if model not in self.resident:
-            self._let_go(worker, model)
-
-    def _let_go(self, worker: WorkerProcess, model: str) -> None:
-        worker.loaded.discard(model)
-        worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
+                if model not in self.resident:  # it was unloaded meanwhile, by those that were registered
+                    worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
 
 
 def _left_ms(held: Iterable[_Held], now: float) -> float:

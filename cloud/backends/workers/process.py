@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from ondevice.cloud.backends.workers.frames import Message, Reader, frame
-from ondevice.errors import ImageError, ModelError, OnDeviceError, WorkerDiedError
+from ondevice.errors import (
+    ImageError,
+    ModelError,
+    ModelFaultError,
+    ModelLoadError,
+    OnDeviceError,
+    PictureMemoryError,
+    WorkerDiedError,
+)
 from ondevice.process import child
 
 Reply = tuple[Message, bytes]
@@ -18,24 +26,42 @@ Reply = tuple[Message, bytes]
 Done = Callable[[Reply | OnDeviceError], None]
 # A picture fits whole: the loop need not come back to write its rest.
 _SOCKET_BUFFER = 1 << 20
+# What loads the model that it names, if that is not loaded.
+_LOADING = ("load", "describe", "image", "tensor")
 # A worker whose socket is closed has nothing left to do.
 _ENDING_S = 1.0
 
 
+# What a worker could not do, by its word for it.
+_FAILED: dict[str, type[ImageError] | type[ModelError]] = {
+    "image": ImageError,
+    "memory": PictureMemoryError,
+    "model": ModelError,
+    "load": ModelLoadError,
+    "fault": ModelFaultError,
+}
+
+
 class WorkerProcess(asyncio.Protocol):
-    """A running worker. `dead` is a future that is done when it has ended."""
+    """A running worker. `dead` is a future that is done when it has ended.
+
+    loaded: the models that it holds once it has done all that it was told, which it does in that order.
+    """
 
     def __init__(self, process: child.Child) -> None:
         self._process = process
         self._reader = Reader()
-        self._waiting: deque[Done] = deque()
+        self._waiting: deque[tuple[Message, Done]] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
         self._lost = False
 
     @classmethod
-    async def start(cls, threads: int, runtime: str | None) -> WorkerProcess:
-        """Start one; it answers when it has loaded the runtime. Raises WorkerDiedError, OnDeviceError."""
+    async def start(cls, threads: int, runtime: str | None, checksums: Mapping[str, str] = {}) -> WorkerProcess:
+        """Start one; it answers when it has loaded the runtime. checksums: as the worker has them, by model.
+
+        Raises WorkerDiedError, OnDeviceError.
+        """
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
@@ -48,7 +74,7 @@ class WorkerProcess(asyncio.Protocol):
             raise
         loop = asyncio.get_running_loop()
         _, worker = await loop.create_connection(lambda: cls(process), sock=ours)
-        await worker.ask({"threads": threads, "runtime": runtime})
+        await worker.ask({"threads": threads, "runtime": runtime, "checksums": checksums})
         return worker
 
     @property
@@ -67,7 +93,8 @@ class WorkerProcess(asyncio.Protocol):
         if self.dead.done():
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
             return
-        self._waiting.append(done)
+        self._waiting.append((message, done))
+        self._note(message)
         self._transport.writelines(frame(message, payload))
 
     def connection_made(self, transport: Any) -> None:
@@ -77,7 +104,11 @@ class WorkerProcess(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """A piece of a reply."""
         for message, payload in self._reader.feed(data):
-            self._waiting.popleft()(_replied(message, payload))
+            asked, done = self._waiting.popleft()
+            reply = _replied(message, payload)
+            if isinstance(reply, ModelLoadError):
+                self.loaded.discard(asked["model"])
+            done(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended, or is no longer wanted; a thread waits for its end, which may take its time."""
@@ -88,7 +119,7 @@ class WorkerProcess(asyncio.Protocol):
         if reason.cancelled():  # with the loop
             return
         self.dead.set_result(reason.result())
-        for done in self._waiting:  # after those who wait for `dead` alone
+        for _, done in self._waiting:  # after those who wait for `dead` alone
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
         self._waiting.clear()
 
@@ -97,6 +128,13 @@ class WorkerProcess(asyncio.Protocol):
         if not self._lost:
             self._process.kill()
             self._transport.abort()
+
+    def _note(self, message: Message) -> None:
+        operation = message.get("op")
+        if operation in _LOADING:
+            self.loaded.add(message["model"])
+        elif operation == "unload":
+            self.loaded.discard(message["model"])
 
     def _ended(self) -> str:
         """How it ended. It may run on without its socket, but nobody can reach it any more."""
@@ -115,8 +153,7 @@ def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
     """What a worker answered: its reply, or what it could not do."""
     if "error" not in message:
         return message, payload
-    text = str(message["error"])
-    return ImageError(text, None) if message["kind"] == "image" else ModelError(text, "")
+    return _FAILED[message["kind"]](str(message["error"]), "")
 
 
 def _settle(future: asyncio.Future[Reply], reply: Reply | OnDeviceError) -> None:

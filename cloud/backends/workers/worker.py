@@ -12,14 +12,15 @@ import signal
 import socket
 import sys
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ondevice import host, image, remote
+from ondevice import host, image, remote, words
 from ondevice.cloud.backends.workers.frames import Channel, Message
-from ondevice.errors import ImageError, OnDeviceError
+from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, PictureMemoryError
+from ondevice.models import files, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.runner import Resolved, Runner, resolve
@@ -28,17 +29,33 @@ from ondevice.runtime import TensorSpec
 _Reply = tuple[Message, bytes | memoryview]
 # Timing stops after so long, however many runs are wanted: a set of large models must be ready in seconds too.
 _TIME_MS = 300.0
+# By what class of error the other end knows what could not be done, the narrower first.
+_KINDS: tuple[tuple[type[OnDeviceError], str], ...] = (
+    (PictureMemoryError, "memory"),
+    (ImageError, "image"),
+    (ModelLoadError, "load"),
+    (ModelFaultError, "fault"),
+    (OnDeviceError, "model"),
+)
+
+
+class _Found(NamedTuple):
+    """A model's file that was checked, and its size in bytes and time of change, ns, at that time."""
+
+    resolved: Resolved
+    as_it_was: tuple[int, int]
 
 
 class Worker:
     """The models that this process holds, and what can be asked of it; every method named after an operation.
 
-    threads: the runtime's, for each inference. runtime: one of `ondevice.runtime.RUNTIMES`, or None.
+    threads: the runtime's, for each inference. runtime: one of `ondevice.runtime.RUNTIMES`, or None. checksums: the
+    SHA-256 of models' files that are known already; a file that has another one is not loaded in its place.
     """
 
-    def __init__(self, threads: int, runtime: str | None) -> None:
-        self._threads, self._runtime = threads, runtime
-        self._found: dict[str, Resolved] = {}
+    def __init__(self, threads: int, runtime: str | None, checksums: dict[str, str]) -> None:
+        self._threads, self._runtime, self._checksums = threads, runtime, checksums
+        self._found: dict[str, _Found] = {}
         self._runners: dict[str, Runner] = {}
         _warm_up()
         self._preprocessors: dict[str, Preprocessor] = {}
@@ -47,10 +64,10 @@ class Worker:
         """The reply to one frame; an error is a reply too."""
         try:
             reply: _Reply = getattr(self, message["op"])(message, payload)
-        except ImageError as error:
-            return {"error": str(error), "kind": "image"}, b""
         except OnDeviceError as error:
-            return {"error": str(error), "kind": "model"}, b""
+            return {"error": str(error), "kind": next(kind for known, kind in _KINDS if isinstance(error, known))}, b""
+        except MemoryError:
+            return {"error": "not enough memory to prepare the picture", "kind": "memory"}, b""
         return reply
 
     def load(self, message: Message, payload: bytes) -> _Reply:
@@ -61,6 +78,17 @@ class Worker:
         """Load a model, and say all that the front must know of it."""
         loaded = self._load(message["model"])
         return {**loaded, **_description(self._runners[message["model"]])}, b""
+
+    def check(self, message: Message, payload: bytes) -> _Reply:
+        """Whether the model can be loaded, and computes numbers from noise; it stays only if it was there before."""
+        held = message["model"] in self._runners
+        runner, loaded = self._ready(message["model"])
+        try:
+            _refuse_nonsense(runner, _computed(runner, _noise(runner.model.input))[0])
+        finally:
+            if not held:
+                self.unload(message, b"")
+        return loaded, b""
 
     def unload(self, message: Message, payload: bytes) -> _Reply:
         """Let a model go."""
@@ -74,7 +102,7 @@ class Worker:
         noise = _noise(runner.model.input)
         times: list[float] = []
         while len(times) < message["runs"] and sum(times) < _TIME_MS:
-            times.append(_timed(runner, noise)[1])
+            times.append(_computed(runner, noise)[1])
         return {"invoke_ms": times}, b""
 
     def image(self, message: Message, payload: bytes) -> _Reply:
@@ -102,7 +130,9 @@ class Worker:
     def _inferred(
         self, runner: Runner, tensor: np.ndarray[Any, Any], decode_ms: float, message: Message, loaded: Message
     ) -> _Reply:
-        stored, invoke_ms = _timed(runner, tensor)
+        stored, invoke_ms = _computed(runner, tensor)
+        if message["top"]:
+            _refuse_nonsense(runner, stored)
         top = [(p.index, p.score) for p in runner.best(stored, message["top"])] if message["top"] else []
         raw = np.ascontiguousarray(stored).data.cast("B") if message["raw"] else b""
         return {"top": top, "decode_ms": decode_ms, "invoke_ms": invoke_ms, **loaded}, raw
@@ -116,14 +146,34 @@ class Worker:
         if model in self._runners:
             return {}
         here = host.current()
-        if model not in self._found:
-            self._found[model] = resolve(model, self._runtime)
-        before, start = here.memory.resident_bytes() or 0, perf_counter()
-        runner = Runner(self._found[model], self._threads, self._runtime)
-        runner.model.invoke(_noise(runner.model.input))
+        try:
+            found = self._checked(model)
+            before, start = here.memory.resident_bytes() or 0, perf_counter()
+            runner = Runner(found, self._threads, self._runtime)
+            runner.model.invoke(_noise(runner.model.input))
+        except OnDeviceError as error:
+            raise ModelLoadError(str(error), model) from error
+        except MemoryError as error:
+            raise ModelLoadError(f"{model}: not enough memory to load it", model) from error
+        except OSError as error:
+            raise ModelLoadError(f"{model}: {words.reason(error)}", model) from error
         load_ms = (perf_counter() - start) * 1e3
         self._runners[model] = runner
         return {"load_ms": load_ms, "resident_bytes": max((here.memory.resident_bytes() or 0) - before, 0)}
+
+    def _checked(self, model: str) -> Resolved:
+        """The model's file, known to be the one that it was; it is read again only where it has changed since."""
+        path, _ = zoo.locate(model)
+        as_it_is = path.stat().st_size, path.stat().st_mtime_ns
+        found = self._found.get(model)
+        if found is None or found.as_it_was != as_it_is:
+            checksum = files.sha256(path)
+            if checksum != self._checksums.setdefault(model, checksum):
+                raise ModelError(
+                    f"{path} is not the file that it was: put it back, or start again with this one", model
+                )
+            found = self._found[model] = _Found(resolve(model, self._runtime), as_it_is)
+        return found.resolved
 
 
 def _warm_up() -> None:
@@ -139,10 +189,19 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _timed(runner: Runner, tensor: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+def _computed(runner: Runner, tensor: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:
+    """The model's output, and how long it took, ms. Raises ModelFaultError."""
     start = perf_counter()
-    stored = runner.model.invoke(tensor)
+    try:
+        stored = runner.model.invoke(tensor)
+    except ModelError as error:
+        raise ModelFaultError(str(error), runner.name) from error
     return stored, (perf_counter() - start) * 1e3
+
+
+def _refuse_nonsense(runner: Runner, stored: np.ndarray[Any, Any]) -> None:
+    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+        raise ModelFaultError(f"{runner.name}: its scores are not numbers (NaN or infinite)", runner.name)
 
 
 def _noise(spec: TensorSpec) -> np.ndarray[Any, Any]:
@@ -160,6 +219,7 @@ def _description(runner: Runner) -> Message:
         "top1": card.accuracy.top1 if card and card.accuracy else None,
         "accuracy_data": card.accuracy.data if card and card.accuracy else "",
         "size_bytes": sizes.st_size,
+        "sha256": runner.sha256,
         "runtime": str(runner.model.runtime),
         "input": _spec(runner.model.input),
         "output": _spec(runner.model.output),
@@ -176,7 +236,7 @@ def main() -> None:
     channel = Channel(socket.socket(fileno=int(sys.argv[1])))
     with contextlib.suppress(EOFError, ConnectionError):
         settings, _ = channel.receive()
-        worker = Worker(settings["threads"], settings["runtime"])
+        worker = Worker(settings["threads"], settings["runtime"], settings["checksums"])
         channel.send({})
         while True:
             channel.send(*worker.answer(*channel.receive()))

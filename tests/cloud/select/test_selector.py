@@ -284,11 +284,24 @@ def test_it_refuses_only_when_every_backend_is_crowded() -> None:
 
 def test_what_failed_at_one_backend_goes_to_another() -> None:
     near, far = Given("near"), Given("far")
-    one = selector(near, far)
-    assert one.choose(arrival(), without=near).backend is far
+    one, failed = selector(near, far), {(near, row) for row in range(3)}
+    assert one.choose(arrival(), without=failed).backend is far
+    assert one.any_but(failed)
     far.off |= set(TOP1)
     with pytest.raises(RefusedError, match="no model"):
-        one.choose(arrival(), without=near)
+        one.choose(arrival(), without=failed)
+    assert not one.any_but(failed)
+    assert one.any_but(())
+    near.is_ready = False
+    assert not one.any_but(())
+
+
+def test_a_model_that_failed_a_request_is_not_chosen_for_it_again() -> None:
+    near = Given("near")
+    one = selector(near)
+    assert one.choose(arrival(), without=[(near, 2)]).served.name == "middle"
+    assert one.choose_again(arrival(), near, 0.0, without=[(near, 2)]).served.name == "middle"
+    assert one.choose(arrival()).served.name == "large"
 
 
 def test_when_its_turn_comes_only_what_is_left_counts() -> None:

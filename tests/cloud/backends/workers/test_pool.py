@@ -252,8 +252,8 @@ def test_idle_workers_load_what_they_lack() -> None:
     async def body(pool: Pool, events: Events) -> None:
         pool.resident |= {MODEL, OTHER}
         pool.maintain()
-        await until(lambda: pool.warm() == {MODEL, OTHER})
-        assert len(events.named("loaded")) == 4
+        await until(lambda: len(events.named("loaded")) == 4)
+        assert pool.warm() == {MODEL, OTHER}
         pool.unload(MODEL)
         assert pool.warm() == {OTHER}
         reply, _ = await answer(pool, job())

@@ -46,15 +46,15 @@ def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
         process = Lingering()
         worker = WorkerProcess(process)  # type: ignore[arg-type]
         worker.connection_made(Wire())
-        before = worker.ask({"op": "image"})
+        before = worker.ask({"op": "image", "model": "a"})
         worker.connection_lost(None)
-        after = worker.ask({"op": "image"})
+        after = worker.ask({"op": "image", "model": "a"})
         for _ in range(10):
             await asyncio.sleep(0)
         assert not worker.dead.done()
         process.over.set()
         assert await worker.dead == "a worker process ended (SIGKILL)"
-        for asked in (before, after, worker.ask({"op": "image"})):
+        for asked in (before, after, worker.ask({"op": "image", "model": "a"})):
             with pytest.raises(WorkerDiedError, match="SIGKILL"):
                 await asked
         worker.kill()

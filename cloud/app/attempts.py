@@ -1,0 +1,58 @@
+"""A request's inference: by the model that was chosen, and by another where that one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.select.choice import Choice, Place
+from ondevice.cloud.select.selector import Arrival, Selector
+from ondevice.errors import ModelError, OnDeviceError, UpstreamError
+from ondevice.protocol.served import Work
+
+
+class Attempts:
+    """What is tried for one request. tell: called with an event and its fields."""
+
+    def __init__(self, selector: Selector, arrival: Arrival, work: Work, tell: Callable[..., None]) -> None:
+        self._selector, self._arrival, self._work, self._tell = selector, arrival, work, tell
+        self._failed: set[Place] = set()
+
+    async def run(self, choice: Choice) -> tuple[Choice, InferenceResult]:
+        """The first answer: of the chosen model, else of the next best.
+
+        Raises ImageError, ServeError, RefusedError, and the last error of a model where no other is left.
+        """
+        while True:
+            try:
+                return choice, await self._run(choice)
+            except (UpstreamError, ModelError) as error:
+                choice = self.another(choice, error)
+
+    def another(self, choice: Choice, error: OnDeviceError) -> Choice:
+        """The next best after a model, or several, that failed for this request.
+
+        Raises the error where there is none, or where one has been tried already and the request's time is over.
+        """
+        late = (perf_counter() - self._arrival.received) * 1e3 > choice.budget_ms
+        again = bool(self._failed) and late
+        self.exclude(choice, error)
+        if again or not self._selector.any_but(self._failed):
+            raise error
+        self._tell("chosen again", model=choice.served.name, reason=str(error))
+        return self._selector.choose(self._arrival, without=self._failed)
+
+    def exclude(self, choice: Choice, error: OnDeviceError) -> None:
+        """Ask no more what this error speaks against: the model that ran in the end, or the whole of another server."""
+        models = choice.backend.models
+        failed = {choice.served.name, error.model} if isinstance(error, ModelError) else {m.name for m in models}
+        self._failed |= {(choice.backend, row) for row, served in enumerate(models) if served.name in failed}
+
+    async def _run(self, choice: Choice) -> InferenceResult:
+        def rechoose(still_ms: float, longer_ms: float) -> str:
+            if choice.holds(longer_ms) and choice.backend.available(choice.served.name):
+                return choice.served.name
+            return self._selector.choose_again(self._arrival, choice.backend, still_ms, self._failed).served.name
+
+        return await choice.backend.run(choice.served.name, self._work, rechoose)

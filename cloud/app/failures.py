@@ -1,0 +1,49 @@
+"""What a client is told of an error: a status, and `{"error": …}` in one sentence."""
+
+from __future__ import annotations
+
+import orjson
+
+from ondevice.cloud.http.messages import Response
+from ondevice.errors import (
+    ImageError,
+    ModelError,
+    ModelFaultError,
+    NoRouteError,
+    OnDeviceError,
+    PictureMemoryError,
+    ProtocolError,
+    RefusedError,
+    ServeError,
+    UpstreamError,
+)
+from ondevice.protocol import headers
+
+# What requests and models end in; all else is a fault of the endpoint.
+EXPECTED = (ProtocolError, ImageError, NoRouteError, ModelError, ServeError, UpstreamError)
+_SOON = ("retry-after", "1")
+
+
+def response(error: OnDeviceError) -> Response:
+    """The reply for one of the `EXPECTED` errors.
+
+    What those of models and workers say names files and processes of this machine: that is for the log alone.
+    """
+    match error:
+        case RefusedError():
+            return refused(503, str(error), ("retry-after", str(max(1, round(error.retry_after_s)))))
+        case NoRouteError():
+            return refused(error.status, str(error))
+        case PictureMemoryError():
+            return refused(503, "there is not enough memory to decode this picture now: make it smaller", _SOON)
+        case ProtocolError() | ImageError():
+            return refused(400, str(error))
+        case ModelFaultError():
+            return refused(500, f"{error.model} is faulty, it gave no valid scores for this: ask another model")
+        case _:
+            return refused(503, "the inference failed; try again", _SOON)
+
+
+def refused(status: int, message: str, *headers_: tuple[str, str]) -> Response:
+    """An error as a reply."""
+    return Response(status, (("content-type", headers.JSON), *headers_), orjson.dumps({"error": message}))

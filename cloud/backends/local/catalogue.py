@@ -1,0 +1,57 @@
+"""The models that are served here, as workers describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ondevice.cloud.backends.workers.frames import Message
+from ondevice.cloud.backends.workers.process import WorkerProcess
+from ondevice.errors import UsageError
+from ondevice.models import zoo
+from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.served import ServedModel
+
+
+async def described(worker: WorkerProcess, sources: Sequence[str]) -> list[Message]:
+    """What the models are; all are loaded then. Raises ModelError.
+
+    The first that is loaded has the runtime's own memory in it, so the smallest is loaded once before. None is let go
+    until all are there: memory that one leaves behind would be taken for the next one's.
+    """
+    smallest = min(sources, key=_size_bytes)
+    for operation in ("load", "unload"):
+        await worker.ask({"op": operation, "model": smallest})
+    return [(await worker.ask({"op": "describe", "model": source}))[0] for source in sources]
+
+
+def _size_bytes(source: str) -> int:
+    return zoo.locate(source)[0].stat().st_size
+
+
+def refuse_doubles(models: Sequence[ServedModel]) -> None:
+    """Raise UsageError where two models have one name."""
+    names = [served.name for served in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
+
+
+def served(message: Message, where: str) -> ServedModel:
+    """A worker's description of a model as the endpoint shows it. where: the backend's name."""
+    return ServedModel(
+        message["name"],
+        tuple(message["labels"]),
+        message["top1"],
+        message["accuracy_data"],
+        message["precision"],
+        message["size_bytes"],
+        where,
+        _tensor(message["input"]),
+        _tensor(message["output"]),
+        message["background"],
+    )
+
+
+def _tensor(spec: Message) -> TensorMetadata:
+    return TensorMetadata.of(spec["name"], tuple(spec["shape"]), np.dtype(spec["dtype"]))
