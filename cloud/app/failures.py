@@ -40,6 +40,8 @@ def response(error: OnDeviceError) -> Response:
             return refused(400, str(error))
         case ModelFaultError():
             return refused(500, f"{error.model} is faulty, it gave no valid scores for this: ask another model")
+        case ModelError() if error.model:
+            return refused(503, f"{error.model} cannot be run now: ask another model, or try again", _SOON)
         case _:
             return refused(503, "the inference failed; try again", _SOON)
 

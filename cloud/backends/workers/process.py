@@ -95,7 +95,8 @@ class WorkerProcess(asyncio.Protocol):
             return
         self._waiting.append((message, done))
         self._note(message)
-        self._transport.writelines(frame(message, payload))
+        if not (self._lost or self._transport.is_closing()):  # else `done` hears of its death as soon as that is known
+            self._transport.writelines(frame(message, payload))
 
     def connection_made(self, transport: Any) -> None:
         """The socket is ours."""
@@ -126,6 +127,7 @@ class WorkerProcess(asyncio.Protocol):
     def kill(self) -> None:
         """End it, whatever it does."""
         if not self._lost:
+            self._lost = True
             self._process.kill()
             self._transport.abort()
 

@@ -36,17 +36,26 @@ class Lingering:
 
 
 class Wire(asyncio.Transport):
-    """To nowhere."""
+    """To nowhere; what is closed refuses to be written to, as uvloop's does."""
 
-    def writelines(self, list_of_data: Any) -> None: ...
+    closed = False
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def writelines(self, list_of_data: Any) -> None:
+        assert not self.closed
 
 
 def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
     async def play() -> None:
         process = Lingering()
         worker = WorkerProcess(process)  # type: ignore[arg-type]
-        worker.connection_made(Wire())
+        wire = Wire()
+        worker.connection_made(wire)
         before = worker.ask({"op": "image", "model": "a"})
+        wire.closed = True
+        closing = worker.ask({"op": "image", "model": "a"})
         worker.connection_lost(None)
         after = worker.ask({"op": "image", "model": "a"})
         for _ in range(10):
@@ -54,7 +63,7 @@ def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
         assert not worker.dead.done()
         process.over.set()
         assert await worker.dead == "a worker process ended (SIGKILL)"
-        for asked in (before, after, worker.ask({"op": "image", "model": "a"})):
+        for asked in (before, closing, after, worker.ask({"op": "image", "model": "a"})):
             with pytest.raises(WorkerDiedError, match="SIGKILL"):
                 await asked
         worker.kill()
