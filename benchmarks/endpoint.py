@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from load import Load, Sent
 
 from ondevice import Runner, host
 from ondevice.cli import console
-from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.backends.backend import Backend, Others
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Rules, Selector
 from ondevice.protocol.metadata import TensorMetadata
@@ -115,9 +116,13 @@ class Still:
         """Always."""
         return True
 
-    def queue_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
+    def queue_ms(self, size_bytes: int, due: float = math.inf) -> np.ndarray[Any, Any]:
         """5 ms for all."""
         return np.full(25, 5.0)
+
+    def others(self, due: float) -> Others:
+        """All can wait longer than any takes."""
+        return Others(1000.0, 0.1)
 
     def overhead_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
         """A tenth of each model's time."""

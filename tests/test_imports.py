@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "ondevice.cloud.select": {"ondevice.selection", "ondevice.cloud.backends"},
     "ondevice.cloud.backends": set(),
-    "ondevice.cloud.backends.workers": DEVICE,
+    "ondevice.cloud.backends.workers": DEVICE | {"ondevice.cloud.backends"},
     "ondevice.cloud.backends.local": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
     "ondevice.cloud.backends.upstream": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
     "ondevice.client": DEVICE | {"ondevice.selection"},

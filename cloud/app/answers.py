@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 
 from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select.choice import Choice
 from ondevice.errors import OnDeviceError
-from ondevice.protocol.served import Work
 
 _Runs = dict[asyncio.Task[InferenceResult], Choice]
 
@@ -23,13 +23,14 @@ class Answered(NamedTuple):
 
 
 async def answers(
-    choices: Sequence[Choice], work: Work, failed: Callable[[Choice, OnDeviceError], None]
+    choices: Sequence[tuple[Choice, Ticket]], failed: Callable[[Choice, OnDeviceError], None]
 ) -> AsyncGenerator[Answered, None]:
     """Each answer when it is there, if its model is more accurate than those before; the others are not waited for.
 
-    failed: called with a model that fails, and its error; the others go on. Raises the last error if no model answers.
+    choices: each with its turn. failed: called with a model that fails, and its error; the others go on. Raises the
+    last error if no model answers.
     """
-    runs = {asyncio.ensure_future(choice.backend.run(choice.served.name, work, None)): choice for choice in choices}
+    runs = {asyncio.ensure_future(choice.backend.run(ticket)): choice for choice, ticket in choices}
     found, error = False, None
     try:
         while runs:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select.choice import Choice, Place
 from ondevice.cloud.select.selector import Arrival, Selector
 from ondevice.errors import ModelError, OnDeviceError, UpstreamError
@@ -26,9 +27,14 @@ class Attempts:
         """
         while True:
             try:
-                return choice, await self._run(choice)
+                ticket = self._selector.ticket(choice, self._arrival, self._work, self._failed)
+                return choice, await choice.backend.run(ticket)
             except (UpstreamError, ModelError) as error:
                 choice = self.another(choice, error)
+
+    def side_by_side(self, choices: Sequence[Choice]) -> list[tuple[Choice, Ticket]]:
+        """Each of these with its turn; none takes the place of another."""
+        return [(one, self._selector.fixed_ticket(one, self._arrival, self._work)) for one in choices]
 
     def another(self, choice: Choice, error: OnDeviceError) -> Choice:
         """The next best after a model, or several, that failed for this request.
@@ -48,11 +54,3 @@ class Attempts:
         models = choice.backend.models
         failed = {choice.served.name, error.model} if isinstance(error, ModelError) else {m.name for m in models}
         self._failed |= {(choice.backend, row) for row, served in enumerate(models) if served.name in failed}
-
-    async def _run(self, choice: Choice) -> InferenceResult:
-        def rechoose(still_ms: float, longer_ms: float) -> str:
-            if choice.holds(longer_ms) and choice.backend.available(choice.served.name):
-                return choice.served.name
-            return self._selector.choose_again(self._arrival, choice.backend, still_ms, self._failed).served.name
-
-        return await choice.backend.run(choice.served.name, self._work, rechoose)

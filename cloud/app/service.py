@@ -22,6 +22,7 @@ from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.states import ModelState
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.parameters import RequestParameters
@@ -215,7 +216,7 @@ class Service:
         choice, *others = self._selector.choose_several(arrival) if asked.plain else [self._selector.choose(arrival)]
         if others:
             try:
-                return await self._streamed(call, asked, [choice, *others], work, attempts)
+                return await self._streamed(call, asked, attempts.side_by_side([choice, *others]), attempts)
             except (UpstreamError, ModelError) as error:
                 choice = attempts.another(choice, error)
         return self._answered(call, asked, *await attempts.run(choice))
@@ -231,7 +232,7 @@ class Service:
         if not backend.ready():
             raise ServeError(f"{served.name}: {backend.name} is not ready")
         choice = self._selector.admit_named(served, backend, arrival)
-        return choice, await backend.run(served.name, work, None)
+        return choice, await backend.run(self._selector.fixed_ticket(choice, arrival, work))
 
     def _answered(self, call: Call, asked: DecodedRequest, choice: Choice, result: InferenceResult) -> Response:
         body, length = self._encoded(call, asked, choice, result)
@@ -251,7 +252,7 @@ class Service:
         return Response(200, (*binary, timing), body)
 
     async def _streamed(
-        self, call: Call, asked: DecodedRequest, choices: Sequence[Choice], work: Work, attempts: Attempts
+        self, call: Call, asked: DecodedRequest, turns: Sequence[tuple[Choice, Ticket]], attempts: Attempts
     ) -> Response:
         """Several answers, a line each. What goes wrong before the first is an error as for any other request."""
 
@@ -259,7 +260,7 @@ class Service:
             attempts.exclude(choice, error)
             self._log.event("answer lost", model=choice.served.name, reason=str(error))
 
-        several = answers(choices, work, lost)
+        several = answers(turns, lost)
         first = await anext(several)
         kind, timing = ("content-type", headers.LINES), _timing({headers.UPLOAD: call.request.upload_ms})
         return Response(200, (kind, timing), self._lines(call, asked, first, several))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from ondevice.cloud.backends.states import ModelState
-from ondevice.protocol.served import ServedModel, Work
+from ondevice.cloud.backends.ticket import Ticket
+from ondevice.protocol.served import ServedModel
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.table import LatencyTable
@@ -31,9 +34,15 @@ class InferenceResult:
     notes: dict[str, float] = field(default_factory=dict)
 
 
-# Called when the work's turn comes, with the wait that is still before it and by how much the whole wait is longer than
-# foreseen, ms: the name of the model to run, of the backend's own; may raise RefusedError.
-Rechoose = Callable[[float, float], str]
+class Others(NamedTuple):
+    """What waits in a backend's queue besides new work.
+
+    room_ms: how long new work may take without making late what it would come before. fill: the largest share of the
+    time that it has left to begin that anything there will have waited, from 0 to 1.
+    """
+
+    room_ms: float
+    fill: float
 
 
 class Backend(ABC):
@@ -79,8 +88,12 @@ class Backend(ABC):
         """What is done between requests; called a few times a second."""
 
     @abstractmethod
-    def queue_ms(self, size_bytes: int) -> FloatArray:
-        """For each model, how long new work waits for its turn; ms, [m]."""
+    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
+        """For each model, how long new work waits for its turn; ms, [m]. due: when it must be done, by perf_counter."""
+
+    def others(self, due: float) -> Others:
+        """What new work that is due then would meet in the queue."""
+        return Others(math.inf, 0.0)
 
     @abstractmethod
     def overhead_ms(self, size_bytes: int) -> FloatArray:
@@ -113,5 +126,5 @@ class Backend(ABC):
         """The model's times here, as learned so far."""
 
     @abstractmethod
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
-        """Do the work. Raises ImageError, ModelError, ServeError."""
+    async def run(self, ticket: Ticket) -> InferenceResult:
+        """Do the work in its turn. Raises ImageError, ModelError, ServeError, RefusedError."""

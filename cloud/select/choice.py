@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import ReplyDistribution
-from ondevice.timing.arrays import FloatArray
+from ondevice.timing.arrays import BoolArray, FloatArray
 from ondevice.timing.quantiles import P90
 
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
+# A wait after which nothing is in time, and with which every sum is finite.
+_NEVER_MS = 1e12
 
 # A backend, and a row of its models.
 Place = tuple[Backend, int]
@@ -82,9 +85,10 @@ class Problem(NamedTuple):
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
     queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
-    saturated: whether all backends have something to do. residual_ms: by how much all but the inference took longer
-    than expected lately, equally likely points; shuffled_ms: these points, not by size. reply: its distribution, if
-    known.
+    room_ms [m]: how long it may keep a worker without making late anyone it comes before. pressed [m]: by how much the
+    queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have something to do.
+    residual_ms: by how much all but the inference took longer than expected lately, equally likely points; shuffled_ms:
+    these points, not by size. reply: its distribution, if known.
     """
 
     candidates: Candidates
@@ -93,6 +97,8 @@ class Problem(NamedTuple):
     wait_ms: FloatArray
     queue_ms: FloatArray
     work_ms: FloatArray
+    room_ms: FloatArray
+    pressed: FloatArray
     saturated: bool
     residual_ms: FloatArray
     shuffled_ms: FloatArray
@@ -105,7 +111,7 @@ class Problem(NamedTuple):
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         reply_ms = self.reply.given(self.network.upload_ms) if self.reply else self.network.return_ms
         return Requests(
-            sla_ms, upload_ms, return_ms, self.wait_ms[None], device_top1, (reply_ms + self.shuffled_ms)[None],
+            sla_ms, upload_ms, return_ms, self._allowed_ms[None], device_top1, (reply_ms + self.shuffled_ms)[None],
             fill=self._fill[None], work_ms=self.work_ms[None],
         )  # fmt: skip
 
@@ -115,9 +121,32 @@ class Problem(NamedTuple):
         return self._replace(reply=None)
 
     @property
+    def takes_ms(self) -> FloatArray:
+        """How long each model is expected to keep a worker, [m]."""
+        return self.models.mean_ms + self.work_ms
+
+    @property
+    def harms(self) -> BoolArray:
+        """Which models would make others late, [m]."""
+        return self.takes_ms > self.room_ms
+
+    def needed_ms(self, probability: float) -> float:
+        """What must be left before the deadline when the surest model is begun, to be in time with this probability."""
+        surest, _ = self.candidates.surest
+        sums_ms = np.add.outer(self.models.quantiles_ms[surest], self.residual_ms).ravel()
+        at = math.ceil(probability * sums_ms.size) - 1
+        return float(np.partition(sums_ms, at)[at] + self.work_ms[surest])
+
+    @property
+    def _allowed_ms(self) -> FloatArray:
+        """The wait [m]; what would make others late is never in time."""
+        return np.where(self.harms, _NEVER_MS, self.wait_ms) if self.saturated else self.wait_ms
+
+    @property
     def _fill(self) -> FloatArray:
         surest, worst_ms = self.candidates.surest
-        return filled(self.queue_ms, self.network.budget_ms - self.residual_ms[-1] - worst_ms - self.work_ms[surest])
+        longest_ms = self.network.budget_ms - self.residual_ms[-1] - worst_ms - self.work_ms[surest]
+        return np.maximum(filled(self.queue_ms, longest_ms), self.pressed)
 
 
 class Choice(NamedTuple):
@@ -142,6 +171,11 @@ class Choice(NamedTuple):
     def budget_ms(self) -> float:
         """What upload and reply leave of the deadline."""
         return self.problem.network.budget_ms
+
+    @property
+    def takes_ms(self) -> float:
+        """How long it is expected to keep a worker."""
+        return float(self.problem.takes_ms[self.chosen])
 
     @property
     def mean_ms(self) -> float:

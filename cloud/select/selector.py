@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.select.admitted import AdmittedTicket, Again, Terms
 from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Place, Places, Problem
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
+from ondevice.cloud.select.pressure import Pressure
 from ondevice.cloud.select.residual import Residuals
 from ondevice.errors import ProtocolError, RefusedError, UsageError
-from ondevice.protocol.served import ServedModel
+from ondevice.protocol.served import ServedModel, Work
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests
@@ -27,6 +29,8 @@ from ondevice.timing.quantiles import chance
 _ANYTIME = "effective"
 # Of what strangers may name, or what changes, so much is remembered: more than any operator has, and little memory.
 _KEPT = 256
+# Where nobody waits there is room for all, and no price.
+_ENDLESS, _FREE = np.array([math.inf]), np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Selector:
         self._models: dict[Hashable, Candidates] = {}
         # Apart for when there is room and when there is none: they have little in common.
         self._residuals = {saturated: Residuals(doubled=saturated) for saturated in (False, True)}
+        self._pressure = Pressure()
         common_labels([served for backend in backends for served in backend.models])
 
     def choose(self, arrival: Arrival, without: Collection[Place] = ()) -> Choice:
@@ -83,17 +88,37 @@ class Selector:
 
         Raises RefusedError where none can be in time, and ProtocolError for an unknown policy.
         """
-        return self._chosen(arrival, self.backends, None, without)
+        return self._let_in(self._chosen(arrival, self.backends, None, without))
 
     def choose_again(
         self, arrival: Arrival, backend: Backend, still_ms: float, without: Collection[Place] = ()
     ) -> Choice:
-        """A model for work whose turn comes at `backend` in `still_ms`, so that only that is left of the wait."""
+        """A model for work whose turn comes at `backend` in `still_ms`, so that only that is left of the wait.
+
+        It was let in once: where every model makes others late, it gets the one that takes them least time.
+        """
         return self._chosen(arrival, [backend], still_ms, without)
 
     def any_but(self, without: Collection[Place]) -> bool:
         """Whether any model can be chosen now that is none of these."""
         return any(any(flags) for flags in self._on([b for b in self.backends if b.ready()], without))
+
+    def ticket(self, choice: Choice, arrival: Arrival, work: Work, without: Collection[Place] = ()) -> AdmittedTicket:
+        """The turn of a request for which this choice was made; none of `without` may take its model's place."""
+        return self._ticket(choice, arrival, work, lambda ms: self.choose_again(arrival, choice.backend, ms, without))
+
+    def fixed_ticket(self, choice: Choice, arrival: Arrival, work: Work) -> AdmittedTicket:
+        """The turn of a request whose model is chosen for good."""
+        return self._ticket(choice, arrival, work, None)
+
+    def _ticket(self, choice: Choice, arrival: Arrival, work: Work, again: Again | None) -> AdmittedTicket:
+        due = arrival.received + choice.budget_ms / 1e3
+        expires = due if self.rules.refuse else math.inf
+        return AdmittedTicket(choice, work, Terms(due, expires, self.rules.keep, again, self._expired))
+
+    def _expired(self, choice: Choice) -> RefusedError:
+        self._pressure.refused()
+        return RefusedError(f"no model could answer within {choice.problem.network.sla_ms:g} ms: others came first", 1)
 
     def _chosen(
         self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None, without: Collection[Place]
@@ -105,6 +130,8 @@ class Selector:
         chosen = 0
         if len(problem.models) > 1:
             chosen = int(policies.draw(rule(problem.models, problem.requests), self._rng)[0])
+            if still_ms is None and problem.saturated and problem.harms[chosen]:  # by a rule that is blind to waits
+                self._refuse(problem)
         if any(b.counts_demand for b in backends):
             _record_demand(problem, rule, chosen)
         return Choice(problem, policy, chosen)
@@ -136,7 +163,11 @@ class Selector:
         places = ((backend, backend.models.index(served)),)
         problem = self._problem(self._candidates((backend, served.name), lambda: places), arrival)
         self._refuse_hopeless(problem, self.rules.admit)
-        return Choice(problem, "named", 0)
+        return self._let_in(Choice(problem, "named", 0))
+
+    def _let_in(self, choice: Choice) -> Choice:
+        self._pressure.admitted()
+        return choice
 
     def _refuse_hopeless(self, problem: Problem, least: float) -> None:
         candidates, models, network, wait_ms, residual_ms = (
@@ -146,18 +177,27 @@ class Selector:
             return
         surest, worst_ms = candidates.surest
         spare_ms = network.budget_ms - wait_ms[surest]
-        if spare_ms - residual_ms[-1] > worst_ms:  # certain: no chances to work out
-            return
-        # One model that is likely enough in time will do, and this is a tenth of the work for all of them.
-        if float(chance(models.quantiles_ms[surest], spare_ms - residual_ms).mean()) >= least:
-            return
+        if not problem.harms[surest]:
+            if spare_ms - residual_ms[-1] > worst_ms:  # certain: no chances to work out
+                return
+            # One model that is likely enough in time will do, and this is a tenth of the work for all of them.
+            if float(chance(models.quantiles_ms[surest], spare_ms - residual_ms).mean()) >= least:
+                return
         if spare_ms <= 0 or float(on_time(models, problem.served.requests).max()) < least:
-            soonest_ms = float(wait_ms.min())
-            self._residuals[problem.saturated].refused()
-            raise RefusedError(
-                f"no model can answer within {network.sla_ms:g} ms now: the queue takes {soonest_ms:.0f} ms",
-                math.ceil(soonest_ms / 1e3),
-            )
+            self._refuse(problem)
+
+    def _refuse(self, problem: Problem) -> NoReturn:
+        (surest, worst_ms), network = problem.candidates.surest, problem.network
+        if network.budget_ms > worst_ms + problem.work_ms[surest]:  # it is the others who are in the way
+            self._pressure.refused()
+        self._residuals[problem.saturated].refused()
+        soonest_ms = float(problem.wait_ms.min())
+        reason = f"the queue takes {soonest_ms:.0f} ms"
+        if problem.harms.all():
+            reason = "those that wait already would be late"
+        raise RefusedError(
+            f"no model can answer within {network.sla_ms:g} ms now: {reason}", math.ceil(soonest_ms / 1e3)
+        )
 
     def _on(self, backends: Sequence[Backend], without: Collection[Place]) -> tuple[tuple[bool, ...], ...]:
         """For each of the backends' models whether it can be chosen now."""
@@ -183,14 +223,20 @@ class Selector:
         return tuple((backend, row) for backend, of_it in rows for row, is_on in of_it if is_on)
 
     def _problem(self, candidates: Candidates, arrival: Arrival, still_ms: float | None = None) -> Problem:
-        models, network = candidates.models(), self._network(arrival)
-        queue_ms = candidates.across(lambda backend: backend.queue_ms(arrival.size_bytes))
+        models, network, now = candidates.models(), self._network(arrival), perf_counter()
+        due = arrival.received + network.budget_ms / 1e3
+        # The price is what newcomers like it would wait.
+        like_it = due if still_ms is None else now + network.budget_ms / 1e3
+        queue_ms = candidates.across(lambda backend: backend.queue_ms(arrival.size_bytes, like_it))
         work_ms = candidates.across(lambda backend: backend.overhead_ms(arrival.size_bytes))
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
-        wait_ms = work_ms + turn_ms + (perf_counter() - arrival.received) * 1e3
+        wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
         saturated = all(backend.saturated for backend, _ in candidates.groups)
         residuals = self._residuals[saturated]
+        room_ms, pressed = self._others(candidates, due) if saturated else (_ENDLESS, _FREE)
+        if still_ms is not None:
+            room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
         return Problem(
             candidates,
             models,
@@ -198,11 +244,21 @@ class Selector:
             wait_ms,
             queue_ms,
             work_ms,
+            room_ms,
+            pressed,
             saturated,
             residuals.points_ms,
             residuals.shuffled_ms,
             arrival.parameters.reply,
         )
+
+    def _others(self, candidates: Candidates, due: float) -> tuple[FloatArray, FloatArray]:
+        """For each model the room that those leave who wait for its backend, and by how much they press, [m]."""
+        met = {backend: backend.others(due) for backend, _ in candidates.groups}
+        pressed = candidates.across(lambda b: np.full(len(b.models), self._pressure.raised(met[b].fill)))
+        if not self.rules.refuse:
+            return _ENDLESS, pressed
+        return candidates.across(lambda b: np.full(len(b.models), met[b].room_ms)), pressed
 
     def _network(self, arrival: Arrival) -> NetworkTimes:
         ask = arrival.parameters

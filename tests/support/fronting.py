@@ -12,6 +12,7 @@ import pytest
 from oip_server import Server, listening
 
 from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.errors import UpstreamError
@@ -69,7 +70,7 @@ async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float =
 
 async def answered(backend: Upstream, model: str) -> InferenceResult | UpstreamError:
     try:
-        return await backend.run(model, work(), None)
+        return await backend.run(Ticket(model, work()))
     except UpstreamError as error:
         return error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,15 +15,17 @@ from typing import Any
 import numpy as np
 
 from ondevice import host
-from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.local import catalogue
 from ondevice.cloud.backends.local.health import Health
 from ondevice.cloud.backends.local.residency import Residency
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
 from ondevice.cloud.backends.states import ModelState
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.frames import Message
-from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
+from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
+from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.process import Reply
 from ondevice.errors import ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import ServedModel, Work
@@ -133,13 +136,17 @@ class Local(Backend):
         """Whether any worker is alive, and any model can be asked for."""
         return bool(self.pool.workers) and any(map(self.available, self._rows))
 
-    def queue_ms(self, size_bytes: int) -> FloatArray:
+    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
-        wait_ms = self.pool.wait_ms()
+        wait_ms = self.pool.wait_ms(due)
         if self.saturated:
             # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
             wait_ms += self._overhead_ms
         return self._nothing + wait_ms
+
+    def others(self, due: float) -> Others:
+        """What waits for a worker."""
+        return self.pool.others(due)
 
     def overhead_ms(self, size_bytes: int) -> FloatArray:
         """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
@@ -187,34 +194,29 @@ class Local(Backend):
         """Count that this model would be best, were it loaded."""
         self.residency.record_demand(model)
 
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
+    async def run(self, ticket: Ticket) -> InferenceResult:
         """Queue the work and await its result. Raises ImageError, ModelError, ServeError."""
+        work = ticket.work
         message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
-        size = len(work.payload) if work.is_picture else 0
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        chosen, planned = model, self._plan(model, size)
 
-        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
-            nonlocal chosen, planned
-            if rechoose is not None and (again := rechoose(still_ms, longer_ms)) != chosen:
-                chosen, planned = again, self._plan(again, size)
-            if not self.available(chosen):
-                what = "was unloaded" if self.state(chosen) is ModelState.GONE else "failed"
-                raise ModelError(f"{chosen} {what} while a request for it waited", chosen)
-            self._admit(chosen)
-            return planned
+        def plan() -> PlannedRun:
+            if not self.available(ticket.model):
+                what = "was unloaded" if self.state(ticket.model) is ModelState.GONE else "failed"
+                raise ModelError(f"{ticket.model} {what} while a request for it waited", ticket.model)
+            self._admit(ticket.model)
+            return self._plan(ticket)
 
         # What a client no longer waits for is learned from too, once it has begun: it may be why.
-        job = WorkerJob(message, work.payload, planned, plan, future, lambda reply: self._timed(chosen, work, reply[0]))
+        job = WorkerJob(message, ticket, self._plan(ticket), plan, lambda r: self._timed(ticket.model, work, r[0]))
         self.pool.submit(job)
         try:
-            reply, raw = await future
+            reply, raw = await job.future
         except ModelError as error:
-            error.model = chosen
+            error.model = ticket.model
             # What a client sends as a tensor may be what makes no sense of it; a picture's pixels are numbers.
-            self.health.failed(chosen, error, counts=work.is_picture)
+            self.health.failed(ticket.model, error, counts=work.is_picture)
             raise
-        return self._account(chosen, work, job, reply, raw)
+        return self._account(job, reply, raw)
 
     async def load(self, model: str) -> None:
         """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
@@ -343,13 +345,14 @@ class Local(Backend):
 
     # Learning
 
-    def _plan(self, model: str, size: int) -> PlannedRun:
-        row = self._rows[model]
-        cold_ms = 0.0 if self._source[model] in self.pool.warm() else self.learned[row].load_ms or 0.0
-        decode_ms = self.learned[row].decode.expect(size) if size else 0.0
-        return PlannedRun(self._source[model], float(self.table.mean_ms[row]) + decode_ms + cold_ms)
+    def _plan(self, ticket: Ticket) -> PlannedRun:
+        row, source = self._rows[ticket.model], self._source[ticket.model]
+        cold_ms = 0.0 if source in self.pool.warm() else self.learned[row].load_ms or 0.0
+        decode_ms = self.learned[row].decode.expect(len(ticket.work.payload)) if ticket.work.is_picture else 0.0
+        return PlannedRun(source, float(self.table.mean_ms[row]) + decode_ms + cold_ms)
 
-    def _account(self, model: str, work: Work, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
+    def _account(self, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
+        model, work = job.ticket.model, job.ticket.work
         load_ms = self._timed(model, work, reply)
         parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
         self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)

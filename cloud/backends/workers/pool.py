@@ -1,66 +1,28 @@
-"""One pool of workers, each able to run every loaded model, and one queue before it: first come, first served."""
+"""One pool of workers, each able to run every loaded model, and one queue before it: what is due first comes first."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
+from ondevice.cloud.backends.backend import Others
+from ondevice.cloud.backends.schedule import Outlook, Schedule
+from ondevice.cloud.backends.ticket import TurnTimes
+from ondevice.cloud.backends.workers.alarm import Alarm
 from ondevice.cloud.backends.workers.frames import Message
+from ondevice.cloud.backends.workers.hands import Hands, Held
+from ondevice.cloud.backends.workers.job import WorkerJob
 from ondevice.cloud.backends.workers.process import Reply, WorkerProcess
 from ondevice.errors import ModelError, OnDeviceError, ServeError, WorkerDiedError
 
-# A job that takes so much longer than expected hangs: its worker is killed.
-_HANGS_MS, _HANGS_TIMES = 30_000.0, 20.0
-# While a worker does what takes no longer, its next job is sent already.
-_SHORT_MS = 20.0
 # A worker that keeps dying is started again after 0.1 s, 0.2 s, …, at most so long.
 _BACKOFF_S = 5.0
-
-
-class PlannedRun(NamedTuple):
-    """What a job will do when its turn comes: the model that it runs, and how long that is expected to take, ms."""
-
-    model: str
-    expected_ms: float
-
-
-@dataclass(eq=False)
-class WorkerJob:
-    """One inference.
-
-    plan: asked when its turn comes, with the wait that is still before it and by how much the whole is longer than
-    foreseen, ms; it may raise. left: called with the reply where nobody waits for it any more. foreseen_ms: the wait to
-    expect when it was queued.
-    """
-
-    message: Message
-    payload: bytes
-    planned: PlannedRun
-    plan: Callable[[float, float], PlannedRun]
-    future: asyncio.Future[Reply]
-    left: Callable[[Reply], object] = lambda reply: None
-    queued: float = field(default_factory=perf_counter)
-    foreseen_ms: float = 0.0
-    started: float = 0.0
-    died: bool = False
-
-    @property
-    def queue_ms(self) -> float:
-        """How long it has waited for a worker."""
-        return (self.started - self.queued) * 1e3
-
-
-class _Held(NamedTuple):
-    """What a worker was told to do: when, by perf_counter, and how long it is expected to take, ms."""
-
-    sent: float
-    expected_ms: float
+# A job that killed so many workers is to blame for it: once may have been chance.
+_DEATHS = 2
 
 
 class Pool:
@@ -79,9 +41,11 @@ class Pool:
         self.checksums: dict[str, str] = {}
         self.load_failed: Callable[[str, OnDeviceError], None] = lambda model, error: None
         self._tell = tell
-        # For each worker what it has to do, the first at work.
-        self._held: dict[WorkerProcess, deque[_Held]] = {}
-        self._queue: deque[WorkerJob] = deque()
+        self._hands: dict[WorkerProcess, Hands] = {}
+        self._queue: Schedule[WorkerJob] = Schedule()
+        # What becomes of the queue, and until when that holds, if nothing changes.
+        self._outlook: tuple[Outlook, float] | None = None
+        self._alarm = Alarm(self._expire)
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -94,13 +58,13 @@ class Pool:
     def close(self) -> None:
         """End all workers; what still waits fails."""
         self._closing = True
+        self._alarm.stop()
         for worker in self.workers:
             worker.kill()
         for task in self._tasks:
             task.cancel()
         for job in self._queue:
-            if not job.future.done():
-                job.future.set_exception(ServeError("the server is stopping"))
+            job.fail(ServeError("the server is stopping"))
 
     @property
     def waiting(self) -> int:
@@ -110,29 +74,35 @@ class Pool:
     @property
     def busy(self) -> int:
         """Workers that have something to do."""
-        return sum(map(bool, self._held.values()))
+        return sum(map(bool, self._hands.values()))
 
     def warm(self) -> set[str]:
         """The models that no worker would have to load first."""
         return set.intersection(*(worker.loaded for worker in self.workers)) if self.workers else set()
 
-    def wait_ms(self) -> float:
-        """How long a job that comes now would wait for a worker: all before it served first, as they are planned."""
-        if not self.workers:  # all are being started again
-            return _BACKOFF_S * 1e3
+    def outlook(self) -> Outlook:
+        """What becomes of all that waits, if nothing else comes."""
         now = perf_counter()
-        free = [_left_ms(held, now) for held in self._held.values()]
-        if not self._queue:
-            return min(free)
-        heapq.heapify(free)
-        for job in self._queue:
-            heapq.heapreplace(free, free[0] + job.planned.expected_ms)
-        return free[0]
+        if self._outlook is None or now > self._outlook[1]:
+            # While all workers are being started again nothing begins.
+            free = [hands.free_at(now) for hands in self._hands.values()] or [now + _BACKOFF_S]
+            steady = min((hands.steady_until(now) for hands in self._hands.values()), default=now)
+            self._outlook = self._queue.outlook(free, now), steady
+        return self._outlook[0]
+
+    def wait_ms(self, due: float = math.inf) -> float:
+        """How long a job that comes now and is due then would wait for a worker, as those before it are planned."""
+        return max(self.outlook().start(due) - perf_counter(), 0.0) * 1e3
+
+    def others(self, due: float) -> Others:
+        """What a job that is due then would meet in the queue."""
+        outlook = self.outlook()
+        return Others(outlook.room_ms(due), outlook.fill)
 
     def submit(self, job: WorkerJob) -> None:
         """Put a job into the queue, or at once to work."""
-        job.foreseen_ms = self.wait_ms()
-        self._queue.append(job)
+        job.foreseen_ms = self.wait_ms(job.due)
+        self._enqueue(job)
         self._dispatch()
 
     def unload(self, model: str) -> None:
@@ -146,7 +116,8 @@ class Pool:
         """Have idle workers load what they lack, if nothing waits."""
         for worker in self._idle() if not self._queue else ():
             for model in self.resident - worker.loaded:
-                self._control(worker, {"op": "load", "model": model}, self.load_ms.get(model, 0.0))
+                loading = self._control(worker, {"op": "load", "model": model}, self.load_ms.get(model, 0.0))
+                loading.add_done_callback(partial(self._maintained, worker, model))
                 break
 
     def measure(self, model: str, runs: int, expected_ms: float) -> asyncio.Future[Reply] | None:
@@ -161,114 +132,132 @@ class Pool:
     def check(self, model: str, expected_ms: float) -> asyncio.Future[Reply] | None:
         """Have the worker that is soonest done see whether the model can be loaded and run; None if there is none."""
         now = perf_counter()
-        worker = min(self._held, key=lambda w: _left_ms(self._held[w], now), default=None)
+        worker = min(self._hands, key=lambda w: self._hands[w].free_at(now), default=None)
         return None if worker is None else self._control(worker, {"op": "check", "model": model}, expected_ms)
 
     async def load(self, model: str) -> None:
         """Load a model in every worker, past the queue. Raises ModelError, WorkerDiedError."""
-        await asyncio.gather(*(worker.ask({"op": "load", "model": model}) for worker in self.workers))
+        message, expected_ms = {"op": "load", "model": model}, self.load_ms.get(model, 0.0)
+        await asyncio.gather(*(self._control(worker, message, expected_ms) for worker in self.workers))
 
     def _register(self, worker: WorkerProcess) -> None:
         self.workers.append(worker)
-        self._held[worker] = deque()
+        self._hands[worker] = Hands()
+        self._outlook = None
         worker.dead.add_done_callback(lambda dead: self._on_death(worker, dead.result()))
 
     def _idle(self) -> list[WorkerProcess]:
-        return [worker for worker, held in self._held.items() if not held]
+        return [worker for worker, hands in self._hands.items() if not hands and not worker.dead.done()]
+
+    def _enqueue(self, job: WorkerJob) -> None:
+        self._queue.add(job)
+        self._outlook = None
+        self._alarm.by(job.ticket.expires)
 
     def _dispatch(self) -> None:
         now = perf_counter()
         while self._queue and (free := self._free(now)):
-            job = self._queue.popleft()
+            job = self._queue.pop()
+            self._outlook = None
             if job.future.done():  # its client is gone
                 continue
-            still_ms = min(_left_ms(self._held[worker], now) for worker in free)
-            longer_ms = (now - job.queued) * 1e3 + still_ms - job.foreseen_ms
             try:
-                job.planned = job.plan(still_ms, longer_ms)
+                job.ticket.reconsider(self._turn(job, free, now))
+                job.planned = job.plan()
             except OnDeviceError as error:
-                job.future.set_exception(error)
+                job.fail(error)
                 continue
             self._begin(job, free, now)
 
-    def _free(self, now: float) -> list[WorkerProcess]:
-        """The workers that the next job may go to: the idle, else one that is soon done with the only thing it has.
+    def _turn(self, job: WorkerJob, free: list[WorkerProcess], now: float) -> TurnTimes:
+        still_ms = min(self._hands[worker].free_at(now) - now for worker in free) * 1e3
+        longer_ms = (now - job.queued) * 1e3 + still_ms - job.foreseen_ms
+        return TurnTimes(still_ms, longer_ms, self.outlook().room_ms(-math.inf))
 
-        Else it would wait for the news that it is wanted, which takes as long as a fifth of a small model's inference.
-        """
+    def _free(self, now: float) -> list[WorkerProcess]:
+        """The workers that the next job may go to: the idle, else the one that takes more and is done first."""
         if idle := self._idle():
             return idle
-        soon = [w for w, held in self._held.items() if len(held) == 1 and held[0].expected_ms < _SHORT_MS]
-        return sorted(soon, key=lambda w: _left_ms(self._held[w], now))[:1]
+        more = [worker for worker, hands in self._hands.items() if hands.takes_more(now) and not worker.dead.done()]
+        return sorted(more, key=lambda worker: self._hands[worker].free_at(now))[:1]
 
     def _begin(self, job: WorkerJob, free: list[WorkerProcess], now: float) -> None:
         model = job.planned.model
         # A worker that has the model, if there is a choice.
         worker = next((w for w in free if model in w.loaded), free[0])
-        self._occupy(worker, now, job.planned.expected_ms)
-        worker.tell({**job.message, "model": model}, job.payload, partial(self._done, worker, job))
+        held = Held(now, job.planned.expected_ms, job, loads=model not in worker.loaded)
+        self._occupy(worker, held)
+        self._alarm.by(held.expires)
+        worker.tell({**job.message, "model": model}, job.ticket.work.payload, partial(self._done, worker, job))
 
     def _done(self, worker: WorkerProcess, job: WorkerJob, reply: Reply | OnDeviceError) -> None:
         if not isinstance(reply, WorkerDiedError):
             job.started = self._release(worker)
-        elif not job.died and not job.future.done() and not self._closing:
-            # It may have been chance: once more, and first. Twice, and the picture is to blame.
-            job.died = True
-            self._queue.appendleft(job)
+            self.maintain()
+        elif job.deaths < _DEATHS and not job.future.done() and not self._closing:
+            self._enqueue(job)  # where it stood: what is due before it goes first
             self._dispatch()
             return
         if isinstance(reply, OnDeviceError):
-            if not job.future.done():
-                job.future.set_exception(reply)
-        elif job.future.cancelled():
+            job.fail(reply)
+        elif job.future.done():
             job.left(reply)
         else:
             job.future.set_result(reply)
 
+    def _expire(self) -> None:
+        """Refuse what is too late: what waits when it is due, what a worker is at some time after."""
+        now = perf_counter()
+        gone = self._queue.take_expired(lambda job: job.ticket.expires <= now)
+        gone += [job for hands in self._hands.values() for job in hands.expired(now)]
+        self._outlook = None
+        for job in gone:
+            job.expire()
+        self._alarm.by(min((job.ticket.expires for job in self._queue), default=math.inf))
+        self._alarm.by(min((hands.expires() for hands in self._hands.values()), default=math.inf))
+
     def _control(self, worker: WorkerProcess, message: Message, expected_ms: float) -> asyncio.Future[Reply]:
-        self._occupy(worker, perf_counter(), expected_ms)
+        self._occupy(worker, Held(perf_counter(), expected_ms, loads=message["op"] == "load"))
         reply = worker.ask(message)
-        reply.add_done_callback(partial(self._controlled, worker, message))
+        reply.add_done_callback(partial(self._controlled, worker))
         return reply
 
-    def _controlled(self, worker: WorkerProcess, message: Message, reply: asyncio.Future[Reply]) -> None:
-        error = reply.exception()
-        if isinstance(error, WorkerDiedError):
-            return
-        assert error is None or isinstance(error, OnDeviceError)
-        if message["op"] == "load":
-            model = message["model"]
-            if error:
-                self.resident.discard(model)
-                self.load_failed(model, error)
-            else:
-                self._tell("loaded", model=model, worker=worker.pid, load_ms=reply.result()[0].get("load_ms", 0.0))
-        self._release(worker)
+    def _controlled(self, worker: WorkerProcess, reply: asyncio.Future[Reply]) -> None:
+        if not isinstance(reply.exception(), WorkerDiedError):
+            self._release(worker)
 
-    def _occupy(self, worker: WorkerProcess, now: float, expected_ms: float) -> None:
-        self._held[worker].append(_Held(now, expected_ms))
+    def _maintained(self, worker: WorkerProcess, model: str, reply: asyncio.Future[Reply]) -> None:
+        error = reply.exception()
+        if error is None:
+            self._tell("loaded", model=model, worker=worker.pid, load_ms=reply.result()[0].get("load_ms", 0.0))
+        elif isinstance(error, OnDeviceError) and not isinstance(error, WorkerDiedError):
+            self.resident.discard(model)
+            self.load_failed(model, error)
+        self.maintain()
+
+    def _occupy(self, worker: WorkerProcess, held: Held) -> None:
+        self._hands[worker].take(held)
+        self._outlook = None
 
     def _release(self, worker: WorkerProcess) -> float:
         """It is done with the first thing that it had; when it had begun that, by perf_counter."""
-        held, now = self._held[worker], perf_counter()
-        began = held.popleft().sent
-        if held:  # which it begins now, whenever it was told
-            held[0] = held[0]._replace(sent=now)
+        began = self._hands[worker].done(perf_counter())
+        self._outlook = None
         self._dispatch()
-        self.maintain()
         return began
 
     def kill_hanging(self) -> None:
         """End workers that take far longer than expected; call it a few times a second."""
         now = perf_counter()
-        for worker, held in self._held.items():
-            limit_ms = max(_HANGS_MS, _HANGS_TIMES * held[0].expected_ms) if held else 0.0
-            if held and (now - held[0].sent) * 1e3 > limit_ms:
+        for worker, hands in self._hands.items():
+            if hands.hangs(now):
                 worker.kill()
 
     def _on_death(self, worker: WorkerProcess, reason: str) -> None:
         self.workers.remove(worker)
-        del self._held[worker]
+        if charged := self._hands.pop(worker).at:  # those that were sent ahead have nothing to do with it
+            charged.deaths += 1
+        self._outlook = None
         if not self._closing:
             self._tell("worker died", worker=worker.pid, reason=reason)
             task = asyncio.get_running_loop().create_task(self._replace())
@@ -302,16 +291,6 @@ class Pool:
             else:
                 if model not in self.resident:  # it was unloaded meanwhile, by those that were registered
                     worker.ask({"op": "unload", "model": model}).add_done_callback(_seen)
-
-
-def _left_ms(held: Iterable[_Held], now: float) -> float:
-    """How long until all of this is done."""
-    total_ms = 0.0
-    for sent, expected_ms in held:
-        left_ms = (sent - now) * 1e3 + expected_ms
-        if left_ms > 0:
-            total_ms += left_ms
-    return total_ms
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

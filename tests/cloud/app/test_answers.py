@@ -11,6 +11,7 @@ import pytest
 
 from ondevice.cloud.app.answers import answers
 from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select.choice import Choice
 from ondevice.errors import OnDeviceError, ServeError
 from ondevice.protocol.served import Work
@@ -27,7 +28,8 @@ class Runs:
         self.ends: dict[str, asyncio.Future[None]] = {}
         self.cancelled: list[str] = []
 
-    async def run(self, model: str, work: Work, rechoose: None) -> InferenceResult:
+    async def run(self, ticket: Ticket) -> InferenceResult:
+        model = ticket.model
         self.ends[model] = asyncio.get_running_loop().create_future()
         try:
             await self.ends[model]
@@ -58,7 +60,8 @@ def played(*course: Callable[[Runs], Any], wanted: int = 9) -> tuple[list[str], 
         def failed(choice: Choice, error: OnDeviceError) -> None:
             lost.append((choice.served.name, str(error)))
 
-        several, driving = answers(runs.choices(), WORK, failed), asyncio.ensure_future(drive())
+        turns = [(choice, Ticket(choice.served.name, WORK)) for choice in runs.choices()]
+        several, driving = answers(turns, failed), asyncio.ensure_future(drive())
         async for answer in several:
             found.append(answer.result.model)
             if len(found) == wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +11,15 @@ import numpy as np
 import pytest
 from clock import Clock
 
-from ondevice.cloud.backends.backend import Backend, InferenceResult, Rechoose
+from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
 from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select import selector as module
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Rules, Selector, common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.protocol.metadata import TensorMetadata
-from ondevice.protocol.served import ServedModel, Work
+from ondevice.protocol.served import ServedModel
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
@@ -47,6 +49,7 @@ class Given(Backend):
             self.table.write(row, known.invoke.distribution)
         self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
         self.is_ready, self.is_crowded, self.counts_demand, self.idle = True, False, False, 2
+        self.met = Others(math.inf, 0.0)
         self.off: set[str] = set()
         self.wanted: list[str] = []
 
@@ -68,8 +71,11 @@ class Given(Backend):
 
     def tick(self) -> None: ...
 
-    def queue_ms(self, size_bytes: int) -> FloatArray:
+    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
         return np.full(len(self.models), self.waits_ms)
+
+    def others(self, due: float) -> Others:
+        return self.met
 
     def overhead_ms(self, size_bytes: int) -> FloatArray:
         return self.cold_ms + size_bytes / 1000
@@ -96,8 +102,8 @@ class Given(Backend):
         known = next(known for known in self.learned if known.model == model)
         return known.profile("host", "runtime", 1)
 
-    async def run(self, model: str, work: Work, rechoose: Rechoose | None) -> InferenceResult:
-        return InferenceResult(model, [])
+    async def run(self, ticket: Ticket) -> InferenceResult:
+        return InferenceResult(ticket.model, [])
 
 
 @pytest.fixture(autouse=True)

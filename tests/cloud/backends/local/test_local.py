@@ -17,6 +17,7 @@ from serving import FAMILY, PICTURE, Endpoint, until
 
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.cloud.backends.ticket import Ticket, TurnTimes
 from ondevice.errors import ImageError, ModelError, OnDeviceError, UsageError
 from ondevice.protocol.served import Work
 
@@ -51,12 +52,19 @@ def with_local(
     asyncio.run(whole())
 
 
+class Undecided(Ticket):
+    """One that comes to like the smallest model best."""
+
+    def reconsider(self, turn: TurnTimes) -> None:
+        self.model = SMALL
+
+
 def picture(payload: bytes = PICTURE) -> Work:
     return Work(payload, True, 3, False, perf_counter())
 
 
 async def run(local: Local, model: str, work: Work | None = None) -> InferenceResult:
-    return await local.run(model, work or picture(), None)
+    return await local.run(Ticket(model, work or picture()))
 
 
 async def ticked(local: Local, condition: Callable[[], Any]) -> None:
@@ -100,7 +108,7 @@ def test_a_choice_is_made_again_when_its_turn_comes() -> None:
         first = asyncio.ensure_future(run(local, LARGE))
         await asyncio.sleep(0)
         assert local.saturated
-        second = await local.run(LARGE, picture(), lambda *_: SMALL)
+        second = await local.run(Undecided(LARGE, picture()))
         assert ((await first).model, second.model) == (LARGE, SMALL)
         assert second.queue_ms > 0
 

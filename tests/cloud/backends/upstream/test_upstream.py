@@ -15,6 +15,7 @@ from aiohttp import web
 from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, matches, ticking, work
 from oip_server import Server, end, listening
 
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream import upstream as module
 from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES
 from ondevice.cloud.backends.upstream.upstream import Upstream
@@ -105,7 +106,7 @@ def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("ONDEVICE_UPSTREAM_TOKEN", "open sesame")
 
     async def use(backend: Upstream, events: Events) -> None:
-        assert (await backend.run(INT8, work(), None)).top
+        assert (await backend.run(Ticket(INT8, work()))).top
 
     behind(server, use)
 
@@ -206,7 +207,7 @@ def test_pictures_pass_as_they_are_and_are_ranked_there() -> None:
         for name in (INT8, FP32):
             runner = Runner(name)
             for picture in PICTURES:
-                result = await backend.run(name, work(picture), None)
+                result = await backend.run(Ticket(name, work(picture)))
                 matches(result, runner, picture)
                 assert result.infer_ms > 0
                 assert (result.model, result.queue_ms, result.decode_ms) == (name, 0, 0)
@@ -221,13 +222,13 @@ def test_the_models_own_output_and_its_own_input() -> None:
 
     async def use(backend: Upstream, events: Events) -> None:
         stored = runner.model.invoke(tensor)
-        result = await backend.run(INT8, work(raw=True), None)
+        result = await backend.run(Ticket(INT8, work(raw=True)))
         matches(result, runner, PICTURES[0])
         assert result.raw == stored.tobytes()
-        result = await backend.run(INT8, work(tensor.tobytes(), picture=False, top=3, raw=True), None)
+        result = await backend.run(Ticket(INT8, work(tensor.tobytes(), picture=False, top=3, raw=True)))
         matches(result, runner, PICTURES[0])
         assert result.raw == stored.tobytes()
-        result = await backend.run(INT8, work(tensor.tobytes(), picture=False, top=0, raw=True), None)
+        result = await backend.run(Ticket(INT8, work(tensor.tobytes(), picture=False, top=0, raw=True)))
         assert (result.top, result.raw) == ([], stored.tobytes())
 
     behind(Server(INT8), use)
@@ -241,16 +242,16 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
             async with listening(Server(INT8, FP32, pictures=False)) as url, fronted(url, pool) as (backend, events):
                 assert not events
                 for picture in PICTURES:
-                    result = await backend.run(FP32, work(picture), None)
+                    result = await backend.run(Ticket(FP32, work(picture)))
                     matches(result, Runner(FP32), picture)
                     assert result.decode_ms > 0
                     runner = Runner(INT8)
                     stored = (pixels(picture, runner.input).astype(int) - 128).astype(np.int8)
                     expected = runner.best(runner.model.invoke(stored.reshape(runner.model.input.shape)), 3)
-                    result = await backend.run(INT8, work(picture), None)
+                    result = await backend.run(Ticket(INT8, work(picture)))
                     assert result.top == [(p.index, pytest.approx(p.score)) for p in expected]
                 with pytest.raises(ImageError):
-                    await backend.run(INT8, work(b"no picture"), None)
+                    await backend.run(Ticket(INT8, work(b"no picture")))
                 assert backend.available(INT8)
                 assert (backend.overhead_ms(100_000) > backend.overhead_ms(0)).all()
                 assert pool.waiting == pool.busy == 0
@@ -276,7 +277,7 @@ def test_what_runs_is_learned() -> None:
         version, before = backend.table.version, backend.table.mean_ms.copy()
         server.spoil[INT8] = slowly
         for _ in range(5):
-            await backend.run(INT8, work(), None)
+            await backend.run(Ticket(INT8, work()))
         assert backend.table.version > version
         assert backend.table.mean_ms[0] > before[0] + 20
         assert backend.table.mean_ms[1] == before[1]
@@ -293,7 +294,7 @@ def test_many_at_once_are_counted_and_crowd_it() -> None:
 
     async def use(backend: Upstream, events: Events) -> None:
         server.spoil[INT8] = held
-        tasks = [asyncio.create_task(backend.run(INT8, work(), None)) for _ in range(MAX_INFERENCES + 5)]
+        tasks = [asyncio.create_task(backend.run(Ticket(INT8, work()))) for _ in range(MAX_INFERENCES + 5)]
         await asyncio.sleep(0)
         assert backend.waiting == len(tasks)
         assert backend.saturated
@@ -315,7 +316,7 @@ def test_a_client_that_goes_leaves_nothing_behind() -> None:
 
     async def use(backend: Upstream, events: Events) -> None:
         server.spoil[INT8] = never
-        task = asyncio.create_task(backend.run(INT8, work(), None))
+        task = asyncio.create_task(backend.run(Ticket(INT8, work())))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -383,7 +384,7 @@ def test_a_rude_model_is_kept_out_until_it_is_mended(spoil: Callable[..., Any]) 
         assert events[0][1]["model"] == INT8
         assert backend.available(FP32)
         assert backend.ready()
-        matches(await backend.run(FP32, work(), None), Runner(FP32), PICTURES[0])
+        matches(await backend.run(Ticket(FP32, work())), Runner(FP32), PICTURES[0])
         del server.spoil[INT8]
         await ticking(backend, lambda: backend.available(INT8))
         assert events.names == ["upstream model down", "upstream model up"]
@@ -415,7 +416,7 @@ def test_bad_pictures_are_not_held_against_it() -> None:
     async def use(backend: Upstream, events: Events) -> None:
         for _ in range(5):
             with pytest.raises(ImageError):
-                await backend.run(INT8, work(b"no picture"), None)
+                await backend.run(Ticket(INT8, work(b"no picture")))
         assert backend.available(INT8)
         assert not events
 
@@ -452,7 +453,7 @@ def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
             assert isinstance(error, UpstreamError)
             assert error.failure == "late"
             monkeypatch.setattr(module, "_LATE_S", 30 * patient_s)
-            matches(await backend.run(FP32, work(), None), Runner(FP32), PICTURES[0])
+            matches(await backend.run(Ticket(FP32, work())), Runner(FP32), PICTURES[0])
         assert not backend.available(INT8)
         assert backend.available(FP32), "its server still answers"
 
@@ -489,7 +490,7 @@ def test_one_that_is_used_is_not_timed_again() -> None:
     server = Server(INT8)
 
     async def use(backend: Upstream, events: Events) -> None:
-        await backend.run(INT8, work(), None)
+        await backend.run(Ticket(INT8, work()))
         asked = len(server.asked)
         end = monotonic() + 0.5
         await ticking(backend, lambda: monotonic() > end)

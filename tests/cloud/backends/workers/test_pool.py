@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import subprocess
@@ -10,17 +11,21 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ondevice import __version__
-from ondevice.cloud.backends.workers.pool import PlannedRun, Pool, WorkerJob
+from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
+from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.process import Reply
 from ondevice.errors import ImageError, ModelError, RefusedError, WorkerDiedError
 from ondevice.models import zoo
 from ondevice.process import child
+from ondevice.protocol.served import Work
 
 MODEL, OTHER = "digits_m_int8", "digits_xs_int8"
 PICTURE = next(iter(sorted(zoo.samples_dir().glob("7/*.png")))).read_bytes()
@@ -34,12 +39,13 @@ class Events(list[tuple[str, dict[str, Any]]]):
         return [fields for name, fields in self if name == event]
 
 
-def job(model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, **message: Any) -> WorkerJob:
+def job(
+    model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, due: float = math.inf, **message: Any
+) -> WorkerJob:
     message = {"op": "image", "top": 3, "raw": False, **message}
     plan = PlannedRun(model, expected_ms)
-    return WorkerJob(
-        message, payload, plan, lambda still_ms, longer_ms: plan, asyncio.get_running_loop().create_future()
-    )
+    ticket = Ticket(model, Work(payload, True, 3, False, perf_counter()), due)
+    return WorkerJob(message, ticket, plan, lambda: plan)
 
 
 def with_pool(body: Callable[[Pool, Events], Awaitable[None]], count: int = 1) -> None:
@@ -104,6 +110,60 @@ def test_first_come_first_served() -> None:
     with_pool(body)
 
 
+def test_what_is_due_first_is_done_first_whatever_came_first() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        now = perf_counter()
+        jobs = [job(due=now + due_s, expected_ms=100) for due_s in (600, 500, 400, 300, 200, 100)]
+        order: list[int] = []
+        for number, work in enumerate(jobs):
+            work.future.add_done_callback(lambda _, n=number: order.append(n))  # type: ignore[misc]
+            pool.submit(work)
+        await asyncio.gather(*(work.future for work in jobs))
+        await asyncio.sleep(0)
+        assert order == [0, 5, 4, 3, 2, 1]  # the first had begun already
+
+    with_pool(body)
+
+
+def test_what_waits_is_refused_when_it_is_due_even_if_no_worker_does_anything() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        os.kill(pool.workers[0].pid, signal.SIGSTOP)
+        begun, waiting = job(expected_ms=50), job(expected_ms=50)
+        for work in (begun, waiting):
+            work.ticket.due = work.ticket.expires = perf_counter() + 0.2
+            pool.submit(work)
+        assert (pool.busy, pool.waiting) == (1, 1)
+        for work in (waiting, begun):
+            with pytest.raises(RefusedError):
+                await work.future
+            assert perf_counter() >= work.ticket.expires
+        assert pool.waiting == 0
+        assert events == []  # and before anyone has found out that the worker hangs
+
+    with_pool(body)
+
+
+def test_a_death_is_charged_to_the_job_that_the_worker_was_at() -> None:
+    """What was sent ahead behind it is done by another worker as often as it takes."""
+
+    async def body(pool: Pool, events: Events) -> None:
+        # It keeps a worker busy for 0.3 s, in which that is killed.
+        bad, innocent = job(expected_ms=5, op="measure", runs=10**9), job(expected_ms=5)
+        pool.submit(bad)
+        pool.submit(innocent)
+        for deaths in (1, 2):
+            await until(lambda: pool.busy == 1)
+            assert pool.waiting == 0  # both are in its hands
+            os.kill(pool.workers[0].pid, signal.SIGKILL)
+            await until(lambda n=deaths: len(events.named("worker died")) == n)  # type: ignore[misc]
+        with pytest.raises(WorkerDiedError):
+            await bad.future
+        assert (await innocent.future)[0]["top"]
+        assert (bad.deaths, innocent.deaths) == (2, 0)
+
+    with_pool(body)
+
+
 def test_the_expected_wait_counts_what_runs_and_what_waits() -> None:
     async def body(pool: Pool, events: Events) -> None:
         assert pool.wait_ms() == 0
@@ -122,13 +182,9 @@ def test_the_expected_wait_counts_what_runs_and_what_waits() -> None:
 def test_the_plan_is_made_when_the_turn_comes() -> None:
     async def body(pool: Pool, events: Events) -> None:
         waits: list[float] = []
-
-        def plan(still_ms: float, longer_ms: float) -> PlannedRun:
-            waits.append(second.foreseen_ms + longer_ms)
-            return PlannedRun(OTHER, 1.0)
-
         first, second = job(expected_ms=100), job()
-        second.plan = plan
+        second.ticket.reconsider = lambda turn: waits.append(second.foreseen_ms + turn.longer_ms)  # type: ignore[method-assign]
+        second.plan = lambda: PlannedRun(OTHER, 1.0)
         pool.submit(first)
         pool.submit(second)
         assert waits == []
@@ -141,7 +197,7 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
 
 def test_a_plan_that_refuses_costs_that_job_alone() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        def refuse(still_ms: float, longer_ms: float) -> PlannedRun:
+        def refuse() -> PlannedRun:
             raise RefusedError("too late", 1)
 
         first, second, third = job(), job(), job()
@@ -218,7 +274,7 @@ def test_a_job_that_kills_two_workers_is_given_up() -> None:
         for _ in range(2):
             await until(lambda: bool(pool.workers))
             os.kill(pool.workers[0].pid, signal.SIGSTOP)
-            if not work.died:
+            if not work.deaths:
                 pool.submit(work)
             await until(lambda: pool.busy == 1)
             os.kill(pool.workers[0].pid, signal.SIGKILL)
@@ -231,7 +287,7 @@ def test_a_job_that_kills_two_workers_is_given_up() -> None:
 
 
 def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ondevice.cloud.backends.workers.pool._HANGS_MS", 200.0)
+    monkeypatch.setattr("ondevice.cloud.backends.workers.hands._HANGS_MS", 200.0)
 
     async def body(pool: Pool, events: Events) -> None:
         await answer(pool, job())

@@ -1,0 +1,56 @@
+"""A request that was let in, as it stands in the queue: with its choice, and what it takes to make that again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
+
+from ondevice.cloud.backends.ticket import Ticket, TurnTimes
+from ondevice.cloud.select.choice import Choice
+from ondevice.errors import RefusedError
+from ondevice.protocol.served import Work
+
+# Makes a choice anew, with the wait that is still before it, ms. Raises RefusedError.
+Again = Callable[[float], Choice]
+
+
+class Terms(NamedTuple):
+    """On what terms a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with
+    which it is begun. again: None where the choice has to stay.
+    refused: called when its time is over; gives what it is told.
+    """
+
+    due: float
+    expires: float
+    keep: float
+    again: Again | None
+    refused: Callable[[Choice], RefusedError]
+
+
+class AdmittedTicket(Ticket):
+    """The turn of a request for which this choice was made. choice: the one that holds."""
+
+    def __init__(self, choice: Choice, work: Work, terms: Terms) -> None:
+        super().__init__(choice.served.name, work, terms.due, terms.expires)
+        self.choice, self._terms = choice, terms
+
+    @cached_property
+    def latest(self) -> float:
+        """The last moment at which it would still be begun, with the model that is surest in time."""
+        return self.due - self.choice.problem.needed_ms(self._terms.keep) / 1e3
+
+    def reconsider(self, turn: TurnTimes) -> None:
+        """Choose again where another model could be better by now, or the one chosen makes others late."""
+        if self._terms.again and not self._holds(turn):
+            self.choice = self._terms.again(turn.still_ms)
+            self.model = self.choice.served.name
+
+    def _holds(self, turn: TurnTimes) -> bool:
+        choice = self.choice
+        fits = choice.holds(turn.longer_ms) and choice.takes_ms <= turn.room_ms
+        return fits and choice.backend.available(choice.served.name)
+
+    def expired(self) -> RefusedError:
+        """Its time is over: others pay for that."""
+        return self._terms.refused(self.choice)
