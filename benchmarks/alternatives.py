@@ -389,7 +389,8 @@ async def _serve_plain(sock: Any) -> None:
 async def _serve_ours(sock: Any) -> None:
     import asyncio
 
-    from ondevice.cloud.http.connection import Connections, HttpLimits
+    from ondevice.cloud.http.connections import Connections
+    from ondevice.cloud.http.limits import HttpLimits
     from ondevice.cloud.http.messages import Request, Response
 
     async def answer(request: Request) -> Response:

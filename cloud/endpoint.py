@@ -23,7 +23,7 @@ from ondevice.cloud.backends.local.local import Local, Workers
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.http.address import ListenAddress
-from ondevice.cloud.http.connection import HttpLimits
+from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.select.selector import Rules, Selector
 from ondevice.cloud.server import Server
 from ondevice.models import zoo
@@ -76,7 +76,7 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
         selector = Selector(backends, setup.rules, np.random.default_rng())
         metrics.watch(backends)
         service = Service(selector, log, metrics, setup.tokens)
-        server = Server(setup.address, service, backends, setup.limits, setup.drain_s)
+        server = Server(setup.address, service, backends, setup.limits, setup.drain_s, metrics)
         await server.run(lambda address: listening(address, selector))
 
 

@@ -8,11 +8,13 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ondevice import words
+from ondevice import host, words
+from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.backends.backend import Backend
 from ondevice.cloud.http.address import ListenAddress
-from ondevice.cloud.http.connection import Connections, HttpLimits
+from ondevice.cloud.http.connections import Connections
+from ondevice.cloud.http.limits import HttpLimits
 from ondevice.errors import ServeError
 
 # Between two looks at the workers, the log and what is to be saved.
@@ -39,6 +41,7 @@ class Server:
     backends: Sequence[Backend]
     limits: HttpLimits
     drain_s: float
+    metrics: Metrics
 
     async def run(self, listening: Callable[[ListenAddress], None]) -> None:
         """Listen, call `listening` with the address, and serve until told to stop. Raises ServeError."""
@@ -46,7 +49,9 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        connections = Connections(self.service.handle, self.service.gate, self.service.refusal, self.limits)
+        service = self.service
+        connections = Connections(service.handle, service.gate, service.refusal, self.limits, self.address.tls)
+        self._show(connections)
         server = await self._listen(connections)
         ticking = loop.create_task(self._tick(connections))
         listening(self.address._replace(port=server.sockets[0].getsockname()[1]))
@@ -59,10 +64,18 @@ class Server:
             await ticking
         self.service.flush()
 
+    def _show(self, connections: Connections) -> None:
+        """What all clients together take, for Prometheus."""
+        show, bodies = self.metrics, connections.bodies
+        show.gauge("connections", "Connections, those that were refused too", lambda: len(connections.open))
+        show.gauge("bodies_bytes", "What bodies of requests hold", lambda: bodies.held)
+        show.gauge("bodies_waiting", "Requests that wait for room for their bodies", lambda: bodies.waiting)
+        show.counter("gave_way", "Idle connections closed to make room for others", lambda: connections.gave_way)
+
     async def _listen(self, connections: Connections) -> asyncio.Server:
         try:
             return await asyncio.get_running_loop().create_server(
-                connections, self.address.host, self.address.port, ssl=self.address.tls, backlog=_BACKLOG
+                connections, self.address.host, self.address.port, backlog=_BACKLOG
             )
         except OSError as error:
             where = f"{self.address.host} port {self.address.port}"
@@ -72,6 +85,8 @@ class Server:
         while True:
             await asyncio.sleep(_TICK_S)
             connections.sweep()
+            if connections.shrunk():
+                host.current().memory.give_back()
             self.service.flush()
             for backend in self.backends:
                 backend.tick()

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.converters.architectures": {"ondevice.converters"},
     "ondevice.converters.sources": DEVICE | {"ondevice.converters", "ondevice.converters.architectures"},
     "ondevice.selection": set(),
-    "ondevice.cloud": CLOUD | {"ondevice.models"},
+    "ondevice.cloud": CLOUD | {"ondevice.models", "ondevice.host"},
     "ondevice.cloud.http": set(),
     "ondevice.cloud.app": {
         "ondevice.models",

@@ -70,6 +70,12 @@ class Metrics:
         """Read a number that only grows when scraped; its name is given without `ondevice_`."""
         self._read.append((f"ondevice_{name}", meaning, read))
 
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Read a number that comes and goes when scraped; its name is given without `ondevice_`."""
+        from prometheus_client import Gauge
+
+        Gauge(f"ondevice_{name}", meaning, registry=self._registry).set_function(read)
+
     def request(self, status: int, total_ms: float) -> None:
         """A request was answered."""
         self._statuses[status] += 1

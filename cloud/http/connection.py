@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio with httptools' parser: the limits, the clock of the upload, keep-alive and the drain.
+"""HTTP/1.1 on asyncio with httptools' parser: one connection, its requests in turn, the clock of their upload.
 
 No server framework tells when a request's first byte came, from which its deadline runs; and with this parser under an
 ASGI server, in front of the same workers, a request of 100 kB took a millisecond more: a small model's inference.
@@ -8,91 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from functools import lru_cache
-from http import HTTPStatus
 from time import perf_counter
-from typing import Any, NamedTuple
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from ondevice.cloud.http import wire
+from ondevice.cloud.http.budget import Allotment
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
+from ondevice.cloud.http.turn import Turn
+
+if TYPE_CHECKING:
+    from ondevice.cloud.http.connections import Connections
 
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
 _PIPELINED = 8
+# So much at a time goes to the parser where it could be requests: one of 300 bytes costs little more in two pieces, and
+# of the smallest, which take a hundred times their length in memory, 28 are in a piece. In chunks it is mostly a body.
+_PIECE, _CHUNKED_PIECE = 512, 4096
+# What a body of unknown length holds at first, and each time that it turns out to be longer twice as much.
+_UNKNOWN_BYTES = 256 << 10
 # How long what a refused client still sends is thrown away, so that it gets to read why; then the connection is closed.
 _LINGER_S = 2.0
+# While others wait for their turn a body must keep pace; this is for clients that do not send evenly.
+_GRACE_S = 2.0
+# To agree on encryption, which takes two round trips.
+_HANDSHAKE_S = 10.0
+_CROWDED = "too many connections; try again later"
 _LAST_CHUNK = b"0\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class HttpLimits:
-    """Of one connection. header_bytes: request line and headers. send_s: from a request's first byte to its last.
-
-    idle_s: between requests. connections: of the whole server.
-    """
-
-    body_bytes: int = 16 << 20
-    header_bytes: int = 16 << 10
-    connections: int = 512
-    send_s: float = 30.0
-    idle_s: float = 75.0
-
-
-class _Turn(NamedTuple):
-    """A request that is whole. keep: whether the connection is to stay; chunks: whether its client knows them."""
-
-    request: Request
-    keep: bool
-    chunks: bool
-
-
-Handler = Callable[[Request], Awaitable[Response]]
-# What is wrong with a request already before its body, or None.
-Gate = Callable[[Head], Response | None]
-# The body of an error: what the protocol in use makes of a sentence.
-Refusal = Callable[[int, str], Response]
-
-
-class Connections:
-    """All connections of a server; makes their protocols, ends the slow ones, and drains."""
-
-    def __init__(self, handler: Handler, gate: Gate, refusal: Refusal, limits: HttpLimits) -> None:
-        self.handler, self.gate, self.refusal, self.limits = handler, gate, refusal, limits
-        self.open: set[Connection] = set()
-        self.draining = False
-
-    def __call__(self) -> Connection:
-        """A protocol for one more connection."""
-        return Connection(self)
-
-    @property
-    def in_flight(self) -> int:
-        """Connections with a request that has begun to arrive, or is being answered."""
-        return sum(connection.engaged for connection in self.open)
-
-    def sweep(self) -> None:
-        """End what has taken too long; call it about twice a second."""
-        now = perf_counter()
-        for connection in list(self.open):
-            connection.check(now)
-
-    async def drain(self, seconds: float) -> None:
-        """Close what is idle, and let what is in flight finish, but no longer than that."""
-        self.draining = True
-        end = perf_counter() + seconds
-        while perf_counter() < end:
-            for connection in list(self.open):
-                connection.close_if_idle()
-            if not self.in_flight:
-                break
-            await asyncio.sleep(0.02)
-        for connection in list(self.open):
-            connection.abort()
 
 
 class Connection(asyncio.Protocol):
@@ -101,53 +47,70 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Connections) -> None:
         self._server, self._limits = server, server.limits
         self._parser = httptools.HttpRequestParser(self)
-        self._queue: deque[_Turn] = deque()
+        self._queue: deque[Turn] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._securing: asyncio.Task[None] | None = None
         self._transport: Any = None
         self._discarding = self._paused = False
         self._receiving = False
         self._unread: asyncio.Future[None] | None = None
+        # Received, and not parsed yet: it waits for those before it, or for room for its body.
+        self._pending = b""
         self._head_bytes = 0
         self._headers: dict[str, str]
         self._body: list[bytes]
         self._header_bytes: int
-        self._since = perf_counter()
+        self._share: Allotment | None = None
+        # When it began what it is at, by perf_counter: its request's first byte, its reply's end, its refusal.
+        self.since = perf_counter()
+        self._new_message()
 
     # asyncio.Protocol
 
     def connection_made(self, transport: Any) -> None:
-        """Accept, or refuse if there are too many."""
+        """Take it in, or refuse it if there are too many; first of all its encryption."""
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        self._server.open.add(self)
-        if len(self._server.open) > self._limits.connections:
-            self._refuse(503, "too many connections; try again later")
-        self._new_message()
+        welcome = self._server.admit(self)
+        if transport.is_closing():
+            return
+        if self._server.tls:
+            transport.pause_reading()
+            self._securing = asyncio.get_running_loop().create_task(self._secure(welcome))
+        elif not welcome:
+            self._refuse(503, _CROWDED)
+
+    async def _secure(self, welcome: bool) -> None:
+        loop, plain, tls = asyncio.get_running_loop(), self._transport, self._server.tls
+        assert tls is not None
+        try:
+            secured = await loop.start_tls(plain, self, tls, server_side=True, ssl_handshake_timeout=_HANDSHAKE_S)
+        except (OSError, EOFError):  # it does not speak TLS, or not with us, or takes too long
+            plain.abort()
+            self._server.open.discard(self)
+            return
+        assert secured is not None
+        self._transport, self._securing = secured, None
+        if not welcome:
+            self._refuse(503, _CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: what it asked for is no longer wanted."""
         self._server.open.discard(self)
-        self._queue.clear()
-        if self._task:
-            self._task.cancel()
+        self._let_go()
+        for task in (self._task, self._securing):
+            if task:
+                task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes of one request or several."""
         if self._discarding:
             return
         if not self._receiving:
-            self._receiving, self._since = True, perf_counter()
-        self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "no protocol to upgrade to is offered here")
-        except httptools.HttpParserError as error:
-            if not self._discarding:
-                self._refuse(400, f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}")
-        if self._head_bytes > self._limits.header_bytes:
-            self._refuse(431, self._too_long())
+            self._receiving, self.since = True, perf_counter()
+        self._pending = self._pending + data if self._pending else data
+        self._feed()
 
     def pause_writing(self) -> None:
         """The client does not read its replies: it gets no more until it does."""
@@ -159,13 +122,51 @@ class Connection(asyncio.Protocol):
             self._unread.set_result(None)
         self._unread = None
 
+    # Reading
+
+    def _feed(self) -> None:
+        """Parse what was received, as far as there is room for more, and read on only if all of it was."""
+        data, start = memoryview(self._pending), 0
+        while start < len(data) and not self._full and not self._discarding:
+            end = start + self._piece()
+            self._parse(data[start:end])
+            start = end
+        self._pending = bytes(data[start:]) if not self._discarding else b""
+        paused = self._full and not self._discarding
+        if paused != self._paused and not self._transport.is_closing():
+            self._paused = paused
+            self._transport.pause_reading() if paused else self._transport.resume_reading()
+
+    @property
+    def _full(self) -> bool:
+        """Whether so many requests wait already, or one for room for its body."""
+        return len(self._queue) >= _PIPELINED or (self._share is not None and not self._share.granted)
+
+    def _piece(self) -> int:
+        """How much to parse before looking again whether there is room: the rest of a body, else little."""
+        if not self._in_body:
+            return _PIECE
+        return _CHUNKED_PIECE if self._length is None else max(self._length - self._received, _PIECE)
+
+    def _parse(self, data: memoryview) -> None:
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "no protocol to upgrade to is offered here")
+        except httptools.HttpParserError as error:
+            if not self._discarding:
+                self._refuse(400, f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}")
+        if self._head_bytes > self._limits.header_bytes:
+            self._refuse(431, self._too_long())
+
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
         """A request begins, perhaps in the middle of what was received for the last."""
         self._new_message()
         if not self._receiving:
-            self._receiving, self._since = True, perf_counter()
+            self._receiving, self.since = True, perf_counter()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request's target."""
@@ -187,7 +188,7 @@ class Connection(asyncio.Protocol):
             self._refuse(431, self._too_long())
             return
         try:
-            self._path, self._query = _target(self._url)
+            self._path, self._query = wire.target(self._url)
         except httptools.HttpParserInvalidURLError:
             self._refuse(400, "the request's target is not a URL")
             return
@@ -199,7 +200,32 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method().decode("latin-1")
         if (refused := self._server.gate(Head(method, self._path, self._headers, length, self._peer))) is not None:
             self._end(refused)
-        elif self._headers.get("expect", "").lower() == "100-continue":
+        else:
+            self._expect_body(length)
+
+    def _expect_body(self, length: int | None) -> None:
+        """Make room for a body, or wait for it; a body that comes in chunks says no length."""
+        chunked = "transfer-encoding" in self._headers
+        self._length = None if chunked else length or 0
+        if self._length == 0:
+            return
+        amount = _UNKNOWN_BYTES if self._length is None else self._length
+        loop = asyncio.get_running_loop()
+        self._share = self._server.bodies.take(amount, lambda: loop.call_soon(self._room))
+        if self._share.granted:
+            self._go_on()
+        else:
+            self._held_from = perf_counter()
+
+    def _room(self) -> None:
+        """There is room for the body now."""
+        if self._share is not None:  # it may have gone meanwhile
+            self._held_s = perf_counter() - self._held_from
+            self._go_on()
+            self._feed()
+
+    def _go_on(self) -> None:
+        if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -210,6 +236,8 @@ class Connection(asyncio.Protocol):
         self._received += len(body)
         if self._received > self._limits.body_bytes:
             self._refuse(413, self._too_large())
+        elif self._share and self._received > self._share.amount and not self._share.grow(2 * self._share.amount):
+            self._refuse(503, "more is being sent than there is memory for; try again, or send a Content-Length")
         else:
             self._body.append(body)
 
@@ -220,23 +248,26 @@ class Connection(asyncio.Protocol):
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         method, now = self._parser.get_method().decode("latin-1"), perf_counter()
-        request = Request(method, self._path, self._query, self._headers, body, self._since, now, self._peer)
+        request = Request(
+            method, self._path, self._query, self._headers, body, self.since, now, self._peer, self._held_s
+        )
         chunks = self._parser.get_http_version() == "1.1"
-        self._queue.append(_Turn(request, self._parser.should_keep_alive(), chunks))
-        self._body = []
-        self._since = now
+        self._queue.append(Turn(request, self._parser.should_keep_alive(), chunks, self._share))
+        self._body, self._share, self._held_s = [], None, 0.0
+        self.since = now
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer())
-        elif len(self._queue) >= _PIPELINED and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
 
     # Answering
 
     async def _answer(self) -> None:
-        while self._queue and not self._transport.is_closing():
-            request, keep, chunks = self._queue.popleft()
-            response = await self._server.handler(request)
+        while (self._queue or self._more()) and not self._transport.is_closing():
+            request, keep, chunks, share = self._queue.popleft()
+            try:
+                response = await self._server.handler(request)
+            finally:
+                if share:
+                    share.give_back()
             keep = keep and not self._server.draining
             if isinstance(response.body, bytes):
                 self._write(response, response.body, keep, head_only=request.method == "HEAD")
@@ -244,7 +275,7 @@ class Connection(asyncio.Protocol):
                 keep = keep and chunks
                 await self._stream(response, response.body, keep, chunks)
             if not self._receiving:
-                self._since = perf_counter()
+                self.since = perf_counter()
             if not keep:
                 self._transport.close()
                 return
@@ -252,18 +283,21 @@ class Connection(asyncio.Protocol):
                 await self._unread
             elif self._queue:  # other clients want their turn
                 await asyncio.sleep(0)
-        if self._paused:
-            self._paused = False
-            self._transport.resume_reading()
         self._task = None
 
+    def _more(self) -> bool:
+        """Whether there are requests in what was received and waited for those before it."""
+        if self._pending or self._paused:
+            self._feed()
+        return bool(self._queue)
+
     def _write(self, response: Response, body: bytes, keep: bool, head_only: bool = False) -> None:
-        head = _head(response, f"content-length: {len(body)}", keep)
+        head = wire.head(response, f"content-length: {len(body)}", keep)
         self._transport.write(head + (b"" if head_only else body))
 
     async def _stream(self, response: Response, pieces: AsyncGenerator[Piece, None], keep: bool, chunks: bool) -> None:
         """Send the pieces as they come; where the client knows no chunks, the connection's end is that of the body."""
-        self._transport.write(_head(response, "transfer-encoding: chunked" if chunks else "", keep))
+        self._transport.write(wire.head(response, "transfer-encoding: chunked" if chunks else "", keep))
         end, last = _LAST_CHUNK if chunks else b"", False
         async with aclosing(pieces):
             async for data, last in pieces:
@@ -282,12 +316,24 @@ class Connection(asyncio.Protocol):
         if self._discarding:
             return
         self._discarding = True
-        self._since = perf_counter()
+        self.since = perf_counter()
+        self._let_go(unanswered=False)
         if self._task is None:
             assert isinstance(response.body, bytes)
             self._write(response, response.body, keep=False)
             if self._transport.can_write_eof():
                 self._transport.write_eof()
+
+    def _let_go(self, unanswered: bool = True) -> None:
+        """Keep nothing of a request that will not be whole, nor of those that wait for their turn."""
+        self._pending, self._body = b"", []
+        shares = [turn.share for turn in self._queue] if unanswered else []
+        if unanswered:
+            self._queue.clear()
+        for share in (self._share, *shares):
+            if share:
+                share.give_back()
+        self._share = None
 
     def _too_large(self) -> str:
         return f"the body is over {self._limits.body_bytes} bytes"
@@ -299,6 +345,8 @@ class Connection(asyncio.Protocol):
         self._url, self._headers, self._path, self._query = b"", {}, "/", ""
         self._body = []
         self._received = self._header_bytes = 0
+        self._length: int | None = 0
+        self._held_from = self._held_s = 0.0
         self._in_body = False
 
     # The clock
@@ -308,17 +356,37 @@ class Connection(asyncio.Protocol):
         """Whether a request is arriving or being answered."""
         return not self._discarding and (self._receiving or self._task is not None)
 
-    def check(self, now: float) -> None:
-        """End the connection if its time is over."""
-        waited = now - self._since
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost with it: no request's head is here that is not answered."""
+        return not self.refused and self._task is None and not (self._receiving and self._in_body)
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was told no, and is given some time to read that."""
+        return self._discarding
+
+    def check(self, now: float, crowded: bool = False) -> None:
+        """End the connection if its time is over. crowded: whether others wait for room for their bodies."""
+        waited = now - self.since - self._held_s
         if self._discarding:
             if waited > _LINGER_S:
                 self.abort()
+        elif self._share and not self._share.granted:
+            if now - self._held_from > self._limits.send_s:
+                self._refuse(503, "too much is being sent at once; try again later")
         elif self._receiving and waited > self._limits.send_s:
             self._refuse(408, f"the request took over {self._limits.send_s:g} s to arrive")
+        elif crowded and self._share and self._slow(waited):
+            self._refuse(408, "the body came too slowly while others waited to send theirs")
         elif waited > self._limits.idle_s and (self._task is None or self._unread):
             # A client that does not read its reply would keep us from closing properly.
             self._transport.abort() if self._transport.get_write_buffer_size() else self._transport.close()
+
+    def _slow(self, waited_s: float) -> bool:
+        """Whether the body, at its pace, would not be whole in time anyway."""
+        assert self._share
+        return waited_s > _GRACE_S and self._received * self._limits.send_s < self._share.amount * waited_s
 
     def close_if_idle(self) -> None:
         """Close the connection unless a request is in flight."""
@@ -327,20 +395,6 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once."""
+        if self._securing:
+            self._securing.cancel()
         self._transport.abort()
-
-
-@lru_cache(256)  # a client's requests often go to the same
-def _target(url: bytes) -> tuple[str, str]:
-    """Path and query. Raises HttpParserInvalidURLError."""
-    parts = httptools.parse_url(url)
-    return unquote((parts.path or b"/").decode("latin-1")), (parts.query or b"").decode("latin-1")
-
-
-def _head(response: Response, length: str, keep: bool) -> bytes:
-    """Status and headers. length: the header that tells where the body ends; empty: there is none."""
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    lines += [length] if length else []
-    lines += [] if keep else ["connection: close"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Request(NamedTuple):
-    """A request; header names are in lower case. first_byte, last_byte: by perf_counter, in s."""
+    """A request; header names are in lower case. first_byte, last_byte: by perf_counter, in s.
+
+    held_s: how long its client was kept from sending, because others were sending so much.
+    """
 
     method: str
     path: str
@@ -17,11 +20,12 @@ class Request(NamedTuple):
     first_byte: float
     last_byte: float
     peer: str
+    held_s: float = 0.0
 
     @property
     def upload_ms(self) -> float:
-        """From the first byte to the last."""
-        return (self.last_byte - self.first_byte) * 1e3
+        """What sending it took, without the time for which it was held up here."""
+        return (self.last_byte - self.first_byte - self.held_s) * 1e3
 
 
 class Piece(NamedTuple):

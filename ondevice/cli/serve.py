@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ondevice.cloud.backends.local.local import Workers
     from ondevice.cloud.endpoint import Setup
     from ondevice.cloud.http.address import ListenAddress
-    from ondevice.cloud.http.connection import HttpLimits
+    from ondevice.cloud.http.limits import HttpLimits
     from ondevice.cloud.select.selector import Rules, Selector
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -200,7 +200,12 @@ class ConnectionFlags:
 
     max_body: Annotated[str, typer.Option("--max-body", help="The largest body that is accepted.")] = "16MB"
     max_connections: Annotated[
-        int, typer.Option("--max-connections", min=1, help="Connections at once; more are refused (503).")
+        int,
+        typer.Option(
+            "--max-connections",
+            min=1,
+            help="Connections at once; idle ones give way to new ones, and where all are busy more are refused (503).",
+        ),
     ] = 512
     send_timeout: Annotated[
         float, typer.Option("--send-timeout", min=0.1, help="A request must arrive within so many seconds.")
@@ -208,7 +213,7 @@ class ConnectionFlags:
 
     def limits(self) -> HttpLimits:
         """The limits. Raises UsageError."""
-        from ondevice.cloud.http.connection import HttpLimits
+        from ondevice.cloud.http.limits import HttpLimits
 
         body_bytes = size_bytes("--max-body", self.max_body)
         return HttpLimits(body_bytes, connections=self.max_connections, send_s=self.send_timeout)

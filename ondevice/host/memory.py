@@ -25,3 +25,7 @@ class Memory(ABC):
     @abstractmethod
     def resident_bytes(self) -> int | None:
         """What is resident for this process now; None where the system does not show it."""
+
+    def give_back(self) -> bool:
+        """Return freed memory to the system, where a library keeps it for itself; whether any came back."""
+        return False

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import selectors
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +17,10 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from metrics import samples
-from serving import FAMILY, Endpoint, status, until
+from serving import FAMILY, Endpoint, post, status, until
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+INFER = "/v2/models/cnnselect/infer"
 ONE = ("--models", FAMILY[0])
 
 
@@ -72,3 +78,84 @@ def test_after_a_full_disk_the_log_goes_on_and_its_gap_is_counted(tmp_path: Path
         until(lambda: any(line["path"] == "/v2/models/cnnselect" for line in running.log("request")))
         gaps = running.log("log lines dropped")
     assert sum(gap["lines"] for gap in gaps) >= dropped
+
+
+# Bodies without end
+
+
+CLIENTS, BODY_BYTES = 100, 15_000_000
+MOST_BYTES = 300_000_000
+
+
+def resident_bytes(pid: int, key: str = "VmRSS") -> int:
+    """What a process takes; VmHWM: the most that it ever took."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in text.splitlines() if line.startswith(key)).split()[1]) * 1024
+
+
+@contextlib.contextmanager
+def flood(endpoint: Endpoint, request: bytes, clients: int) -> Iterator[list[int]]:
+    """So many clients send this without end as fast as it is taken, and read nothing; what each has sent, in bytes."""
+    sent, over = [0] * clients, threading.Event()
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as ready:
+        for number in range(clients):
+            client = stack.enter_context(endpoint.connect())
+            client.setblocking(False)
+            ready.register(client, selectors.EVENT_WRITE, number)
+
+        def send() -> None:
+            while ready.get_map() and not over.is_set():
+                for key, _ in ready.select(0.1):
+                    try:
+                        sent[key.data] += key.fileobj.send(memoryview(request)[sent[key.data] :])
+                    except OSError:  # it was refused
+                        ready.unregister(key.fileobj)
+                    else:
+                        if sent[key.data] == len(request):
+                            ready.unregister(key.fileobj)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            yield sent
+        finally:
+            over.set()
+            thread.join()
+
+
+def settled(sent: list[int]) -> bool:
+    """Whether nothing more is taken."""
+    before = sum(sent)
+    time.sleep(0.5)
+    return sum(sent) == before
+
+
+@linux
+def test_a_hundred_unfinished_bodies_do_not_fill_the_memory_and_others_are_served(tmp_path: Path) -> None:
+    unfinished = post(INFER, bytes(BODY_BYTES), length=BODY_BYTES + 1)
+    with Endpoint(tmp_path, *ONE) as running:
+        pid, before = running.process.pid, resident_bytes(running.process.pid)
+        with flood(running, unfinished, CLIENTS) as sent:
+            until(lambda: sum(sent) > 100_000_000 and settled(sent))
+            told = samples(running.ask("GET", "/metrics").text)
+            assert 0 < told[("ondevice_bodies_bytes", ())] <= 128_000_000
+            assert told[("ondevice_bodies_waiting", ())] > CLIENTS / 2
+            assert told[("ondevice_connections", ())] == CLIENTS + 1
+            for _ in range(30):
+                assert running.classify(sla_ms=10_000).status_code == 200
+        assert resident_bytes(pid, "VmHWM") < MOST_BYTES
+        until(lambda: resident_bytes(pid) < before + 40_000_000)
+        whole = running.ask("POST", INFER, data=bytes(BODY_BYTES), headers={"Content-Type": "image/png"})
+        assert whole.status_code == 400
+        assert running.log("internal error") == []
+
+
+@linux
+def test_a_hundred_clients_that_pipeline_and_never_read_cost_little(tmp_path: Path) -> None:
+    many = b"GET /v2/models/cnnselect HTTP/1.1\r\n\r\n" * 100_000
+    with Endpoint(tmp_path, *ONE) as running:
+        pid, before = running.process.pid, resident_bytes(running.process.pid)
+        with flood(running, many, CLIENTS) as sent:
+            until(lambda: settled(sent))
+            assert running.classify(sla_ms=10_000).status_code == 200
+            assert resident_bytes(pid, "VmHWM") < before + 60_000_000

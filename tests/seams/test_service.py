@@ -356,12 +356,25 @@ def test_a_slow_sender_is_told_so(guarded: Endpoint) -> None:
     assert b"took over 1 s to arrive" in reply
 
 
-def test_a_connection_too_many_is_refused_and_the_next_is_served(guarded: Endpoint) -> None:
-    held = [guarded.connect() for _ in range(6)]
-    until(lambda: b"too many connections" in guarded.say())
-    for client in held:
-        client.close()
+def test_where_all_are_busy_one_more_is_refused_and_the_next_is_served(guarded: Endpoint) -> None:
+    unfinished = post(INFER, PICTURE, extra=f"Authorization: Bearer {TOKEN}\r\n")[:-1]
+
+    def refused() -> bool:
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):
+                stack.enter_context(guarded.connect()).sendall(unfinished)
+            return b"too many connections" in guarded.say()
+
+    until(refused)
     until(lambda: guarded.say(b"GET /v2/health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200"))
+
+
+def test_idle_connections_lock_nobody_out(guarded: Endpoint) -> None:
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(guarded.connect()) for _ in range(12)]
+        for _ in range(10):
+            assert guarded.say(b"GET /v2/health/live HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200")
+        assert read_all(held[0]) == b"", "the oldest gave way"
 
 
 def test_trailers_without_end_are_refused(guarded: Endpoint) -> None:

@@ -6,7 +6,6 @@ Its argument is a descriptor: it reads frames from there and answers each with o
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 import signal
 import socket
@@ -93,7 +92,7 @@ class Worker:
     def unload(self, message: Message, payload: bytes) -> _Reply:
         """Let a model go."""
         self._runners.pop(message["model"], None)
-        _give_back()
+        host.current().memory.give_back()
         return {}, b""
 
     def measure(self, message: Message, payload: bytes) -> _Reply:
@@ -181,12 +180,6 @@ def _warm_up() -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 64)).save(file, "JPEG")
     image.pixels(file.getvalue(), Input(32, 32))
-
-
-def _give_back() -> None:
-    """Return freed memory to the system, which glibc otherwise keeps for itself; other libraries are not asked."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _computed(runner: Runner, tensor: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], float]:

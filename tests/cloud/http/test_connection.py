@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 import time
@@ -17,8 +18,10 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from clock import Clock
 from serving import until
 
-from ondevice.cloud.http import connection
-from ondevice.cloud.http.connection import Connection, Connections, HttpLimits
+from ondevice.cloud.http import connection, connections
+from ondevice.cloud.http.connection import Connection
+from ondevice.cloud.http.connections import Connections
+from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
 
 # As much time as there is: what runs on the real clock must not depend on how fast this machine is.
@@ -101,28 +104,28 @@ def running(limits: HttpLimits = SMALL) -> Iterator[Running]:
     async def sweep() -> None:
         while True:
             await asyncio.sleep(0.05)
-            connections.sweep()
+            open_now.sweep()
 
     loop = asyncio.new_event_loop()
-    connections = Connections(handler, gate, refusal, limits)
-    listening = loop.run_until_complete(loop.create_server(connections, "127.0.0.1", 0))
+    open_now = Connections(handler, gate, refusal, limits)
+    listening = loop.run_until_complete(loop.create_server(open_now, "127.0.0.1", 0))
     sweeping = loop.create_task(sweep())
     thread = threading.Thread(target=loop.run_forever)
-    server = Running(listening.sockets[0].getsockname()[1], loop, connections)
+    server = Running(listening.sockets[0].getsockname()[1], loop, open_now)
     thread.start()
     try:
         yield server
     finally:
-        asyncio.run_coroutine_threadsafe(end(listening, sweeping, connections), loop).result()
+        asyncio.run_coroutine_threadsafe(end(listening, sweeping, open_now), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], connections: Connections) -> None:
+async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], open_now: Connections) -> None:
     sweeping.cancel()
     listening.close()
-    await connections.drain(0)
+    await open_now.drain(0)
     await asyncio.sleep(0.02)
 
 
@@ -293,16 +296,68 @@ def test_an_idle_connection_is_closed() -> None:
     assert len(server.seen) == 1
 
 
-def test_a_connection_too_many_is_refused() -> None:
+def test_where_all_are_busy_one_more_is_refused_and_told_so() -> None:
     with running() as server:
         held = [server.connect() for _ in range(4)]
-        until(lambda: len(server.connections.open) == 4)
+        for client in held:
+            client.sendall(get("/slow").encode())
+        until(lambda: len(server.seen) == 4)
         with server.connect() as one_more:
             assert status(read_all(one_more)) == 503
         for client in held:
             client.close()
         until(lambda: not server.connections.open)
         assert status(server.say(get("/a", CLOSE))) == 200
+
+
+def test_the_oldest_idle_connection_gives_way_to_a_new_one() -> None:
+    with running() as server, contextlib.ExitStack() as stack:
+        oldest, busy, *others = (stack.enter_context(server.connect()) for _ in range(4))
+        for client in (oldest, *others):
+            client.sendall(post("/echo", "x").encode())
+            assert status(client.recv(65536)) == 200
+        busy.sendall(get("/slow").encode())
+        until(lambda: len(server.seen) == 4)
+        assert status(server.say(get("/a", CLOSE))) == 200
+        assert read_all(oldest) == b""
+        server.let_go()
+        assert status(busy.recv(65536)) == 200
+        assert server.connections.gave_way == 1
+
+
+def test_whoever_says_nothing_locks_nobody_out() -> None:
+    with running() as server, contextlib.ExitStack() as stack:
+        for n in range(50):
+            silent = stack.enter_context(server.connect())
+            silent.sendall(b"GET /a HTT"[: n % 10])
+        for _ in range(5):
+            assert status(server.say(get("/a", CLOSE))) == 200
+        until(lambda: len(server.connections.open) <= 4)
+
+
+def test_no_more_than_some_are_told_that_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_TOLD", 2)
+    with running() as server, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(server.connect()).sendall(get("/slow").encode())
+        until(lambda: len(server.seen) == 4)
+        refused = [stack.enter_context(server.connect()) for _ in range(20)]
+        said = [read_all(client) for client in refused]
+        assert sum(b" 503 " in reply for reply in said) >= 2
+        assert len(server.connections.open) <= 6
+
+
+def test_more_pipelined_requests_than_are_parsed_wait_as_they_came() -> None:
+    many = get("/slow") + get("/echo") * 3000
+    with running() as server, server.connect() as client:
+        client.sendall(many.encode())
+        until(lambda: server.seen)
+        (one,) = server.connections.open
+        assert len(one._queue) <= connection._PIPELINED + connection._PIECE // len(get("/echo"))
+        server.let_go()
+        client.sendall(get("/last", CLOSE).encode())
+        assert read_all(client).count(b"HTTP/1.1 200 OK") == 3002
+    assert server.seen[-1].path == "/last"
 
 
 def test_work_for_a_client_that_has_gone_is_cancelled() -> None:
@@ -391,7 +446,8 @@ class Timed:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The server's."""
     given = Clock()
-    monkeypatch.setattr(connection, "perf_counter", given)
+    for module in (connection, connections):
+        monkeypatch.setattr(module, "perf_counter", given)
     return given
 
 

@@ -1,0 +1,66 @@
+"""What all requests together may hold of something, such as bytes of bodies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Budget:
+    """So much there is of it in all. A share may be at most half of what is left: the small find room before the large.
+
+    Who finds no room waits, holding nothing, so that nobody waits for each other; when some is given back, all that fit
+    get theirs, in the order in which they came.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.held = total, 0
+        self._waiting: dict[Allotment, None] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their share."""
+        return len(self._waiting)
+
+    def take(self, amount: int, granted: Callable[[], object]) -> Allotment:
+        """Ask for a share of up to half the total; `granted` is called if it comes later than now."""
+        share = Allotment(self, amount, granted)
+        if not self._grant(share):
+            self._waiting[share] = None
+        return share
+
+    def fits(self, amount: int) -> bool:
+        """Whether there is room for so much more now."""
+        return 2 * amount <= self.total - self.held
+
+    def _grant(self, share: Allotment) -> bool:
+        share.granted = self.fits(share.amount)
+        self.held += share.amount * share.granted
+        return share.granted
+
+    def _returned(self, share: Allotment) -> None:
+        self._waiting.pop(share, None)
+        self.held -= share.amount * share.granted
+        for other in [other for other in self._waiting if self._grant(other)]:
+            del self._waiting[other]
+            other.tell()
+
+
+class Allotment:
+    """A part of a budget. granted: whether it is held, or still waited for."""
+
+    def __init__(self, budget: Budget, amount: int, tell: Callable[[], object]) -> None:
+        self._budget, self.amount, self.tell = budget, amount, tell
+        self.granted = False
+
+    def grow(self, amount: int) -> bool:
+        """Hold so much instead, which is more, if there is room for the difference; it is not waited for."""
+        if not self._budget.fits(amount - self.amount):
+            return False
+        self._budget.held += amount - self.amount
+        self.amount = amount
+        return True
+
+    def give_back(self) -> None:
+        """Hold and wait for nothing more; once or often."""
+        self._budget._returned(self)
+        self.amount = 0

@@ -1,0 +1,102 @@
+"""All connections of a server: how many there may be, what they may hold together, their clocks, and the drain."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+
+from ondevice.cloud.http.budget import Budget
+from ondevice.cloud.http.connection import Connection
+from ondevice.cloud.http.limits import HttpLimits
+from ondevice.cloud.http.messages import Head, Request, Response
+
+Handler = Callable[[Request], Awaitable[Response]]
+# What is wrong with a request already before its body, or None.
+Gate = Callable[[Head], Response | None]
+# The body of an error: what the protocol in use makes of a sentence.
+Refusal = Callable[[int, str], Response]
+
+# So many more than the limit are told that there are too many; whoever comes then is disconnected without a word.
+_TOLD = 32
+# Two of the largest bodies. Giving less back to the system would not be worth the milliseconds that it takes.
+_SHRUNK_BYTES = 32_000_000
+
+
+class Connections:
+    """Makes their protocols, lets the idle give way to the new, ends the slow, and drains. tls: encryption, or None."""
+
+    def __init__(
+        self, handler: Handler, gate: Gate, refusal: Refusal, limits: HttpLimits, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.handler, self.gate, self.refusal, self.limits, self.tls = handler, gate, refusal, limits, tls
+        self.bodies = Budget(limits.bodies_bytes)
+        self.open: set[Connection] = set()
+        self.draining = False
+        # How many were closed so that others could be opened.
+        self.gave_way = 0
+        self._most_held = 0
+
+    def __call__(self) -> Connection:
+        """A protocol for one more connection."""
+        return Connection(self)
+
+    def admit(self, newcomer: Connection) -> bool:
+        """Count one more; whether it may ask for something. Where all are busy it is to be refused, or is closed."""
+        self.open.add(newcomer)
+        if len(self.open) <= self.limits.connections:
+            return True
+        refused = [connection for connection in self.open if connection.refused]
+        served = len(self.open) - len(refused)
+        if len(self.open) > self.limits.connections + _TOLD:
+            self._close_oldest(refused)
+        if served <= self.limits.connections:
+            return True
+        if self._close_oldest([other for other in self.open if other.idle and other is not newcomer]):
+            self.gave_way += 1
+            return True
+        if len(self.open) > self.limits.connections + _TOLD:
+            newcomer.abort()
+        return False
+
+    def _close_oldest(self, connections: Sequence[Connection]) -> bool:
+        """Close the one that has been so for longest; whether there was any."""
+        if not connections:
+            return False
+        oldest = min(connections, key=lambda connection: connection.since)
+        self.open.discard(oldest)
+        oldest.abort()
+        return True
+
+    @property
+    def in_flight(self) -> int:
+        """Connections with a request that has begun to arrive, or is being answered."""
+        return sum(connection.engaged for connection in self.open)
+
+    def sweep(self) -> None:
+        """End what has taken too long; call it a few times a second."""
+        now, crowded = perf_counter(), self.bodies.waiting > 0
+        for connection in list(self.open):
+            connection.check(now, crowded)
+
+    def shrunk(self) -> bool:
+        """Whether bodies take so much less than they did that memory should be given back to the system; once."""
+        self._most_held = max(self._most_held, self.bodies.held)
+        if self._most_held - self.bodies.held <= _SHRUNK_BYTES:
+            return False
+        self._most_held = self.bodies.held
+        return True
+
+    async def drain(self, seconds: float) -> None:
+        """Close what is idle, and let what is in flight finish, but no longer than that."""
+        self.draining = True
+        end = perf_counter() + seconds
+        while perf_counter() < end:
+            for connection in list(self.open):
+                connection.close_if_idle()
+            if not self.in_flight:
+                break
+            await asyncio.sleep(0.02)
+        for connection in list(self.open):
+            connection.abort()
