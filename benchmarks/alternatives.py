@@ -389,6 +389,7 @@ async def _serve_plain(sock: Any) -> None:
 async def _serve_ours(sock: Any) -> None:
     import asyncio
 
+    from ondevice.cloud.http.connection import Connection
     from ondevice.cloud.http.connections import Connections
     from ondevice.cloud.http.limits import HttpLimits
     from ondevice.cloud.http.messages import Request, Response
@@ -398,7 +399,7 @@ async def _serve_ours(sock: Any) -> None:
 
     refuse = lambda status, message: Response(status, (), message.encode())  # noqa: E731
     connections = Connections(answer, lambda head: None, refuse, HttpLimits())
-    await (await asyncio.get_running_loop().create_server(connections, sock=sock)).serve_forever()
+    await (await asyncio.get_running_loop().create_server(lambda: Connection(connections), sock=sock)).serve_forever()
 
 
 async def _serve_aiohttp(sock: Any) -> None:

@@ -13,6 +13,7 @@ from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.backends.backend import Backend
 from ondevice.cloud.http.address import ListenAddress
+from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.errors import ServeError
@@ -75,7 +76,7 @@ class Server:
     async def _listen(self, connections: Connections) -> asyncio.Server:
         try:
             return await asyncio.get_running_loop().create_server(
-                connections, self.address.host, self.address.port, backlog=_BACKLOG
+                lambda: Connection(connections), self.address.host, self.address.port, backlog=_BACKLOG
             )
         except OSError as error:
             where = f"{self.address.host} port {self.address.port}"

@@ -11,17 +11,15 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httptools
 
 from ondevice.cloud.http import wire
 from ondevice.cloud.http.budget import Allotment
+from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.http.turn import Turn
-
-if TYPE_CHECKING:
-    from ondevice.cloud.http.connections import Connections
 
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
@@ -60,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str]
         self._body: list[bytes]
         self._header_bytes: int
+        self._length: int | None
         self._share: Allotment | None = None
         # When it began what it is at, by perf_counter: its request's first byte, its reply's end, its refusal.
         self.since = perf_counter()
@@ -345,7 +344,7 @@ class Connection(asyncio.Protocol):
         self._url, self._headers, self._path, self._query = b"", {}, "/", ""
         self._body = []
         self._received = self._header_bytes = 0
-        self._length: int | None = 0
+        self._length = 0
         self._held_from = self._held_s = 0.0
         self._in_body = False
 
@@ -366,7 +365,7 @@ class Connection(asyncio.Protocol):
         """Whether it was told no, and is given some time to read that."""
         return self._discarding
 
-    def check(self, now: float, crowded: bool = False) -> None:
+    def check(self, now: float, crowded: bool) -> None:
         """End the connection if its time is over. crowded: whether others wait for room for their bodies."""
         waited = now - self.since - self._held_s
         if self._discarding:

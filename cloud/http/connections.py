@@ -6,9 +6,9 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
+from typing import Protocol
 
 from ondevice.cloud.http.budget import Budget
-from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.messages import Head, Request, Response
 
@@ -24,25 +24,48 @@ _TOLD = 32
 _SHRUNK_BYTES = 32_000_000
 
 
+class ServedConnection(Protocol):
+    """What is asked of each connection. since: when it began what it is at, by perf_counter."""
+
+    since: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost with it."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was told no, and is given some time to read that."""
+
+    @property
+    def engaged(self) -> bool:
+        """Whether a request is arriving or being answered."""
+
+    def check(self, now: float, crowded: bool) -> None:
+        """End it if its time is over."""
+
+    def close_if_idle(self) -> None:
+        """Close it unless a request is in flight."""
+
+    def abort(self) -> None:
+        """Close it at once."""
+
+
 class Connections:
-    """Makes their protocols, lets the idle give way to the new, ends the slow, and drains. tls: encryption, or None."""
+    """Counts them, lets the idle give way to the new, ends the slow, and drains. tls: encryption, or None."""
 
     def __init__(
         self, handler: Handler, gate: Gate, refusal: Refusal, limits: HttpLimits, tls: ssl.SSLContext | None = None
     ) -> None:
         self.handler, self.gate, self.refusal, self.limits, self.tls = handler, gate, refusal, limits, tls
         self.bodies = Budget(limits.bodies_bytes)
-        self.open: set[Connection] = set()
+        self.open: set[ServedConnection] = set()
         self.draining = False
         # How many were closed so that others could be opened.
         self.gave_way = 0
         self._most_held = 0
 
-    def __call__(self) -> Connection:
-        """A protocol for one more connection."""
-        return Connection(self)
-
-    def admit(self, newcomer: Connection) -> bool:
+    def admit(self, newcomer: ServedConnection) -> bool:
         """Count one more; whether it may ask for something. Where all are busy it is to be refused, or is closed."""
         self.open.add(newcomer)
         if len(self.open) <= self.limits.connections:
@@ -60,7 +83,7 @@ class Connections:
             newcomer.abort()
         return False
 
-    def _close_oldest(self, connections: Sequence[Connection]) -> bool:
+    def _close_oldest(self, connections: Sequence[ServedConnection]) -> bool:
         """Close the one that has been so for longest; whether there was any."""
         if not connections:
             return False

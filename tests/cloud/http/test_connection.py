@@ -108,7 +108,7 @@ def running(limits: HttpLimits = SMALL) -> Iterator[Running]:
 
     loop = asyncio.new_event_loop()
     open_now = Connections(handler, gate, refusal, limits)
-    listening = loop.run_until_complete(loop.create_server(open_now, "127.0.0.1", 0))
+    listening = loop.run_until_complete(loop.create_server(lambda: Connection(open_now), "127.0.0.1", 0))
     sweeping = loop.create_task(sweep())
     thread = threading.Thread(target=loop.run_forever)
     server = Running(listening.sockets[0].getsockname()[1], loop, open_now)
@@ -353,6 +353,7 @@ def test_more_pipelined_requests_than_are_parsed_wait_as_they_came() -> None:
         client.sendall(many.encode())
         until(lambda: server.seen)
         (one,) = server.connections.open
+        assert isinstance(one, Connection)
         assert len(one._queue) <= connection._PIPELINED + connection._PIECE // len(get("/echo"))
         server.let_go()
         client.sendall(get("/last", CLOSE).encode())
@@ -428,7 +429,7 @@ class Timed:
         self.connections = Connections(
             self._answer, lambda head: None, lambda status, text: Response(status, (), text.encode()), limits
         )
-        self.connection: Connection = self.connections()
+        self.connection = Connection(self.connections)
         self.connection.connection_made(self.line)
 
     async def _answer(self, request: Request) -> Response:
