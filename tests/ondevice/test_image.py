@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from ondevice import image as images
-from ondevice.errors import ImageError
+from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.image import describe, pixels
 from ondevice.models.card import Input
 
@@ -336,6 +336,38 @@ def test_whatever_a_decoder_raises_costs_the_picture_alone(error: Exception, mon
     monkeypatch.setattr(Image, "open", broken)
     with pytest.raises(ImageError, match=r"^3 bytes: cannot be decoded: ."):
         pixels(b"abc", WHOLE)
+
+
+def test_memory_that_is_short_is_not_called_a_broken_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    data = huge(1000)
+    monkeypatch.setattr(Image.Image, "resize", short)
+    with pytest.raises(PictureMemoryError, match=r"^\d+ bytes: there is not enough memory to decode it now; make it"):
+        pixels(data, WHOLE)
+
+
+def test_a_webp_that_cannot_be_decoded_is_broken_only_where_there_would_be_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pillow says the same in both cases."""
+
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200)).save(file, "WEBP")
+    broken = file.getvalue()[:-9]
+    with pytest.raises(ImageError, match="cannot be decoded") as caught:
+        pixels(broken, WHOLE)
+    assert not isinstance(caught.value, PictureMemoryError)
+    monkeypatch.setattr(np, "empty", short)
+    with pytest.raises(PictureMemoryError):
+        pixels(broken, WHOLE)
+    with pytest.raises(ImageError, match="is not a picture") as caught:
+        pixels(b"RIFF is not all of it", WHOLE)
+    assert not isinstance(caught.value, PictureMemoryError)
 
 
 def test_missing_paths_and_folders(tmp_path: Path) -> None:

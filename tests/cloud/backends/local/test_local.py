@@ -9,16 +9,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from faulty import copied, nonsense
 from serving import FAMILY, PICTURE, Endpoint, until
 
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
-from ondevice.errors import ImageError, ModelError, OnDeviceError, UsageError
+from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, UsageError
 from ondevice.protocol.served import Work
 
 SMALL, _, MIDDLE, LARGE = FAMILY
@@ -185,6 +188,80 @@ def test_unloading_while_it_runs_and_while_others_wait() -> None:
         assert events.of("worker died") == []
 
     with_local(body)
+
+
+# What fails
+
+
+def test_what_cannot_be_loaded_any_more_is_not_asked_for_and_is_loaded_again_when_it_can(tmp_path: Path) -> None:
+    path = copied(tmp_path, MIDDLE)
+    content = path.read_bytes()
+
+    async def body(local: Local, events: Events) -> None:
+        path.unlink()
+        local.pool.workers[0].kill()
+        while local.available(MIDDLE):
+            await asyncio.sleep(0.02)
+        assert (local.state(MIDDLE), local.state(SMALL)) == (ModelState.FAILING, ModelState.AVAILABLE)
+        assert MIDDLE not in local.residency.resident
+        assert local.ready()
+        path.write_bytes(content)
+        await ticked(local, lambda: local.available(MIDDLE) and not local.loading_ms().any())
+        assert (await run(local, MIDDLE)).load_ms == 0
+        assert (events.of("model failing"), events.of("model available")) == ([MIDDLE], [MIDDLE])
+
+    with_local(body, SMALL, str(path), workers=2)
+
+
+def test_a_trial_of_what_failed_pushes_nothing_out_of_a_full_memory(tmp_path: Path) -> None:
+    path, taken = copied(tmp_path, MIDDLE), sizes()
+    content = path.read_bytes()
+
+    async def body(local: Local, events: Events) -> None:
+        path.unlink()
+        with pytest.raises(ModelLoadError):
+            await run(local, MIDDLE)  # for it the large one goes
+        await ticked(local, lambda: LARGE in local.residency.resident)  # there is room again
+        path.write_bytes(content)
+        await ticked(local, lambda: local.available(MIDDLE))
+        assert local.residency.resident == {SMALL, LARGE}
+        assert (await run(local, MIDDLE)).load_ms > 0
+
+    with_local(body, SMALL, str(path), LARGE, budget=taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
+
+
+def test_numbers_that_a_client_brought_about_do_not_speak_against_a_model(tmp_path: Path) -> None:
+    async def body(local: Local, events: Events) -> None:
+        tensor = Work(np.zeros((1, 48, 48, 1), np.float32).tobytes(), False, 1, False, perf_counter())
+        for _ in range(5):
+            with pytest.raises(ModelFaultError, match="not numbers") as caught:
+                await run(local, "nonsense", tensor)
+            assert caught.value.model == "nonsense"
+        assert local.available("nonsense")
+        for _ in range(3):
+            assert local.available("nonsense")
+            with pytest.raises(ModelFaultError):
+                await run(local, "nonsense")
+        assert local.state("nonsense") is ModelState.FAILING
+
+    with_local(body, str(nonsense(tmp_path)))
+
+
+def test_without_a_worker_or_a_model_it_is_not_ready() -> None:
+    async def body(local: Local, events: Events) -> None:
+        local.unload(SMALL)
+        assert not local.ready()
+        assert local.state(SMALL) is ModelState.GONE
+        await local.load(SMALL)
+        assert local.ready()
+        local.pool.workers[0].kill()
+        while local.ready():
+            await asyncio.sleep(0.01)
+        while not local.ready():
+            await asyncio.sleep(0.01)
+        assert (await run(local, SMALL)).top
+
+    with_local(body, SMALL)
 
 
 # Memory

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ondevice.cloud.backends.workers.frames import Message, frame
 from ondevice.cloud.backends.workers.process import WorkerProcess
-from ondevice.errors import WorkerDiedError
+from ondevice.errors import ModelLoadError, PictureMemoryError, WorkerDiedError
 from ondevice.process.death import Death
 
 
@@ -68,5 +69,36 @@ def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
                 await asked
         worker.kill()
         assert process.done == ["ended"], "its number may be another's by now"
+
+    asyncio.run(play())
+
+
+def test_loaded_are_the_models_that_it_will_hold_when_it_has_done_what_it_was_told() -> None:
+    async def play() -> None:
+        worker = WorkerProcess(Lingering())  # type: ignore[arg-type]
+        worker.connection_made(Wire())
+
+        def replied(message: Message) -> None:
+            worker.data_received(b"".join(frame(message)))
+
+        for operation, model in (("prepare", "prepare far"), ("check", "b"), ("measure", "c"), ("load", "a")):
+            asked = worker.ask({"op": operation, "model": model})
+        assert worker.loaded == {"a"}
+        for _ in range(3):
+            replied({})
+        replied({"error": "no such file", "kind": "load"})
+        assert worker.loaded == set()
+        with pytest.raises(ModelLoadError, match="no such file"):
+            await asked
+        image, unload = worker.ask({"op": "image", "model": "a"}), worker.ask({"op": "unload", "model": "a"})
+        assert worker.loaded == set()
+        again = worker.ask({"op": "image", "model": "a"})
+        replied({"error": "not enough memory", "kind": "memory"})
+        assert worker.loaded == {"a"}
+        with pytest.raises(PictureMemoryError):
+            await image
+        for asked in (unload, again):
+            replied({})
+            await asked
 
     asyncio.run(play())
