@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,8 @@ def test_logits_are_what_goes_into_the_softmax(random: Source) -> None:
 
 
 def test_no_network(monkeypatch: pytest.MonkeyPatch, saved: Path, tmp_path: Path) -> None:
+    # urllib keeps the proxies of its first request for all others of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):

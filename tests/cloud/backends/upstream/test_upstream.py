@@ -285,7 +285,9 @@ def test_what_runs_is_learned() -> None:
     behind(server, use)
 
 
-def test_many_at_once_are_counted_and_crowd_it() -> None:
+def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine so many at once take a second; that an answer is late is another test's.
+    monkeypatch.setattr(module, "_LATE_S", 60.0)
     server, gate = Server(INT8), asyncio.Event()
 
     async def held(response: web.Response) -> web.Response:
