@@ -102,7 +102,7 @@ def test_the_endpoint_begins_with_the_times_that_it_had_learned(home: Path) -> N
     assert {name: one.profile.n for name, one in saved.items()} == {"digits_xs_int8": 40, "digits_m_int8": 35}
     medium = saved["digits_m_int8"]
     assert (medium.profile.mean_ms, medium.profile.std_ms) == (0.661504, 0.392741)
-    assert (medium.load_ms, medium.decode[0]) == (7.7204070000789216, (2000.0, 1.0878913884525954))
+    assert (medium.load_ms, medium.decode) == (7.7204070000789216, ()), "decoding was learned by bytes"
 
 
 @pytest.mark.parametrize("name", ["bench.json", "emulated.jsonl", "mlperf.json"])

@@ -92,7 +92,7 @@ def _row(name: str, state: str, reason: str) -> dict[str, Any]:
 
 
 def choice(made: Choice) -> dict[str, Any]:
-    """A decision alone."""
+    """A decision alone; it is among models of known accuracy."""
     return {
         cnnselect.SELECTED_MODEL: made.served.name,
         cnnselect.POLICY: made.policy,
@@ -104,7 +104,8 @@ def choice(made: Choice) -> dict[str, Any]:
 
 
 def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str, Any]:
-    """The parameters of a reply."""
+    """The parameters of a reply; expected_top1 is left out where it is not known, for a parameter cannot be null."""
+    known = {} if served.top1 is None else {cnnselect.EXPECTED_TOP1: served.top1}
     return {
         cnnselect.SELECTED_MODEL: got.model,
         cnnselect.POLICY: made.policy,
@@ -112,7 +113,7 @@ def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str,
         cnnselect.QUEUE_MS: round(got.queue_ms, 3),
         cnnselect.DECODE_MS: round(got.decode_ms, 3),
         cnnselect.INFER_MS: round(got.infer_ms, 3),
-        cnnselect.EXPECTED_TOP1: served.top1,
+        **known,
     }
 
 

@@ -13,6 +13,7 @@ from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.request import RequestedOutput, decode_request
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.served import ServedModel, Work
@@ -40,9 +41,9 @@ class DecodedRequest(NamedTuple):
         wanted = [output for output in self.outputs if output.name == native]
         raw = bool(wanted) or (not self.is_picture and not self.outputs)
         top = max([output.classification for output in wanted], default=0)
-        return Work(
-            self.payload, self.is_picture, max(self.parameters.top if self.is_picture else 0, top), raw, received
-        )
+        top = max(self.parameters.top if self.is_picture else 0, top)
+        picture = PictureHead.read(self.payload) if self.is_picture else None
+        return Work(self.payload, self.is_picture, top, raw, received, picture)
 
 
 def decode(body: bytes, header_length: int | None, served: ServedModel | None) -> DecodedRequest:

@@ -37,6 +37,7 @@ from ondevice.errors import (
     UpstreamError,
 )
 from ondevice.protocol import cnnselect, headers
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
 
 _JSON = ("content-type", headers.JSON)
@@ -194,10 +195,11 @@ class Service:
         if call.model != cnnselect.NAME:
             raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
         parameters = _object(call.request.body)
+        size = request_parameters.size_bytes(parameters)
         arrival = Arrival(
             request_parameters.from_parameters(parameters),
             0.0,
-            request_parameters.size_bytes(parameters),
+            PictureHead.guessed(size) if size else None,
             call.request.last_byte,
         )
         choice = self._selector.choose(arrival)
@@ -207,9 +209,8 @@ class Service:
     async def _on_infer(self, call: Call) -> Response:
         named = None if call.model == cnnselect.NAME else self._find(call.model)
         asked = self._asked(call.request, named[1] if named else None)
-        size = len(asked.payload) if asked.is_picture else 0
-        arrival = Arrival(asked.parameters, call.request.upload_ms, size, call.request.last_byte)
         work = asked.work(named[1] if named else None, call.request.last_byte)
+        arrival = Arrival(asked.parameters, call.request.upload_ms, work.picture, call.request.last_byte)
         if named:
             return self._answered(call, asked, *await self._named(*named, arrival, work))
         attempts = Attempts(self._selector, arrival, work, self._log.event)

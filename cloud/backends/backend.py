@@ -12,6 +12,7 @@ import numpy as np
 
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
@@ -88,15 +89,18 @@ class Backend(ABC):
         """What is done between requests; called a few times a second."""
 
     @abstractmethod
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
-        """For each model, how long new work waits for its turn; ms, [m]. due: when it must be done, by perf_counter."""
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+        """For each model, how long new work waits for its turn; ms, [m].
+
+        picture: None for a tensor. due: when it must be done, by perf_counter.
+        """
 
     def others(self, due: float) -> Others:
         """What new work that is due then would meet in the queue."""
         return Others(math.inf, 0.0)
 
     @abstractmethod
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
         """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
 
     def loading_ms(self) -> FloatArray:

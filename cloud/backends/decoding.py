@@ -42,6 +42,8 @@ _BAND = math.log(1.25)
 AGREES = 10.0
 # No factor is below a millionth or above a million: what is learned must stay far from overflowing.
 _MOST = math.log(1e6)
+# A picture's sides have 32 bits each.
+_DOUBLINGS = 64
 
 
 def agree(one_ms: float, other_ms: float) -> bool:
@@ -52,15 +54,16 @@ def agree(one_ms: float, other_ms: float) -> bool:
 class DecodeFactor(NamedTuple):
     """A learned factor, as it is saved: for a format and the pixels from 2^(doubling - 1) on, of so many samples."""
 
-    format: PictureFormat
+    format: str
     doubling: int
     factor: float
-    count: int
+    samples: int
 
     @property
     def sound(self) -> bool:
         """Whether it can be one that was learned; it may come from a damaged file."""
-        return 0 < self.doubling <= 64 and math.exp(-_MOST) <= self.factor <= math.exp(_MOST) and self.count >= 0
+        known = self.format in set(PictureFormat) and 0 < self.doubling <= _DOUBLINGS
+        return known and math.exp(-_MOST) <= self.factor <= math.exp(_MOST) and self.samples >= 0
 
 
 @dataclass
@@ -128,7 +131,7 @@ class DecodeTimes:
     def take(self, saved: Iterable[DecodeFactor]) -> None:
         """Begin with what was saved."""
         for known in saved:
-            self._nodes[known.format][known.doubling] = _Node(math.log(known.factor), known.count)
+            self._nodes[PictureFormat(known.format)][known.doubling] = _Node(math.log(known.factor), known.samples)
 
     @property
     def factors(self) -> list[DecodeFactor]:

@@ -52,8 +52,6 @@ class Candidates:
         self.groups = [(b, np.array([row for c, row in places if c is b])) for b in backends]
         self._versions: tuple[int, ...] = ()
         self._chains: dict[int, anytime.Chains] = {}
-        # The model with the shortest longest time, and that time, ms.
-        self.surest: tuple[int, float]
 
     def across(self, times_ms: Callable[[Backend], FloatArray]) -> FloatArray:
         """What each backend tells of all its models, [m] of these."""
@@ -67,6 +65,12 @@ class Candidates:
             self._chains[most] = anytime.Chains.of(self.models(), most)
         return self._chains[most]
 
+    @property
+    def surest(self) -> tuple[int, float]:
+        """The model with the shortest longest time at this moment, and that time, ms."""
+        self.models()
+        return self._surest
+
     def models(self) -> Models:
         """With the times of this moment; made anew only when one of them has changed."""
         versions = tuple(backend.table.version for backend, _ in self.groups)
@@ -76,7 +80,7 @@ class Candidates:
             mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
             self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
             row = int(quantiles_ms[:, -1].argmin())
-            self.surest = row, float(quantiles_ms[row, -1])
+            self._surest = row, float(quantiles_ms[row, -1])
             self._versions = versions
         return self._made
 

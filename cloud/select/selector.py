@@ -17,6 +17,7 @@ from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.cloud.select.pressure import Pressure
 from ondevice.cloud.select.residual import Residuals
 from ondevice.errors import ProtocolError, RefusedError, UsageError
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.selection import anytime, policies
 from ondevice.selection.ontime import on_time
@@ -56,11 +57,14 @@ class Rules:
 
 
 class Arrival(NamedTuple):
-    """A request as far as the choice goes. upload_ms: as measured. received: its last byte, by perf_counter."""
+    """A request as far as the choice goes. upload_ms: as measured. picture: as its header has it, or None for a tensor.
+
+    received: its last byte, by perf_counter.
+    """
 
     parameters: RequestParameters
     upload_ms: float
-    size_bytes: int
+    picture: PictureHead | None
     received: float
 
 
@@ -227,8 +231,8 @@ class Selector:
         due = arrival.received + network.budget_ms / 1e3
         # The price is what newcomers like it would wait.
         like_it = due if still_ms is None else now + network.budget_ms / 1e3
-        queue_ms = candidates.across(lambda backend: backend.queue_ms(arrival.size_bytes, like_it))
-        work_ms = candidates.across(lambda backend: backend.overhead_ms(arrival.size_bytes))
+        queue_ms = candidates.across(lambda backend: backend.queue_ms(arrival.picture, like_it))
+        work_ms = candidates.across(lambda backend: backend.overhead_ms(arrival.picture))
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
         wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3

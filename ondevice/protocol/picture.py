@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Cameras write some twenty segments before a JPEG's size, and TIFF files have some thirty tags: only attacks have more.
 _MOST_SEGMENTS, _MOST_TAGS = 256, 256
@@ -62,6 +62,12 @@ class PictureHead(NamedTuple):
     def guessed(cls, size_bytes: int) -> PictureHead:
         """Of a picture that has not been sent yet: most are photos."""
         return cls(PictureFormat.JPEG, _PIXELS_PER_BYTE * size_bytes, 1, size_bytes)
+
+    @classmethod
+    def told(cls, fields: Sequence[Any]) -> PictureHead:
+        """From another process of ours: the fields, in their order, as JSON has them."""
+        kind, width, height, size_bytes = fields
+        return cls(PictureFormat(kind), width, height, size_bytes)
 
 
 _Known = tuple[PictureFormat, int, int]

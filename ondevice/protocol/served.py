@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.picture import PictureHead
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class ServedModel:
 class Work(NamedTuple):
     """What a backend is to do: a compressed picture, or a model's input tensor. top: how many classes to rank.
 
-    raw: whether the model's own output is wanted too. received: when its last byte came, by perf_counter.
+    raw: whether the model's own output is wanted too. received: when its last byte came, by perf_counter. picture: what
+    the picture's header says, where it may have to be decoded here.
     """
 
     payload: bytes
@@ -39,3 +41,4 @@ class Work(NamedTuple):
     top: int
     raw: bool
     received: float
+    picture: PictureHead | None = None

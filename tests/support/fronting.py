@@ -17,6 +17,7 @@ from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.errors import UpstreamError
 from ondevice.models import zoo
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import Work
 from ondevice.runner import Runner
 
@@ -56,7 +57,7 @@ def behind(server: Server, use: Callable[[Upstream, Events], Awaitable[None]]) -
 
 
 def work(payload: bytes = PICTURES[0], picture: bool = True, top: int = 3, raw: bool = False) -> Work:
-    return Work(payload, picture, top, raw, perf_counter())
+    return Work(payload, picture, top, raw, perf_counter(), PictureHead.read(payload) if picture else None)
 
 
 async def ticking(backend: Upstream, until: Callable[[], bool], seconds: float = 60.0) -> None:

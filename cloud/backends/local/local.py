@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ import numpy as np
 
 from ondevice import host
 from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
-from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.local import catalogue
 from ondevice.cloud.backends.local.health import Health
+from ondevice.cloud.backends.local.learner import Learner
 from ondevice.cloud.backends.local.residency import Residency
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
 from ondevice.cloud.backends.states import ModelState
@@ -28,24 +28,14 @@ from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.process import Reply
 from ondevice.errors import ModelError, OnDeviceError, UsageError
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.linear import Linear
 from ondevice.timing.profile import Profile
 from ondevice.timing.quantiles import MEDIAN
-from ondevice.timing.recent import Recent
-from ondevice.timing.table import LatencyTable
 
-# How often a model is timed at the start, where 20 runs outline its quantiles, and when it has not run for long.
-_RUNS, _AGAIN = 20, 5
-# A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
-_STALE_S, _SHARE = 2.0, 0.01
 # A model that was loaded so lately is not pushed out by one that is only wanted.
 _SETTLE_S = 5.0
-# The share of a new overhead in the average: it drifts with the load, over some twenty requests.
-_LEARN = 0.05
-# Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
-_REFRESH, _FEW = 8, 48
 
 
 @dataclass(frozen=True)
@@ -78,9 +68,6 @@ class Local(Backend):
         self._workers = workers
         self.pool = Pool(workers.count, workers.threads, workers.runtime, self._told)
         self.models: list[ServedModel] = []
-        self.learned: list[Learned] = []
-        # What comes on top of the parts that are measured: the way through this process.
-        self._overhead_ms = 0.5
         self._source: dict[str, str] = {}
         self._came: dict[str, float] = {}
 
@@ -90,38 +77,33 @@ class Local(Backend):
         described = await catalogue.described(self.pool.workers[0], self._sources)
         self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self._workers.threads)
         self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
-        saved = self._store.load()
-        decoders: dict[tuple[int, ...], Linear] = {}
+        self.learner = Learner(len(self._sources), self._store.load(), self._tell)
         self.models = [catalogue.served(message, self.name) for message in described]
         catalogue.refuse_doubles(self.models)
         for source, message in zip(self._sources, described, strict=True):
-            self.learned.append(await self._learn(source, message, saved, decoders))
+            await self.learner.meet(message, partial(self._measure, source), monotonic())
             await self._drop(source)
+        self.learner.met()
+        self.table = self.learner.table
         self._rows = {served.name: row for row, served in enumerate(self.models)}
         self._source = dict(zip(self._rows, self._sources, strict=True))
         self.health = Health(self._rows, monotonic, self._check, self._evict, self._tell)
         self.pool.load_failed = lambda source, error: self.health.failed(self._named(source), error)
         self.pool.checksums = {s: m["sha256"] for s, m in zip(self._sources, described, strict=True)}
-        # Models with inputs of one size share what is learned of decoding.
-        self._lines = list(decoders.values())
-        self._line = np.array([self._lines.index(known.decode) for known in self.learned])
         self._nothing = np.zeros(len(self.models))
-        self.table = LatencyTable(len(self.models))
-        for row, known in enumerate(self.learned):
-            self.table.write(row, known.invoke.distribution)
         # What is mapped from the file may not count as resident yet.
         each = [max(message["resident_bytes"], message["size_bytes"]) for message in described]
         self.residency = Residency(
             {served.name: size * self._workers.count for served, size in zip(self.models, each, strict=True)},
             self._budget,
         )
-        self.pool.load_ms = {self._source[known.model]: known.load_ms or 0.0 for known in self.learned}
+        self.pool.load_ms = {self._source[known.model]: known.load_ms or 0.0 for known in self.learner.models}
         await self._load_first()
 
     def close(self) -> None:
         """End the workers, and save what was learned."""
         self.pool.close()
-        if self.learned:
+        if self.models:
             self._store.save(self._saved())
 
     def available(self, model: str) -> bool:
@@ -136,23 +118,21 @@ class Local(Backend):
         """Whether any worker is alive, and any model can be asked for."""
         return bool(self.pool.workers) and any(map(self.available, self._rows))
 
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
         wait_ms = self.pool.wait_ms(due)
         if self.saturated:
             # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
-            wait_ms += self._overhead_ms
+            wait_ms += self.learner.overhead.ms
         return self._nothing + wait_ms
 
     def others(self, due: float) -> Others:
         """What waits for a worker."""
         return self.pool.others(due)
 
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
-        """Decoding a picture of that size, loading what is cold, and the way through the server, [m]."""
-        expected = [line.expect(size_bytes) for line in self._lines] if size_bytes else [0.0]
-        decode = expected[0] if len(expected) == 1 else np.array(expected)[self._line]
-        around: FloatArray = self.loading_ms() + (decode + self._overhead_ms)
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+        """Decoding such a picture, loading what is cold, and the way through the server, [m]."""
+        around: FloatArray = self.loading_ms() + (self.learner.decode_ms(picture) + self.learner.overhead.ms)
         return around
 
     def loading_ms(self) -> FloatArray:
@@ -160,15 +140,11 @@ class Local(Backend):
         warm = self.pool.warm()
         if warm.issuperset(self._sources):
             return self._nothing
-        cold = [
-            (source not in warm) * (known.load_ms or 0.0)
-            for source, known in zip(self._sources, self.learned, strict=True)
-        ]
-        return np.array(cold)
+        return self.learner.loading_ms((source not in warm for source in self._sources), monotonic())
 
     def profile(self, model: str) -> Profile:
         """The model's times here."""
-        return self.learned[self._rows[model]].profile(*self._setting)
+        return self.learner.models[self._rows[model]].profile(*self._setting)
 
     @property
     def waiting(self) -> int:
@@ -252,34 +228,24 @@ class Local(Backend):
         """An event of the pool, which knows models by where they come from."""
         if "model" in fields:
             fields["model"] = self._named(fields["model"])
+        if event == "loaded" and fields["load_ms"]:  # between requests, by a worker that had nothing to do
+            self.learner.models[self._rows[fields["model"]]].loaded(fields["load_ms"], monotonic())
         self._tell(event, **fields)
 
     def _named(self, source: str) -> str:
         return next((name for name, known in self._source.items() if known == source), source)
 
     def _check(self, model: str) -> asyncio.Future[Reply] | None:
-        return self.pool.check(self._source[model], self.learned[self._rows[model]].load_ms or 0.0)
+        return self.pool.check(self._source[model], self.learner.models[self._rows[model]].loading_ms(monotonic()))
 
     # Starting
 
     async def _drop(self, source: str) -> None:
         await self.pool.workers[0].ask({"op": "unload", "model": source})
 
-    async def _learn(
-        self, source: str, message: Message, saved: Mapping[str, Saved], decoders: dict[tuple[int, ...], Linear]
-    ) -> Learned:
-        """What is known of a model at the start: what was saved, else what is measured now.
-
-        Models with inputs of one size share what is learned of decoding.
-        """
-        name, known = message["name"], saved.get(message["name"])
-        decode = decoders.setdefault(tuple(message["input"]["shape"]), Linear(known.decode) if known else Linear())
-        if known:
-            invoke = Recent.seeded(known.profile.distribution, known.profile.n)
-        else:
-            timed, _ = await self.pool.workers[0].ask({"op": "measure", "model": source, "runs": _RUNS})
-            invoke = Recent(timed["invoke_ms"])
-        return Learned(name, invoke, decode, message["load_ms"], monotonic())
+    async def _measure(self, source: str, runs: int) -> Message:
+        message, _ = await self.pool.workers[0].ask({"op": "measure", "model": source, "runs": runs})
+        return message
 
     async def _load_first(self) -> None:
         """The fastest, without which no short deadline is met, then the most accurate, as far as the budget goes."""
@@ -347,53 +313,43 @@ class Local(Backend):
 
     def _plan(self, ticket: Ticket) -> PlannedRun:
         row, source = self._rows[ticket.model], self._source[ticket.model]
-        cold_ms = 0.0 if source in self.pool.warm() else self.learned[row].load_ms or 0.0
-        decode_ms = self.learned[row].decode.expect(len(ticket.work.payload)) if ticket.work.is_picture else 0.0
+        known = self.learner.models[row]
+        cold_ms = 0.0 if source in self.pool.warm() else known.loading_ms(monotonic())
+        decode_ms = known.decode.expect(ticket.work.picture)
         return PlannedRun(source, float(self.table.mean_ms[row]) + decode_ms + cold_ms)
 
     def _account(self, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
         model, work = job.ticket.model, job.ticket.work
         load_ms = self._timed(model, work, reply)
-        parts = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
-        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+        if not job.deaths:  # else a worker's death, and what it was at, would be taken for the way through here
+            parts_ms = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
+            self.learner.overhead.add((perf_counter() - job.queued) * 1e3, parts_ms)
         top = [(index, score) for index, score in reply["top"]]
         return InferenceResult(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
 
     def _timed(self, model: str, work: Work, reply: Message) -> float:
         """Learn how long it took; gives the part that was loading, ms."""
-        row = self._rows[model]
-        known = self.learned[row]
+        now = monotonic()
         self.health.succeeded(model)
-        known.invoke.add(reply["invoke_ms"])
-        known.used_at = monotonic()
-        if known.invoke.count % _REFRESH == 0 or known.invoke.count < _FEW:
-            self.table.write(row, known.invoke.distribution)
-        if work.is_picture:
-            known.decode.add(len(work.payload), reply["decode_ms"])
-        load_ms = reply.get("load_ms", 0.0)
+        load_ms = self.learner.timed(self._rows[model], work.picture, reply, now)
         if load_ms:
-            known.loaded(load_ms)
             self._tell("loaded", model=model, load_ms=load_ms)
-        self._store.changed(known.used_at)
-        return float(load_ms)
+        self._store.changed(now)
+        return load_ms
 
     def _remeasure(self) -> None:
-        """Time a model that has not run for long: an old bad figure must not exile it."""
+        """Time a model that has not run for long on a worker that nobody needs."""
         now = monotonic()
-        for row, known in enumerate(self.learned):
-            cost_s = _AGAIN * self.table.mean_ms[row] / 1e3
-            if known.stale(now, max(_STALE_S, cost_s / _SHARE)):
-                source = self._source[self.models[row].name]
-                timed = self.pool.measure(source, _AGAIN, cost_s * 1e3)
-                if timed is not None:
-                    known.used_at = now
-                    timed.add_done_callback(partial(self._remeasured, row))
-                    return
+        for row, runs, cost_ms in self.learner.stale(now):
+            timed = self.pool.measure(self._sources[row], runs, cost_ms)
+            if timed is not None:
+                self.learner.models[row].used_at = now
+                timed.add_done_callback(partial(self._remeasured, row))
+                return
 
     def _remeasured(self, row: int, timed: asyncio.Future[Reply]) -> None:
         with contextlib.suppress(OnDeviceError):
-            self.learned[row].renew(timed.result()[0]["invoke_ms"])
-            self.table.write(row, self.learned[row].invoke.distribution)
+            self.learner.remeasured(row, timed.result()[0])
 
     def _saved(self) -> list[Saved]:
-        return [Saved.of(known, self._setting) for known in self.learned]
+        return self.learner.saved(self._setting)

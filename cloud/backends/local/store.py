@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ondevice import records
+from ondevice.cloud.backends.decoding import DecodeFactor
 from ondevice.cloud.backends.learning import Learned
 from ondevice.models import files
-from ondevice.timing.linear import Line
 from ondevice.timing.profile import Profile, dumps
 
-VERSION = 1
+# The format of the file. The first had decoding by a picture's bytes, which is not used any more; all else is as now.
+VERSION, _BY_BYTES = 2, 1
 # A change is written so long after it: the rest of a second is for who asks only now and then, and for the disk.
 _AFTER_S = 0.7
 # An unfinished file of this age was left by a process that was killed: writing takes milliseconds.
 _LEFT_S = 2.0
-# No size in bytes and no time in ms is larger.
+# No time in ms is larger.
 _MOST = 1e12
 
 
@@ -39,16 +40,16 @@ class Setting(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What is kept of one model: its profile, decoding as `Linear.line`, and its load time or None, in ms."""
+    """What is kept of one model: its profile, decoding as `DecodeTimes.factors`, and its load time or None, in ms."""
 
     profile: Profile
-    decode: Line
+    decode: tuple[DecodeFactor, ...]
     load_ms: float | None
 
     @classmethod
     def of(cls, known: Learned, setting: Setting) -> Saved:
         """What is known now; it does not change when more is learned."""
-        return cls(known.profile(*setting), known.decode.line, known.load_ms)
+        return cls(known.profile(*setting), tuple(known.decode.factors), known.load_ms)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _File:
 
     version: int
     profiles: list[Profile]
-    decode: dict[str, Line]
+    decode: dict[str, tuple[DecodeFactor, ...]]
     load_ms: dict[str, float | None]
 
 
@@ -179,7 +180,10 @@ def _parsed(content: bytes) -> list[Saved]:
     with _damaged():
         document = json.loads(content)
         version = document["version"]
-    if version != VERSION:
+    if version == _BY_BYTES:
+        with _damaged():
+            document["decode"] = dict.fromkeys(document["decode"], ())
+    elif version != VERSION:
         raise ValueError(f"format version {version!r:.20}, not {VERSION}: times are measured anew")
     with _damaged():
         file = records.read(_File, document)
@@ -196,8 +200,7 @@ def _damaged() -> Iterator[None]:
 
 
 def _checked(saved: Saved) -> Saved:
-    (size_a, ms_a), (size_b, ms_b) = saved.decode
-    good = all(0 <= number < _MOST for number in (size_a, ms_a, size_b, ms_b, saved.load_ms or 0))
-    if not good or min(size_a, size_b, saved.profile.n) <= 0 or saved.profile.fault:
+    good = 0 <= (saved.load_ms or 0) < _MOST and all(factor.sound for factor in saved.decode)
+    if not good or saved.profile.n <= 0 or saved.profile.fault:
         raise ValueError(saved.profile.model)
     return saved

@@ -48,7 +48,8 @@ class OipClient:
     def __init__(self, base: str, token: str | None) -> None:
         self._base = base
         self._headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
-        self._inferences = asyncio.Semaphore(MAX_INFERENCES)
+        # To be held by whoever has it infer; who waits for it can tell how long.
+        self.turns = asyncio.Semaphore(MAX_INFERENCES)
         self._session: aiohttp.ClientSession
         self._keeper: asyncio.Task[None] | None = None
 
@@ -77,10 +78,9 @@ class OipClient:
         return replies.metadata((await self._ask(_UpstreamRequest("GET", _path(model), timeout_s))).body)
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> InferResponse:
-        """Its response to a request as `encode_request` makes it."""
+        """Its response to a request as `encode_request` makes it; to be asked for with one of the `turns`."""
         request = _UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
-        async with self._inferences:
-            reply = await self._ask(request)
+        reply = await self._ask(request)
         return replies.response(reply.body, reply.headers.get(headers.LENGTH))
 
     async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:

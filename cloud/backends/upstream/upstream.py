@@ -11,25 +11,26 @@ import asyncio
 import contextlib
 import math
 import os
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ondevice import remote
 from ondevice.cloud.backends.backend import Backend, InferenceResult
-from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.decoding import DecodeTimes, Decoding
+from ondevice.cloud.backends.learning import Learned, OwnOverhead
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES, OipClient
-from ondevice.cloud.backends.upstream.sample import sample_picture
+from ondevice.cloud.backends.upstream.url import TOKEN_VARIABLE, parsed
 from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
-from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError, UsageError
+from ondevice.cloud.backends.workers.sample import sample_picture
+from ondevice.errors import FailureKind, ImageError, ModelError, OnDeviceError, ServeError, UpstreamError
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.remote import Ranking, RemoteModel
 from ondevice.resilience.breaker import Breaker
@@ -38,8 +39,6 @@ from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
 from ondevice.timing.table import LatencyTable
 
-TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
-_ONE_MODEL = re.compile(r"/v2/models/([^/]+)")
 # How often its health is asked for, and how long the answers may take; at the start it may be loading models.
 _CHECK_S, _HEALTH_S, _START_S, _COLD_S = 2.0, 1.0, 5.0, 60.0
 # An answer is late after so many times its mean, but never before so long.
@@ -48,11 +47,20 @@ _LATE_TIMES, _LATE_S = 20.0, 1.0
 _RUNS, _TIME_MS, _AGAIN = 5, 300.0, 3
 # No model is to cost more than a hundredth of the time by being timed again.
 _STALE_S, _SHARE = 10.0, 0.01
-# The share of a new measurement in the average of the way there: it drifts with the network, over some twenty requests.
-_LEARN = 0.05
+# The size of the pictures for models that take them as they are: nothing is learned of decoding these.
+_NOT_DECODED = (1, 1)
 # What a server that is not there ends in; and one that does not let us in. Neither says anything of its models.
 _LOST = (FailureKind.REFUSED, FailureKind.CUT, FailureKind.LATE)
 _UNREACHED = (*_LOST, FailureKind.DENIED)
+
+
+class _Exchange(NamedTuple):
+    """What a model there answered, as `RemoteModel.read` gives it; the wait for a turn to send, and the rest, ms."""
+
+    top: Ranking
+    raw: bytes
+    turn_ms: float
+    round_trip_ms: float
 
 
 @dataclass(eq=False)
@@ -86,13 +94,14 @@ class Upstream(Backend):
     """
 
     def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None]) -> None:
-        self._base, self.name, self._only = _parsed(url)
+        self._base, self.name, self._only = parsed(url)
         self._pool, self._tell = pool, tell
         self._client = OipClient(self._base, os.environ.get(TOKEN_VARIABLE))
         self._breaker = Breaker()
         self._known: dict[str, _UpstreamModel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_flight, self._overhead_ms, self._check_at = 0, 0.5, 0.0
+        self._in_flight, self._check_at = 0, 0.0
+        self._overhead, self._decoding = OwnOverhead(), Decoding()
 
     async def start(self) -> None:
         """Meet the server and its models, and time each. Raises ServeError where there is none to serve."""
@@ -154,18 +163,18 @@ class Upstream(Backend):
                     self._spawn(self._try(known))
             self._remeasure(now)
 
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
-        """The wait for a worker here that decodes a picture, for models that take only tensors, [m]."""
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+        """The wait for a turn to send and, for models that take only tensors, for a worker here that decodes, [m]."""
         wait_ms = self._pool.wait_ms(due) if self._pool else 0.0
-        return np.array([wait_ms if known.remote.feed and size_bytes else 0.0 for known in self._known.values()])
+        decoded = [wait_ms if known.remote.feed and picture else 0.0 for known in self._known.values()]
+        # Each that is before it frees its turn after about the usual time.
+        before = max(self._in_flight - MAX_INFERENCES + 1, 0)
+        return np.array(decoded) + before / MAX_INFERENCES * float(self.table.mean_ms.mean())
 
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
         """The way through this server and, for models that take only tensors, decoding, [m]."""
-        decode = [
-            known.learned.decode.expect(size_bytes) if known.remote.feed and size_bytes else 0.0
-            for known in self._known.values()
-        ]
-        return np.array(decode) + self._overhead_ms
+        decode = [known.learned.decode.expect(picture) if known.remote.feed else 0.0 for known in self._known.values()]
+        return np.array(decode) + self._overhead.ms
 
     @property
     def waiting(self) -> int:
@@ -190,18 +199,19 @@ class Upstream(Backend):
 
     async def run(self, ticket: Ticket) -> InferenceResult:
         """Have the work done there. Raises UpstreamError, RefusedError, and ImageError for the picture's fault."""
-        known, work = self._known[ticket.model], ticket.work
+        known, work, begun = self._known[ticket.model], ticket.work, perf_counter()
         self._in_flight += 1
         try:
             ready, queue_ms, decode_ms = work, 0.0, 0.0
             if work.is_picture and known.remote.feed:
-                expected_ms = known.learned.decode.expect(len(work.payload))
+                expected_ms = known.learned.decode.expect(work.picture)
                 ready, queue_ms, decode_ms = await self._decoded(known.remote, _decoding(known, ticket), expected_ms)
-            top, raw, infer_ms = await self._ask(known, ready)
+            done = await self._ask(known, ready)
         finally:
             self._in_flight -= 1
-        result = InferenceResult(known.name, top, raw, queue_ms, decode_ms, infer_ms)
-        self._learn(known, work, result)
+        queue_ms += done.turn_ms
+        result = InferenceResult(known.name, done.top, done.raw, queue_ms, decode_ms, done.round_trip_ms)
+        self._learn(known, work, result, (perf_counter() - begun) * 1e3)
         return result
 
     # Starting
@@ -225,30 +235,37 @@ class Upstream(Backend):
             described = remote.describe(name, await self._client.metadata(name, _START_S), self.name)
             if described.feed and not self._pool:
                 raise ModelError("it takes tensors, and no worker here decodes pictures for it", name)
-            sample = await self._sample(described)
+            given = described.feed.input if described.feed else None
+            decode = self._decoding.of((given.height, given.width) if given else _NOT_DECODED)
+            sample = await self._sample(described, decode)
             times_ms = await self._timed(described, sample)
         except OnDeviceError as error:
             if isinstance(error, UpstreamError) and error.failure in _UNREACHED:
                 raise
             self._tell("upstream model left out", upstream=self.name, model=name, reason=str(error))
             return f"{name}: {error}"
-        learned = Learned(name, _seeded(described.published, times_ms), used_at=monotonic())
+        learned = Learned(name, _seeded(described.published, times_ms), decode, used_at=monotonic())
         self._known[name] = _UpstreamModel(len(self._known), described, sample, learned)
         return ""
 
-    async def _sample(self, described: RemoteModel) -> Work:
-        """A picture, decoded where the model takes only tensors."""
-        work = Work(sample_picture(described.served.input), True, 1, False, perf_counter())
+    async def _sample(self, described: RemoteModel, decode: DecodeTimes) -> Work:
+        """A picture of ours, decoded where the model takes only tensors, and what that took learned."""
+        payload = sample_picture(described.served.input.shape)
+        head = PictureHead.read(payload)
+        work = Work(payload, True, 1, False, perf_counter(), head)
         if described.feed is None:
             return work
-        return (await self._decoded(described, Ticket(described.served.name, work), 0.0))[0]
+        ticket = Ticket(described.served.name, work)
+        ready, _, decode_ms = await self._decoded(described, ticket, decode.expect(head))
+        decode.measured(head, [decode_ms])
+        return ready
 
     async def _timed(self, described: RemoteModel, sample: Work) -> list[float]:
         """Round trips in ms; the first, for which it may have to load the model, is not among them."""
         await self._exchange(described, sample, _COLD_S)
         times: list[float] = []
         while len(times) < 2 or (len(times) < _RUNS and sum(times) < _TIME_MS):
-            times.append((await self._exchange(described, sample, _COLD_S))[2])
+            times.append((await self._exchange(described, sample, _COLD_S)).round_trip_ms)
         return times
 
     # Asking
@@ -263,15 +280,17 @@ class Upstream(Backend):
         reply, tensor = await job.future
         return ticket.work._replace(payload=tensor, is_picture=False), job.queue_ms, float(reply["decode_ms"])
 
-    async def _exchange(self, described: RemoteModel, work: Work, limit_s: float) -> tuple[Ranking, bytes, float]:
-        """The model's best classes, its output if wanted, and the round trip in ms. Raises UpstreamError."""
+    async def _exchange(self, described: RemoteModel, work: Work, limit_s: float) -> _Exchange:
+        """Ask the model, in its turn. Raises UpstreamError."""
         body, length = described.request(work)
-        start = perf_counter()
-        response = await self._client.infer(described.served.name, body, length, limit_s)
+        waiting = perf_counter()
+        async with self._client.turns:
+            start = perf_counter()
+            response = await self._client.infer(described.served.name, body, length, limit_s)
         top, raw = described.read(response, work)
-        return top, raw, (perf_counter() - start) * 1e3
+        return _Exchange(top, raw, (start - waiting) * 1e3, (perf_counter() - start) * 1e3)
 
-    async def _ask(self, known: _UpstreamModel, work: Work) -> tuple[Ranking, bytes, float]:
+    async def _ask(self, known: _UpstreamModel, work: Work) -> _Exchange:
         """Send it, and count whether it went well. Raises UpstreamError, ImageError."""
         try:
             answer = await self._exchange(known.remote, work, known.limit_s)
@@ -295,14 +314,13 @@ class Upstream(Backend):
             return False
         return True
 
-    def _learn(self, known: _UpstreamModel, work: Work, result: InferenceResult) -> None:
+    def _learn(self, known: _UpstreamModel, work: Work, result: InferenceResult, whole_ms: float) -> None:
         known.learned.used_at = monotonic()
         known.learned.invoke.add(result.infer_ms)
         self.table.write(known.row, known.learned.invoke.distribution)
-        if result.decode_ms:
-            known.learned.decode.add(len(work.payload), result.decode_ms)
-        parts = result.queue_ms + result.decode_ms + result.infer_ms
-        self._overhead_ms += _LEARN * ((perf_counter() - work.received) * 1e3 - parts - self._overhead_ms)
+        if known.remote.feed and work.picture:
+            known.learned.decode.add(work.picture, result.decode_ms)
+        self._overhead.add(whole_ms, result.queue_ms + result.decode_ms + result.infer_ms)
 
     # Health
 
@@ -346,8 +364,10 @@ class Upstream(Backend):
                 return
 
     async def _time_again(self, known: _UpstreamModel) -> None:
-        with contextlib.suppress(UpstreamError):
-            known.learned.renew([(await self._ask(known, known.sample))[2] for _ in range(_AGAIN)])
+        with contextlib.suppress(OnDeviceError):
+            known.learned.renew([(await self._ask(known, known.sample)).round_trip_ms for _ in range(_AGAIN)])
+            if known.remote.feed:
+                await self._sample(known.remote, known.learned.decode)
             self.table.write(known.row, known.learned.invoke.distribution)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -360,29 +380,6 @@ def _decoding(known: _UpstreamModel, ticket: Ticket) -> Ticket:
     """The part of its turn that is done here, due so much sooner as the other server takes."""
     ahead_s = known.learned.invoke.distribution.mean_ms / 1e3
     return Ticket(known.name, ticket.work, ticket.due - ahead_s, ticket.expires)
-
-
-def _parsed(url: str) -> tuple[str, str, str | None]:
-    """The server's base URL, its host:port, and the model's name if there is one."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        raise _malformed() from None
-    one = _ONE_MODEL.fullmatch(parts.path)
-    rest = parts.username is not None or parts.password is not None or parts.query or parts.fragment
-    if not parts.hostname or rest or not (one or parts.path in ("", "/")):
-        raise _malformed()
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}", f"{host}:{port}", unquote(one[1]) if one else None
-
-
-def _malformed() -> UsageError:
-    # What was given is not repeated: it may hold a password.
-    return UsageError(
-        "--upstream takes http://HOST:PORT, https too, or http://HOST:PORT/v2/models/NAME for one of its models; "
-        f"its token goes into the environment variable {TOKEN_VARIABLE}"
-    )
 
 
 def _seeded(published: Profile | None, times_ms: list[float]) -> Recent:

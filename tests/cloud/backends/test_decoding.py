@@ -142,12 +142,13 @@ def test_what_was_saved_is_dropped_where_a_measurement_contradicts_it() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        lambda known: known._replace(format="heic"),
         lambda known: known._replace(doubling=0),
         lambda known: known._replace(doubling=65),
         lambda known: known._replace(factor=0.0),
         lambda known: known._replace(factor=math.nan),
         lambda known: known._replace(factor=math.inf),
-        lambda known: known._replace(count=-1),
+        lambda known: known._replace(samples=-1),
     ],
 )
 def test_what_cannot_have_been_learned(change: Callable[[DecodeFactor], DecodeFactor]) -> None:

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ondevice.cloud.backends.learning import Learned
-from ondevice.timing.linear import Linear
+from ondevice.cloud.backends.learning import Learned, OwnOverhead
 from ondevice.timing.profile import dumps, loads
 from ondevice.timing.recent import Recent
 
@@ -21,14 +20,25 @@ def lognormal(n: int, sigma: float = 0.3, seed: int = 0) -> list[float]:
 
 def test_loads_are_averaged() -> None:
     known = Learned("m", Recent([1.0]))
-    assert known.load_ms is None
-    known.loaded(100.0)
-    assert known.load_ms == 100.0
-    known.loaded(200.0)
-    assert 100 < known.load_ms < 150
+    assert known.loading_ms(0.0) == 0.0, "it was never loaded"
+    known.loaded(100.0, 0.0)
+    assert known.loading_ms(0.0) == 100.0
+    known.loaded(200.0, 0.0)
+    assert 100 < known.loading_ms(0.0) < 150
     for _ in range(40):
-        known.loaded(200.0)
-    assert known.load_ms == pytest.approx(200.0, rel=1e-3)
+        known.loaded(200.0, 0.0)
+    assert known.loading_ms(0.0) == pytest.approx(200.0, rel=1e-3)
+
+
+def test_a_load_that_took_long_is_forgotten() -> None:
+    known = Learned("m", Recent([1.0]))
+    known.loaded(100.0, 0.0)
+    known.loaded(60_000.0, 1000.0)
+    expected_ms = [known.loading_ms(now) for now in (1000.0, 1060.0, 1120.0, 1600.0)]
+    assert expected_ms[0] > 10_000
+    assert expected_ms[1] - 100 == pytest.approx((expected_ms[0] - 100) / 2)
+    assert expected_ms == sorted(expected_ms, reverse=True)
+    assert expected_ms[3] == pytest.approx(100, rel=0.5), "else what it did to the choice would last for good"
 
 
 @pytest.mark.parametrize("ms", NO_TIMES)
@@ -37,7 +47,7 @@ def test_a_load_takes_a_time(ms: float) -> None:
     for before in (None, 5.0):
         known.load_ms = before
         with pytest.raises(ValueError, match="not a time in ms"):
-            known.loaded(ms)
+            known.loaded(ms, 0.0)
         assert known.load_ms == before
 
 
@@ -55,12 +65,13 @@ def test_renewed() -> None:
     assert known.invoke.distribution.mean_ms < 15
 
 
-def test_models_may_share_what_decoding_takes() -> None:
-    shared = Linear()
-    a, b = (Learned(name, Recent([1.0]), shared) for name in "ab")
-    a.decode.add(500_000, 80.0)
-    assert b.decode.expect(500_000) > Linear().expect(500_000)
-    assert Learned("c", Recent([1.0])).decode is not Learned("d", Recent([1.0])).decode
+def test_the_way_through_is_what_no_part_explains() -> None:
+    overhead = OwnOverhead()
+    for _ in range(200):
+        overhead.add(30.0, 28.0)
+    assert overhead.ms == pytest.approx(2.0, rel=0.01)
+    overhead.add(5.0, 6.0)  # the worker's clock is another
+    assert 0 < overhead.ms < 2
 
 
 def test_its_profile() -> None:

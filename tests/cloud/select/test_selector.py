@@ -19,6 +19,7 @@ from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Rules, Selector, common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
@@ -71,14 +72,14 @@ class Given(Backend):
 
     def tick(self) -> None: ...
 
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         return np.full(len(self.models), self.waits_ms)
 
     def others(self, due: float) -> Others:
         return self.met
 
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
-        return self.cold_ms + size_bytes / 1000
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+        return self.cold_ms + (picture.size_bytes / 1000 if picture else 0.0)
 
     def loading_ms(self) -> FloatArray:
         return self.cold_ms
@@ -118,7 +119,7 @@ def selector(*backends: Backend, **rules: Any) -> Selector:
 
 
 def arrival(upload_ms: float = 0.0, size_bytes: int = 0, **asked: Any) -> Arrival:
-    return Arrival(RequestParameters(**asked), upload_ms, size_bytes, CLOCK())
+    return Arrival(RequestParameters(**asked), upload_ms, PictureHead.guessed(size_bytes), CLOCK())
 
 
 def chosen(of: Selector, **asked: Any) -> str:

@@ -22,6 +22,7 @@ from ondevice.cloud.backends.local.local import Local, Workers
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
 from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, UsageError
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import Work
 
 SMALL, _, MIDDLE, LARGE = FAMILY
@@ -63,7 +64,7 @@ class Undecided(Ticket):
 
 
 def picture(payload: bytes = PICTURE) -> Work:
-    return Work(payload, True, 3, False, perf_counter())
+    return Work(payload, True, 3, False, perf_counter(), PictureHead.read(payload))
 
 
 async def run(local: Local, model: str, work: Work | None = None) -> InferenceResult:
@@ -178,7 +179,7 @@ def test_unloading_while_it_runs_and_while_others_wait() -> None:
         assert (await running).top[0][0] == 7
         with pytest.raises(ModelError, match="was unloaded while a request for it waited"):
             await waiting
-        local.learned[3].used_at = 0.0  # so that it would be timed again, were it there
+        local.learner.models[3].used_at = 0.0  # so that it would be timed again, were it there
         await asyncio.sleep(0.01)
         for _ in range(5):
             local.tick()
@@ -293,7 +294,7 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
         assert local.residency.resident == {SMALL, LARGE}
         cold_ms = local.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.overhead_ms(1000)[1] >= cold_ms[1]
+        assert local.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
         assert local.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0
@@ -378,10 +379,10 @@ def test_what_was_learned_is_saved_and_taken_up_again(tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_used_is_timed_again() -> None:
     async def body(local: Local, events: Events) -> None:
-        local.learned[0].used_at = 0.0
+        local.learner.models[0].used_at = 0.0
         version = local.table.version
         await ticked(local, lambda: local.table.version > version)
-        assert local.learned[0].used_at > 0
+        assert local.learner.models[0].used_at > 0
 
     with_local(body, SMALL)
 

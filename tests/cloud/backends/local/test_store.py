@@ -15,19 +15,21 @@ from typing import Any
 
 import pytest
 
+from ondevice.cloud.backends.decoding import DecodeTimes
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
 from ondevice.models import files
-from ondevice.timing.linear import Linear
+from ondevice.protocol.picture import PictureFormat, PictureHead
 from ondevice.timing.recent import Recent
 
+PHOTO = PictureHead(PictureFormat.JPEG, 500, 375, 110_000)
 SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
 Notes = list[tuple[str, dict[str, Any]]]
 
 
 def known(model: str = "m", load_ms: float | None = 30.0) -> Learned:
     found = Learned(model, Recent(float(ms) for ms in range(1, 101)), load_ms=load_ms)
-    found.decode.add(300_000, 9.0)
+    found.decode.add(PHOTO, 9.0)
     return found
 
 
@@ -59,7 +61,13 @@ def names(folder: Path) -> list[str]:
 def taken_up(saved: Saved) -> Learned:
     profile = saved.profile
     times = Recent.seeded(profile.distribution, profile.n)
-    return Learned(profile.model, times, Linear(saved.decode), saved.load_ms)
+    return Learned(profile.model, times, decoding(saved), saved.load_ms)
+
+
+def decoding(saved: Saved) -> DecodeTimes:
+    decode = DecodeTimes((224, 224))
+    decode.take(saved.decode)
+    return decode
 
 
 def test_what_was_saved_is_loaded(store: Store, notes: Notes) -> None:
@@ -80,11 +88,9 @@ def test_learning_goes_on_from_what_was_saved(store: Store) -> None:
     before = known()
     store.save([Saved.of(before, SETTING)])
     saved = store.load()["m"]
-    after = Learned(
-        "m", Recent.seeded(saved.profile.distribution, saved.profile.n), Linear(saved.decode), saved.load_ms
-    )
+    after = taken_up(saved)
     assert after.invoke.distribution.mean_ms == pytest.approx(before.invoke.distribution.mean_ms, rel=0.03)
-    assert after.decode.expect(200_000) == pytest.approx(before.decode.expect(200_000))
+    assert after.decode.expect(PHOTO) == pytest.approx(before.decode.expect(PHOTO))
     assert (after.invoke.count, after.load_ms) == (100, 30.0)
 
 
@@ -92,8 +98,8 @@ def test_a_snapshot_does_not_change(store: Store) -> None:
     learned = known()
     saved = Saved.of(learned, SETTING)
     learned.invoke.add(1e6)
-    learned.loaded(1e6)
-    learned.decode.add(1e7, 1e6)
+    learned.loaded(1e6, 0.0)
+    learned.decode.add(PHOTO, 1e6)
     assert saved == Saved.of(known(), SETTING)
 
 
@@ -118,7 +124,7 @@ def test_the_newest_replaces_the_old(store: Store) -> None:
 def test_the_file_is_plain_json_with_a_version(store: Store) -> None:
     store.save(snapshot("a"))
     document = json.loads(store.path.read_text())
-    assert document["version"] == 1
+    assert document["version"] == 2
     assert [row["model"] for row in document["profiles"]] == ["a"]
 
 
@@ -180,7 +186,8 @@ def set_rest(key: str, value: Any) -> Callable[[Any], None]:
         *(set_profile("n", value) for value in (0, -1, "1", None)),
         *(set_profile("quantiles_ms", value) for value in ([], [1.0], [1.0] * 20, [2.0] + [1.0] * 20, ["1"] * 21, 5)),
         *(set_profile("model", value) for value in (None, [], {}, "another")),
-        *(set_rest("decode", value) for value in ([], 5, [[1, 1]], [[0, 1], [2, 1]], [[1, -1], [2, 1]], ["ab", "cd"])),
+        *(set_rest("decode", value) for value in (5, [[]], [["jpeg", 0, 1.0, 1]], ["ab"])),
+        *(set_rest("decode", [["jpeg", 18, value, 1]]) for value in (0.0, -1.0, 1e300, "1", None)),
         *(set_rest("load_ms", value) for value in (-1, "1", float("nan"), [])),
         lambda document: document.pop("decode"),
         lambda document: document["load_ms"].clear(),
@@ -205,18 +212,23 @@ def test_mutated_bytes_are_read_or_refused(store: Store, notes: Notes) -> None:
             content[chance.randrange(len(content))] = chance.choice(b'0123456789eE.-+[]{}",: \x00\xff')
         store.path.write_bytes(content)
         for saved in store.load().values():
-            after = Learned(
-                saved.profile.model,
-                Recent.seeded(saved.profile.distribution, saved.profile.n),
-                Linear(saved.decode),
-                saved.load_ms,
-            )
+            after = taken_up(saved)
             after.invoke.add(1.0)
             assert after.invoke.distribution.mean_ms >= 0
-            assert after.decode.expect(1000) >= 0
+            assert after.decode.expect(PHOTO) >= 0
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, "x" * 1000])
+def test_a_file_of_0_1_0_gives_all_but_decoding_which_it_had_by_bytes(store: Store, notes: Notes) -> None:
+    store.save(snapshot("a"))
+    document = json.loads(store.path.read_text())
+    document.update(version=1, decode={"a": [[2000.0, 1.1], [300_000.0, 9.0]]})
+    store.path.write_text(json.dumps(document))
+    saved = store.load()["a"]
+    assert (saved.profile.n, saved.load_ms, saved.decode) == (100, 30.0, ())
+    assert notes == []
+
+
+@pytest.mark.parametrize("version", [3, 0, "1", None, "x" * 1000])
 def test_another_version(version: Any, store: Store, notes: Notes) -> None:
     store.path.parent.mkdir()
     store.path.write_text(json.dumps({"version": version}))
@@ -341,7 +353,6 @@ KILLER = """
 import os, signal, sys, time
 from pathlib import Path
 from ondevice.cloud.backends.learning import Learned
-from ondevice.timing.linear import Linear
 from ondevice.timing.recent import Recent
 from ondevice.cloud.backends.local.store import Saved, Setting, Store
 

@@ -23,10 +23,13 @@ from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
 from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.tensor import Tensor
 from ondevice.runner import Runner
 from ondevice.timing.recent import Recent
+
+PHOTO = PictureHead.guessed(100_000)
 
 # Starting
 
@@ -56,7 +59,7 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         profile = backend.profile(INT8)
         assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
         assert profile.n >= 2
-        assert backend.overhead_ms(1000).shape == backend.queue_ms(1000).shape == (2,)
+        assert backend.overhead_ms(PHOTO).shape == backend.queue_ms(PHOTO).shape == (2,)
         assert not events
 
     behind(Server(INT8, FP32), use)
@@ -210,7 +213,7 @@ def test_pictures_pass_as_they_are_and_are_ranked_there() -> None:
                 result = await backend.run(Ticket(name, work(picture)))
                 matches(result, runner, picture)
                 assert result.infer_ms > 0
-                assert (result.model, result.queue_ms, result.decode_ms) == (name, 0, 0)
+                assert (result.model, result.decode_ms) == (name, 0)
         assert backend.waiting == 0
 
     behind(Server(INT8, FP32), use)
@@ -253,7 +256,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
                 with pytest.raises(ImageError):
                     await backend.run(Ticket(INT8, work(b"no picture")))
                 assert backend.available(INT8)
-                assert (backend.overhead_ms(100_000) > backend.overhead_ms(0)).all()
+                assert (backend.overhead_ms(PHOTO) > backend.overhead_ms(None)).all()
                 assert pool.waiting == pool.busy == 0
         finally:
             pool.close()
