@@ -54,7 +54,7 @@ def waiting(endpoint: Endpoint) -> int:
 
 def test_what_cannot_be_in_time_is_refused(endpoint: Endpoint, tmp_path: Path) -> None:
     profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
-    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "refuse") as running:
+    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "refuse", believing=True) as running:
         with held(running) as replies:
             until(lambda: replies)
             assert {reply.status_code for reply in replies} == {503}
@@ -71,7 +71,7 @@ def test_what_cannot_be_in_time_is_refused(endpoint: Endpoint, tmp_path: Path) -
 
 def test_or_served_all_the_same_and_by_cheaper_models(endpoint: Endpoint, tmp_path: Path) -> None:
     profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
-    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "best-effort") as running:
+    with Endpoint(tmp_path, "--profiles", profiles, "--overload", "best-effort", believing=True) as running:
         with held(running) as replies:
             until(lambda: waiting(running) == CLIENTS - 2)
             time.sleep(SLA_MS / 1e3)

@@ -27,13 +27,15 @@ _PATIENCE_S = 30.0
 class Endpoint:
     """`ondevice serve` with these flags, listening from the start. To be used in a `with`, which ends it.
 
-    home: where it keeps what it keeps; its standard error, the log, goes to a file there, or to `stderr`.
+    home: where it keeps what it keeps; its standard error, the log, goes to a file there, or to `stderr`. believing: it
+    takes saved times for true, whatever a first measurement says.
     """
 
-    def __init__(self, home: Path, *flags: object, stderr: int | None = None) -> None:
+    def __init__(self, home: Path, *flags: object, stderr: int | None = None, believing: bool = False) -> None:
         self.home = home
         self._stderr = home / "stderr"
-        command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--workers", "2", *map(str, flags)]
+        program = [str(Path(__file__).with_name("believing.py"))] if believing else ["-m", "ondevice"]
+        command = [sys.executable, *program, "serve", "--port", "0", "--workers", "2", *map(str, flags)]
         with self._stderr.open("wb") as file:
             self.process = subprocess.Popen(
                 command,
@@ -107,7 +109,7 @@ class Endpoint:
 def known_to_take(endpoint: Endpoint, folder: Path, *times_ms: float) -> Path:
     """A file for `--profiles` by which the family's models take so long for certain; the endpoint's own tell the rest.
 
-    Where no flag of the two endpoints differs that times depend on, it is believed.
+    Where no flag of the two endpoints differs that times depend on, a `believing` one believes it.
     """
     endpoint.classify()  # it saves what it has learned since it began
     (path,) = until(lambda: list(endpoint.home.rglob("profiles/*.json")))

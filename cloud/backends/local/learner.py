@@ -48,14 +48,15 @@ class Learner:
         if saved:
             known.decode.take(saved.decode)
         timed = await measure(_AGAIN if saved else _RUNS)
-        self._take_decoding(known, timed)
+        if _decoded(known, timed):
+            self._dropped.add(name)
         if saved and agree(saved.profile.distribution.median_ms, median(timed["invoke_ms"])):
             known.invoke = Recent.seeded(saved.profile.distribution, saved.profile.n)
-        elif saved:
-            self._dropped.add(name)
-            timed = await measure(_RUNS)
-        for ms in timed["invoke_ms"]:
-            known.invoke.add(ms)
+        else:
+            if saved:
+                self._dropped.add(name)
+                timed = await measure(_RUNS)
+            known.invoke = Recent(timed["invoke_ms"])
         self.table.write(len(self.models), known.invoke.distribution)
         self.models.append(known)
 
@@ -106,13 +107,14 @@ class Learner:
         """Take what a worker has timed of a model that was stale, its decoding included."""
         known = self.models[row]
         known.renew(timed["invoke_ms"])
-        self._take_decoding(known, timed)
+        _decoded(known, timed)
         self.table.write(row, known.invoke.distribution)
 
     def saved(self, setting: Setting) -> list[Saved]:
         """What is to be kept."""
         return [Saved.of(known, setting) for known in self.models]
 
-    def _take_decoding(self, known: Learned, timed: Message) -> None:
-        if known.decode.measured(PictureHead.told(timed["picture"]), timed["decode_ms"]):
-            self._dropped.add(known.model)
+
+def _decoded(known: Learned, timed: Message) -> bool:
+    """Take what decoding took; whether it contradicts what was known."""
+    return known.decode.measured(PictureHead.told(timed["picture"]), timed["decode_ms"])
