@@ -13,10 +13,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from ondevice._version import __version__
-from ondevice.cloud.app import describe, failures, infer, openapi, request_parameters, routes
+from ondevice.cloud.app import describe, failures, infer, large_pictures, openapi, request_parameters, routes
 from ondevice.cloud.app.answers import Answered, answers
 from ondevice.cloud.app.attempts import Attempts
 from ondevice.cloud.app.infer import DecodedRequest
+from ondevice.cloud.app.large_pictures import LargePictures
 from ondevice.cloud.app.log import Log
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.tokens import Tokens
@@ -67,6 +68,9 @@ class Service:
         for backend in selector.backends:
             for served in backend.models:
                 self._places.setdefault(served.name, []).append((backend, served))
+        self._large = LargePictures()
+        metrics.gauge("decoding_bytes", "What large pictures take to decode", lambda: self._large.budget.held)
+        metrics.gauge("decoding_waiting", "Large pictures that wait for room", lambda: self._large.budget.waiting)
         self.stopping = False
 
     def flush(self) -> None:
@@ -210,11 +214,21 @@ class Service:
         named = None if call.model == cnnselect.NAME else self._find(call.model)
         asked = self._asked(call.request, named[1] if named else None)
         work = asked.work(named[1] if named else None, call.request.last_byte)
-        arrival = Arrival(asked.parameters, call.request.upload_ms, work.picture, call.request.last_byte)
+        if work.picture and large_pictures.is_large(work.picture):
+            return await self._large.run(work.picture, lambda: self._inferred(call, asked, named, work, most=1))
+        return await self._inferred(call, asked, named, work, most=self._selector.rules.anytime)
+
+    async def _inferred(
+        self, call: Call, asked: DecodedRequest, named: tuple[Backend, ServedModel] | None, work: Work, most: int
+    ) -> Response:
+        """The answer, or up to `most`, each of a model that decodes the picture for itself."""
+        # The time for which it was held up has passed for its deadline, and says nothing of the network.
+        received = call.request.last_byte - call.request.held_s
+        arrival = Arrival(asked.parameters, call.request.upload_ms, work.picture, received)
         if named:
             return self._answered(call, asked, *await self._named(*named, arrival, work))
-        attempts = Attempts(self._selector, arrival, work, self._log.event)
-        choice, *others = self._selector.choose_several(arrival) if asked.plain else [self._selector.choose(arrival)]
+        attempts, several = Attempts(self._selector, arrival, work, self._log.event), asked.plain and most > 1
+        choice, *others = self._selector.choose_several(arrival) if several else [self._selector.choose(arrival)]
         if others:
             try:
                 return await self._streamed(call, asked, attempts.side_by_side([choice, *others]), attempts)

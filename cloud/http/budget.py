@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 class Budget:
     """So much there is of it in all. A share may be at most half of what is left: the small find room before the large.
+    Where nothing is held, it may be all.
 
     Who finds no room waits, holding nothing, so that nobody waits for each other; when some is given back, all that fit
     get theirs, in the order in which they came.
@@ -22,7 +23,7 @@ class Budget:
         return len(self._waiting)
 
     def take(self, amount: int, granted: Callable[[], object]) -> Allotment:
-        """Ask for a share of up to half the total; `granted` is called if it comes later than now."""
+        """Ask for a share of up to the total; `granted` is called if it comes later than now."""
         share = Allotment(self, amount, granted)
         if not self._grant(share):
             self._waiting[share] = None
@@ -30,7 +31,7 @@ class Budget:
 
     def fits(self, amount: int) -> bool:
         """Whether there is room for so much more now."""
-        return 2 * amount <= self.total - self.held
+        return 2 * amount <= self.total - self.held or (not self.held and amount <= self.total)
 
     def _grant(self, share: Allotment) -> bool:
         share.granted = self.fits(share.amount)

@@ -22,6 +22,15 @@ def test_a_share_is_at_most_half_of_what_is_left() -> None:
     assert (third.granted, budget.held, budget.waiting) == (True, 60, 0)
 
 
+def test_where_nothing_is_held_a_share_may_be_all() -> None:
+    budget, told = Budget(100), list[str]()
+    small, whole = budget.take(10, lambda: None), budget.take(100, lambda: told.append("whole"))
+    assert (small.granted, whole.granted) == (True, False)
+    small.give_back()
+    assert told == ["whole"]
+    assert not budget.take(1, lambda: None).granted
+
+
 def test_what_is_given_back_twice_counts_once_and_who_no_longer_waits_gets_nothing() -> None:
     budget, told = Budget(100), list[int]()
     held = budget.take(50, lambda: None)
