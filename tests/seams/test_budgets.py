@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import resource
 import selectors
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
@@ -159,3 +161,33 @@ def test_a_hundred_clients_that_pipeline_and_never_read_cost_little(tmp_path: Pa
             until(lambda: settled(sent))
             assert running.classify(sla_ms=10_000).status_code == 200
             assert resident_bytes(pid, "VmHWM") < before + 60_000_000
+
+
+# Pictures of many pixels
+
+
+@linux
+def test_pictures_that_take_much_memory_are_not_decoded_by_all_workers_at_once(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (7000, 7000), "red").save(file, "WEBP", method=0)
+    with Endpoint(tmp_path, *ONE) as running:
+        most_bytes, over, replies = 0, threading.Event(), list[int]()
+
+        def watch() -> None:
+            nonlocal most_bytes
+            while not over.wait(0.01):
+                most_bytes = max(most_bytes, sum(map(resident_bytes, running.workers)))
+
+        def ask() -> None:
+            replies.append(running.classify(picture=file.getvalue(), sla_ms=100_000).status_code)
+
+        watching, *asking = (threading.Thread(target=target) for target in (watch, ask, ask, ask, ask))
+        for thread in (watching, *asking):
+            thread.start()
+        small = [running.classify(sla_ms=100_000).status_code for _ in range(10)]
+        for thread in asking:
+            thread.join()
+        over.set()
+        watching.join()
+        assert (replies, small) == ([200] * 4, [200] * 10)
+        assert 700_000_000 < most_bytes < 1_200_000_000, "one at a time, and two workers"
