@@ -14,6 +14,7 @@ import pytest
 from fronting import FP32, INT8, PICTURES, answered, fronted, matches, ticking, work
 
 from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream import upstream as module
 from ondevice.errors import ImageError, UpstreamError
 from ondevice.runner import Runner
@@ -86,7 +87,7 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
             process(*own(server.port))
             await ticking(backend, backend.ready)
             assert events.names == ["upstream down", "upstream up"]
-            matches(await backend.run(INT8, work(), None), Runner(INT8), PICTURES[0])
+            matches(await backend.run(Ticket(INT8, work())), Runner(INT8), PICTURES[0])
 
     asyncio.run(main())
 
@@ -121,12 +122,12 @@ def test_in_front_of_another_ondevice_serve(process: Callable[..., Process]) -> 
             assert not events
             runner = Runner(INT8)
             for picture in PICTURES:
-                matches(await backend.run(INT8, work(picture), None), runner, picture)
+                matches(await backend.run(Ticket(INT8, work(picture))), runner, picture)
             tensor = runner.prepare(PICTURES[0])
-            result = await backend.run(INT8, work(tensor.tobytes(), picture=False, raw=True), None)
+            result = await backend.run(Ticket(INT8, work(tensor.tobytes(), picture=False, raw=True)))
             assert result.raw == runner.model.invoke(tensor).tobytes()
             with pytest.raises(ImageError):
-                await backend.run(INT8, work(b"no picture"), None)
+                await backend.run(Ticket(INT8, work(b"no picture")))
             assert backend.available(INT8)
             server.signal(signal.SIGKILL)
             while backend.ready():
