@@ -10,6 +10,9 @@ from ondevice.timing.recent import Recent
 # The points are worked out anew with every eighth residual, which costs as much as a choice. After so many refusals
 # in a row each further one counts as a residual of 0.
 _REFRESH, _PATIENCE = 8, 10
+# What the server has to do for a usual request, ms: at least decode a photo. It follows the median of what is seen, by
+# so small steps that a few huge pictures among photos do not move it.
+_USUAL_MS, _STEP = 5.0, 1.05
 # All sums of two points, by size, in as many groups as there are points: the middle of each.
 _MIDDLES = np.arange(POINTS // 2, POINTS**2, POINTS)
 
@@ -23,12 +26,19 @@ class Residuals:
 
     def __init__(self, doubled: bool) -> None:
         self._recent, self._refusals, self._doubled = Recent([0.0]), 0, doubled
+        self._usual_ms = _USUAL_MS
         self.points_ms = self.shuffled_ms = np.zeros(POINTS)
 
-    def add(self, ms: float) -> None:
-        """Take one more; what was sooner than expected counts as in time."""
+    def add(self, ms: float, work_ms: float) -> None:
+        """Take one more; what was sooner than expected counts as in time.
+
+        work_ms: what the server was to do for it beside the inference. Where that is more than usual, it counts in
+        proportion: decoding of huge pictures is off by as much as photos take, and says nothing of these.
+        """
         self._refusals = 0
-        self._record(max(ms, 0.0))
+        self._record(max(ms, 0.0) * self._usual_ms / max(work_ms, self._usual_ms))
+        step = _STEP if work_ms > self._usual_ms else 1 / _STEP
+        self._usual_ms = max(self._usual_ms * step, _USUAL_MS)
 
     def refused(self) -> None:
         """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""

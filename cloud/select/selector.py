@@ -159,8 +159,9 @@ class Selector:
 
     def observe(self, choice: Choice, overhead_ms: float) -> None:
         """Learn from what all but the inference took in the end, from the request's last byte to its reply."""
-        problem = choice.problem
-        self._residuals[problem.saturated].add(overhead_ms - float(problem.wait_ms[choice.chosen]))
+        problem, chosen = choice.problem, choice.chosen
+        residual_ms = overhead_ms - float(problem.wait_ms[chosen])
+        self._residuals[problem.saturated].add(residual_ms, float(problem.work_ms[chosen]))
 
     def admit_named(self, served: ServedModel, backend: Backend, arrival: Arrival) -> Choice:
         """Admit a request for a model that the client named. Raises RefusedError where it cannot be in time."""

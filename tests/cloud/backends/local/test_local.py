@@ -107,6 +107,14 @@ def test_results_say_what_took_how_long() -> None:
     with_local(body, MIDDLE)
 
 
+def test_what_was_done_with_a_request_before_is_no_overhead_of_this_machine() -> None:
+    async def body(local: Local, events: Events) -> None:
+        await run(local, SMALL, picture()._replace(received=-1e9))  # another server had stalled over it
+        assert local.overhead_ms(None).max() < 1e6
+
+    with_local(body, SMALL)
+
+
 def test_a_choice_is_made_again_when_its_turn_comes() -> None:
     async def body(local: Local, events: Events) -> None:
         first = asyncio.ensure_future(run(local, LARGE))

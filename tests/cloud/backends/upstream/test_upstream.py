@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
+from clock import Clock
 from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, matches, ticking, work
 from oip_server import Server, end, listening
 
@@ -310,6 +311,56 @@ def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) 
         assert not backend.saturated
 
     behind(server, use)
+
+
+def taking(clock: Clock, backend: Upstream, ms: float) -> None:
+    """Have the server answer after so long by the clock, and with what it answered at the start."""
+    answer = backend._client.infer
+
+    async def infer(*request: Any) -> Any:
+        response = await answer(*request)
+        clock.pass_ms(ms)
+        return response
+
+    backend._client.infer = infer  # type: ignore[method-assign]
+
+
+def test_the_wait_for_our_own_turn_is_no_part_of_the_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "perf_counter", clock)
+
+    async def use(backend: Upstream, events: Events) -> None:
+        taking(clock, backend, 5.0)
+        turns = backend._client.turns
+        for _ in range(MAX_INFERENCES):
+            await turns.acquire()
+        task = asyncio.create_task(backend.run(Ticket(INT8, work())))
+        await asyncio.sleep(0)
+        clock.pass_ms(10_000)
+        turns.release()
+        result = await task
+        assert (result.queue_ms, result.infer_ms) == (pytest.approx(10_000), pytest.approx(5.0))
+        assert backend.profile(INT8).quantiles_ms[-1] == pytest.approx(5.0)
+        assert backend.overhead_ms(None).max() < 1.0
+
+    behind(Server(INT8), use)
+
+
+def test_turns_that_others_have_are_waited_for() -> None:
+    async def use(backend: Upstream, events: Events) -> None:
+        assert not backend.queue_ms(None).any()
+        backend._in_flight = 3 * MAX_INFERENCES - 1
+        assert backend.queue_ms(None) == pytest.approx(2 * backend.table.mean_ms)
+
+    behind(Server(INT8), use)
+
+
+def test_what_was_done_with_a_request_before_is_no_overhead_of_this_server() -> None:
+    async def use(backend: Upstream, events: Events) -> None:
+        await backend.run(Ticket(INT8, work()._replace(received=-1e9)))
+        assert backend.overhead_ms(None).max() < 1e6
+
+    behind(Server(INT8), use)
 
 
 def test_a_client_that_goes_leaves_nothing_behind() -> None:
