@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from ondevice.timing.table import LatencyTable
 @dataclass
 class InferenceResult:
     """What came of it. top: (index, score), best first. Times in ms; infer_ms is the inference, and for another server
-    the whole round trip.
+    the whole round trip. overtaken: whether it had to let others go first that came after it.
     """
 
     model: str
@@ -32,7 +32,7 @@ class InferenceResult:
     decode_ms: float = 0.0
     infer_ms: float = 0.0
     load_ms: float = 0.0
-    notes: dict[str, float] = field(default_factory=dict)
+    overtaken: bool = False
 
 
 class Others(NamedTuple):

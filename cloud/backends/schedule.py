@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -71,9 +71,11 @@ class Schedule(Generic[_W]):
     def __iter__(self) -> Iterator[_W]:
         return iter(self._queue)
 
-    def add(self, one: _W) -> None:
-        """Put it where it belongs."""
-        insort(self._queue, one, key=_due)
+    def add(self, one: _W) -> Sequence[_W]:
+        """Put it where it belongs; gives those that it comes before."""
+        place = bisect_right(self._queue, one.due, key=_due)
+        self._queue.insert(place, one)
+        return self._queue[place + 1 :]
 
     def pop(self) -> _W:
         """Take what is first. Raises IndexError where nothing waits."""

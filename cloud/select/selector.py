@@ -192,8 +192,8 @@ class Selector:
             self._refuse(problem)
 
     def _refuse(self, problem: Problem) -> NoReturn:
-        (surest, worst_ms), network = problem.candidates.surest, problem.network
-        if network.budget_ms > worst_ms + problem.work_ms[surest]:  # it is the others who are in the way
+        (surest, _), network = problem.candidates.surest, problem.network
+        if network.budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
             self._pressure.refused()
         self._residuals[problem.saturated].refused()
         soonest_ms = float(problem.wait_ms.min())

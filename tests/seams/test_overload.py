@@ -26,12 +26,12 @@ TIMES_MS, SLA_MS = (100, 200, 300, 400), 650
 
 
 @contextlib.contextmanager
-def held(endpoint: Endpoint) -> Iterator[list[requests.Response]]:
+def held(endpoint: Endpoint, sla_ms: float = SLA_MS) -> Iterator[list[requests.Response]]:
     """Many clients at once, whose requests are not answered before the end; and their replies, as they come."""
     replies: list[requests.Response] = []
     workers = endpoint.workers
     threads = [
-        threading.Thread(target=lambda: replies.append(endpoint.classify(sla_ms=SLA_MS))) for _ in range(CLIENTS)
+        threading.Thread(target=lambda: replies.append(endpoint.classify(sla_ms=sla_ms))) for _ in range(CLIENTS)
     ]
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
@@ -81,3 +81,18 @@ def test_or_served_all_the_same_and_by_cheaper_models(endpoint: Endpoint, tmp_pa
     chosen = [reply.json()["parameters"]["selected_model"] for reply in replies]
     assert chosen.count(BEST) >= 2, "each of the two workers had one before it was held"
     assert len(chosen) - chosen.count(BEST) > 5
+
+
+def test_clients_in_a_hurry_are_served_before_patient_ones_that_came_first(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Seen once: beside 12 connections at 2000 ms none of 12 at 50 ms was served, and all of the others."""
+    profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
+    with Endpoint(tmp_path, "--profiles", profiles) as running:
+        with held(running, sla_ms=60_000) as patient:
+            until(lambda: waiting(running) == CLIENTS - 2)  # by the best: two seconds of work for two workers
+            hurried: list[requests.Response] = []
+            thread = threading.Thread(target=lambda: hurried.append(running.classify(sla_ms=1800)))
+            thread.start()
+            until(lambda: hurried or waiting(running) == CLIENTS - 1)
+        thread.join()
+        assert [reply.status_code for reply in hurried] == [200]
+        assert [reply.status_code for reply in patient] == [200] * CLIENTS

@@ -325,7 +325,8 @@ class Local(Backend):
             parts_ms = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
             self.learner.overhead.add((perf_counter() - job.queued) * 1e3, parts_ms)
         top = [(index, score) for index, score in reply["top"]]
-        return InferenceResult(model, top, raw, job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms)
+        times_ms = job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms
+        return InferenceResult(model, top, raw, *times_ms, overtaken=job.overtaken)
 
     def _timed(self, model: str, work: Work, reply: Message) -> float:
         """Learn how long it took; gives the part that was loading, ms."""

@@ -150,7 +150,8 @@ class Pool:
         return [worker for worker, hands in self._hands.items() if not hands and not worker.dead.done()]
 
     def _enqueue(self, job: WorkerJob) -> None:
-        self._queue.add(job)
+        for other in self._queue.add(job):
+            other.overtaken = True
         self._outlook = None
         self._alarm.by(job.ticket.expires)
 
