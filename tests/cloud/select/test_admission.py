@@ -22,6 +22,7 @@ from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Rules, Selector
 from ondevice.errors import RefusedError
 from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
@@ -91,13 +92,13 @@ class OneWorker(Backend):
             self.answered.append((ticket, ticket.model, self.free))
         self._clock.now_s = end
 
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> FloatArray:
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         return np.full(len(self.models), (self.outlook.start(due) - self._clock()) * 1e3)
 
     def others(self, due: float) -> Others:
         return Others(self.outlook.room_ms(due), self.outlook.fill)
 
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
         return np.zeros(len(self.models))
 
     @property
@@ -145,7 +146,7 @@ class Line:
 
     def comes(self, sla_ms: float, policy: str | None = None) -> AdmittedTicket | None:
         """One more; its ticket, if it is let in."""
-        arrival = Arrival(RequestParameters(sla_ms=sla_ms, policy=policy), 0.0, 0, self._clock())
+        arrival = Arrival(RequestParameters(sla_ms=sla_ms, policy=policy), 0.0, None, self._clock())
         try:
             choice = self.selector.choose(arrival)
         except RefusedError:
