@@ -270,7 +270,7 @@ def _run(setup: Setup) -> None:
     from ondevice.cloud.endpoint import serve as endpoint
     from ondevice.cloud.server import event_loop
 
-    with asyncio.Runner(loop_factory=event_loop) as runner:
+    with asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner:
         runner.run(endpoint(setup, sys.stderr, _say))
 
 

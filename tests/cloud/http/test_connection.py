@@ -27,6 +27,7 @@ from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
+from ondevice.cloud.server import event_loop
 
 # As much time as there is: what runs on the real clock must not depend on how fast this machine is.
 SMALL = HttpLimits(body_bytes=1000, header_bytes=2000, connections=4)
@@ -110,7 +111,7 @@ def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> It
             await asyncio.sleep(0.05)
             open_now.sweep()
 
-    loop = asyncio.new_event_loop()
+    loop = event_loop(encrypted=tls is not None)
     open_now = Connections(handler, gate, refusal, limits, tls)
     listening = loop.run_until_complete(loop.create_server(lambda: Connection(open_now), "127.0.0.1", 0))
     sweeping = loop.create_task(sweep())
