@@ -13,6 +13,7 @@ from ondevice.cloud.backends.backend import Others
 from ondevice.cloud.backends.schedule import Outlook, Schedule
 from ondevice.cloud.backends.ticket import TurnTimes
 from ondevice.cloud.backends.workers.alarm import Alarm
+from ondevice.cloud.backends.workers.comeback import Comeback
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.hands import Hands, Held
 from ondevice.cloud.backends.workers.job import WorkerJob
@@ -46,12 +47,15 @@ class Pool:
         # What becomes of the queue, and until when that holds, if nothing changes.
         self._outlook: tuple[Outlook, float] | None = None
         self._alarm = Alarm(self._expire)
+        self._comeback = Comeback()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
     async def start(self) -> None:
         """Start the workers, all at once. Raises WorkerDiedError, OnDeviceError."""
+        begun = perf_counter()
         started = await asyncio.gather(*(WorkerProcess.start(self.threads, self.runtime) for _ in range(self.count)))
+        self._comeback.came(perf_counter() - begun)
         for worker in started:
             self._register(worker)
 
@@ -85,7 +89,7 @@ class Pool:
         now = perf_counter()
         if self._outlook is None or now > self._outlook[1]:
             # While all workers are being started again nothing begins.
-            free = [hands.free_at(now) for hands in self._hands.values()] or [now + _BACKOFF_S]
+            free = [hands.free_at(now) for hands in self._hands.values()] or [self._comeback.at(now)]
             steady = min((hands.steady_until(now) for hands in self._hands.values()), default=now)
             self._outlook = self._queue.outlook(free, now), steady
         return self._outlook[0]
@@ -259,6 +263,7 @@ class Pool:
         if charged := self._hands.pop(worker).at:  # those that were sent ahead have nothing to do with it
             charged.deaths += 1
         self._outlook = None
+        self._comeback.awaited(perf_counter())
         if not self._closing:
             self._tell("worker died", worker=worker.pid, reason=reason)
             task = asyncio.get_running_loop().create_task(self._replace())
@@ -269,14 +274,17 @@ class Pool:
         """Start another worker, and load what it needs before it is given any work."""
         pause_s = 0.1
         while not self._closing:
+            begun = perf_counter()
             try:
                 worker = await WorkerProcess.start(self.threads, self.runtime, self.checksums)
                 await self._preload(worker)
             except (OnDeviceError, OSError) as error:
                 self._tell("worker not started", error=str(error))
+                self._comeback.awaited(perf_counter(), pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _BACKOFF_S)
                 continue
+            self._comeback.came(perf_counter() - begun)
             self._register(worker)
             self._tell("worker started", worker=worker.pid)
             self._dispatch()

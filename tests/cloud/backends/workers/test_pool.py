@@ -268,6 +268,19 @@ def test_a_killed_worker_is_replaced_and_its_job_done_by_another() -> None:
     with_pool(body)
 
 
+def test_while_there_is_no_worker_one_is_expected_as_soon_as_starting_one_takes() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        pool._comeback.takes_s = 60.0
+        pool.workers[0].kill()
+        await until(lambda: not pool.workers)
+        assert 30_000 < pool.wait_ms() <= 60_000
+        await until(lambda: bool(pool.workers))
+        assert pool.wait_ms() == 0
+        assert 0 < pool._comeback.takes_s < 60.0
+
+    with_pool(body)
+
+
 def test_a_job_that_kills_two_workers_is_given_up() -> None:
     async def body(pool: Pool, events: Events) -> None:
         work = job()
