@@ -85,6 +85,8 @@ class DecodeTimes:
         # Of what is not learned yet: the first measurement's.
         self._speed = 0.0
         self._nodes: dict[PictureFormat, dict[int, _Node]] = {kind: {} for kind in PictureFormat}
+        # A request asks of one picture again and again.
+        self._last: tuple[PictureHead | None, float] = (None, 0.0)
 
     def expect(self, head: PictureHead | None) -> float:
         """The time to expect for a picture, ms; 0 where there is none to decode."""
@@ -159,6 +161,13 @@ class DecodeTimes:
         return min(max(math.log(factor), -_MOST), _MOST) if factor else -_MOST
 
     def _formula_ms(self, head: PictureHead) -> float:
+        last, ms = self._last
+        if head is not last:
+            ms = self._worked_out_ms(head)
+            self._last = head, ms
+        return ms
+
+    def _worked_out_ms(self, head: PictureHead) -> float:
         pixels, ns = head.pixels, _PIXEL_NS[head.format]
         if head.format in _JPEGS:
             ns += _SCALED_NS / self._scale(head) ** 2 + _BYTE_NS * min(head.size_bytes / pixels, 1.0)
