@@ -36,6 +36,7 @@ from ondevice.cloud.backends.backend import Backend, Others
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Rules, Selector
 from ondevice.protocol.metadata import TensorMetadata
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import policies
 from ondevice.sources import labelled
@@ -116,7 +117,7 @@ class Still:
         """Always."""
         return True
 
-    def queue_ms(self, size_bytes: int, due: float = math.inf) -> np.ndarray[Any, Any]:
+    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> np.ndarray[Any, Any]:
         """5 ms for all."""
         return np.full(25, 5.0)
 
@@ -124,7 +125,7 @@ class Still:
         """All can wait longer than any takes."""
         return Others(1000.0, 0.1)
 
-    def overhead_ms(self, size_bytes: int) -> np.ndarray[Any, Any]:
+    def overhead_ms(self, picture: PictureHead | None) -> np.ndarray[Any, Any]:
         """A tenth of each model's time."""
         return self._times_ms
 
@@ -133,7 +134,8 @@ def decision(data: Data) -> Iterator[Row]:
     """One decision among 25 models while all is busy, so that refusing is considered too, µs."""
     selector = Selector([cast(Backend, Still())], Rules(), np.random.default_rng(0))
     for name in policies.POLICIES:
-        arrival, taken = Arrival(RequestParameters(sla_ms=200, policy=name), 30.0, 100_000, perf_counter()), []
+        photo = PictureHead.guessed(100_000)
+        arrival, taken = Arrival(RequestParameters(sla_ms=200, policy=name), 30.0, photo, perf_counter()), []
         for _ in range(1000):
             start = perf_counter()
             selector.choose(arrival._replace(received=start))
