@@ -91,8 +91,7 @@ class Connection(asyncio.Protocol):
             return
         assert secured is not None
         self._transport, self._securing = secured, None
-        if not welcome:
-            self._refuse(503, _CROWDED)
+        self._feed() if welcome else self._refuse(503, _CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: what it asked for is no longer wanted."""
@@ -109,7 +108,8 @@ class Connection(asyncio.Protocol):
         if not self._receiving:
             self._receiving, self.since = True, perf_counter()
         self._pending = self._pending + data if self._pending else data
-        self._feed()
+        if not self._securing:  # else the way back is not encrypted yet
+            self._feed()
 
     def pause_writing(self) -> None:
         """The client does not read its replies: it gets no more until it does."""

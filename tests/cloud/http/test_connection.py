@@ -571,6 +571,26 @@ def test_a_connection_ends_when_its_time_is_over_and_not_before(
     asyncio.run(play())
 
 
+def test_what_comes_with_the_end_of_the_handshake_is_answered_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        encrypted, server = Line(), Timed()
+        server.connections.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+        async def start_tls(plain: Line, protocol: Connection, *_: object, **__: object) -> Line:
+            assert not plain.reading
+            protocol.data_received(get("/a").encode())
+            return encrypted
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "start_tls", start_tls)
+        plain, one = Line(), Connection(server.connections)
+        one.connection_made(plain)
+        await rest()
+        await rest()
+        assert (plain.written, encrypted.written[:15]) == (b"", b"HTTP/1.1 200 OK")
+
+    asyncio.run(play())
+
+
 # What all bodies hold together
 
 WIDE = replace(SMALL, body_bytes=1 << 20)
