@@ -29,6 +29,9 @@ from ondevice.sources import labelled
 TWO_MS, FIVE_MS = (50.0, 2000.0), (20.0, 63.0, 200.0, 632.0, 2000.0)
 # Of what the more accurate model alone can carry: each of two deadlines, and all of five together.
 LIGHT, HEAVY = 0.4, 2.0
+# More than ever wait at once: a request that waits for a connection here would be late by that.
+CONNECTIONS = 1000
+OPTIONS = ("--no-log-requests", "--max-connections", "5000")
 
 
 class Trial(NamedTuple):
@@ -56,13 +59,13 @@ def main() -> None:
     trial = Trial(contents, list(found.truth), arguments.seconds, arguments.scale)
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores; {len(trial.contents)} pictures\n")
     other = versions.sides(arguments.against)[1] if arguments.against else None
-    with serving(arguments.models, "--no-log-requests") as server:
+    with serving(arguments.models, *OPTIONS) as server:
         carries = asyncio.run(closed(server.url, trial.contents, "sla_ms=1000&policy=static-accuracy"))
         print(f"the more accurate model alone: {carries:.0f} a second at 8 connections\n")
         print(console.table(list(light(server, trial, carries * LIGHT)), ".3f") + "\n", flush=True)
         rows = list(heavy(server, trial, carries * HEAVY, "earliest deadline first"))
     if other:
-        with serving(arguments.models, "--no-log-requests", by=other) as server:
+        with serving(arguments.models, *OPTIONS, by=other) as server:
             rows += heavy(server, trial, carries * HEAVY, other.version)
     print(console.table(rows, ".3f"))
 
@@ -94,7 +97,9 @@ async def sent(server: Running, trial: Trial, rates: Mapping[float, float]) -> d
     loads = []
     for seed, (ms, rate) in enumerate(rates.items()):
         gaps = np.random.default_rng(seed).exponential(1 / rate, max(int(rate * trial.seconds), 1))
-        loads.append(Load(server.url, trial.contents, f"sla_ms={ms:g}", connections=96).at(np.cumsum(gaps).tolist()))
+        loads.append(
+            Load(server.url, trial.contents, f"sla_ms={ms:g}", connections=CONNECTIONS).at(np.cumsum(gaps).tolist())
+        )
     return dict(zip(rates, await asyncio.gather(*loads), strict=True))
 
 
