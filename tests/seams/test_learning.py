@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from oip_server import Server, running
 from serving import FAMILY, Endpoint, known_to_take, until
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
@@ -55,3 +59,22 @@ def test_saved_times_are_not_believed_against_a_measurement(endpoint: Endpoint, 
             return all(row["quantiles_ms"][10] < 10_000 for row in json.loads(told.read_text())["profiles"])
 
         until(saved)
+
+
+def test_another_server_that_stalls_is_not_charged_to_this_machine(tmp_path: Path) -> None:
+    server, over = Server(FAMILY[3]), threading.Event()
+
+    async def stalled(response: web.Response) -> web.Response:
+        while not over.is_set():
+            await asyncio.sleep(0.02)
+        return response
+
+    with running(server) as url, Endpoint(tmp_path, "--models", FAMILY[0], "--upstream", url) as endpoint:
+        server.spoil[FAMILY[3]] = stalled
+        for _ in range(3):
+            assert endpoint.classify(sla_ms=60_000).json()["parameters"]["selected_model"] == FAMILY[0]
+        assert len(endpoint.log("chosen again")) == 3
+        expected = endpoint.ask("POST", "/v2/models/cnnselect/select", json={"upload_ms": 0, "return_ms": 0}).json()
+        over.set()
+        assert expected["selected_model"] == FAMILY[0]
+        assert expected["expected_ms"]["mean"] < 50, "each was held up for a second"
