@@ -31,6 +31,11 @@ _PIXEL_NS = {
 _SCALED_NS = 17.0
 # … and for each byte of a JPEG. More bytes than pixels are not the picture's.
 _BYTE_NS = 8.0
+# A header may claim any number of pixels. Those of a JPEG take a 256th of a byte at least, two bits for a block of 64;
+# those of others hardly less than a thousandth, which is as far as PNG's compression goes.
+_PIXELS_PER_BYTE, _JPEG_PIXELS_PER_BYTE = 1000, 256
+# What is larger as decoded is refused once its header is read: see `ondevice.image`.
+MAX_PIXELS = 50_000_000
 _JPEGS = (PictureFormat.JPEG, PictureFormat.PROGRESSIVE)
 # libjpeg's scales, and the share of a picture that models see, of which cards seldom say another.
 _SCALES, _CROP = (8, 4, 2), 0.875
@@ -168,10 +173,14 @@ class DecodeTimes:
         return ms
 
     def _worked_out_ms(self, head: PictureHead) -> float:
-        pixels, ns = head.pixels, _PIXEL_NS[head.format]
-        if head.format in _JPEGS:
-            ns += _SCALED_NS / self._scale(head) ** 2 + _BYTE_NS * min(head.size_bytes / pixels, 1.0)
-        return _EVERY_MS + pixels * ns / 1e6
+        jpeg, ns = head.format in _JPEGS, _PIXEL_NS[head.format]
+        left = 1 / self._scale(head) ** 2 if jpeg else 1.0
+        if head.pixels * left > MAX_PIXELS:
+            return _EVERY_MS
+        if jpeg:
+            ns += _SCALED_NS * left + _BYTE_NS * min(head.size_bytes / head.pixels, 1.0)
+        most = (_JPEG_PIXELS_PER_BYTE if jpeg else _PIXELS_PER_BYTE) * head.size_bytes
+        return _EVERY_MS + min(head.pixels, most) * ns / 1e6
 
     def _scale(self, head: PictureHead) -> int:
         """By how much a JPEG is made smaller while it is decoded, as `ondevice.image` does."""
