@@ -22,7 +22,7 @@ from ondevice.timing.table import LatencyTable
 @dataclass
 class InferenceResult:
     """What came of it. top: (index, score), best first. Times in ms; infer_ms is the inference, and for another server
-    the whole round trip. overtaken: whether it had to let others go first that came after it.
+    the whole round trip. overtaken_ms: what it waited for others that came after it.
     """
 
     model: str
@@ -32,7 +32,7 @@ class InferenceResult:
     decode_ms: float = 0.0
     infer_ms: float = 0.0
     load_ms: float = 0.0
-    overtaken: bool = False
+    overtaken_ms: float = 0.0
 
 
 class Others(NamedTuple):

@@ -326,7 +326,7 @@ class Local(Backend):
             self.learner.overhead.add((perf_counter() - job.queued) * 1e3, parts_ms)
         top = [(index, score) for index, score in reply["top"]]
         times_ms = job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms
-        return InferenceResult(model, top, raw, *times_ms, overtaken=job.overtaken)
+        return InferenceResult(model, top, raw, *times_ms, overtaken_ms=job.overtaken_ms)
 
     def _timed(self, model: str, work: Work, reply: Message) -> float:
         """Learn how long it took; gives the part that was loading, ms."""

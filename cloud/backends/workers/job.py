@@ -27,8 +27,8 @@ class WorkerJob:
     """What a worker is to do for a ticket.
 
     plan: asked again when its turn comes, once the ticket has its model; it may raise. left: called with the reply
-    where nobody waits for it any more. foreseen_ms: the wait to expect when it was queued. overtaken: whether
-    anything was put before it since. deaths: how many workers have died while they were at it.
+    where nobody waits for it any more. foreseen_ms: the wait to expect when it was queued. overtaken_ms: by how
+    much that grew with what was put before it since. deaths: how many workers have died while they were at it.
     """
 
     message: Message
@@ -40,7 +40,7 @@ class WorkerJob:
     queued: float = field(default_factory=perf_counter)
     foreseen_ms: float = 0.0
     started: float = 0.0
-    overtaken: bool = False
+    overtaken_ms: float = 0.0
     deaths: int = 0
 
     @property

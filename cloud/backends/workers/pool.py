@@ -155,7 +155,7 @@ class Pool:
 
     def _enqueue(self, job: WorkerJob) -> None:
         for other in self._queue.add(job):
-            other.overtaken = True
+            other.overtaken_ms += job.planned.expected_ms / self.count
         self._outlook = None
         self._alarm.by(job.ticket.expires)
 
