@@ -24,9 +24,9 @@ from ondevice.cloud.http.turn import Turn
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
 _PIPELINED = 8
-# So much at a time goes to the parser where it could be requests: one of 300 bytes costs little more in two pieces, and
-# of the smallest, which take a hundred times their length in memory, 28 are in a piece. In chunks it is mostly a body.
-_PIECE, _CHUNKED_PIECE = 512, 4096
+# So much at a time goes to the parser where it could be 28 requests, each of which takes a hundred times its length in
+# memory. Up to the end of a head, and in chunks, which are mostly a body, it may be more.
+_PIECE, _MOST_PIECE = 512, 4096
 # What a body of unknown length holds at first, and each time that it turns out to be longer twice as much.
 _UNKNOWN_BYTES = 256 << 10
 # How long what a refused client still sends is thrown away, so that it gets to read why; then the connection is closed.
@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
         """Parse what was received, as far as there is room for more, and read on only if all of it was."""
         data, start = memoryview(self._pending), 0
         while start < len(data) and not self._full and not self._discarding:
-            end = start + self._piece()
+            end = start + self._piece(start)
             self._parse(data[start:end])
             start = end
         self._pending = bytes(data[start:]) if not self._discarding else b""
@@ -141,11 +141,12 @@ class Connection(asyncio.Protocol):
         """Whether so many requests wait already, or one for room for its body."""
         return len(self._queue) >= _PIPELINED or (self._share is not None and not self._share.granted)
 
-    def _piece(self) -> int:
-        """How much to parse before looking again whether there is room: the rest of a body, else little."""
+    def _piece(self, start: int) -> int:
+        """How much to parse before looking again whether there is room: a head, the rest of a body, else little."""
         if not self._in_body:
-            return _PIECE
-        return _CHUNKED_PIECE if self._length is None else max(self._length - self._received, _PIECE)
+            end = self._pending.find(b"\r\n\r\n", start, start + _MOST_PIECE)
+            return _PIECE if end < 0 else end + 4 - start
+        return _MOST_PIECE if self._length is None else max(self._length - self._received, _PIECE)
 
     def _parse(self, data: memoryview) -> None:
         self._head_bytes += len(data)
@@ -242,7 +243,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The request is whole: answer it, or let it wait for those before it."""
-        self._receiving = False
+        self._receiving = self._in_body = False
         if self._discarding:
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
