@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.log import LibraryLog, Log
 from ondevice.cloud.app.log_writer import LogWriter
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
@@ -69,6 +70,9 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
     asyncio.get_running_loop().set_exception_handler(partial(_unhandled, log))
     with ExitStack() as stack:
         stack.callback(writer.close, _LAST_LINES_S)
+        libraries = LibraryLog(log)
+        logging.getLogger().addHandler(libraries)
+        stack.callback(logging.getLogger().removeHandler, libraries)
         backends = await _backends(setup, log, stack)
         for backend in backends:
             stack.callback(backend.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from time import time
@@ -49,3 +50,15 @@ class Log:
         with contextlib.suppress(IndexError):
             while True:
                 yield log_lines.encode(*self._waiting.popleft())
+
+
+class LibraryLog(logging.Handler):
+    """What libraries warn of becomes an event: they would write it to standard error, and wait until it is read."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """A warning, or worse."""
+        self._log.event("library warning", library=record.name, text=self.format(record))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,8 +271,12 @@ def _run(setup: Setup) -> None:
     from ondevice.cloud.endpoint import serve as endpoint
     from ondevice.cloud.server import event_loop
 
-    with asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner:
-        runner.run(endpoint(setup, sys.stderr, _say))
+    # The log's way where standard error is closed.
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner,
+    ):
+        runner.run(endpoint(setup, sys.stderr or nowhere, _say))
 
 
 def _say(address: ListenAddress, selector: Selector) -> None:

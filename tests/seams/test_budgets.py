@@ -7,6 +7,8 @@ import io
 import os
 import resource
 import selectors
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from PIL import Image
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
@@ -58,6 +61,16 @@ def test_ten_thousand_requests_are_answered_though_nobody_reads_the_log(tmp_path
         assert running.stop() == 0, "not even its end waits for a reader"
     os.close(writing)
     os.close(reading)
+
+
+def test_without_standard_error_it_serves(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "ondevice", "serve", "--port", "0", *ONE]
+    environment = {**os.environ, "ONDEVICE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        url = next(line for line in process.stdout if line.startswith("http"))
+        assert requests.get(url.strip() + "/v2/health/ready", timeout=30).status_code == 200
+        process.kill()
 
 
 @linux

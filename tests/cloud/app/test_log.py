@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.log import LibraryLog, Log
 from ondevice.cloud.app.log_writer import LogWriter
 
 PATIENCE_S = 30.0
@@ -70,3 +71,19 @@ def test_requests_can_be_left_out(tmp_path: Path) -> None:
         log.flush()
 
     assert [line["event"] for line in lines(written(tmp_path, use, requests=False))] == ["unloaded"]
+
+
+def test_what_libraries_warn_of_is_logged_with_its_traceback(tmp_path: Path) -> None:
+    def use(log: Log) -> None:
+        library = logging.getLogger("some.library")
+        library.addHandler(LibraryLog(log))
+        library.debug("of no interest")
+        try:
+            raise ValueError("torn")
+        except ValueError:
+            library.exception("a connection of %s", "someone")
+
+    (line,) = lines(written(tmp_path, use))
+    assert (line["event"], line["library"]) == ("library warning", "some.library")
+    assert line["text"].startswith("a connection of someone\nTraceback")
+    assert line["text"].endswith("ValueError: torn")
