@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-# The share of the newest request in the average, over some twenty of them: a burst counts, and is soon forgotten.
-_SHARE = 0.05
+import math
+from collections import deque
+
+# So many of the newest requests are looked at: a burst counts, and is soon forgotten.
+_RECENT = 20
+# Who has less than this part of another's time is in more of a hurry. Of those like itself a request sees the queue.
+_HURRIED = 0.7
 
 
 class Pressure:
-    """share: of the recent requests that an idle server could have answered, how many were refused, from 0 to 1."""
+    """Of the recent requests that an idle server could have answered, those that were refused, by their budgets, ms."""
 
     def __init__(self) -> None:
-        self.share = 0.0
+        self._refused_ms: deque[float] = deque([math.inf] * _RECENT, _RECENT)
 
     def admitted(self) -> None:
         """One more was let in."""
-        self.share -= _SHARE * self.share
+        self._refused_ms.append(math.inf)
 
-    def refused(self) -> None:
+    def refused(self, budget_ms: float) -> None:
         """One more was not, or had to be let go after all."""
-        self.share += _SHARE * (1 - self.share)
+        self._refused_ms.append(budget_ms)
 
-    def raised(self, fill: float) -> float:
-        """A queue's fill, from 0 to 1, with those counted that are not in it."""
-        return fill + (1 - fill) * self.share
+    def raised(self, fill: float, budget_ms: float) -> float:
+        """A queue's fill, from 0 to 1, for a request with this budget, with those counted that are not in it."""
+        share = sum(ms < _HURRIED * budget_ms for ms in self._refused_ms) / _RECENT
+        return fill + (1 - fill) * share

@@ -121,7 +121,7 @@ class Selector:
         return AdmittedTicket(choice, work, Terms(due, expires, self.rules.admit, again, self._expired))
 
     def _expired(self, choice: Choice) -> RefusedError:
-        self._pressure.refused()
+        self._pressure.refused(choice.budget_ms)
         return RefusedError(f"no model could answer within {choice.problem.network.sla_ms:g} ms: others came first", 1)
 
     def _chosen(
@@ -194,7 +194,7 @@ class Selector:
     def _refuse(self, problem: Problem) -> NoReturn:
         (surest, _), network = problem.candidates.surest, problem.network
         if network.budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
-            self._pressure.refused()
+            self._pressure.refused(network.budget_ms)
         self._residuals[problem.saturated].refused()
         soonest_ms = float(problem.wait_ms.min())
         reason = f"the queue takes {soonest_ms:.0f} ms"
@@ -239,7 +239,7 @@ class Selector:
         wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
         saturated = all(backend.saturated for backend, _ in candidates.groups)
         residuals = self._residuals[saturated]
-        room_ms, pressed = self._others(candidates, due) if saturated else (_ENDLESS, _FREE)
+        room_ms, pressed = self._others(candidates, due, network.budget_ms) if saturated else (_ENDLESS, _FREE)
         if still_ms is not None:
             room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
         return Problem(
@@ -257,10 +257,10 @@ class Selector:
             arrival.parameters.reply,
         )
 
-    def _others(self, candidates: Candidates, due: float) -> tuple[FloatArray, FloatArray]:
+    def _others(self, candidates: Candidates, due: float, budget_ms: float) -> tuple[FloatArray, FloatArray]:
         """For each model the room that those leave who wait for its backend, and by how much they press, [m]."""
         met = {backend: backend.others(due) for backend, _ in candidates.groups}
-        pressed = candidates.across(lambda b: np.full(len(b.models), self._pressure.raised(met[b].fill)))
+        pressed = candidates.across(lambda b: np.full(len(b.models), self._pressure.raised(met[b].fill, budget_ms)))
         if not self.rules.refuse:
             return _ENDLESS, pressed
         return candidates.across(lambda b: np.full(len(b.models), met[b].room_ms)), pressed

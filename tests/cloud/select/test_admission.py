@@ -251,10 +251,12 @@ def test_those_who_are_refused_are_paid_for_by_those_who_are_not(clock: Clock) -
     calm = line.run(2.0, {2000.0: 180.0})
     assert calm[2000.0] == pytest.approx(TOP1["best"], abs=0.02)
     for _ in range(60):
-        line.selector._pressure.refused()
-    busy = line.comes(2000), line.comes(2000)
-    assert busy[1]
-    assert busy[1].model == "thrifty"
+        line.selector._pressure.refused(50.0)
+    _, patient, hurried = line.comes(2000), line.comes(2000), line.comes(50)
+    assert patient
+    assert hurried
+    # A hurried one sees for itself how long the queue is for those like it.
+    assert (patient.model, hurried.model) == ("thrifty", "best")
 
 
 def test_a_deadline_that_no_idle_server_could_meet_costs_nobody_anything(clock: Clock) -> None:

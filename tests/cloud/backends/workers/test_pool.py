@@ -121,6 +121,7 @@ def test_what_is_due_first_is_done_first_whatever_came_first() -> None:
         await asyncio.gather(*(work.future for work in jobs))
         await asyncio.sleep(0)
         assert order == [0, 5, 4, 3, 2, 1]  # the first had begun already
+        assert [work.overtaken_ms for work in jobs] == [0, 400, 300, 200, 100, 0]
 
     with_pool(body)
 
