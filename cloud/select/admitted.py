@@ -16,13 +16,14 @@ Again = Callable[[float], Choice]
 
 
 class Terms(NamedTuple):
-    """On what terms a request was let in. due, expires: as tickets have them. admit: with which chance, at least, to be
-    in time. again: None where the choice has to stay. refused: called when its time is over; gives what it is told.
+    """On what terms a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with
+    which it is begun. again: None where the choice has to stay. refused: called when its time is over; gives what it is
+    told.
     """
 
     due: float
     expires: float
-    admit: float
+    keep: float
     again: Again | None
     refused: Callable[[Choice], RefusedError]
 
@@ -36,8 +37,8 @@ class AdmittedTicket(Ticket):
 
     @cached_property
     def latest(self) -> float:
-        """The last moment to begin that leaves it as sure as when it was let in, with the surest model."""
-        return self.due - self.choice.problem.needed_ms(self._terms.admit) / 1e3
+        """The last moment at which it would still be begun, with the model that is surest in time."""
+        return self.due - self.choice.problem.needed_ms(self._terms.keep) / 1e3
 
     def reconsider(self, turn: TurnTimes) -> None:
         """Choose again where another model could be better by now, or the one chosen makes others late."""

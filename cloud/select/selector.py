@@ -118,7 +118,7 @@ class Selector:
     def _ticket(self, choice: Choice, arrival: Arrival, work: Work, again: Again | None) -> AdmittedTicket:
         due = arrival.received + choice.budget_ms / 1e3
         expires = due if self.rules.refuse else math.inf
-        return AdmittedTicket(choice, work, Terms(due, expires, self.rules.admit, again, self._expired))
+        return AdmittedTicket(choice, work, Terms(due, expires, self.rules.keep, again, self._expired))
 
     def _expired(self, choice: Choice) -> RefusedError:
         self._pressure.refused(choice.budget_ms)
