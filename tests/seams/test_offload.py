@@ -268,8 +268,9 @@ def test_cascade_trusts_a_device_again_that_was_slow_once(endpoint: Endpoint) ->
         ready(client)
         slow.longer_s = 0.6
         assert client.classify(PICTURE, sla_ms=500).where == "device"
+        # Once is enough but where the machine is so busy that the device was slow before, too.
+        until(lambda: not client.classify(PICTURE, sla_ms=500).why.startswith("the device was confident"))
         slow.longer_s = 0.0
-        assert not client.classify(PICTURE, sla_ms=500).why.startswith("the device was confident")
         until(lambda: client.classify(PICTURE, sla_ms=500).why.startswith("the device was confident"))
 
 

@@ -327,7 +327,7 @@ def test_compare_with_nothing_in_common(cli: Cli, sweep: Path, tmp_path: Path) -
         (["digits_xs_int8", "--scenario", "walk"], 2, "no scenario 'walk': choose single-stream, multi-stream, server"),
         (["digits_xs_int8", "--device", "pixel-33"], 2, "no device 'pixel-33'; did you mean pixel-3"),
         (["digits_xs_int8", "--device", "nexus-5"], 2, "listed, not emulated"),
-        (["digits_xs_int8", "--device", "pixel-3", "--threads", "2"], 2, "leave --threads out"),
+        (["digits_xs_int8", "--device", "pixel-3", "--threads", "2"], 2, "give --threads 1 or 4, or leave it out"),
         (["digits_xs_int8", "--device", "pixel-3", "--cpus", "0"], 2, "leave --cpus and --cpu-quota out"),
         (["digits_xs_int8", "--device", "pixel-3", "--cpu-quota", "0.5"], 2, "leave --cpus and --cpu-quota out"),
         (["digits_xs_int8", "--cpus", "4000"], 2, "--cpus 4000: this process may run on"),
