@@ -15,8 +15,8 @@ from ondevice.protocol.served import Work
 Again = Callable[[float], Choice]
 
 
-class Terms(NamedTuple):
-    """On what terms a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with
+class AdmissionOptions(NamedTuple):
+    """How a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with
     which it is begun. again: None where the choice has to stay. refused: called when its time is over; gives what it is
     told.
     """
@@ -31,19 +31,19 @@ class Terms(NamedTuple):
 class AdmittedTicket(Ticket):
     """The turn of a request for which this choice was made. choice: the one that holds."""
 
-    def __init__(self, choice: Choice, work: Work, terms: Terms) -> None:
-        super().__init__(choice.served.name, work, terms.due, terms.expires)
-        self.choice, self._terms = choice, terms
+    def __init__(self, choice: Choice, work: Work, options: AdmissionOptions) -> None:
+        super().__init__(choice.served.name, work, options.due, options.expires)
+        self.choice, self._options = choice, options
 
     @cached_property
     def latest(self) -> float:
         """The last moment at which it would still be begun, with the model that is surest in time."""
-        return self.due - self.choice.problem.needed_ms(self._terms.keep) / 1e3
+        return self.due - self.choice.problem.needed_ms(self._options.keep) / 1e3
 
     def reconsider(self, turn: TurnTimes) -> None:
         """Choose again where another model could be better by now, or the one chosen makes others late."""
-        if self._terms.again and not self._holds(turn):
-            self.choice = self._terms.again(turn.still_ms)
+        if self._options.again and not self._holds(turn):
+            self.choice = self._options.again(turn.still_ms)
             self.model = self.choice.served.name
 
     def _holds(self, turn: TurnTimes) -> bool:
@@ -53,4 +53,4 @@ class AdmittedTicket(Ticket):
 
     def expired(self) -> RefusedError:
         """Its time is over: others pay for that."""
-        return self._terms.refused(self.choice)
+        return self._options.refused(self.choice)

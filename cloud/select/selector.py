@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
-from ondevice.cloud.select.admitted import AdmittedTicket, Again, Terms
+from ondevice.cloud.select.admitted import AdmittedTicket, Again, AdmissionOptions
 from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Place, Places, Problem
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.cloud.select.pressure import Pressure
@@ -118,7 +118,7 @@ class Selector:
     def _ticket(self, choice: Choice, arrival: Arrival, work: Work, again: Again | None) -> AdmittedTicket:
         due = arrival.received + choice.budget_ms / 1e3
         expires = due if self.rules.refuse else math.inf
-        return AdmittedTicket(choice, work, Terms(due, expires, self.rules.keep, again, self._expired))
+        return AdmittedTicket(choice, work, AdmissionOptions(due, expires, self.rules.keep, again, self._expired))
 
     def _expired(self, choice: Choice) -> RefusedError:
         self._pressure.refused(choice.budget_ms)
