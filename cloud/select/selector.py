@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
-from ondevice.cloud.select.admitted import AdmittedTicket, Again, AdmissionOptions
+from ondevice.cloud.select.admitted import AdmissionOptions, AdmittedTicket, Again
 from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Place, Places, Problem
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.cloud.select.pressure import Pressure
