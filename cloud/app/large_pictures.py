@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from ondevice.cloud.backends.decoding import MAX_PIXELS
 from ondevice.cloud.http.budget import Allotment, Budget
 from ondevice.errors import RefusedError
 from ondevice.protocol.picture import PictureFormat, PictureHead
@@ -78,5 +79,7 @@ def is_large(head: PictureHead) -> bool:
 
 
 def decoding_bytes(head: PictureHead) -> int:
-    """What decoding takes, about."""
+    """What decoding takes, about; nothing for a picture that is refused for its size before it is decoded."""
+    if head.pixels > MAX_PIXELS and head.format is not PictureFormat.PROGRESSIVE:
+        return 0
     return _BYTES_A_PIXEL[head.format] * head.pixels

@@ -127,3 +127,9 @@ def test_what_fails_gives_its_room_back() -> None:
         assert decoder.pictures.budget.held == 0
 
     play(body)
+
+
+@pytest.mark.parametrize("kind", [PictureFormat.PNG, PictureFormat.WEBP, PictureFormat.GIF, PictureFormat.OTHER])
+def test_what_is_refused_for_its_size_is_not_waited_for(kind: PictureFormat) -> None:
+    assert is_large(head(kind, 49))
+    assert not is_large(head(kind, 400))
