@@ -17,6 +17,7 @@ from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, ma
 from oip_server import Server, end, listening
 
 from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.backends.upstream import oip_client
 from ondevice.cloud.backends.upstream import upstream as module
 from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES
 from ondevice.cloud.backends.upstream.upstream import Upstream
@@ -292,6 +293,7 @@ def test_what_runs_is_learned() -> None:
 def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine so many at once take a second; that an answer is late is another test's.
     monkeypatch.setattr(module, "_LATE_S", 60.0)
+    monkeypatch.setattr(oip_client, "_CONNECT_S", 60.0)
     server, gate = Server(INT8), asyncio.Event()
 
     async def held(response: web.Response) -> web.Response:
