@@ -86,7 +86,7 @@ def test_or_served_all_the_same_and_by_cheaper_models(endpoint: Endpoint, tmp_pa
 def test_clients_in_a_hurry_are_served_before_patient_ones_that_came_first(endpoint: Endpoint, tmp_path: Path) -> None:
     """Seen once: beside 12 connections at 2000 ms none of 12 at 50 ms was served, and all of the others."""
     profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
-    with Endpoint(tmp_path, "--profiles", profiles) as running:
+    with Endpoint(tmp_path, "--profiles", profiles, believing=True) as running:
         with held(running, sla_ms=60_000) as patient:
             until(lambda: waiting(running) == CLIENTS - 2)  # by the best: two seconds of work for two workers
             hurried: list[requests.Response] = []
