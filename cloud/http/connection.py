@@ -84,8 +84,7 @@ class Connection(asyncio.Protocol):
         loop, plain, tls = asyncio.get_running_loop(), self._transport, self._server.tls
         assert tls is not None
         try:
-            async with asyncio.timeout(_HANDSHAKE_S):  # Python 3.11.2 never ends one whose client has gone
-                secured = await loop.start_tls(plain, self, tls, server_side=True)
+            secured = await asyncio.wait_for(loop.start_tls(plain, self, tls, server_side=True), _HANDSHAKE_S)
         except (OSError, EOFError):  # it does not speak TLS, or not with us, or takes too long
             plain.abort()
             self._server.open.discard(self)
