@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -418,6 +419,7 @@ def test_connections_that_only_shake_hands_count_and_lock_nobody_out(tmp_path: P
         assert server.connections.gave_way >= 8
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="asyncio of 3.11.2 was seen not to end such a handshake")
 def test_what_is_not_tls_ends_and_counts_no_more(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     with running(tls=serving(cert, key)) as server:
