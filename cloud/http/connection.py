@@ -1,12 +1,12 @@
 """HTTP/1.1 on asyncio with httptools' parser: one connection, its requests in turn, the clock of their upload.
 
-No server framework tells when a request's first byte came, from which its deadline runs; and with this parser under an
-ASGI server, in front of the same workers, a request of 100 kB took a millisecond more: a small model's inference.
+No server framework tells when a request's first byte came, from which its deadline runs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,7 +15,7 @@ from typing import Any
 
 import httptools
 
-from ondevice.cloud.http import wire
+from ondevice.cloud.http import handshake, wire
 from ondevice.cloud.http.budget import Allotment
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.messages import Head, Piece, Request, Response
@@ -33,8 +33,6 @@ _UNKNOWN_BYTES = 256 << 10
 _LINGER_S = 2.0
 # While others wait for their turn a body must keep pace; this is for clients that do not send evenly.
 _GRACE_S = 2.0
-# To agree on encryption, which takes two round trips.
-_HANDSHAKE_S = 10.0
 _CROWDED = "too many connections; try again later"
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -74,22 +72,18 @@ class Connection(asyncio.Protocol):
         welcome = self._server.admit(self)
         if transport.is_closing():
             return
-        if self._server.tls:
+        if tls := self._server.tls:
             transport.pause_reading()
-            self._securing = asyncio.get_running_loop().create_task(self._secure(welcome))
+            self._securing = asyncio.get_running_loop().create_task(self._secure(welcome, tls))
         elif not welcome:
             self._refuse(503, _CROWDED)
 
-    async def _secure(self, welcome: bool) -> None:
-        loop, plain, tls = asyncio.get_running_loop(), self._transport, self._server.tls
-        assert tls is not None
-        try:
-            secured = await asyncio.wait_for(loop.start_tls(plain, self, tls, server_side=True), _HANDSHAKE_S)
-        except (OSError, EOFError):  # it does not speak TLS, or not with us, or takes too long
-            plain.abort()
+    async def _secure(self, welcome: bool, tls: ssl.SSLContext) -> None:
+        secured = await handshake.secured(self._transport, self, tls)
+        if secured is None:
+            self._transport.abort()
             self._server.open.discard(self)
             return
-        assert secured is not None
         self._transport, self._securing = secured, None
         self._feed() if welcome else self._refuse(503, _CROWDED)
 
