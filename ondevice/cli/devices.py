@@ -69,7 +69,7 @@ def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
         fields |= {f"{fit.kind}, {fit.threads} threads": _described(fit) for fit in device.fits}
         console.emit([{"field": key, "value": str(value)} for key, value in fields.items()], form)
         print()
-    rows = [_latency(latency, latency.threads or device.threads) for latency in device.latencies]
+    rows = [_latency(latency, device.threads_of(latency)) for latency in device.latencies]
     console.emit(rows if form is Format.CSV else _filled(rows), form, ".4g")
 
 

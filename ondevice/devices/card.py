@@ -158,15 +158,19 @@ class Device:
     spread: Spread | None = None
 
     def __post_init__(self) -> None:
-        seen = Counter((each.model, each.kind, each.threads or self.threads) for each in self.latencies)
+        seen = Counter((each.model, each.kind, self.threads_of(each)) for each in self.latencies)
         for (model, kind, threads), times in seen.items():
             if times > 1:
                 raise ValueError(f"latencies: {model}, {kind}, with threads = {threads} is there {times} times")
 
+    def threads_of(self, latency: Latency) -> int:
+        """With how many threads it was measured."""
+        return latency.threads or self.threads
+
     def published(self, threads: int | None = None) -> tuple[Latency, ...]:
         """The latencies with so many threads, of the card's own where it is None; empty where there are none."""
         wanted = threads or self.threads
-        return tuple(each for each in self.latencies if (each.threads or self.threads) == wanted)
+        return tuple(each for each in self.latencies if self.threads_of(each) == wanted)
 
     def fit(self, kind: str, threads: int) -> Fit | None:
         """The time model for a kind of kernels and a count of threads, where there is one."""
@@ -175,7 +179,7 @@ class Device:
     @property
     def thread_counts(self) -> tuple[int, ...]:
         """The counts of threads that something is published of, rising."""
-        return tuple(sorted({each.threads or self.threads for each in self.latencies}))
+        return tuple(sorted({self.threads_of(each) for each in self.latencies}))
 
     @property
     def emulated(self) -> bool:
