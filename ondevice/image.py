@@ -13,15 +13,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.models.card import Input
-from ondevice.protocol.picture import PictureFormat, PictureHead
+from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
 
 ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Image"
 
 # Pillow knows many more; some of them call other programs (EPS). Its JPEG opener opens MPO too.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-# As many as phones' cameras have, and 150 MB when decoded, which a Raspberry Pi with 1 GB can still hold.
-MAX_PIXELS = 50_000_000
 # A JPEG of so many pixels at the best quality is half as long; what is longer is not worth reading into memory.
 MAX_BYTES = 64 * 1024 * 1024
 

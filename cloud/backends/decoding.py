@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from ondevice.protocol.picture import PictureFormat, PictureHead
+from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
 from ondevice.timing.bounds import time_ms
 from ondevice.timing.recent import HALF_LIFE
 
@@ -34,8 +34,6 @@ _BYTE_NS = 8.0
 # A header may claim any number of pixels. Those of a JPEG take a 256th of a byte at least, two bits for a block of 64;
 # those of others hardly less than a thousandth, which is as far as PNG's compression goes.
 _PIXELS_PER_BYTE, _JPEG_PIXELS_PER_BYTE = 1000, 256
-# What is larger as decoded is refused once its header is read: see `ondevice.image`.
-MAX_PIXELS = 50_000_000
 _JPEGS = (PictureFormat.JPEG, PictureFormat.PROGRESSIVE)
 # libjpeg's scales, and the share of a picture that models see, of which cards seldom say another.
 _SCALES, _CROP = (8, 4, 2), 0.875

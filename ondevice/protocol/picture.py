@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+# What is larger as decoded is refused once its header is read: as many as phones' cameras have, and 150 MB as pixels,
+# which a Raspberry Pi with 1 GB can still hold.
+MAX_PIXELS = 50_000_000
 # Cameras write some twenty segments before a JPEG's size, and TIFF files have some thirty tags: only attacks have more.
 _MOST_SEGMENTS, _MOST_TAGS = 256, 256
 # Of a JPEG whose header has not been seen: photos from the web and from phones have two to four pixels a byte.

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ondevice import image
-from ondevice.cloud.backends.decoding import MAX_PIXELS, DecodeFactor, DecodeTimes, Decoding, agree
+from ondevice.cloud.backends.decoding import DecodeFactor, DecodeTimes, Decoding, agree
 from ondevice.protocol.picture import PictureFormat, PictureHead
 
 PHOTO = PictureHead(PictureFormat.JPEG, 500, 375, 110_000)
@@ -40,7 +39,6 @@ def test_before_anything_is_learned_more_pixels_take_longer() -> None:
 
 def test_pixels_that_are_only_claimed_take_no_time() -> None:
     times = DecodeTimes((224, 224))
-    assert MAX_PIXELS == image.MAX_PIXELS
     for kind in PictureFormat:
         assert times.expect(PictureHead(kind, 7000, 7000, 100)) < 10, "it ends after its header"
         assert times.expect(PictureHead(kind, 60_000, 60_000, 10_000_000)) < 1, "it is refused"
