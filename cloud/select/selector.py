@@ -266,13 +266,13 @@ class Selector:
         return candidates.across(lambda b: np.full(len(b.models), met[b].room_ms)), pressed
 
     def _network(self, arrival: Arrival) -> NetworkTimes:
-        ask = arrival.parameters
-        upload_ms = arrival.upload_ms if ask.upload_ms is None else ask.upload_ms
+        given = arrival.parameters
+        upload_ms = arrival.upload_ms if given.upload_ms is None else given.upload_ms
         return NetworkTimes(
-            self.rules.sla_ms if ask.sla_ms is None else ask.sla_ms,
+            self.rules.sla_ms if given.sla_ms is None else given.sla_ms,
             upload_ms,
-            upload_ms if ask.return_ms is None else ask.return_ms,
-            ask.device_top1,
+            upload_ms if given.return_ms is None else given.return_ms,
+            given.device_top1,
         )
 
     def _candidates(self, key: Hashable, places: Callable[[], Places]) -> Candidates:

@@ -1,4 +1,4 @@
-"""Label lists: the bundled ones, a user's own, and what is no list."""
+"""Label lists: the bundled ones, a user's own, and what is not a list."""
 
 from __future__ import annotations
 

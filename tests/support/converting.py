@@ -31,7 +31,7 @@ class Ran(NamedTuple):
         return list((self.home / "cache" / "logs").glob("*"))
 
     def errors(self) -> list[str]:
-        """The lines on standard error; fails if one of them is no error of ours."""
+        """The lines on standard error; fails if one of them is not an error of ours."""
         lines = self.done.stderr.splitlines()
         assert all(line.startswith("ondevice: error: ") for line in lines), self.done.stderr
         return lines

@@ -618,7 +618,7 @@ def test_a_body_for_which_there_is_no_room_is_not_read_until_there_is(clock: Clo
         await server.take("b" * 300)
         (request,) = server.seen
         assert request.body == b"a" * 300 + b"b" * 300
-        assert (request.held_s, request.upload_ms) == pytest.approx((5, 200)), "waiting for room is no upload"
+        assert (request.held_s, request.upload_ms) == pytest.approx((5, 200)), "waiting for room is not the upload"
         assert server.connections.bodies.held == 600, "while it is being answered too"
         server.answering.set()
         await rest()

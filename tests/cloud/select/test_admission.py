@@ -130,10 +130,10 @@ class OneWorker(Backend):
     def tick(self) -> None: ...
 
     def profile(self, model: str) -> Profile:
-        raise NotImplementedError
+        raise AssertionError("a choice asks the table for times")
 
     async def run(self, ticket: Ticket) -> InferenceResult:
-        raise NotImplementedError
+        raise AssertionError("a choice runs nothing")
 
 
 class Line:

@@ -32,7 +32,7 @@ def strictly(text: str) -> Any:
     """JSON as its standard has it: without NaN, which Python alone reads."""
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 

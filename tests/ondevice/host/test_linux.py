@@ -136,7 +136,7 @@ def test_clock_and_governor(tmp_path: Path) -> None:
         ([("BIG", "44000"), ("G3D", "47000")], 44.0),
         ([], None),
     ],
-    ids=["pi", "intel", "phone", "charge is no heat", "off", "zero", "unreadable", "first", "none"],
+    ids=["pi", "intel", "phone", "charge is not heat", "off", "zero", "unreadable", "first", "none"],
 )
 def test_temperature(zones: list[tuple[str, str]], expected: float | None, tmp_path: Path) -> None:
     files = {}

@@ -1,4 +1,4 @@
-"""Tensors of the protocol: every datatype there and back in both forms, and what is no tensor data."""
+"""Tensors of the protocol: every datatype there and back in both forms, and what is not tensor data."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def test_opens_after_three_failures_in_a_row_and_says_so_once() -> None:
     breaker = Breaker()
     assert [breaker.failed(0) for _ in range(3)] == [False, False, True]
     assert not breaker.closed
-    assert not breaker.failed(0.1), "an answer that was awaited when it opened is no second opening"
+    assert not breaker.failed(0.1), "an answer that was awaited when it opened is not a second opening"
 
 
 def test_a_success_between_failures_starts_the_count_again() -> None:

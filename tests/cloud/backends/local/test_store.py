@@ -105,7 +105,7 @@ def test_a_snapshot_does_not_change(store: Store) -> None:
 
 def test_nothing_was_saved(store: Store, notes: Notes) -> None:
     assert store.load() == {}
-    assert notes == [], "a first start is no fault"
+    assert notes == [], "a first start is not a fault"
 
 
 def test_no_models(store: Store, notes: Notes) -> None:
