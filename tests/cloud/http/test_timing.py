@@ -1,0 +1,73 @@
+"""When uploads began and ended, and when connections end, on a given clock and without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from clock import Clock
+from http_line import Timed
+from http_server import HASTY, post
+
+from ondevice.cloud.http import connection
+from ondevice.cloud.http.messages import Request
+
+
+def test_the_upload_is_timed_from_its_first_byte_to_its_last(clock: Clock) -> None:
+    async def play() -> list[Request]:
+        server = Timed()
+        for piece in ("POST /echo HTTP/1.1\r\nHost: x\r\nCont", "ent-Length: 4\r\n\r\nab", "cd"):
+            await server.take(piece)
+            clock.pass_ms(100)
+        return server.seen
+
+    (request,) = asyncio.run(play())
+    assert request.body == b"abcd"
+    assert request.upload_ms == pytest.approx(200)
+
+
+def test_each_request_of_a_connection_has_its_own_clock(clock: Clock) -> None:
+    async def play() -> list[Request]:
+        server = Timed()
+        for _ in range(2):
+            await server.take(post("/echo", "x"))
+            clock.pass_ms(200)
+        await server.take(post("/echo", "x") + "POST /echo HTTP/1.1\r\nContent-Le")
+        clock.pass_ms(70)
+        await server.take("ngth: 0\r\n\r\n")
+        return server.seen
+
+    assert [request.upload_ms for request in asyncio.run(play())] == pytest.approx([0, 0, 0, 70])
+
+
+@pytest.mark.parametrize(
+    ("sent", "wait_ms", "said"),
+    [
+        ("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\na", 400, b"408 Request Timeout"),
+        ("POST /a HTT", 400, b"408 Request Timeout"),
+        (post("/a", "x"), 600, b"200 OK"),
+        ("", 600, b""),
+    ],
+    ids=["in the body", "in the head", "after a reply", "before anything"],
+)
+def test_a_connection_ends_when_its_time_is_over_and_not_before(
+    clock: Clock, sent: str, wait_ms: float, said: bytes
+) -> None:
+    async def play() -> None:
+        server = Timed(HASTY)
+        if sent:
+            await server.take(sent)
+        clock.pass_ms(wait_ms - 1)
+        server.connections.sweep()
+        assert (server.line.closed, b"408" in server.line.written) == (False, False)
+        clock.pass_ms(2)
+        server.connections.sweep()
+        assert said in server.line.written
+        clock.pass_ms(connection._LINGER_S * 1e3 + 1 if b"408" in said else 0)  # it gets to read why
+        server.connections.sweep()
+        assert server.line.closed
+
+    asyncio.run(play())

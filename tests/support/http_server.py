@@ -1,0 +1,138 @@
+"""A server of the HTTP layer alone, on a loop of its own, and what a client says to it and reads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+
+from ondevice.cloud.http.connection import Connection
+from ondevice.cloud.http.connections import Connections
+from ondevice.cloud.http.limits import HttpLimits
+from ondevice.cloud.http.messages import Head, Piece, Request, Response
+from ondevice.cloud.server import event_loop
+
+# As much time as there is: what runs on the real clock must not depend on how fast this machine is.
+SMALL = HttpLimits(body_bytes=1000, header_bytes=2000, connections=4)
+PATIENCE_S = 30.0
+CLOSE = "Connection: close\r\n"
+HASTY = replace(SMALL, send_s=0.4, idle_s=0.6)
+
+
+@dataclass
+class Running:
+    """A server on a loop of its own; `seen` are the requests that were handled.
+
+    What is slow waits for the test to let it go.
+    """
+
+    port: int
+    loop: asyncio.AbstractEventLoop
+    connections: Connections
+    gone_on: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: list[Request] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+
+    def let_go(self) -> None:
+        self.loop.call_soon_threadsafe(self.gone_on.set)
+
+    def say(self, text: str) -> bytes:
+        """All that the server answers to this, until it closes: so the last request had better ask for that."""
+        with self.connect() as client:
+            client.sendall(text.encode("latin-1"))
+            return read_all(client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    pieces = []
+    while piece := client.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def pieces(server: Running, path: str) -> AsyncGenerator[Piece, None]:
+    try:
+        for piece in (b"one\n", b"two\n", b"x" * 20 + b"\n"):
+            yield Piece(piece, last="known" in path and len(piece) == 21)
+            await (server.gone_on.wait() if "slow" in path else asyncio.sleep(0))
+        while "ever" in path:
+            yield Piece(b"more" * 10_000, last=False)
+    finally:
+        server.ended.append(path)
+
+
+async def answer(server: Running, request: Request) -> Response:
+    server.seen.append(request)
+    if request.path == "/slow":
+        try:
+            await server.gone_on.wait()
+        except asyncio.CancelledError:
+            server.cancelled.append(request.path)
+            raise
+    if request.path.startswith("/pieces"):
+        return Response(200, (), pieces(server, request.path))
+    return Response(200, (("x-path", request.path),), request.body)
+
+
+@contextmanager
+def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> Iterator[Running]:
+    async def handler(request: Request) -> Response:
+        return await answer(server, request)
+
+    def gate(head: Head) -> Response | None:
+        return Response(404, (), b"gone") if head.path == "/nowhere" else None
+
+    def refusal(status: int, message: str) -> Response:
+        return Response(status, (), message.encode())
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            open_now.sweep()
+
+    loop = event_loop(encrypted=tls is not None)
+    open_now = Connections(handler, gate, refusal, limits, tls)
+    listening = loop.run_until_complete(loop.create_server(lambda: Connection(open_now), "127.0.0.1", 0))
+    sweeping = loop.create_task(sweep())
+    thread = threading.Thread(target=loop.run_forever)
+    server = Running(listening.sockets[0].getsockname()[1], loop, open_now)
+    thread.start()
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(end(listening, sweeping, open_now), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], open_now: Connections) -> None:
+    sweeping.cancel()
+    listening.close()
+    await open_now.drain(0)
+    await asyncio.sleep(0.02)
+
+
+def get(path: str, extra: str = "") -> str:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n{extra}\r\n"
+
+
+def post(path: str, body: str, extra: str = "") -> str:
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{extra}\r\n{body}"
+
+
+def status(reply: bytes) -> int:
+    return int(reply.split(b" ", 2)[1])
