@@ -344,26 +344,27 @@ def test_a_model_is_timed_only_on_a_worker_that_nobody_needs() -> None:
     with_pool(body)
 
 
-def test_a_package_that_was_replaced_meanwhile_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("where", "name", "value", "said"),
+    [
+        (child, "__version__", "0.0.1", f"ondevice 0.0.1 was replaced by {__version__} while it ran: start it again"),
+        (
+            sys,
+            "executable",
+            "/nonexistent",
+            "no process can be started with /nonexistent: no such file or directory",
+        ),
+    ],
+    ids=["a package that was replaced", "no Python"],
+)
+def test_workers_that_cannot_be_started_are_said_in_one_line_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, where: object, name: str, value: str, said: str
+) -> None:
     async def body(pool: Pool, events: Events) -> None:
-        monkeypatch.setattr(child, "__version__", "0.0.1")
+        monkeypatch.setattr(where, name, value)
         pool.workers[0].kill()
         await until(lambda: bool(events.named("worker not started")))
-        said = events.named("worker not started")[0]["error"]
-        assert said == f"ondevice 0.0.1 was replaced by {__version__} while it ran: start it again"
-        monkeypatch.undo()
-        await until(lambda: bool(pool.workers))
-
-    with_pool(body)
-
-
-def test_workers_that_cannot_be_started_are_said_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def body(pool: Pool, events: Events) -> None:
-        monkeypatch.setattr(sys, "executable", "/nonexistent")
-        pool.workers[0].kill()
-        await until(lambda: bool(events.named("worker not started")))
-        said = events.named("worker not started")[0]["error"]
-        assert said == "no process can be started with /nonexistent: no such file or directory"
+        assert events.named("worker not started")[0]["error"] == said
         monkeypatch.undo()
         await until(lambda: bool(pool.workers))
 
