@@ -8,7 +8,7 @@ from enum import StrEnum
 from ondevice.devices import networks
 from ondevice.devices.card import Device, Errors, Fit, Latency
 from ondevice.devices.network import Network
-from ondevice.devices.spread import spread_of
+from ondevice.devices.spread import spread_of, times_of
 from ondevice.devices.timemodel import KINDS
 from ondevice.errors import EmulationError, UsageError
 from ondevice.timing.distribution import Distribution
@@ -87,14 +87,9 @@ def _published(device: Device, network: Network, kind: str, threads: int) -> Lat
 
 
 def _as_published(device: Device, latency: Latency, threads: int) -> PredictedTime:
-    spread = "published with it"
-    times = latency.times
-    if times is None:
-        borrowed = spread_of(device)
-        spread, times = borrowed.source, borrowed.around(latency.infer_ms)
-    return PredictedTime(
-        device.name, threads, latency.infer_ms, times, Basis.PUBLISHED, None, spread, device.runtime, latency.load_ms
-    )
+    spread = "published with it" if latency.times else spread_of(device).source
+    times, mean_ms, runtime = times_of(device, latency), latency.infer_ms, device.runtime
+    return PredictedTime(device.name, threads, mean_ms, times, Basis.PUBLISHED, None, spread, runtime, latency.load_ms)
 
 
 def _fit(device: Device, kind: str, precision: str, threads: int) -> Fit:
