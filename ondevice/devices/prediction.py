@@ -72,7 +72,7 @@ def predict(device: Device, network: Network, precision: str, threads: int | Non
     kind = KINDS.get(precision, precision)
     if latency := _published(device, network, kind, count):
         return _as_published(device, latency, count)
-    return _from_fit(device, network, _fit(device, kind, precision, count), precision)
+    return _from_fit(device, network, _fit(device, kind, precision, count))
 
 
 def _published(device: Device, network: Network, kind: str, threads: int) -> Latency | None:
@@ -102,7 +102,7 @@ def _fit(device: Device, kind: str, precision: str, threads: int) -> Fit:
     )
 
 
-def _from_fit(device: Device, network: Network, fit: Fit, precision: str) -> PredictedTime:
+def _from_fit(device: Device, network: Network, fit: Fit) -> PredictedTime:
     if network.unknown:
         raise EmulationError(
             f"no published model tells what {', '.join(network.unknown[:3])} take{'s' * (len(network.unknown) == 1)} "
