@@ -281,7 +281,7 @@ def _panel(axis: Any, errors: Sequence[tuple[Fitted, FloatArray]], colors: Mappi
         ms = np.array(fitted.group.published.ms)
         c = [colors[name] for name in fitted.group.published.architectures]
         axis.scatter(ms, ms * (1 + off), s=14, c=c, alpha=0.8, linewidths=0)
-    limits = np.array([0.3, 3000.0])
+    limits = np.array([0.3, 5000.0])
     for factor, style in ((1, "-"), (0.8, "--"), (1.25, "--")):
         axis.plot(limits, limits * factor, color="0.5", linewidth=0.8, linestyle=style)
     axis.set(xscale="log", yscale="log", xlim=limits, ylim=limits, title=title)
