@@ -389,16 +389,26 @@ async def _serve_plain(sock: Any) -> None:
 async def _serve_ours(sock: Any) -> None:
     import asyncio
 
+    from ondevice.cloud.app.incoming import Incoming
+    from ondevice.cloud.app.messages import Head, Request, Response
     from ondevice.cloud.http.connection import Connection
     from ondevice.cloud.http.connections import Connections
     from ondevice.cloud.http.limits import HttpLimits
-    from ondevice.cloud.http.messages import Request, Response
+
+    def refuse(head: Head, status: int, message: str) -> Response:
+        return Response(status, (), message.encode())
 
     async def answer(request: Request) -> Response:
         return Response(200, (("content-type", "application/json"),), b"{}")
 
-    refuse = lambda status, message: Response(status, (), message.encode())  # noqa: E731
-    connections = Connections(answer, lambda head: None, refuse, HttpLimits())
+    class App:
+        def begin(self, head: Head) -> Incoming:
+            return Incoming(head, answer, refuse)
+
+        def refusal(self, status: int, message: str) -> Response:
+            return Response(status, (), message.encode())
+
+    connections = Connections(App(), HttpLimits())
     await (await asyncio.get_running_loop().create_server(lambda: Connection(connections), sock=sock)).serve_forever()
 
 

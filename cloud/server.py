@@ -55,8 +55,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        service = self.service
-        connections = Connections(service.handle, service.gate, service.refusal, self.limits, self.address.tls)
+        connections = Connections(self.service, self.limits, self.address.tls)
         self._show(connections)
         server = await self._listen(connections)
         ticking = loop.create_task(self._tick(connections))

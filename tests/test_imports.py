@@ -39,12 +39,11 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.converters.sources": DEVICE | {"ondevice.converters", "ondevice.converters.architectures"},
     "ondevice.selection": set(),
     "ondevice.cloud": CLOUD | {"ondevice.models", "ondevice.host"},
-    "ondevice.cloud.http": set(),
+    "ondevice.cloud.http": {"ondevice.cloud.app"},
     "ondevice.cloud.app": {
         "ondevice.models",
         "ondevice.selection",
         "ondevice.cloud.backends",
-        "ondevice.cloud.http",
         "ondevice.cloud.select",
     },
     "ondevice.cloud.select": {"ondevice.selection", "ondevice.cloud.backends"},
@@ -129,7 +128,7 @@ def test_imports_only_point_down(package: str) -> None:
         ("ondevice.selection", "from ondevice.runner import Runner"),
         ("ondevice", "from ondevice.cloud.backends.workers import pool"),
         ("ondevice.lab.simulate", "from ondevice.cloud.select.selector import Selector"),
-        ("ondevice.cloud.http", "from ondevice.cloud.app.service import Service"),
+        ("ondevice.cloud.app", "from ondevice.cloud.http.limits import HttpLimits"),
         ("ondevice.cloud.app", "from ondevice.cloud.server import Server"),
         ("ondevice.cloud.select", "from ondevice.cloud.app import request_parameters"),
         ("ondevice.cloud.backends", "from ondevice.cloud.backends.workers.pool import Pool"),
@@ -153,6 +152,12 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
     while free := [name for name, names in left.items() if not names]:
         left = {name: names - set(free) for name, names in left.items() if name not in free}
     assert left == {}
+
+
+def test_the_socket_knows_of_the_service_only_what_it_is_asked_and_answers() -> None:
+    names = {name for path in sources("ondevice.cloud.http") for name in imported(ast.parse(path.read_text()))}
+    modules = {".".join(name.split(".")[:4]) for name in names if package_of(name) == "ondevice.cloud.app"}
+    assert modules == {"ondevice.cloud.app.messages"}
 
 
 def module(package: str, path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from ondevice.cloud.http.messages import Response
+from ondevice.cloud.app.messages import Response
 from ondevice.errors import (
     ImageError,
     ModelError,

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from ondevice.cloud.http.budget import Allotment, Budget
 from ondevice.errors import RefusedError
 from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
+from ondevice.resilience.budget import Allotment, Budget
 
 # What decoding takes a pixel, measured with Pillow 13 at 49 megapixels for a network of 224 x 224: most have 8-bit RGB
 # in 4 bytes, and again with alpha; libwebp has two canvases besides; a progressive JPEG is held as coefficients. Other

@@ -16,15 +16,16 @@ from ondevice._version import __version__
 from ondevice.cloud.app import describe, failures, infer, large_pictures, openapi, request_parameters, routes
 from ondevice.cloud.app.answers import Answered, answers
 from ondevice.cloud.app.attempts import Attempts
+from ondevice.cloud.app.incoming import Incoming
 from ondevice.cloud.app.infer import DecodedRequest
 from ondevice.cloud.app.large_pictures import LargePictures
 from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.messages import Head, Piece, Request, Response
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Arrival, Selector
@@ -83,8 +84,11 @@ class Service:
         self._log.request({"status": status, "error": message})
         return failures.refused(status, message)
 
-    def gate(self, head: Head) -> Response | None:
-        """Refuse before the body is read: no such path, no token, no body where there must be one."""
+    def begin(self, head: Head) -> Incoming | Response:
+        """The request whose head this is; a refusal where there is no such path, or no token."""
+        return self._gate(head) or Incoming(head, self._handle, self._refused)
+
+    def _gate(self, head: Head) -> Response | None:
         try:
             route = routes.find(head.method, head.path)
         except NoRouteError as error:
@@ -108,11 +112,10 @@ class Service:
         self._log.request(fields)
         return failures.refused(status, message, *headers)
 
-    async def handle(self, request: Request) -> Response:
-        """The reply to a request that `gate` let through."""
+    async def _handle(self, request: Request) -> Response:
         fields: dict[str, Any] = {}
         try:
-            route = routes.find(request.method, request.path)
+            route = routes.find(request.head.method, request.head.path)
             call = Call(route.model, request, fields)
             response: Response = await getattr(self, f"_on_{route.operation}")(call)
         except failures.EXPECTED as error:
@@ -121,19 +124,20 @@ class Service:
                 self._metrics.refused()
             response = failures.response(error)
         except Exception:
-            self._log.event("internal error", path=request.path, traceback=traceback.format_exc())
+            self._log.event("internal error", path=request.head.path, traceback=traceback.format_exc())
             response = failures.refused(500, "internal error")
         if isinstance(response.body, bytes):
             self._account(request, response.status, fields)
         return response
 
     def _account(self, request: Request, status: int, fields: dict[str, Any]) -> None:
-        total_ms = (perf_counter() - request.first_byte) * 1e3
+        head = request.head
+        total_ms = (perf_counter() - head.first_byte) * 1e3
         self._metrics.request(status, total_ms)
         self._log.request({
-            "peer": request.peer,
-            "method": request.method,
-            "path": request.path[:200],
+            "peer": head.peer,
+            "method": head.method,
+            "path": head.path[:200],
             "status": status,
             "bytes": len(request.body),
             **fields,
@@ -289,7 +293,7 @@ class Service:
                 async for answer in others:
                     yield self._line(call, asked, answer)
         except Exception:
-            self._log.event("internal error", path=call.request.path, traceback=traceback.format_exc())
+            self._log.event("internal error", path=call.request.head.path, traceback=traceback.format_exc())
         finally:  # also when the client has left, which is its right
             self._account(call.request, 200, call.fields)
 
@@ -320,14 +324,14 @@ class Service:
         return server_ms
 
     def _asked(self, request: Request, served: ServedModel | None) -> DecodedRequest:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind.startswith("image/"):
             if kind not in _PICTURES:
                 raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
             if not request.body:
                 raise ProtocolError("the body is empty: send a picture")
-            return DecodedRequest(_queried(request.query), request.body, is_picture=True)
-        return infer.decode(request.body, headers.json_length(request.headers.get(_LENGTH)), served)
+            return DecodedRequest(_queried(request.head.query), request.body, is_picture=True)
+        return infer.decode(request.body, headers.json_length(request.head.headers.get(_LENGTH)), served)
 
     def _find(self, model: str) -> tuple[Backend, ServedModel]:
         """The model by its name; of several servers that have it, one that is available."""

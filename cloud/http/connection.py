@@ -15,11 +15,11 @@ from typing import Any
 
 import httptools
 
+from ondevice.cloud.app.messages import ArrivingRequest, Head, Piece, Response
 from ondevice.cloud.http import handshake, wire
-from ondevice.cloud.http.budget import Allotment
 from ondevice.cloud.http.connections import Connections
-from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.http.turn import Turn
+from ondevice.resilience.budget import Allotment
 
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
@@ -54,7 +54,8 @@ class Connection(asyncio.Protocol):
         self._pending = b""
         self._head_bytes = 0
         self._headers: dict[str, str]
-        self._body: list[bytes]
+        # Once its head has been accepted, until it is whole or refused.
+        self._arriving: ArrivingRequest | None = None
         self._header_bytes: int
         self._length: int | None
         self._share: Allotment | None = None
@@ -182,7 +183,7 @@ class Connection(asyncio.Protocol):
             self._refuse(431, self._too_long())
             return
         try:
-            self._path, self._query = wire.target(self._url)
+            path, query = wire.target(self._url)
         except httptools.HttpParserInvalidURLError:
             self._refuse(400, "the request's target is not a URL")
             return
@@ -192,10 +193,13 @@ class Connection(asyncio.Protocol):
             self._refuse(413, self._too_large())
             return
         method = self._parser.get_method().decode("latin-1")
-        if (refused := self._server.gate(Head(method, self._path, self._headers, length, self._peer))) is not None:
-            self._end(refused)
-        else:
-            self._expect_body(length)
+        head = Head(method, path, query, self._headers, length, self._peer, self.since)
+        begun = self._server.app.begin(head)
+        if isinstance(begun, Response):
+            self._end(begun)
+            return
+        self._arriving = begun
+        self._expect_body(length)
 
     def _expect_body(self, length: int | None) -> None:
         """Make room for a body, or wait for it; a body that comes in chunks says no length."""
@@ -225,29 +229,26 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         self._head_bytes = 0
-        if self._discarding:
+        if (arriving := self._arriving) is None:
             return
         self._received += len(body)
         if self._received > self._limits.body_bytes:
             self._refuse(413, self._too_large())
         elif self._share and self._received > self._share.amount and not self._share.grow(2 * self._share.amount):
             self._refuse(503, "more is being sent than there is memory for; try again, or send a Content-Length")
-        else:
-            self._body.append(body)
+        elif (reply := arriving.receive(body)) is not None:
+            self._end(reply)
 
     def on_message_complete(self) -> None:
         """The request is whole: answer it, or let it wait for those before it."""
         self._receiving = self._in_body = False
-        if self._discarding:
+        if (arriving := self._arriving) is None:
             return
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        method, now = self._parser.get_method().decode("latin-1"), perf_counter()
-        request = Request(
-            method, self._path, self._query, self._headers, body, self.since, now, self._peer, self._held_s
-        )
-        chunks = self._parser.get_http_version() == "1.1"
-        self._queue.append(Turn(request, self._parser.should_keep_alive(), chunks, self._share))
-        self._body, self._share, self._held_s = [], None, 0.0
+        parser, now = self._parser, perf_counter()
+        head_only, chunks = parser.get_method() == b"HEAD", parser.get_http_version() == "1.1"
+        turn = Turn(arriving, now, self._held_s, head_only, parser.should_keep_alive(), chunks, self._share)
+        self._queue.append(turn)
+        self._arriving, self._share, self._held_s = None, None, 0.0
         self.since = now
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer())
@@ -256,18 +257,18 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self) -> None:
         while (self._queue or self._more()) and not self._transport.is_closing():
-            request, keep, chunks, share = self._queue.popleft()
+            turn = self._queue.popleft()
             try:
-                response = await self._server.handler(request)
+                response = await turn.request.answer(turn.last_byte, turn.held_s)
             finally:
-                if share:
-                    share.give_back()
-            keep = keep and not self._server.draining
+                if turn.share:
+                    turn.share.give_back()
+            keep = turn.keep and not self._server.draining
             if isinstance(response.body, bytes):
-                self._write(response, response.body, keep, head_only=request.method == "HEAD")
+                self._write(response, response.body, keep, turn.head_only)
             else:
-                keep = keep and chunks
-                await self._stream(response, response.body, keep, chunks)
+                keep = keep and turn.chunks
+                await self._stream(response, response.body, keep, turn.chunks)
             if not self._receiving:
                 self.since = perf_counter()
             if not keep:
@@ -303,7 +304,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(end)
 
     def _refuse(self, status: int, message: str) -> None:
-        self._end(self._server.refusal(status, message))
+        self._end(self._server.app.refusal(status, message))
 
     def _end(self, response: Response) -> None:
         """Reply to a request that is not read to its end, and let the connection run out."""
@@ -320,7 +321,7 @@ class Connection(asyncio.Protocol):
 
     def _let_go(self, unanswered: bool = True) -> None:
         """Keep nothing of a request that will not be whole, nor of those that wait for their turn."""
-        self._pending, self._body = b"", []
+        self._pending, self._arriving = b"", None
         shares = [turn.share for turn in self._queue] if unanswered else []
         if unanswered:
             self._queue.clear()
@@ -336,8 +337,7 @@ class Connection(asyncio.Protocol):
         return f"request line and headers are over {self._limits.header_bytes} bytes"
 
     def _new_message(self) -> None:
-        self._url, self._headers, self._path, self._query = b"", {}, "/", ""
-        self._body = []
+        self._url, self._headers = b"", {}
         self._received = self._header_bytes = 0
         self._length = 0
         self._held_from = self._held_s = 0.0

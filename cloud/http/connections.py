@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
-from ondevice.cloud.http.budget import Budget
+from ondevice.cloud.app.messages import Application
 from ondevice.cloud.http.limits import HttpLimits
-from ondevice.cloud.http.messages import Head, Request, Response
-
-Handler = Callable[[Request], Awaitable[Response]]
-# What is wrong with a request already before its body, or None.
-Gate = Callable[[Head], Response | None]
-# The body of an error: what the protocol in use makes of a sentence.
-Refusal = Callable[[int, str], Response]
+from ondevice.resilience.budget import Budget
 
 # So many more than the limit are told that there are too many; whoever comes then is disconnected without a word.
 _TOLD = 32
@@ -54,10 +48,8 @@ class ServedConnection(Protocol):
 class Connections:
     """Counts them, lets the idle give way to the new, ends the slow, and drains. tls: encryption, or None."""
 
-    def __init__(
-        self, handler: Handler, gate: Gate, refusal: Refusal, limits: HttpLimits, tls: ssl.SSLContext | None = None
-    ) -> None:
-        self.handler, self.gate, self.refusal, self.limits, self.tls = handler, gate, refusal, limits, tls
+    def __init__(self, app: Application, limits: HttpLimits, tls: ssl.SSLContext | None = None) -> None:
+        self.app, self.limits, self.tls = app, limits, tls
         self.bodies = Budget(limits.bodies_bytes)
         self.open: set[ServedConnection] = set()
         self.draining = False

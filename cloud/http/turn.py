@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ondevice.cloud.http.budget import Allotment
-from ondevice.cloud.http.messages import Request
+from ondevice.cloud.app.messages import ArrivingRequest
+from ondevice.resilience.budget import Allotment
 
 
 class Turn(NamedTuple):
-    """A request that is whole.
+    """A request that is whole. last_byte, held_s: as for its answer.
 
-    keep: whether the connection is to stay; chunks: whether its client knows them; share: what its body holds.
+    head_only: whether its reply's body is not sent; keep: whether the connection is to stay; chunks: whether its client
+    knows them; share: what its body holds.
     """
 
-    request: Request
+    request: ArrivingRequest
+    last_byte: float
+    held_s: float
+    head_only: bool
     keep: bool
     chunks: bool
     share: Allotment | None

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from ondevice.cloud.http.messages import Response
+from ondevice.cloud.app.messages import Response
 
 
 @lru_cache(256)  # a client's requests often go to the same

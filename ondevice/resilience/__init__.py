@@ -1,1 +1,3 @@
-"""State machines that keep trouble from spreading, as when a failing server may be asked again; on a given clock."""
+"""State machines that keep trouble from spreading: when a failing server may be asked again, on a given clock, and what
+all together may hold of something.
+"""

@@ -8,12 +8,12 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from http_server import SMALL
+from http_server import SMALL, Asked
 
+from ondevice.cloud.app.messages import Request, Response
 from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
-from ondevice.cloud.http.messages import Request, Response
 
 
 class Line(asyncio.Transport):
@@ -56,9 +56,7 @@ class Timed:
         self.answering = asyncio.Event()
         self.answering.set()
         self.line = Line()
-        self.connections = Connections(
-            self._answer, lambda head: None, lambda status, text: Response(status, (), text.encode()), limits
-        )
+        self.connections = Connections(Asked(self._answer), limits)
         self.connection = Connection(self.connections)
         self.connection.connection_made(self.line)
 

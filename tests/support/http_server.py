@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 
+from ondevice.cloud.app.messages import Head, Piece, Request, Response
 from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
-from ondevice.cloud.http.messages import Head, Piece, Request, Response
 from ondevice.cloud.server import event_loop
 
 # As much time as there is: what runs on the real clock must not depend on how fast this machine is.
@@ -76,27 +76,50 @@ async def pieces(server: Running, path: str) -> AsyncGenerator[Piece, None]:
 
 async def answer(server: Running, request: Request) -> Response:
     server.seen.append(request)
-    if request.path == "/slow":
+    if request.head.path == "/slow":
         try:
             await server.gone_on.wait()
         except asyncio.CancelledError:
-            server.cancelled.append(request.path)
+            server.cancelled.append(request.head.path)
             raise
-    if request.path.startswith("/pieces"):
-        return Response(200, (), pieces(server, request.path))
-    return Response(200, (("x-path", request.path),), request.body)
+    if request.head.path.startswith("/pieces"):
+        return Response(200, (), pieces(server, request.head.path))
+    return Response(200, (("x-path", request.head.path),), request.body)
+
+
+@dataclass
+class Gathered:
+    """A request that is put together; once it says STOP, no more of it is wanted."""
+
+    head: Head
+    handle: Callable[[Request], Awaitable[Response]]
+    body: bytes = b""
+
+    def receive(self, data: bytes) -> Response | None:
+        self.body += data
+        return Response(422, (), b"stopped") if b"STOP" in self.body else None
+
+    def answer(self, last_byte: float, held_s: float) -> Awaitable[Response]:
+        return self.handle(Request(self.head, self.body, last_byte, held_s))
+
+
+@dataclass
+class Asked:
+    """What answers requests: all but those for `/nowhere`."""
+
+    handle: Callable[[Request], Awaitable[Response]]
+
+    def begin(self, head: Head) -> Gathered | Response:
+        return Response(404, (), b"gone") if head.path == "/nowhere" else Gathered(head, self.handle)
+
+    def refusal(self, status: int, message: str) -> Response:
+        return Response(status, (), message.encode())
 
 
 @contextmanager
 def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> Iterator[Running]:
-    async def handler(request: Request) -> Response:
+    async def handle(request: Request) -> Response:
         return await answer(server, request)
-
-    def gate(head: Head) -> Response | None:
-        return Response(404, (), b"gone") if head.path == "/nowhere" else None
-
-    def refusal(status: int, message: str) -> Response:
-        return Response(status, (), message.encode())
 
     async def sweep() -> None:
         while True:
@@ -104,7 +127,7 @@ def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> It
             open_now.sweep()
 
     loop = event_loop(encrypted=tls is not None)
-    open_now = Connections(handler, gate, refusal, limits, tls)
+    open_now = Connections(Asked(handle), limits, tls)
     listening = loop.run_until_complete(loop.create_server(lambda: Connection(open_now), "127.0.0.1", 0))
     sweeping = loop.create_task(sweep())
     thread = threading.Thread(target=loop.run_forever)

@@ -14,8 +14,7 @@ from http_line import Timed, rest
 from http_server import SMALL, post
 
 from ondevice.cloud.http import connection
-from ondevice.cloud.http.budget import Allotment
-from ondevice.cloud.http.connections import Connections
+from ondevice.resilience.budget import Allotment
 
 WIDE = replace(SMALL, body_bytes=1 << 20)
 
@@ -148,7 +147,7 @@ def test_whatever_becomes_of_a_request_its_room_is_given_back(clock: Clock, end:
 
 
 def test_memory_is_to_be_given_back_once_when_much_was_held() -> None:
-    many = Connections(lambda request: asyncio.sleep(0), lambda head: None, lambda *_: None, SMALL)  # type: ignore
+    many = Timed().connections
     held = many.bodies.take(50_000_000, lambda: None)
     assert not many.shrunk()
     held.give_back()

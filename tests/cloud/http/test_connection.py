@@ -49,10 +49,10 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 def test_path_query_and_headers_are_decoded() -> None:
     with running() as server:
         server.say(get("/a%20b/c?x=1&y=%20", "X-Thing: Value\r\n" + CLOSE))
-    request = server.seen[0]
-    assert (request.method, request.path, request.query) == ("GET", "/a b/c", "x=1&y=%20")
-    assert request.headers["x-thing"] == "Value"
-    assert request.peer == "127.0.0.1"
+    head = server.seen[0].head
+    assert (head.method, head.path, head.query) == ("GET", "/a b/c", "x=1&y=%20")
+    assert head.headers["x-thing"] == "Value"
+    assert head.peer == "127.0.0.1"
 
 
 def test_a_chunked_body_is_put_together() -> None:
@@ -110,11 +110,21 @@ def test_expect_continue_is_refused_where_the_request_is() -> None:
     assert server.seen == []
 
 
-def test_what_the_gate_refuses_is_answered_though_the_client_goes_on_sending() -> None:
+def test_what_is_refused_by_its_head_is_answered_though_the_client_goes_on_sending() -> None:
     with running(HttpLimits(body_bytes=1 << 24)) as server, server.connect() as client:
         client.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n")
         client.sendall(b"x" * 100_000)
         assert status(read_all(client)) == 404
+    assert server.seen == []
+
+
+@pytest.mark.parametrize("header", ["Content-Length: 500", "Transfer-Encoding: chunked"])
+def test_a_request_may_be_answered_before_its_body_ends(header: str) -> None:
+    with running() as server, server.connect() as client:
+        client.sendall(f"POST /echo HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n5\r\n".encode())
+        client.sendall(b"STOP!\r\n")
+        reply = read_all(client)
+    assert (status(reply), reply[-7:]) == (422, b"stopped")
     assert server.seen == []
 
 
@@ -236,7 +246,7 @@ def test_more_pipelined_requests_than_are_parsed_wait_as_they_came() -> None:
         server.let_go()
         client.sendall(get("/last", CLOSE).encode())
         assert read_all(client).count(b"HTTP/1.1 200 OK") == 3002
-    assert server.seen[-1].path == "/last"
+    assert server.seen[-1].head.path == "/last"
 
 
 def test_work_for_a_client_that_has_gone_is_cancelled() -> None:

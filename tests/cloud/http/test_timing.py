@@ -12,8 +12,8 @@ from clock import Clock
 from http_line import Timed
 from http_server import HASTY, post
 
+from ondevice.cloud.app.messages import Request
 from ondevice.cloud.http import connection
-from ondevice.cloud.http.messages import Request
 
 
 def test_the_upload_is_timed_from_its_first_byte_to_its_last(clock: Clock) -> None:

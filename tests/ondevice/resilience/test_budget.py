@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ondevice.cloud.http.budget import Allotment, Budget
+from ondevice.resilience.budget import Allotment, Budget
 
 
 def test_a_share_is_at_most_half_of_what_is_left() -> None:

@@ -1,0 +1,58 @@
+"""A request whose body is coming: it is put together, and a picture that is too large is refused while it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ondevice.cloud.app.messages import Head, Request, Response
+from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
+
+# With so many bytes all formats but TIFF have told their size.
+_HEADER_BYTES = 32
+# These are decoded at a fraction of their size: whether they are too large is the decoder's to say.
+_SCALED = (PictureFormat.JPEG, PictureFormat.PROGRESSIVE)
+
+Handler = Callable[[Request], Awaitable[Response]]
+# A reply that says no: to which request, with what status, and why.
+Refuser = Callable[[Head, int, str], Response]
+
+
+class Incoming:
+    """A request that is put together for `handle`; what its body's first bytes rule out, `refuse` answers."""
+
+    __slots__ = ("_chunks", "_handle", "_head", "_pieces", "_refuse", "_unseen")
+
+    def __init__(self, head: Head, handle: Handler, refuse: Refuser) -> None:
+        self._head, self._handle, self._refuse = head, handle, refuse
+        # Where the length is announced, few; else there may be millions, of a byte each.
+        self._pieces: list[bytes] = []
+        self._chunks = bytearray()
+        # Whether it may be a picture whose header has not been looked at.
+        self._unseen = head.headers.get("content-type", "").startswith("image/")
+
+    def receive(self, data: bytes) -> Response | None:
+        """Take a piece of the body; the reply to a picture of too many pixels, of which there is more to come."""
+        if self._head.length is None:
+            self._chunks += data
+        else:
+            self._pieces.append(data)
+        return self._look() if self._unseen and len(data) != self._head.length else None
+
+    def answer(self, last_byte: float, held_s: float) -> Awaitable[Response]:
+        """The reply to what was received, which is all."""
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join((*self._pieces, self._chunks))
+        self._pieces, self._chunks = [], bytearray()
+        return self._handle(Request(self._head, body, last_byte, held_s))
+
+    def _look(self) -> Response | None:
+        start = b"".join((*self._pieces, self._chunks))
+        if len(start) < _HEADER_BYTES:
+            return None
+        self._unseen = False
+        picture = PictureHead.read(start)
+        if picture.format in _SCALED or picture.pixels <= MAX_PIXELS:
+            return None
+        size = f"{picture.width} x {picture.height} pixels"
+        return self._refuse(
+            self._head, 400, f"{size}; at most {MAX_PIXELS // 10**6} megapixels are decoded here, make it smaller first"
+        )

@@ -1,0 +1,77 @@
+"""A request is put together as it comes; a picture of too many pixels is refused while it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import struct
+
+import pytest
+from PIL import Image
+
+from ondevice.cloud.app.incoming import Incoming
+from ondevice.cloud.app.messages import Head, Request, Response
+
+
+async def echo(request: Request) -> Response:
+    return Response(200, (), request.body)
+
+
+def refuse(head: Head, status: int, message: str) -> Response:
+    return Response(status, (), f"{head.path}: {message}".encode())
+
+
+def incoming(length: int | None, kind: str = "image/png") -> Incoming:
+    return Incoming(Head("POST", "/a", "", {"content-type": kind}, length, "", 0.0), echo, refuse)
+
+
+def answered(request: Incoming) -> bytes | object:
+    async def play() -> Response:
+        return await request.answer(1.0, 0.0)
+
+    return asyncio.run(play()).body
+
+
+def png(width: int, height: int) -> bytes:
+    small = io.BytesIO()
+    Image.new("L", (1, 1)).save(small, "PNG")
+    return small.getvalue()[:16] + struct.pack(">II", width, height) + bytes(100_000)
+
+
+@pytest.mark.parametrize("length", [7, None])
+@pytest.mark.parametrize("pieces", [[b"abcdefg"], [b"abc", b"defg"], [bytes([c]) for c in b"abcdefg"]])
+def test_what_comes_is_put_together(length: int | None, pieces: list[bytes]) -> None:
+    request = incoming(length)
+    assert [request.receive(piece) for piece in pieces] == [None] * len(pieces)
+    assert answered(request) == b"abcdefg"
+
+
+@pytest.mark.parametrize("first", [1, 20, 40, 5000])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_picture_of_too_many_pixels_is_refused_as_soon_as_it_says_so(first: int, announced: bool) -> None:
+    whole = png(10_000, 10_000)
+    request = incoming(len(whole) if announced else None)
+    at_first = request.receive(whole[:first])
+    assert (at_first is None) is (first < 32)
+    refused = at_first or request.receive(whole[first : first + 31])
+    assert refused == (
+        400,
+        (),
+        b"/a: 10000 x 10000 pixels; at most 50 megapixels are decoded here, make it smaller first",
+    )
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind"),
+    [
+        (png(7000, 7000), "image/png"),
+        (b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 60_000, 60_000) + bytes(1000), "image/jpeg"),
+        (bytes(1000), "image/png"),
+        (png(10_000, 10_000), "application/json"),
+    ],
+    ids=["as large as may be", "a JPEG, which is decoded smaller", "no picture", "no picture's type"],
+)
+def test_all_else_is_the_decoders_to_judge(picture: bytes, kind: str) -> None:
+    request = incoming(len(picture), kind)
+    assert [request.receive(picture[:500]), request.receive(picture[500:])] == [None, None]
+    assert answered(request) == picture
