@@ -109,6 +109,7 @@ class Still:
         own = TensorMetadata.of("x", (1, 224, 224, 3), np.dtype(np.uint8))
         top1 = np.linspace(0.4, 0.8, 25).tolist()
         self.models = [ServedModel(f"m{i}", (), top1[i], "", "uint8", 1, "still", own, own) for i in range(25)]
+        self.queue = self.times = self
         self.table, self._times_ms = LatencyTable(25), mean_ms * 0.1
         for row, mean in enumerate(mean_ms):
             self.table.write(row, Distribution.of(mean * np.linspace(0.9, 1.3, 21)))
@@ -117,7 +118,7 @@ class Still:
         """Always."""
         return True
 
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> np.ndarray[Any, Any]:
+    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> np.ndarray[Any, Any]:
         """5 ms for all."""
         return np.full(25, 5.0)
 

@@ -119,7 +119,7 @@ def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str,
 
 def profile(backend: Backend, served: ServedModel) -> dict[str, Any]:
     """A model's times here, as `ondevice.timing.profile` has them."""
-    record = asdict(backend.profile(served.name))
+    record = asdict(backend.times.profile(served.name))
     return {key: _rounded(value) for key, value in record.items()}
 
 

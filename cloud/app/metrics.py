@@ -63,7 +63,7 @@ class Metrics:
         waiting = Gauge("ondevice_waiting", "Requests in the queue", ["backend"], registry=self._registry)
         ready = Gauge("ondevice_ready", "Whether the backend can run anything", ["backend"], registry=self._registry)
         for backend in backends:
-            waiting.labels(backend.name).set_function(lambda b=backend: b.waiting)  # type: ignore[misc]
+            waiting.labels(backend.name).set_function(lambda b=backend: b.queue.waiting)  # type: ignore[misc]
             ready.labels(backend.name).set_function(lambda b=backend: b.ready())  # type: ignore[misc]
 
     def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None:

@@ -46,13 +46,61 @@ class Others(NamedTuple):
     fill: float
 
 
+class BackendQueue(ABC):
+    """The work that waits for a backend, as new work would meet it."""
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """How much work waits."""
+
+    @property
+    @abstractmethod
+    def saturated(self) -> bool:
+        """Whether new work would have to wait, or make other work wait."""
+
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many inferences could begin at once now; 0 where that is not known."""
+
+    @abstractmethod
+    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+        """For each model, how long new work waits for its turn; ms, [m].
+
+        picture: None for a tensor. due: when it must be done, by perf_counter.
+        """
+
+    def others(self, due: float) -> Others:
+        """What new work that is due then would meet."""
+        return Others(math.inf, 0.0)
+
+
+class BackendTimes(ABC):
+    """How long a backend's models take, as learned so far. table: their inferences, one row each."""
+
+    table: LatencyTable
+
+    @abstractmethod
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+        """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
+
+    def loading_ms(self) -> FloatArray:
+        """For each model, how much of that is loading."""
+        return np.zeros(len(self.table.mean_ms))
+
+    @abstractmethod
+    def profile(self, model: str) -> Profile:
+        """The model's times here."""
+
+
 class Backend(ABC):
-    """Holds some models and runs them."""
+    """Holds some models and runs them. models, queue, times: from its start on."""
 
     name: str
     models: Sequence[ServedModel]
-    # The models' times, one row each.
-    table: LatencyTable
+    queue: BackendQueue
+    times: BackendTimes
     # Whether it cannot hold all its models at once, and is to be told which are wanted.
     counts_demand: bool = False
 
@@ -63,6 +111,10 @@ class Backend(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let everything go."""
+
+    @abstractmethod
+    def tick(self) -> None:
+        """What is done between requests; called a few times a second."""
 
     @abstractmethod
     def ready(self) -> bool:
@@ -84,50 +136,8 @@ class Backend(ABC):
     def unload(self, model: str) -> None:
         """Let the model go; it is not available until it is loaded again."""
 
-    @abstractmethod
-    def tick(self) -> None:
-        """What is done between requests; called a few times a second."""
-
-    @abstractmethod
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
-        """For each model, how long new work waits for its turn; ms, [m].
-
-        picture: None for a tensor. due: when it must be done, by perf_counter.
-        """
-
-    def others(self, due: float) -> Others:
-        """What new work that is due then would meet in the queue."""
-        return Others(math.inf, 0.0)
-
-    @abstractmethod
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
-
-    def loading_ms(self) -> FloatArray:
-        """For each model, how much of that is loading."""
-        return np.zeros(len(self.models))
-
     def record_demand(self, model: str) -> None:  # noqa: B027  # only some care
         """Count that this model would be best, were it loaded."""
-
-    @property
-    @abstractmethod
-    def waiting(self) -> int:
-        """How much work waits in its queue."""
-
-    @property
-    @abstractmethod
-    def saturated(self) -> bool:
-        """Whether new work would have to wait, or make other work wait."""
-
-    @property
-    @abstractmethod
-    def room(self) -> int:
-        """How many inferences could begin at once now; 0 where that is not known."""
-
-    @abstractmethod
-    def profile(self, model: str) -> Profile:
-        """The model's times here, as learned so far."""
 
     @abstractmethod
     async def run(self, ticket: Ticket) -> InferenceResult:

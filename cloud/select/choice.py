@@ -73,9 +73,9 @@ class Candidates:
 
     def models(self) -> Models:
         """With the times of this moment; made anew only when one of them has changed."""
-        versions = tuple(backend.table.version for backend, _ in self.groups)
+        versions = tuple(backend.times.table.version for backend, _ in self.groups)
         if versions != self._versions:
-            tables = [(backend.table, rows) for backend, rows in self.groups]
+            tables = [(backend.times.table, rows) for backend, rows in self.groups]
             times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in tables]
             mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
             self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)

@@ -148,7 +148,7 @@ class Selector:
         """
         if arrival.parameters.anytime < 2:
             return [self.choose(arrival)]
-        most = min(arrival.parameters.anytime, self.rules.anytime, *(backend.room for backend in self.backends))
+        most = min(arrival.parameters.anytime, self.rules.anytime, *(backend.queue.room for backend in self.backends))
         policy = arrival.parameters.policy or self.rules.policy
         if most < 2 or policy != _ANYTIME or any(backend.counts_demand for backend in self.backends):
             return [self.choose(arrival)]
@@ -232,12 +232,12 @@ class Selector:
         due = arrival.received + network.budget_ms / 1e3
         # The price is what newcomers like it would wait.
         like_it = due if still_ms is None else now + network.budget_ms / 1e3
-        queue_ms = candidates.across(lambda backend: backend.queue_ms(arrival.picture, like_it))
-        work_ms = candidates.across(lambda backend: backend.overhead_ms(arrival.picture))
+        queue_ms = candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, like_it))
+        work_ms = candidates.across(lambda backend: backend.times.overhead_ms(arrival.picture))
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
         wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
-        saturated = all(backend.saturated for backend, _ in candidates.groups)
+        saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
         residuals = self._residuals[saturated]
         room_ms, pressed = self._others(candidates, due, network.budget_ms) if saturated else (_ENDLESS, _FREE)
         if still_ms is not None:
@@ -259,7 +259,7 @@ class Selector:
 
     def _others(self, candidates: Candidates, due: float, budget_ms: float) -> tuple[FloatArray, FloatArray]:
         """For each model the room that those leave who wait for its backend, and by how much they press, [m]."""
-        met = {backend: backend.others(due) for backend, _ in candidates.groups}
+        met = {backend: backend.queue.others(due) for backend, _ in candidates.groups}
         pressed = candidates.across(lambda b: np.full(len(b.models), self._pressure.raised(met[b].fill, budget_ms)))
         if not self.rules.refuse:
             return _ENDLESS, pressed
@@ -312,7 +312,7 @@ def common_labels(models: Sequence[ServedModel]) -> tuple[str, ...]:
 def _record_demand(problem: Problem, rule: _Rule, chosen: int) -> None:
     """Tell a backend that cannot hold all its models which one would be best, were all of them loaded."""
     candidates = problem.candidates
-    cold = candidates.across(lambda backend: backend.loading_ms())
+    cold = candidates.across(lambda backend: backend.times.loading_ms())
     if cold.any():
         warm = problem._replace(wait_ms=problem.wait_ms - cold, work_ms=problem.work_ms - cold)
         chosen = int(np.argmax(rule(problem.models, warm.requests)[0]))

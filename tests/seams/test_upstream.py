@@ -83,7 +83,7 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
             assert 1 <= len(failed) <= 6, "three open the breaker, and each of the others may have been on its way"
             assert events.names == ["upstream down"]
             assert not backend.ready()
-            assert backend.waiting == 0
+            assert backend.queue.waiting == 0
             process(*own(server.port))
             await ticking(backend, backend.ready)
             assert events.names == ["upstream down", "upstream up"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from ondevice import host
-from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
+from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.local import catalogue
 from ondevice.cloud.backends.local.health import Health
 from ondevice.cloud.backends.local.learner import Learner
+from ondevice.cloud.backends.local.queue import LocalQueue
 from ondevice.cloud.backends.local.residency import Residency
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
+from ondevice.cloud.backends.local.times import LocalTimes
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.frames import Message
@@ -28,10 +29,7 @@ from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.process import Reply
 from ondevice.errors import ModelError, OnDeviceError, UsageError
-from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel, Work
-from ondevice.timing.arrays import FloatArray
-from ondevice.timing.profile import Profile
 from ondevice.timing.quantiles import MEDIAN
 
 # A model that was loaded so lately is not pushed out by one that is only wanted.
@@ -84,13 +82,13 @@ class Local(Backend):
             await self.learner.meet(message, partial(self._measure, source), monotonic())
             await self._drop(source)
         self.learner.met()
-        self.table = self.learner.table
+        self.times = LocalTimes(self.learner, self.pool, self._sources, self._setting)
+        self.queue = LocalQueue(self.pool, len(self.models), self.learner.overhead)
         self._rows = {served.name: row for row, served in enumerate(self.models)}
         self._source = dict(zip(self._rows, self._sources, strict=True))
         self.health = Health(self._rows, monotonic, self._check, self._evict, self._tell)
         self.pool.load_failed = lambda source, error: self.health.failed(self._named(source), error)
         self.pool.checksums = {s: m["sha256"] for s, m in zip(self._sources, described, strict=True)}
-        self._nothing = np.zeros(len(self.models))
         # What is mapped from the file may not count as resident yet.
         each = [max(message["resident_bytes"], message["size_bytes"]) for message in described]
         self.residency = Residency(
@@ -117,49 +115,6 @@ class Local(Backend):
     def ready(self) -> bool:
         """Whether any worker is alive, and any model can be asked for."""
         return bool(self.pool.workers) and any(map(self.available, self._rows))
-
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
-        """The wait for a worker, the same for all, [m]."""
-        wait_ms = self.pool.wait_ms(due)
-        if self.saturated:
-            # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
-            wait_ms += self.learner.overhead.ms
-        return self._nothing + wait_ms
-
-    def others(self, due: float) -> Others:
-        """What waits for a worker."""
-        return self.pool.others(due)
-
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        """Decoding such a picture, loading what is cold, and the way through the server, [m]."""
-        around: FloatArray = self.loading_ms() + (self.learner.decode_ms(picture) + self.learner.overhead.ms)
-        return around
-
-    def loading_ms(self) -> FloatArray:
-        """What loading adds for the models that are cold, [m]."""
-        warm = self.pool.warm()
-        if warm.issuperset(self._sources):
-            return self._nothing
-        return self.learner.loading_ms((source not in warm for source in self._sources), monotonic())
-
-    def profile(self, model: str) -> Profile:
-        """The model's times here."""
-        return self.learner.models[self._rows[model]].profile(*self._setting)
-
-    @property
-    def waiting(self) -> int:
-        """Requests in the queue."""
-        return self.pool.waiting
-
-    @property
-    def saturated(self) -> bool:
-        """Whether all workers have something to do."""
-        return self.pool.waiting > 0 or self.pool.busy >= len(self.pool.workers)
-
-    @property
-    def room(self) -> int:
-        """The workers that have nothing to do, and for which nothing waits."""
-        return 0 if self.pool.waiting else len(self.pool.workers) - self.pool.busy
 
     @property
     def counts_demand(self) -> bool:  # type: ignore[override]  # a plain False elsewhere
@@ -267,7 +222,7 @@ class Local(Backend):
 
     def _fastest(self) -> str:
         """By the median: at the start a single interruption outweighs twenty runs of a small model in their mean."""
-        return self.models[int(np.argmin(self.table.quantiles_ms[:, MEDIAN]))].name
+        return self.models[int(np.argmin(self.learner.table.quantiles_ms[:, MEDIAN]))].name
 
     def _make_resident(self, model: str) -> None:
         self.residency.resident.add(model)
@@ -301,7 +256,7 @@ class Local(Backend):
 
     def _swap(self) -> None:
         """Load a cold model that is wanted more than what it pushes out, while a worker has nothing to do."""
-        if self._budget is None or self.saturated:
+        if self._budget is None or self.queue.saturated:
             return
         allowed = [served.name for served in self.models if self.available(served.name)]
         # What has just come had its reason, though what went may have been wanted more often before.
@@ -316,7 +271,7 @@ class Local(Backend):
         known = self.learner.models[row]
         cold_ms = 0.0 if source in self.pool.warm() else known.loading_ms(monotonic())
         decode_ms = known.decode.expect(ticket.work.picture)
-        return PlannedRun(source, float(self.table.mean_ms[row]) + decode_ms + cold_ms)
+        return PlannedRun(source, float(self.learner.table.mean_ms[row]) + decode_ms + cold_ms)
 
     def _account(self, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
         model, work = job.ticket.model, job.ticket.work

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice import remote
-from ondevice.cloud.backends.backend import Backend, InferenceResult
+from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult
 from ondevice.cloud.backends.decoding import DecodeTimes, Decoding
 from ondevice.cloud.backends.learning import Learned, OwnOverhead
 from ondevice.cloud.backends.states import ModelState
@@ -84,7 +84,7 @@ class _UpstreamModel:
         return max(_LATE_S, _LATE_TIMES * self.learned.invoke.distribution.mean_ms / 1e3)
 
 
-class Upstream(Backend):
+class Upstream(Backend, BackendQueue, BackendTimes):
     """The models of another server, of `ondevice serve` or any that speaks the Open Inference Protocol V2.
 
     url: http(s)://host:port for all models of its repository, or …/v2/models/NAME for that one alone. pool: the workers
@@ -95,6 +95,7 @@ class Upstream(Backend):
 
     def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None]) -> None:
         self._base, self.name, self._only = parsed(url)
+        self.queue, self.times = self, self
         self._pool, self._tell = pool, tell
         self._client = OipClient(self._base, os.environ.get(TOKEN_VARIABLE))
         self._breaker = Breaker()
@@ -163,7 +164,7 @@ class Upstream(Backend):
                     self._spawn(self._try(known))
             self._remeasure(now)
 
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         """The wait for a turn to send and, for models that take only tensors, for a worker here that decodes, [m]."""
         wait_ms = self._pool.wait_ms(due) if self._pool else 0.0
         decoded = [wait_ms if known.remote.feed and picture else 0.0 for known in self._known.values()]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from clock import Clock
 
-from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
+from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.schedule import Outlook, Schedule
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
 from ondevice.cloud.select import selector as module
@@ -54,7 +54,7 @@ class Queued(NamedTuple):
         return TIMES_MS[self.ticket.model]
 
 
-class OneWorker(Backend):
+class OneWorker(Backend, BackendQueue, BackendTimes):
     """A worker on a clock: what it begins takes exactly as long as it is said to."""
 
     def __init__(self, clock: Clock) -> None:
@@ -63,7 +63,8 @@ class OneWorker(Backend):
         self.table = LatencyTable(len(self.models))
         for row, ms in enumerate(TIMES_MS.values()):
             self.table.write(row, Distribution.of([ms] * 20))
-        self.queue: Schedule[Queued] = Schedule()
+        self.queue, self.times = self, self
+        self.schedule: Schedule[Queued] = Schedule()
         self.free = -math.inf
         self._seen: tuple[object, Outlook] = None, Schedule[Queued]().outlook([0.0], 0.0)
         # Who was answered, by which model, and when; and who was refused after having been let in.
@@ -72,16 +73,16 @@ class OneWorker(Backend):
 
     @property
     def outlook(self) -> Outlook:
-        key = self._clock(), self.free, len(self.queue)
+        key = self._clock(), self.free, len(self.schedule)
         if self._seen[0] != key:
-            self._seen = key, self.queue.outlook([max(self.free, key[0])], key[0])
+            self._seen = key, self.schedule.outlook([max(self.free, key[0])], key[0])
         return self._seen[1]
 
     def work_until(self, end: float) -> None:
         """Do what there is to do, in its order, up to that time."""
-        while self.queue and (at := max(self.free, min(q.came for q in self.queue))) <= end:
+        while self.schedule and (at := max(self.free, min(q.came for q in self.schedule))) <= end:
             self._clock.now_s = at
-            queued = self.queue.pop()
+            queued = self.schedule.pop()
             ticket = queued.ticket
             try:
                 ticket.reconsider(TurnTimes(0.0, 0.0, self.outlook.room_ms(-math.inf)))
@@ -92,7 +93,7 @@ class OneWorker(Backend):
             self.answered.append((ticket, ticket.model, self.free))
         self._clock.now_s = end
 
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         return np.full(len(self.models), (self.outlook.start(due) - self._clock()) * 1e3)
 
     def others(self, due: float) -> Others:
@@ -103,11 +104,11 @@ class OneWorker(Backend):
 
     @property
     def saturated(self) -> bool:
-        return bool(self.queue) or self.free > self._clock()
+        return bool(self.schedule) or self.free > self._clock()
 
     @property
     def waiting(self) -> int:
-        return len(self.queue)
+        return len(self.schedule)
 
     @property
     def room(self) -> int:
@@ -153,7 +154,7 @@ class Line:
             self.refused.append(sla_ms)
             return None
         ticket = self.selector.ticket(choice, arrival, Work(b"", True, 1, False, self._clock()))
-        self.worker.queue.add(Queued(ticket, self._clock()))
+        self.worker.schedule.add(Queued(ticket, self._clock()))
         self.worker.work_until(self._clock())
         return ticket
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from clock import Clock
 
-from ondevice.cloud.backends.backend import Backend, InferenceResult, Others
+from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select import selector as module
@@ -38,19 +38,64 @@ def model(name: str, top1: float | None = 0.5, labels: Sequence[str] = ("a", "b"
     return ServedModel(name, tuple(labels), top1, "", "int8", 1000, "given", TENSOR, TENSOR)
 
 
+class GivenQueue(BackendQueue):
+    """A queue that is as it is set here."""
+
+    def __init__(self, models: int) -> None:
+        self.models, self.waits_ms, self.is_crowded, self.idle = models, 0.0, False, 2
+        self.met = Others(math.inf, 0.0)
+
+    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
+        return np.full(self.models, self.waits_ms)
+
+    def others(self, due: float) -> Others:
+        return self.met
+
+    @property
+    def waiting(self) -> int:
+        return 0
+
+    @property
+    def saturated(self) -> bool:
+        return self.is_crowded
+
+    @property
+    def room(self) -> int:
+        return self.idle
+
+
+class GivenTimes(BackendTimes):
+    """Times that are as they are set here."""
+
+    def __init__(self, models: Sequence[ServedModel]) -> None:
+        self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in models]
+        self.table = LatencyTable(len(models))
+        for row, known in enumerate(self.learned):
+            self.table.write(row, known.invoke.distribution)
+        self.cold_ms = np.zeros(len(models))
+
+    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+        return self.cold_ms + (picture.size_bytes / 1000 if picture else 0.0)
+
+    def loading_ms(self) -> FloatArray:
+        return self.cold_ms
+
+    def profile(self, model: str) -> Profile:
+        known = next(known for known in self.learned if known.model == model)
+        return known.profile("host", "runtime", 1)
+
+
 class Given(Backend):
-    """Models whose times, queue and loading are as they are set here; it runs nothing."""
+    """Models whose times, queue and loading are given; it runs nothing."""
+
+    queue: GivenQueue
+    times: GivenTimes
 
     def __init__(self, name: str = "given", models: Sequence[ServedModel] | None = None) -> None:
         self.name = name
         self.models = [model(name, top1) for name, top1 in TOP1.items()] if models is None else models
-        self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in self.models]
-        self.table = LatencyTable(len(self.models))
-        for row, known in enumerate(self.learned):
-            self.table.write(row, known.invoke.distribution)
-        self.waits_ms, self.cold_ms = 0.0, np.zeros(len(self.models))
-        self.is_ready, self.is_crowded, self.counts_demand, self.idle = True, False, False, 2
-        self.met = Others(math.inf, 0.0)
+        self.queue, self.times = GivenQueue(len(self.models)), GivenTimes(self.models)
+        self.is_ready, self.counts_demand = True, False
         self.off: set[str] = set()
         self.wanted: list[str] = []
 
@@ -72,36 +117,8 @@ class Given(Backend):
 
     def tick(self) -> None: ...
 
-    def queue_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
-        return np.full(len(self.models), self.waits_ms)
-
-    def others(self, due: float) -> Others:
-        return self.met
-
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        return self.cold_ms + (picture.size_bytes / 1000 if picture else 0.0)
-
-    def loading_ms(self) -> FloatArray:
-        return self.cold_ms
-
     def record_demand(self, model: str) -> None:
         self.wanted.append(model)
-
-    @property
-    def waiting(self) -> int:
-        return 0
-
-    @property
-    def saturated(self) -> bool:
-        return self.is_crowded
-
-    @property
-    def room(self) -> int:
-        return self.idle
-
-    def profile(self, model: str) -> Profile:
-        known = next(known for known in self.learned if known.model == model)
-        return known.profile("host", "runtime", 1)
 
     async def run(self, ticket: Ticket) -> InferenceResult:
         return InferenceResult(ticket.model, [])
@@ -139,9 +156,9 @@ def test_upload_reply_queue_size_and_loading_are_taken_off() -> None:
     assert chosen(one, sla_ms=150, upload_ms=40, return_ms=5) == "large"
     assert one.choose(arrival(upload_ms=40, sla_ms=150)).served.name == "middle"  # as measured, if not said
     assert one.choose(arrival(size_bytes=60_000, sla_ms=150)).served.name == "middle"
-    given.waits_ms = 60
+    given.queue.waits_ms = 60
     assert chosen(one, sla_ms=150) == "middle"
-    given.waits_ms, given.cold_ms = 0, np.array([0.0, 0.0, 60.0])
+    given.queue.waits_ms, given.times.cold_ms = 0, np.array([0.0, 0.0, 60.0])
     assert chosen(one, sla_ms=150) == "middle"
 
 
@@ -212,7 +229,7 @@ def test_a_new_time_is_seen_at_once() -> None:
     given = Given()
     one = selector(given)
     assert chosen(one, sla_ms=150) == "large"
-    given.table.write(2, Distribution.of([300.0] * 20))
+    given.times.table.write(2, Distribution.of([300.0] * 20))
     assert chosen(one, sla_ms=150) == "middle"
 
 
@@ -225,7 +242,7 @@ def test_nothing_is_refused_while_nobody_waits() -> None:
 
 def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
     given = Given()
-    given.is_crowded, given.waits_ms = True, 2500.0
+    given.queue.is_crowded, given.queue.waits_ms = True, 2500.0
     one = selector(given)
     with pytest.raises(
         RefusedError, match=r"no model can answer within 1000 ms now: the queue takes 2500 ms"
@@ -238,20 +255,20 @@ def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
 
 def test_a_named_model_is_refused_by_its_own_time() -> None:
     given = Given()
-    given.is_crowded = True
+    given.queue.is_crowded = True
     one = selector(given)
     small, _, large = given.models
     assert one.admit_named(small, given, arrival(sla_ms=50)).served.name == "small"
     with pytest.raises(RefusedError):
         one.admit_named(large, given, arrival(sla_ms=50))
-    given.is_crowded = False
+    given.queue.is_crowded = False
     choice = one.admit_named(large, given, arrival(sla_ms=50))
     assert (choice.policy, choice.probability_on_time) == ("named", 0)
 
 
 def test_or_served_as_well_as_can_be() -> None:
     given = Given()
-    given.is_crowded, given.waits_ms = True, 2500.0
+    given.queue.is_crowded, given.queue.waits_ms = True, 2500.0
     assert chosen(selector(given, refuse=False), sla_ms=50) == "small"
 
 
@@ -260,7 +277,7 @@ def test_or_served_as_well_as_can_be() -> None:
 
 def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
     given = Given()
-    given.counts_demand, given.cold_ms = True, np.array([0.0, 0.0, 500.0])
+    given.counts_demand, given.times.cold_ms = True, np.array([0.0, 0.0, 500.0])
     one = selector(given)
     assert chosen(one, sla_ms=200) == "middle"
     assert chosen(one, sla_ms=5) == "small"
@@ -273,7 +290,7 @@ def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
 def test_of_two_backends_the_better_place_is_taken() -> None:
     near, far = Given("near"), Given("far")
     one = selector(near, far)
-    near.waits_ms = 60
+    near.queue.waits_ms = 60
     choice = one.choose(arrival(sla_ms=150))
     assert (choice.backend.name, choice.served.name) == ("far", "large")
     far.is_ready = False
@@ -284,7 +301,7 @@ def test_of_two_backends_the_better_place_is_taken() -> None:
 
 def test_it_refuses_only_when_every_backend_is_crowded() -> None:
     near, far = Given("near"), Given("far")
-    near.is_crowded, near.waits_ms = True, 5000.0
+    near.queue.is_crowded, near.queue.waits_ms = True, 5000.0
     one = selector(near, far)
     assert one.choose(arrival(sla_ms=0.01)).backend is far
 
@@ -313,7 +330,7 @@ def test_a_model_that_failed_a_request_is_not_chosen_for_it_again() -> None:
 
 def test_when_its_turn_comes_only_what_is_left_counts() -> None:
     near, far = Given("near"), Given("far")
-    near.waits_ms = 5000.0
+    near.queue.waits_ms = 5000.0
     one = selector(near, far, policy="effective:price=0")
     again = one.choose_again(arrival(sla_ms=150), near, still_ms=0.0)
     assert (again.backend.name, again.served.name) == ("near", "large")
@@ -324,7 +341,7 @@ def test_when_its_turn_comes_those_behind_it_count_too() -> None:
     given = Given()
     one = selector(given)
     taken = []
-    for given.waits_ms in (0.0, 75.0, 150.0):
+    for given.queue.waits_ms in (0.0, 75.0, 150.0):
         taken.append(one.choose_again(arrival(sla_ms=150), given, still_ms=0.0).served.name)
     assert taken == ["large", "middle", "small"]
 
@@ -371,9 +388,9 @@ def test_as_many_as_client_operator_and_idle_workers_allow() -> None:
     one, generous = selector(given), selector(given, anytime=3)
     assert len(several(one, anytime=1)) == len(several(selector(given, anytime=1))) == 1
     assert len(several(one, anytime=3)) == 2
-    given.idle = 3
+    given.queue.idle = 3
     assert several(generous, anytime=3) == ["small", "middle", "large"]
-    for given.idle in (1, 0):
+    for given.queue.idle in (1, 0):
         assert len(several(generous, anytime=3)) == 1
 
 

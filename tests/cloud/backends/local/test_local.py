@@ -83,26 +83,26 @@ def test_every_model_is_described_and_timed_at_the_start() -> None:
         assert [served.name for served in local.models] == list(FAMILY)
         assert [served.top1 is not None for served in local.models] == [True] * 4
         assert local.models[2].input.shape == (1, 48, 48, 1)
-        fastest_ms = local.table.quantiles_ms[:, 0]  # whatever else the machine does, some run was not held up
+        fastest_ms = local.times.table.quantiles_ms[:, 0]  # whatever else the machine does, some run was not held up
         assert 0 < fastest_ms[0] < fastest_ms[3]
-        assert all(local.profile(name).n > 3 for name in FAMILY)
-        assert not local.loading_ms().any()  # all are loaded
+        assert all(local.times.profile(name).n > 3 for name in FAMILY)
+        assert not local.times.loading_ms().any()  # all are loaded
         assert local.ready()
-        assert not local.saturated
+        assert not local.queue.saturated
 
     with_local(body)
 
 
 def test_results_say_what_took_how_long() -> None:
     async def body(local: Local, events: Events) -> None:
-        before = local.profile(MIDDLE).n
+        before = local.times.profile(MIDDLE).n
         result = await run(local, MIDDLE)
         assert (result.model, result.top[0][0], len(result.top)) == (MIDDLE, 7, 3)
         assert min(result.queue_ms, result.decode_ms, result.infer_ms) > 0
-        assert local.profile(MIDDLE).n == before + 1
+        assert local.times.profile(MIDDLE).n == before + 1
         with pytest.raises(ImageError, match="is not a picture"):
             await run(local, MIDDLE, picture(b"x"))
-        assert local.profile(MIDDLE).n == before + 1
+        assert local.times.profile(MIDDLE).n == before + 1
 
     with_local(body, MIDDLE)
 
@@ -110,7 +110,7 @@ def test_results_say_what_took_how_long() -> None:
 def test_what_was_done_with_a_request_before_is_no_overhead_of_this_machine() -> None:
     async def body(local: Local, events: Events) -> None:
         await run(local, SMALL, picture()._replace(received=-1e9))  # another server had stalled over it
-        assert local.overhead_ms(None).max() < 1e6
+        assert local.times.overhead_ms(None).max() < 1e6
 
     with_local(body, SMALL)
 
@@ -119,7 +119,7 @@ def test_a_choice_is_made_again_when_its_turn_comes() -> None:
     async def body(local: Local, events: Events) -> None:
         first = asyncio.ensure_future(run(local, LARGE))
         await asyncio.sleep(0)
-        assert local.saturated
+        assert local.queue.saturated
         second = await local.run(Undecided(LARGE, picture()))
         assert ((await first).model, second.model) == (LARGE, SMALL)
         assert second.queue_ms > 0
@@ -132,11 +132,11 @@ def test_what_a_client_has_left_is_learned_from_once_it_has_begun() -> None:
         begun, queued = (asyncio.ensure_future(run(local, LARGE)) for _ in range(2))
         queued_too = asyncio.ensure_future(run(local, MIDDLE))
         await asyncio.sleep(0)
-        before = {model: local.profile(model).n for model in (LARGE, MIDDLE)}
+        before = {model: local.times.profile(model).n for model in (LARGE, MIDDLE)}
         for task in (begun, queued, queued_too):
             task.cancel()
-        await ticked(local, lambda: local.profile(LARGE).n > before[LARGE] and not local.saturated)
-        assert local.profile(MIDDLE).n == before[MIDDLE]
+        await ticked(local, lambda: local.times.profile(LARGE).n > before[LARGE] and not local.queue.saturated)
+        assert local.times.profile(MIDDLE).n == before[MIDDLE]
         assert all(task.cancelled() for task in (begun, queued, queued_too))
 
     with_local(body)
@@ -144,14 +144,14 @@ def test_what_a_client_has_left_is_learned_from_once_it_has_begun() -> None:
 
 def test_room_is_the_workers_that_nobody_needs() -> None:
     async def body(local: Local, events: Events) -> None:
-        assert local.room == 2
+        assert local.queue.room == 2
         tasks = []
         for room in (1, 0, 0, 0, 0, 0):
             tasks.append(asyncio.ensure_future(run(local, LARGE)))
             await asyncio.sleep(0)
-            assert local.room == room
+            assert local.queue.room == room
         await asyncio.gather(*tasks)
-        assert local.room == 2
+        assert local.queue.room == 2
 
     with_local(body, workers=2)
 
@@ -167,10 +167,10 @@ def test_an_unloaded_model_leaves_the_workers_and_comes_back() -> None:
     async def body(local: Local, events: Events) -> None:
         local.unload(MIDDLE)
         assert (local.available(MIDDLE), local.available(LARGE)) == (False, True)
-        assert local.loading_ms().tolist()[2] > 0
+        assert local.times.loading_ms().tolist()[2] > 0
         await local.load(MIDDLE)
         assert local.available(MIDDLE)
-        assert not local.loading_ms().any()
+        assert not local.times.loading_ms().any()
         assert (events.of("unloaded"), events.of("loaded")) == ([MIDDLE], [MIDDLE])
         assert (await run(local, MIDDLE)).load_ms == 0
 
@@ -193,7 +193,7 @@ def test_unloading_while_it_runs_and_while_others_wait() -> None:
             local.tick()
             await asyncio.sleep(0.02)
         assert (await run(local, SMALL)).top
-        assert local.loading_ms().tolist()[3] > 0
+        assert local.times.loading_ms().tolist()[3] > 0
         assert events.of("worker died") == []
 
     with_local(body)
@@ -215,7 +215,7 @@ def test_what_cannot_be_loaded_any_more_is_not_asked_for_and_is_loaded_again_whe
         assert MIDDLE not in local.residency.resident
         assert local.ready()
         path.write_bytes(content)
-        await ticked(local, lambda: local.available(MIDDLE) and not local.loading_ms().any())
+        await ticked(local, lambda: local.available(MIDDLE) and not local.times.loading_ms().any())
         assert (await run(local, MIDDLE)).load_ms == 0
         assert (events.of("model failing"), events.of("model available")) == ([MIDDLE], [MIDDLE])
 
@@ -300,9 +300,9 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
 
     async def body(local: Local, events: Events) -> None:
         assert local.residency.resident == {SMALL, LARGE}
-        cold_ms = local.loading_ms()
+        cold_ms = local.times.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
+        assert local.times.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
         assert local.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0
@@ -321,7 +321,7 @@ def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
     async def body(local: Local, events: Events) -> None:
         for _ in range(20):
             local.record_demand(MIDDLE)
-        await ticked(local, lambda: not local.loading_ms()[1])
+        await ticked(local, lambda: not local.times.loading_ms()[1])
         assert local.residency.resident == {SMALL, MIDDLE}
         assert events.of("unloaded") == [LARGE]
         assert (await run(local, MIDDLE)).load_ms == 0
@@ -374,11 +374,11 @@ def test_what_was_learned_is_saved_and_taken_up_again(tmp_path: Path) -> None:
     async def first(local: Local, events: Events) -> None:
         for _ in range(40):
             await run(local, SMALL)
-        learned.append(local.profile(SMALL).n)
+        learned.append(local.times.profile(SMALL).n)
         await ticked(local, file.exists)
 
     async def second(local: Local, events: Events) -> None:
-        assert local.profile(SMALL).n >= learned[0]
+        assert local.times.profile(SMALL).n >= learned[0]
         assert events.of("profiles not read") == []
 
     with_local(first, SMALL, MIDDLE, profiles=file)
@@ -388,8 +388,8 @@ def test_what_was_learned_is_saved_and_taken_up_again(tmp_path: Path) -> None:
 def test_a_model_that_is_not_used_is_timed_again() -> None:
     async def body(local: Local, events: Events) -> None:
         local.learner.models[0].used_at = 0.0
-        version = local.table.version
-        await ticked(local, lambda: local.table.version > version)
+        version = local.times.table.version
+        await ticked(local, lambda: local.times.table.version > version)
         assert local.learner.models[0].used_at > 0
 
     with_local(body, SMALL)

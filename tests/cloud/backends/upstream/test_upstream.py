@@ -57,11 +57,11 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         assert served.input == TensorMetadata.of(own.name, own.shape, own.dtype)
         assert backend.ready()
         assert backend.available(INT8)
-        assert (backend.table.mean_ms > 0).all()
-        profile = backend.profile(INT8)
+        assert (backend.times.table.mean_ms > 0).all()
+        profile = backend.times.profile(INT8)
         assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
         assert profile.n >= 2
-        assert backend.overhead_ms(PHOTO).shape == backend.queue_ms(PHOTO).shape == (2,)
+        assert backend.times.overhead_ms(PHOTO).shape == backend.queue.wait_ms(PHOTO).shape == (2,)
         assert not events
 
     behind(Server(INT8, FP32), use)
@@ -196,7 +196,7 @@ def test_what_its_server_has_learned_is_moved_by_the_way_there() -> None:
     server.spoil[INT8] = slowly
 
     async def use(backend: Upstream, events: Events) -> None:
-        profile = backend.profile(INT8)
+        profile = backend.times.profile(INT8)
         assert profile.quantiles_ms[0] > 45, "later by the way"
         assert profile.quantiles_ms[-1] - profile.quantiles_ms[0] == pytest.approx(2, abs=0.3), "as wide as there"
         assert (profile.n, profile.threads) == (500, 3)
@@ -216,7 +216,7 @@ def test_pictures_pass_as_they_are_and_are_ranked_there() -> None:
                 matches(result, runner, picture)
                 assert result.infer_ms > 0
                 assert (result.model, result.decode_ms) == (name, 0)
-        assert backend.waiting == 0
+        assert backend.queue.waiting == 0
 
     behind(Server(INT8, FP32), use)
 
@@ -258,7 +258,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
                 with pytest.raises(ImageError):
                     await backend.run(Ticket(INT8, work(b"no picture")))
                 assert backend.available(INT8)
-                assert (backend.overhead_ms(PHOTO) > backend.overhead_ms(None)).all()
+                assert (backend.times.overhead_ms(PHOTO) > backend.times.overhead_ms(None)).all()
                 assert pool.waiting == pool.busy == 0
         finally:
             pool.close()
@@ -279,13 +279,13 @@ def test_what_runs_is_learned() -> None:
         return response
 
     async def use(backend: Upstream, events: Events) -> None:
-        version, before = backend.table.version, backend.table.mean_ms.copy()
+        version, before = backend.times.table.version, backend.times.table.mean_ms.copy()
         server.spoil[INT8] = slowly
         for _ in range(5):
             await backend.run(Ticket(INT8, work()))
-        assert backend.table.version > version
-        assert backend.table.mean_ms[0] > before[0] + 20
-        assert backend.table.mean_ms[1] == before[1]
+        assert backend.times.table.version > version
+        assert backend.times.table.mean_ms[0] > before[0] + 20
+        assert backend.times.table.mean_ms[1] == before[1]
 
     behind(server, use)
 
@@ -304,13 +304,13 @@ def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) 
         server.spoil[INT8] = held
         tasks = [asyncio.create_task(backend.run(Ticket(INT8, work()))) for _ in range(MAX_INFERENCES + 5)]
         await asyncio.sleep(0)
-        assert backend.waiting == len(tasks)
-        assert backend.saturated
+        assert backend.queue.waiting == len(tasks)
+        assert backend.queue.saturated
         gate.set()
         results = await asyncio.gather(*tasks)
         assert all(result.top for result in results)
-        assert backend.waiting == 0
-        assert not backend.saturated
+        assert backend.queue.waiting == 0
+        assert not backend.queue.saturated
 
     behind(server, use)
 
@@ -342,17 +342,17 @@ def test_the_wait_for_our_own_turn_is_no_part_of_the_round_trip(monkeypatch: pyt
         turns.release()
         result = await task
         assert (result.queue_ms, result.infer_ms) == (pytest.approx(10_000), pytest.approx(5.0))
-        assert backend.profile(INT8).quantiles_ms[-1] == pytest.approx(5.0)
-        assert backend.overhead_ms(None).max() < 1.0
+        assert backend.times.profile(INT8).quantiles_ms[-1] == pytest.approx(5.0)
+        assert backend.times.overhead_ms(None).max() < 1.0
 
     behind(Server(INT8), use)
 
 
 def test_turns_that_others_have_are_waited_for() -> None:
     async def use(backend: Upstream, events: Events) -> None:
-        assert not backend.queue_ms(None).any()
+        assert not backend.queue.wait_ms(None).any()
         backend._in_flight = 3 * MAX_INFERENCES - 1
-        assert backend.queue_ms(None) == pytest.approx(2 * backend.table.mean_ms)
+        assert backend.queue.wait_ms(None) == pytest.approx(2 * backend.times.table.mean_ms)
 
     behind(Server(INT8), use)
 
@@ -360,7 +360,7 @@ def test_turns_that_others_have_are_waited_for() -> None:
 def test_what_was_done_with_a_request_before_is_no_overhead_of_this_server() -> None:
     async def use(backend: Upstream, events: Events) -> None:
         await backend.run(Ticket(INT8, work()._replace(received=-1e9)))
-        assert backend.overhead_ms(None).max() < 1e6
+        assert backend.times.overhead_ms(None).max() < 1e6
 
     behind(Server(INT8), use)
 
@@ -379,7 +379,7 @@ def test_a_client_that_goes_leaves_nothing_behind() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert backend.waiting == 0
+        assert backend.queue.waiting == 0
         assert backend.available(INT8)
 
     behind(server, use)
@@ -537,9 +537,9 @@ def test_an_old_bad_figure_does_not_exile_a_model() -> None:
     async def use(backend: Upstream, events: Events) -> None:
         known = backend._known[INT8]
         known.learned.invoke = Recent([500.0] * 50)
-        backend.table.write(known.row, known.learned.invoke.distribution)
+        backend.times.table.write(known.row, known.learned.invoke.distribution)
         known.learned.used_at = monotonic() - 200
-        await ticking(backend, lambda: bool(backend.table.mean_ms[known.row] < 200))
+        await ticking(backend, lambda: bool(backend.times.table.mean_ms[known.row] < 200))
 
     behind(Server(INT8), use)
 
