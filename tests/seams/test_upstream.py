@@ -15,7 +15,7 @@ from fronting import FP32, INT8, PICTURES, answered, fronted, matches, ticking, 
 
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.backends.upstream import upstream as module
+from ondevice.cloud.backends.upstream import health, link, model
 from ondevice.errors import ImageError, UpstreamError
 from ondevice.runner import Runner
 
@@ -93,20 +93,20 @@ def test_killed_under_load_and_started_again(process: Callable[..., Process]) ->
 
 
 def test_frozen_and_thawed(process: Callable[..., Process], monkeypatch: pytest.MonkeyPatch) -> None:
-    patience_s = {name: 30 * getattr(module, name) for name in ("_LATE_S", "_HEALTH_S")}
-    monkeypatch.setattr(module, "_CHECK_S", 0.2)
+    patience_s = {(model, "_LATE_S"): 30 * model._LATE_S, (link, "_HEALTH_S"): 30 * link._HEALTH_S}
+    monkeypatch.setattr(health, "_CHECK_S", 0.2)
     server = process(*own())
 
     async def main() -> None:
         async with fronted(server.url) as (backend, events):
             server.signal(signal.SIGSTOP)
-            for name in patience_s:
-                monkeypatch.setattr(module, name, 0.2)
+            for where in patience_s:
+                monkeypatch.setattr(*where, 0.2)
             await ticking(backend, lambda: not backend.ready())
             assert events.names == ["upstream down"]
             server.signal(signal.SIGCONT)
-            for name, seconds in patience_s.items():
-                monkeypatch.setattr(module, name, seconds)
+            for where, seconds in patience_s.items():
+                monkeypatch.setattr(*where, seconds)
             await ticking(backend, backend.ready)
             assert isinstance(await answered(backend, FP32), InferenceResult)
 

@@ -2,155 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from ondevice import words
-from ondevice.errors import FailureKind, UpstreamError
+from ondevice.cloud.backends.upstream.session import UpstreamRequest, UpstreamSession
 from ondevice.protocol import headers, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.response import InferResponse
 
-if TYPE_CHECKING:
-    import aiohttp
-
-# A thousand classes in FP64 and JSON take some 20 kB; other outputs of classifiers are not megabytes either.
-MAX_REPLY_BYTES = 16 << 20
-# Inferences at once; further ones wait, not yet against their time limit: more would not help a server that is slow.
-MAX_INFERENCES = 64
-_CONNECT_S = 1.0
-# Under the 5 s after which many servers close what is idle, perhaps just when a request is sent.
-_KEEP_S = 4.0
-
-
-class _UpstreamRequest(NamedTuple):
-    method: str
-    path: str
-    timeout_s: float
-    body: bytes | None = None
-    headers: Mapping[str, str] = {}
-
-
-class _UpstreamReply(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
 
 class OipClient:
-    """Asks the server at `base`, http(s)://host:port. token: the bearer token that it wants, or None.
+    """Asks a server in a session that is open. Whatever fails raises UpstreamError, one line without the address."""
 
-    Usable from `open` to `close`, in one event loop. Whatever fails raises UpstreamError, one line without the address.
-    """
-
-    def __init__(self, base: str, token: str | None) -> None:
-        self._base = base
-        self._headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
-        # To be held by whoever has it infer; who waits for it can tell how long.
-        self.turns = asyncio.Semaphore(MAX_INFERENCES)
-        self._session: aiohttp.ClientSession
-        self._keeper: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        """Make a pool of connections; nothing is sent yet."""
-        opened = asyncio.get_running_loop().create_future()
-        self._keeper = asyncio.get_running_loop().create_task(self._keep(opened))
-        self._session = await opened
-
-    def close(self) -> None:
-        """Have all connections closed as soon as the event loop goes on, or ends."""
-        if self._keeper:
-            self._keeper.cancel()
+    def __init__(self, session: UpstreamSession) -> None:
+        self._session = session
 
     async def ready(self, timeout_s: float) -> None:
         """Ask whether it is ready; it is if this does not raise."""
-        await self._ask(_UpstreamRequest("GET", "/v2/health/ready", timeout_s))
+        await self._session.ask(UpstreamRequest("GET", "/v2/health/ready", timeout_s))
 
     async def ready_models(self, timeout_s: float) -> list[str]:
         """The models in its repository that are ready."""
-        request = _UpstreamRequest("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
-        return replies.ready_models((await self._ask(request)).body)
+        request = UpstreamRequest("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
+        return replies.ready_models((await self._session.ask(request)).body)
 
     async def metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         """What it says of a model."""
-        return replies.metadata((await self._ask(_UpstreamRequest("GET", _path(model), timeout_s))).body)
+        return replies.metadata((await self._session.ask(UpstreamRequest("GET", _path(model), timeout_s))).body)
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> InferResponse:
-        """Its response to a request as `encode_request` makes it; to be asked for with one of the `turns`."""
-        request = _UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
-        reply = await self._ask(request)
+        """Its response to a request as `encode_request` makes it."""
+        request = UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
+        reply = await self._session.ask(request)
         return replies.response(reply.body, reply.headers.get(headers.LENGTH))
-
-    async def _keep(self, opened: asyncio.Future[aiohttp.ClientSession]) -> None:
-        """Hold the session open until cancelled: closing it takes a task that the event loop waits for at its end."""
-        import aiohttp
-
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_S),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-        ) as session:
-            opened.set_result(session)
-            await asyncio.Event().wait()
-
-    async def _ask(self, request: _UpstreamRequest) -> _UpstreamReply:
-        """The reply, if its status is 200."""
-        import aiohttp
-
-        try:
-            async with asyncio.timeout(request.timeout_s):
-                reply = await self._send_twice(request)
-        except aiohttp.ClientConnectorError as error:
-            # aiohttp's own numbers and words are of several kinds of error; what it was is its cause.
-            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-            raise UpstreamError(f"no connection: {words.reason(cause)}", FailureKind.REFUSED) from error
-        except TimeoutError as error:
-            raise UpstreamError(f"no answer within {request.timeout_s:g} s", FailureKind.LATE) from error
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
-            raise UpstreamError("the connection was lost before the answer was whole", FailureKind.CUT) from error
-        except (aiohttp.ClientError, ValueError) as error:
-            raise UpstreamError("its answer is not HTTP", FailureKind.WRONG) from error
-        if reply.status != 200:
-            raise replies.refusal("it", reply.status, reply.body)
-        return reply
-
-    async def _send_twice(self, request: _UpstreamRequest) -> _UpstreamReply:
-        """Send it, and again if the connection is closed: it may have been idle for too long just then.
-
-        No request here does harm when it is done twice. Of a server that has died, the second finds that out.
-        """
-        import aiohttp
-
-        try:
-            return await self._send(request)
-        except aiohttp.ClientConnectorError:
-            raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError, aiohttp.ClientOSError):
-            return await self._send(request)
-
-    async def _send(self, request: _UpstreamRequest) -> _UpstreamReply:
-        from yarl import URL
-
-        url = URL(self._base + request.path, encoded=True)
-        async with self._session.request(
-            request.method, url, data=request.body, headers=request.headers, allow_redirects=False
-        ) as response:
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                raise UpstreamError("its answer is compressed, though it was asked not to", FailureKind.WRONG)
-            return _UpstreamReply(response.status, response.headers, await _body(response))
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > MAX_REPLY_BYTES:
-            raise UpstreamError(f"its answer is over {MAX_REPLY_BYTES >> 20} MiB", FailureKind.WRONG)
-    return bytes(body)
 
 
 def _path(model: str) -> str:

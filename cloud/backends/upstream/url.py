@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ondevice.errors import UsageError
@@ -11,8 +12,16 @@ TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
 _ONE_MODEL = re.compile(r"/v2/models/([^/]+)")
 
 
-def parsed(url: str) -> tuple[str, str, str | None]:
-    """The server's base URL, its host:port, and the model's name if there is one. Raises UsageError."""
+class UpstreamUrl(NamedTuple):
+    """The server's base URL; its name, host:port; and that of the one model that is meant, or None for all."""
+
+    base: str
+    name: str
+    model: str | None
+
+
+def parsed(url: str) -> UpstreamUrl:
+    """What is meant by a URL. Raises UsageError."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -23,7 +32,7 @@ def parsed(url: str) -> tuple[str, str, str | None]:
     if not parts.hostname or rest or not (one or parts.path in ("", "/")):
         raise _malformed()
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}", f"{host}:{port}", unquote(one[1]) if one else None
+    return UpstreamUrl(f"{parts.scheme}://{host}:{port}", f"{host}:{port}", unquote(one[1]) if one else None)
 
 
 def _malformed() -> UsageError:

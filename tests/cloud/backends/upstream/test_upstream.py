@@ -17,9 +17,8 @@ from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, ma
 from oip_server import Server, end, listening
 
 from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.backends.upstream import oip_client
-from ondevice.cloud.backends.upstream import upstream as module
-from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES
+from ondevice.cloud.backends.upstream import link, model, session, upstream
+from ondevice.cloud.backends.upstream.send_turns import MAX_INFERENCES
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
@@ -292,8 +291,8 @@ def test_what_runs_is_learned() -> None:
 
 def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine so many at once take a second; that an answer is late is another test's.
-    monkeypatch.setattr(module, "_LATE_S", 60.0)
-    monkeypatch.setattr(oip_client, "_CONNECT_S", 60.0)
+    monkeypatch.setattr(model, "_LATE_S", 60.0)
+    monkeypatch.setattr(session, "_CONNECT_S", 60.0)
     server, gate = Server(INT8), asyncio.Event()
 
     async def held(response: web.Response) -> web.Response:
@@ -317,42 +316,34 @@ def test_many_at_once_are_counted_and_crowd_it(monkeypatch: pytest.MonkeyPatch) 
 
 def taking(clock: Clock, backend: Upstream, ms: float) -> None:
     """Have the server answer after so long by the clock, and with what it answered at the start."""
-    answer = backend._client.infer
+    answer = backend.link.client.infer
 
     async def infer(*request: Any) -> Any:
         response = await answer(*request)
         clock.pass_ms(ms)
         return response
 
-    backend._client.infer = infer  # type: ignore[method-assign]
+    backend.link.client.infer = infer  # type: ignore[method-assign]
 
 
 def test_the_wait_for_our_own_turn_is_no_part_of_the_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(module, "perf_counter", clock)
+    monkeypatch.setattr(link, "perf_counter", clock)
+    monkeypatch.setattr(upstream, "perf_counter", clock)
 
     async def use(backend: Upstream, events: Events) -> None:
         taking(clock, backend, 5.0)
-        turns = backend._client.turns
+        turn = backend.link.turns.turn
         for _ in range(MAX_INFERENCES):
-            await turns.acquire()
+            await turn.acquire()
         task = asyncio.create_task(backend.run(Ticket(INT8, work())))
         await asyncio.sleep(0)
         clock.pass_ms(10_000)
-        turns.release()
+        turn.release()
         result = await task
         assert (result.queue_ms, result.infer_ms) == (pytest.approx(10_000), pytest.approx(5.0))
         assert backend.times.profile(INT8).quantiles_ms[-1] == pytest.approx(5.0)
         assert backend.times.overhead_ms(None).max() < 1.0
-
-    behind(Server(INT8), use)
-
-
-def test_turns_that_others_have_are_waited_for() -> None:
-    async def use(backend: Upstream, events: Events) -> None:
-        assert not backend.queue.wait_ms(None).any()
-        backend._in_flight = 3 * MAX_INFERENCES - 1
-        assert backend.queue.wait_ms(None) == pytest.approx(2 * backend.times.table.mean_ms)
 
     behind(Server(INT8), use)
 
@@ -497,7 +488,7 @@ def test_a_good_picture_is_not_blamed_for_a_server_that_refuses_all() -> None:
 
 
 def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    patient_s, server = module._LATE_S, Server(INT8, FP32)
+    patient_s, server = model._LATE_S, Server(INT8, FP32)
 
     async def never(response: web.Response) -> web.Response:
         await asyncio.sleep(60)
@@ -506,11 +497,11 @@ def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(backend: Upstream, events: Events) -> None:
         server.spoil[INT8] = never
         for _ in range(3):
-            monkeypatch.setattr(module, "_LATE_S", 0.2)
+            monkeypatch.setattr(model, "_LATE_S", 0.2)
             error = await answered(backend, INT8)
             assert isinstance(error, UpstreamError)
             assert error.failure == "late"
-            monkeypatch.setattr(module, "_LATE_S", 30 * patient_s)
+            monkeypatch.setattr(model, "_LATE_S", 30 * patient_s)
             matches(await backend.run(Ticket(FP32, work())), Runner(FP32), PICTURES[0])
         assert not backend.available(INT8)
         assert backend.available(FP32), "its server still answers"
@@ -542,16 +533,3 @@ def test_an_old_bad_figure_does_not_exile_a_model() -> None:
         await ticking(backend, lambda: bool(backend.times.table.mean_ms[known.row] < 200))
 
     behind(Server(INT8), use)
-
-
-def test_one_that_is_used_is_not_timed_again() -> None:
-    server = Server(INT8)
-
-    async def use(backend: Upstream, events: Events) -> None:
-        await backend.run(Ticket(INT8, work()))
-        asked = len(server.asked)
-        end = monotonic() + 0.5
-        await ticking(backend, lambda: monotonic() > end)
-        assert len(server.asked) == asked
-
-    behind(server, use)

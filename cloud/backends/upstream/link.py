@@ -1,0 +1,75 @@
+"""The way to another server: an inference there, in its turn, and what it tells of the server and the model."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import NamedTuple
+
+from ondevice.cloud.backends.upstream.health import ServerHealth
+from ondevice.cloud.backends.upstream.model import UpstreamModel
+from ondevice.cloud.backends.upstream.oip_client import OipClient
+from ondevice.cloud.backends.upstream.send_turns import SendTurns
+from ondevice.errors import FailureKind, ImageError, UpstreamError
+from ondevice.protocol.served import Work
+from ondevice.remote import Ranking, RemoteModel
+
+# How long the answer to the question after its health may take: it is one without work.
+_HEALTH_S = 1.0
+
+
+class Exchange(NamedTuple):
+    """What a model there answered, as `RemoteModel.read` gives it; the wait for a turn to send, and the rest, ms."""
+
+    top: Ranking
+    raw: bytes
+    turn_ms: float
+    round_trip_ms: float
+
+
+class UpstreamLink:
+    """To one server: the client that asks it, who waits to be sent to it, and how well it is."""
+
+    def __init__(self, client: OipClient, health: ServerHealth) -> None:
+        self.client, self.health = client, health
+        self.turns = SendTurns()
+
+    async def check(self) -> None:
+        """Ask after the server's health."""
+        try:
+            await self.client.ready(_HEALTH_S)
+        except UpstreamError as error:
+            self.health.not_ready(error)
+        else:
+            self.health.ready()
+
+    async def exchange(self, described: RemoteModel, work: Work, limit_s: float) -> Exchange:
+        """Ask a model, in its turn. Raises UpstreamError."""
+        body, length = described.request(work)
+        waiting = perf_counter()
+        async with self.turns.turn:
+            start = perf_counter()
+            response = await self.client.infer(described.served.name, body, length, limit_s)
+        top, raw = described.read(response, work)
+        return Exchange(top, raw, (start - waiting) * 1e3, (perf_counter() - start) * 1e3)
+
+    async def ask(self, model: UpstreamModel, work: Work) -> Exchange:
+        """Ask a model, and count whether it went well. Raises UpstreamError, ImageError."""
+        try:
+            answer = await self.exchange(model.remote, work, model.limit_s)
+        except UpstreamError as error:
+            if error.failure == FailureKind.REJECTED and work.is_picture and work is not model.sample:
+                if await self.retry(model):
+                    raise ImageError("the picture cannot be read: send a whole JPEG, PNG or WebP", None) from error
+            else:
+                model.health.failed(error)
+            raise
+        model.health.answered()
+        return answer
+
+    async def retry(self, model: UpstreamModel) -> bool:
+        """Whether a model does what it is known to do well."""
+        try:
+            await self.ask(model, model.sample)
+        except UpstreamError:
+            return False
+        return True
