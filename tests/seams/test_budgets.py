@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import resource
 import selectors
@@ -17,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import requests
-from PIL import Image
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from huge import huge
 from metrics import samples
-from serving import FAMILY, Endpoint, post, status, until
+from serving import FAMILY, Endpoint, post, resident_bytes, status, until
 
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 INFER = "/v2/models/cnnselect/infer"
@@ -102,12 +101,6 @@ CLIENTS, BODY_BYTES = 100, 15_000_000
 MOST_BYTES = 300_000_000
 
 
-def resident_bytes(pid: int, key: str = "VmRSS") -> int:
-    """What a process takes; VmHWM: the most that it ever took."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in text.splitlines() if line.startswith(key)).split()[1]) * 1024
-
-
 @contextlib.contextmanager
 def flood(endpoint: Endpoint, request: bytes, clients: int) -> Iterator[list[int]]:
     """So many clients send this without end as fast as it is taken, and read nothing; what each has sent, in bytes."""
@@ -181,8 +174,6 @@ def test_a_hundred_clients_that_pipeline_and_never_read_cost_little(tmp_path: Pa
 
 @linux
 def test_pictures_that_take_much_memory_are_not_decoded_by_all_workers_at_once(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    Image.new("RGB", (7000, 7000), "red").save(file, "WEBP", method=0)
     with Endpoint(tmp_path, *ONE) as running:
         most_bytes, over, replies = 0, threading.Event(), list[int]()
 
@@ -192,7 +183,7 @@ def test_pictures_that_take_much_memory_are_not_decoded_by_all_workers_at_once(t
                 most_bytes = max(most_bytes, sum(map(resident_bytes, running.workers)))
 
         def ask() -> None:
-            replies.append(running.classify(picture=file.getvalue(), sla_ms=100_000).status_code)
+            replies.append(running.classify(picture=huge(), sla_ms=100_000).status_code)
 
         watching, *asking = (threading.Thread(target=target) for target in (watch, ask, ask, ask, ask))
         for thread in (watching, *asking):

@@ -2,51 +2,86 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from serving import Endpoint, sentence, until
+from huge import huge
+from serving import FAMILY, Endpoint, resident_bytes, until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
+
+CLIENTS = 6
+# More than a worker takes for any picture but a huge one, and less than half of what it takes for that.
+MOST_BYTES = 300_000_000
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
-def test_killed_workers_cost_no_answer_and_are_replaced(tmp_path: Path) -> None:
-    with Endpoint(tmp_path) as running:
-        rng, stop = random.Random(7), threading.Event()
-        statuses: Counter[int] = Counter()
-        complaints: list[str] = []
+@contextlib.contextmanager
+def asked(running: Endpoint) -> Iterator[Counter[int]]:
+    """Some clients ask one request after the other, none in a hurry; how often each status has come."""
+    statuses: Counter[int] = Counter()
+    over = threading.Event()
 
-        def client() -> None:
-            while not stop.is_set():
-                reply = running.classify(sla_ms=1000)
-                statuses[reply.status_code] += 1
-                if reply.status_code != 200:
-                    complaints.append(sentence(reply))
+    def client() -> None:
+        while not over.is_set():
+            statuses[running.classify(sla_ms=60_000).status_code] += 1
 
-        threads = [threading.Thread(target=client) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for _ in range(5):
-            time.sleep(0.3)
-            for pid in rng.sample(running.workers, rng.randint(1, 2)) if running.workers else []:
-                os.kill(pid, signal.SIGKILL)
-        died = until(lambda: running.log("worker died"))
-        until(lambda: len(running.log("worker started")) >= len(running.log("worker died")))
-        before = statuses[200]
-        until(lambda: statuses[200] > before + 50)
-        stop.set()
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
         for thread in threads:
             thread.join()
-        assert set(statuses) <= {200, 503}
-        assert died[0]["reason"] == "a worker process ended (SIGKILL)"
+
+
+def test_killed_workers_cost_no_answer_and_are_replaced(tmp_path: Path) -> None:
+    with Endpoint(tmp_path) as running:
+        rng, killed = random.Random(7), 0
+        with asked(running) as statuses:
+            for _ in range(5):
+                pids = rng.sample(running.workers, rng.randint(1, 2))
+                for pid in pids:
+                    os.kill(pid, signal.SIGKILL)
+                killed += len(pids)
+                until(lambda n=killed: [len(running.log(f"worker {what}")) for what in ("died", "started")] == [n, n])
+                answered = statuses[200]
+                until(lambda n=answered: statuses[200] > n + 2 * CLIENTS)
+        assert set(statuses) == {200}
+        assert {line["reason"] for line in running.log("worker died")} == {"a worker process ended (SIGKILL)"}
         assert len(running.workers) == 2
-        assert [running.classify().status_code for _ in range(5)] == [200] * 5
+        assert running.log("internal error") == []
+
+
+def test_a_picture_that_ends_workers_takes_no_other_request_with_it(tmp_path: Path) -> None:
+    """As where memory is short: whichever worker takes too much is killed by the system."""
+    with Endpoint(tmp_path, "--models", FAMILY[0]) as running:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.01):
+                for pid in running.workers:
+                    if resident_bytes(pid) > MOST_BYTES:
+                        os.kill(pid, signal.SIGKILL)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        with asked(running) as statuses:
+            bad = [running.classify(picture=huge(), sla_ms=60_000).status_code for _ in range(3)]
+        over.set()
+        watching.join()
+        assert bad == [503] * 3
+        assert len(running.log("worker died")) == 2 * len(bad), "it was tried twice, each time"
+        assert set(statuses) == {200}
         assert running.log("internal error") == []

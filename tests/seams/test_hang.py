@@ -32,6 +32,8 @@ def test_both_workers_stand_still_and_every_client_hears_of_it_by_its_deadline(t
         # They heard of it by a timer: the workers have not been found out yet.
         assert running.log("worker died") == []
         assert {reply.status_code for reply in replies} == {503}
+        decision = running.ask("POST", "/v2/models/cnnselect/select", json={"sla_ms": 100})
+        assert decision.status_code == 503, "nobody is told that it would be in time for certain"
         assert all("within 200 ms" in sentence(reply) for reply in replies)
         until(lambda: running.ask("GET", "/v2/health/ready").status_code == 503)
         until(lambda: running.ask("GET", "/v2/health/ready").status_code == 200)

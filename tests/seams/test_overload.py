@@ -96,3 +96,22 @@ def test_clients_in_a_hurry_are_served_before_patient_ones_that_came_first(endpo
         thread.join()
         assert [reply.status_code for reply in hurried] == [200]
         assert [reply.status_code for reply in patient] == [200] * CLIENTS
+
+
+def test_those_who_are_refused_raise_the_price_for_those_with_more_time(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Seen once: only what stood in the queue had a price, and what found no place in it had none."""
+    profiles = known_to_take(endpoint, tmp_path, *TIMES_MS)
+    with Endpoint(tmp_path, "--profiles", profiles, believing=True) as running:
+
+        def chosen() -> str:
+            choice = running.ask("POST", "/v2/models/cnnselect/select", json={"sla_ms": 60_000}).json()
+            return str(choice["selected_model"])
+
+        with held(running, sla_ms=60_000) as patient:
+            until(lambda: waiting(running) == CLIENTS - 2)
+            assert chosen() == BEST
+            time.sleep(1.0)  # what is at work takes so much longer than was to be expected
+            for _ in range(20):
+                assert running.classify(sla_ms=TIMES_MS[0] + 300).status_code == 503
+            assert chosen() != BEST
+        assert [reply.status_code for reply in patient] == [200] * CLIENTS

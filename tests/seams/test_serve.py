@@ -18,6 +18,7 @@ import requests
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from faulty import copied
 from offloading import one_line
 from serving import FAMILY, PICTURE, Endpoint, children, post, read_all, status, until
 
@@ -25,6 +26,9 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 INFER = "/v2/models/cnnselect/infer"
 # Starts in half the time.
 ONE = ("--models", FAMILY[0])
+ROOT = Path(__file__).parents[2]
+# The folders that are installed under the package's name.
+PARTS = ("models", "converters", "selection", "cloud", "client", "lab")
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
 
 
@@ -44,6 +48,17 @@ def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, st
         assert "expected_top1" not in running.classify("stranger").json()["parameters"]
         chosen = running.classify()
         assert (chosen.status_code, chosen.headers["retry-after"]) == (503, "1")
+
+
+def test_it_starts_without_any_of_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, package = copied(tmp_path, FAMILY[3]), tmp_path / "package"
+    for folder in ("ondevice", *PARTS):
+        shutil.copytree(ROOT / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__", "digits"))
+    shutil.copy(ROOT / "pyproject.toml", package)
+    monkeypatch.setenv("PYTHONPATH", str(package))
+    monkeypatch.chdir(tmp_path)
+    with Endpoint(tmp_path, "--models", mine) as running:
+        assert running.classify(FAMILY[3]).json()["outputs"][2]["data"][0] == 7
 
 
 # TLS

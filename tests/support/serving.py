@@ -142,6 +142,14 @@ def living(pids: Iterable[int]) -> list[int]:
     return found
 
 
+def resident_bytes(pid: int, key: str = "VmRSS") -> int:
+    """What a process takes, and none once it has ended; VmHWM: the most that it ever took."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/status").read_text()
+        return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(key)), 0)
+    return 0
+
+
 def image_input(picture: bytes = PICTURE) -> dict[str, Any]:
     """A picture as the input of a JSON request."""
     return {"name": "image", "shape": [1], "datatype": "BYTES", "data": [base64.b64encode(picture).decode()]}
