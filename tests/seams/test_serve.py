@@ -203,7 +203,7 @@ def test_after_kill_9_workers_end_and_what_was_learned_is_there(tmp_path: Path) 
 
 
 @linux
-def test_an_interrupted_start_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_interrupted_start_leaves_no_process_behind(tmp_path: Path) -> None:
     environment = {**os.environ, "ONDEVICE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "ondevice", "serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:

@@ -1,4 +1,4 @@
-"""The service over HTTP as its clients meet it: what each path answers, errors, tokens, limits, overload."""
+"""The service over HTTP as its clients meet it: what each path answers, errors, tokens, limits."""
 
 from __future__ import annotations
 

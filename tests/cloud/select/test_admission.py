@@ -223,7 +223,7 @@ def test_a_thriftier_model_is_taken_where_the_best_would_make_others_late(clock:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whoever_is_let_in_is_in_time_whatever_comes_after(clock: Clock, seed: int) -> None:
+def test_whoever_is_let_in_is_not_made_late_by_what_comes_after(clock: Clock, seed: int) -> None:
     """At twice what the best model can carry, with five deadlines: each admitted request is answered by its own."""
     line = Line(clock)
     line.run(2.0, dict.fromkeys(DEADLINES_MS, 100.0), seed)

@@ -2,145 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from clock import Clock
+from given_backend import TOP1, Given, arrival, chosen, model, selector
 
-from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
-from ondevice.cloud.backends.learning import Learned
-from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.select import selector as module
-from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.selector import Arrival, Rules, Selector, common_labels
+from ondevice.cloud.select.selector import common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
-from ondevice.protocol.metadata import TensorMetadata
-from ondevice.protocol.picture import PictureHead
-from ondevice.protocol.served import ServedModel
 from ondevice.selection.replies import ReplyDistribution
-from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
-from ondevice.timing.profile import Profile
-from ondevice.timing.recent import Recent
-from ondevice.timing.table import LatencyTable
 
-TENSOR = TensorMetadata("in", "INT8", (1, 4, 4, 1))
-TOP1 = {"small": 0.5, "middle": 0.7, "large": 0.9}
-CLOCK = Clock()
-TIME_MS = {"small": 1.0, "middle": 10.0, "large": 100.0}
-
-
-def model(name: str, top1: float | None = 0.5, labels: Sequence[str] = ("a", "b")) -> ServedModel:
-    return ServedModel(name, tuple(labels), top1, "", "int8", 1000, "given", TENSOR, TENSOR)
-
-
-class GivenQueue(BackendQueue):
-    """A queue that is as it is set here."""
-
-    def __init__(self, models: int) -> None:
-        self.models, self.waits_ms, self.is_crowded, self.idle = models, 0.0, False, 2
-        self.met = Others(math.inf, 0.0)
-
-    def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
-        return np.full(self.models, self.waits_ms)
-
-    def others(self, due: float) -> Others:
-        return self.met
-
-    @property
-    def waiting(self) -> int:
-        return 0
-
-    @property
-    def saturated(self) -> bool:
-        return self.is_crowded
-
-    @property
-    def room(self) -> int:
-        return self.idle
-
-
-class GivenTimes(BackendTimes):
-    """Times that are as they are set here."""
-
-    def __init__(self, models: Sequence[ServedModel]) -> None:
-        self.learned = [Learned(m.name, Recent([TIME_MS.get(m.name, 5.0)] * 20)) for m in models]
-        self.table = LatencyTable(len(models))
-        for row, known in enumerate(self.learned):
-            self.table.write(row, known.invoke.distribution)
-        self.cold_ms = np.zeros(len(models))
-
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        return self.cold_ms + (picture.size_bytes / 1000 if picture else 0.0)
-
-    def loading_ms(self) -> FloatArray:
-        return self.cold_ms
-
-    def profile(self, model: str) -> Profile:
-        known = next(known for known in self.learned if known.model == model)
-        return known.profile("host", "runtime", 1)
-
-
-class Given(Backend):
-    """Models whose times, queue and loading are given; it runs nothing."""
-
-    queue: GivenQueue
-    times: GivenTimes
-
-    def __init__(self, name: str = "given", models: Sequence[ServedModel] | None = None) -> None:
-        self.name = name
-        self.models = [model(name, top1) for name, top1 in TOP1.items()] if models is None else models
-        self.queue, self.times = GivenQueue(len(self.models)), GivenTimes(self.models)
-        self.is_ready, self.counts_demand = True, False
-        self.off: set[str] = set()
-        self.wanted: list[str] = []
-
-    async def start(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def ready(self) -> bool:
-        return self.is_ready
-
-    def available(self, model: str) -> bool:
-        return model not in self.off
-
-    async def load(self, model: str) -> None:
-        self.off.discard(model)
-
-    def unload(self, model: str) -> None:
-        self.off.add(model)
-
-    def tick(self) -> None: ...
-
-    def record_demand(self, model: str) -> None:
-        self.wanted.append(model)
-
-    async def run(self, ticket: Ticket) -> InferenceResult:
-        return InferenceResult(ticket.model, [])
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The selector's: choosing takes no time."""
-    monkeypatch.setattr(module, "perf_counter", CLOCK)
-    return CLOCK
-
-
-def selector(*backends: Backend, **rules: Any) -> Selector:
-    return Selector(backends or [Given()], Rules(**rules), np.random.default_rng(0))
-
-
-def arrival(upload_ms: float = 0.0, size_bytes: int = 0, **asked: Any) -> Arrival:
-    return Arrival(RequestParameters(**asked), upload_ms, PictureHead.guessed(size_bytes), CLOCK())
-
-
-def chosen(of: Selector, **asked: Any) -> str:
-    return of.choose(arrival(**asked)).served.name
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 def test_the_most_accurate_that_is_in_time() -> None:
@@ -362,57 +236,3 @@ def test_what_the_client_knows_of_replies_counts() -> None:
     one = selector()
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10) == "large"
     assert chosen(one, sla_ms=170, upload_ms=20, return_ms=10, reply=wide) != "large"
-
-
-# Several answers to one request
-
-
-# A reply that takes 0, 10, … or 200 ms, each as likely; a deadline of 9 ms more lets each model reach other ones.
-UNSURE = ReplyDistribution(np.linspace(0, 200, 21), 0.0, 1.0)
-
-
-def several(of: Selector, **asked: Any) -> list[str]:
-    choices = of.choose_several(arrival(**{"sla_ms": 149, "reply": UNSURE, "anytime": 2} | asked))
-    return [choice.served.name for choice in choices]
-
-
-def test_a_fast_model_stands_in_for_a_better_one_that_may_be_late() -> None:
-    assert several(selector()) == ["middle", "large"]
-    assert several(selector(), sla_ms=59) == ["small", "middle"]
-    assert several(selector(), sla_ms=1000) == ["large"]
-    assert several(selector(), sla_ms=1) == ["small"]
-
-
-def test_as_many_as_client_operator_and_idle_workers_allow() -> None:
-    given = Given()
-    one, generous = selector(given), selector(given, anytime=3)
-    assert len(several(one, anytime=1)) == len(several(selector(given, anytime=1))) == 1
-    assert len(several(one, anytime=3)) == 2
-    given.queue.idle = 3
-    assert several(generous, anytime=3) == ["small", "middle", "large"]
-    for given.queue.idle in (1, 0):
-        assert len(several(generous, anytime=3)) == 1
-
-
-def test_one_where_another_rule_is_used_or_memory_is_short() -> None:
-    assert len(several(selector(), policy="mdinference")) == 1
-    assert len(several(selector(policy="greedy"))) == 1
-    short = Given()
-    short.counts_demand = True
-    assert len(several(selector(short))) == 1
-
-
-def test_several_of_what_is_available() -> None:
-    given = Given()
-    given.off = {"middle"}
-    one = selector(given)
-    assert several(one) == ["small", "large"]
-    given.off.clear()
-    assert several(one) == ["middle", "large"]
-    given.off = set(TOP1)
-    with pytest.raises(RefusedError, match="no model"):
-        several(one)
-
-
-def test_of_very_many_models_only_one_answers() -> None:
-    assert len(several(selector(Given(models=[model(f"m{i}") for i in range(120)])))) == 1

@@ -1,4 +1,4 @@
-"""Saved times: whole after any kill, at most a second old, and a damaged or foreign file costs nothing but a note."""
+"""Saved times: at most a second old, and a damaged or foreign file costs nothing but a note."""
 
 from __future__ import annotations
 
@@ -6,54 +6,19 @@ import asyncio
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from saved_times import PHOTO, SETTING, Notes, known, names, snapshot, teller
 
 from ondevice.cloud.backends.decoding import DecodeTimes
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.local.store import Saved, Setting, Store, default_path
 from ondevice.models import files
-from ondevice.protocol.picture import PictureFormat, PictureHead
 from ondevice.timing.recent import Recent
-
-PHOTO = PictureHead(PictureFormat.JPEG, 500, 375, 110_000)
-SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
-Notes = list[tuple[str, dict[str, Any]]]
-
-
-def known(model: str = "m", load_ms: float | None = 30.0) -> Learned:
-    found = Learned(model, Recent(float(ms) for ms in range(1, 101)), load_ms=load_ms)
-    found.decode.add(PHOTO, 9.0)
-    return found
-
-
-def snapshot(*models: str) -> list[Saved]:
-    return [Saved.of(known(model), SETTING) for model in models]
-
-
-@pytest.fixture
-def notes() -> Notes:
-    return []
-
-
-@pytest.fixture
-def store(tmp_path: Path, notes: Notes) -> Store:
-    return Store(tmp_path / "times" / "p.json", SETTING, teller(notes))
-
-
-def teller(notes: Notes) -> Callable[..., None]:
-    return lambda event, **fields: notes.append((event, fields))
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
 
 # There and back
 
@@ -164,7 +129,7 @@ def test_half_a_file(store: Store, notes: Notes) -> None:
     [b"\xff\xfe", b"null", b"[]", b"5", b'"version"', b"{}", b'{"version": 1}', b"[" * 100_000, b"9" * 10_000,
      b'{"version": 1, "profiles": 3}', b'{"version": 1, "profiles": [{}], "decode": {}, "load_ms": {}}', bytes(100)],
 )  # fmt: skip
-def test_no_such_file(content: bytes, store: Store, notes: Notes) -> None:
+def test_a_file_of_another_kind(content: bytes, store: Store, notes: Notes) -> None:
     store.path.parent.mkdir()
     store.path.write_bytes(content)
     assert "damaged" in refused(store, notes)
@@ -323,102 +288,6 @@ def test_asked_every_quarter_second_no_change_waits_a_second(store: Store) -> No
     assert 0 < oldest < 1
 
 
-# Where
-
-
-def test_the_default_path_is_in_the_cache_and_one_for_each_setting(home: Path) -> None:
-    others = [SETTING, SETTING._replace(host="Xeon"), SETTING._replace(runtime="x"), SETTING._replace(threads=1)]
-    paths = {default_path(setting) for setting in others}
-    assert len(paths) == 4
-    assert {path.parent for path in paths} == {files.cache_dir() / "profiles"}
-    assert home in next(iter(paths)).parents
-    assert default_path(SETTING) == default_path(Setting(*SETTING))
-
-
-@pytest.mark.parametrize("odd", ["../../up", "a/b", "nul\0", "Intel(R) Xeon(R) @ 2.1GHz", "", "ä" * 50])
-def test_odd_settings_make_good_paths(odd: str, notes: Notes) -> None:
-    setting = Setting(odd, odd, 1)
-    path = default_path(setting)
-    assert path.parent == files.cache_dir() / "profiles"
-    Store(path, setting, teller(notes)).save([Saved.of(known("m"), setting)])
-    assert list(Store(path, setting, teller(notes)).load()) == ["m"]
-    assert notes == []
-
-
-# Kills
-
-# For each line "SECONDS HOW" a writer is forked and killed, so long after its first save, or its second where it is
-# paced; then comes the time.
-KILLER = """
-import os, signal, sys, time
-from pathlib import Path
-from ondevice.cloud.backends.learning import Learned
-from ondevice.timing.recent import Recent
-from ondevice.cloud.backends.local.store import Saved, Setting, Store
-
-def fail(event, **fields):
-    os._exit(1)
-
-def write(paced, first):
-    setting = Setting("Cortex-A76", "litert 2.3.0", 2)
-    store = Store(Path(sys.argv[1]), setting, fail)
-    models = [Learned(f"m{i}", Recent([1.0, 2.0])) for i in range(10)]
-    while True:
-        now = time.monotonic()
-        for model in models:
-            model.load_ms = now  # the clock of all processes: the file says how old it is
-        store.changed(now)
-        if first or not paced or store.due(now):
-            store.save([Saved.of(model, setting) for model in models])
-        if first:
-            os.close(first)
-            first = None
-        if paced:
-            time.sleep(0.05)
-
-for line in sys.stdin:
-    seconds, how = line.split()
-    saved, first = os.pipe()
-    pid = os.fork()
-    if not pid:
-        write(how == "paced", first)
-    os.close(first)
-    os.read(saved, 1)
-    os.close(saved)
-    first_save = os.stat(sys.argv[1]).st_mtime_ns
-    while how == "paced" and os.stat(sys.argv[1]).st_mtime_ns == first_save:
-        time.sleep(0.01)
-    time.sleep(float(seconds))
-    os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL, status
-    print(time.monotonic(), flush=True)
-"""
-
-
-def ages_when_killed(store: Store, after: list[float], how: str) -> list[float]:
-    """How old, in seconds, a whole file was when its writer had been killed, so many seconds after it was saved."""
-    command, ages = [sys.executable, "-c", KILLER, str(store.path)], []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as killer:
-        assert killer.stdin is not None
-        assert killer.stdout is not None
-        for seconds in after:
-            print(seconds, how, file=killer.stdin, flush=True)
-            ages.append(float(killer.stdout.readline()) - stamp(store))
-        killer.stdin.close()
-    assert killer.returncode == 0
-    return ages
-
-
-def stamp(store: Store) -> float:
-    """The one moment at which all models were saved."""
-    found = store.load()
-    assert len(found) == 10
-    (moment,) = {saved.load_ms for saved in found.values()}
-    assert moment is not None
-    return moment
-
-
 def test_a_disk_that_takes_its_time_is_asked_once_at_a_time_and_holds_up_nobody(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,33 +331,23 @@ def test_an_error_in_the_thread_is_told(store: Store, notes: Notes, monkeypatch:
     assert "AttributeError" in fields["error"]
 
 
-# A second would be too old on a machine that has nothing else to do; this tells only that saving has gone on.
-YOUNG_S = 20.0
+# Where
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes may not share the monotonic clock")
-def test_killed_while_saving_the_file_is_always_whole(store: Store, notes: Notes) -> None:
-    chance = random.Random(4)
-    ages = ages_when_killed(store, [chance.uniform(0, 0.05) for _ in range(20)], "in-a-loop")
-    assert all(0 <= age < YOUNG_S for age in ages)
+def test_the_default_path_is_in_the_cache_and_one_for_each_setting(home: Path) -> None:
+    others = [SETTING, SETTING._replace(host="Xeon"), SETTING._replace(runtime="x"), SETTING._replace(threads=1)]
+    paths = {default_path(setting) for setting in others}
+    assert len(paths) == 4
+    assert {path.parent for path in paths} == {files.cache_dir() / "profiles"}
+    assert home in next(iter(paths)).parents
+    assert default_path(SETTING) == default_path(Setting(*SETTING))
+
+
+@pytest.mark.parametrize("odd", ["../../up", "a/b", "nul\0", "Intel(R) Xeon(R) @ 2.1GHz", "", "ä" * 50])
+def test_odd_settings_make_good_paths(odd: str, notes: Notes) -> None:
+    setting = Setting(odd, odd, 1)
+    path = default_path(setting)
+    assert path.parent == files.cache_dir() / "profiles"
+    Store(path, setting, teller(notes)).save([Saved.of(known("m"), setting)])
+    assert list(Store(path, setting, teller(notes)).load()) == ["m"]
     assert notes == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes may not share the monotonic clock")
-def test_killed_between_saves_the_file_is_the_last_one(store: Store) -> None:
-    ages = ages_when_killed(store, [0.0, 0.1, 0.3], "paced")
-    assert all(0 <= age < YOUNG_S for age in ages)
-
-
-def test_what_a_killed_writer_left_is_swept_away_and_what_one_is_writing_is_not(store: Store) -> None:
-    store.save(snapshot("a"))
-    with files.replacing(store.path) as out:
-        out.write(b"{")
-        (part,) = (path for path in store.path.parent.iterdir() if path != store.path)
-        assert list(store.load()) == ["a"]
-        assert part.exists(), "another server may be writing it"
-        os.utime(part, (1e9, 1e9))
-        assert list(store.load()) == ["a"]
-        assert names(store.path.parent) == ["p.json"]
-        part.write_bytes(b"")  # for `replacing` to end well
-    assert names(store.path.parent) == ["p.json"]

@@ -1,0 +1,16 @@
+"""The clock by which the selector chooses."""
+
+from __future__ import annotations
+
+import pytest
+from clock import Clock
+from given_backend import CLOCK
+
+from ondevice.cloud.select import selector as module
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The selector's: choosing takes no time."""
+    monkeypatch.setattr(module, "perf_counter", CLOCK)
+    return CLOCK
