@@ -275,15 +275,19 @@ PARTS: dict[str, Callable[[Data], Iterator[Row]]] = {
 
 
 @contextmanager
-def serving(models: Sequence[Path], *options: str, by: versions.Side | None = None) -> Iterator[Running]:
-    """`ondevice serve` on a free port, with fresh profiles; of another version if asked."""
+def serving(
+    models: Sequence[Path], *options: str, by: versions.Side | None = None, stderr: int | None = None
+) -> Iterator[Running]:
+    """`ondevice serve` on a free port, with fresh profiles; of another version if asked. stderr: where its log goes."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [by.python if by else sys.executable, "-m", "ondevice", "serve", "--port", "0"]
         command += ["--models", ",".join(map(str, models)), "--profiles", f"{folder}/profiles.json", *options]
         environment = by.environment if by else None
         with log.open("wb") as stream:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, env=environment)
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=stderr or stream, text=True, env=environment
+            )
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:
