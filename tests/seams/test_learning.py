@@ -19,7 +19,7 @@ from serving import FAMILY, Endpoint, known_to_take, until
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from ondevice.cloud.backends.upstream.oip_client import MAX_INFERENCES
+from ondevice.cloud.backends.upstream.send_turns import MAX_INFERENCES
 
 FAST, GOOD = "mobilenet_v1_0.25_128_quant", "mobilenet_v2_1.0_224_quant"
 # The first requests may find the machine busy with those before.
