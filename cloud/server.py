@@ -61,7 +61,7 @@ class Server:
         ticking = loop.create_task(self._tick(connections))
         listening(self.address._replace(port=server.sockets[0].getsockname()[1]))
         await stop.wait()
-        self.service.stopping = True
+        self.service.stop()
         server.close()
         await connections.drain(self.drain_s)
         ticking.cancel()

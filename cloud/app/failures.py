@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import orjson
-
 from ondevice.cloud.app.messages import Response
+from ondevice.cloud.app.responses import refused
 from ondevice.errors import (
     ImageError,
     ModelError,
@@ -17,7 +16,6 @@ from ondevice.errors import (
     ServeError,
     UpstreamError,
 )
-from ondevice.protocol import headers
 
 # What requests and models end in; all else is a fault of the endpoint.
 EXPECTED = (ProtocolError, ImageError, NoRouteError, ModelError, ServeError, UpstreamError)
@@ -44,8 +42,3 @@ def response(error: OnDeviceError) -> Response:
             return refused(503, f"{error.model} cannot be run now: ask another model, or try again", _SOON)
         case _:
             return refused(503, "the inference failed; try again", _SOON)
-
-
-def refused(status: int, message: str, *headers_: tuple[str, str]) -> Response:
-    """An error as a reply."""
-    return Response(status, (("content-type", headers.JSON), *headers_), orjson.dumps({"error": message}))

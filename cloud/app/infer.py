@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
 
-from ondevice.cloud.app.request_parameters import from_parameters
+from ondevice.cloud.app.messages import Request
+from ondevice.cloud.app.request_parameters import from_parameters, from_query
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
+from ondevice.protocol import headers
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.request import RequestedOutput, decode_request
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.protocol.tensor import Tensor, from_base64
+
+_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
+# As requests have it here.
+_LENGTH = headers.LENGTH.lower()
+# A query has at most nine parameters of ours; more are an attack on the parser.
+_MOST_FIELDS = 20
 
 
 class DecodedRequest(NamedTuple):
@@ -44,6 +54,31 @@ class DecodedRequest(NamedTuple):
         top = max(self.parameters.top if self.is_picture else 0, top)
         picture = PictureHead.read(self.payload) if self.is_picture else None
         return Work(self.payload, self.is_picture, top, raw, received, picture)
+
+
+def read(request: Request, served: ServedModel | None) -> DecodedRequest:
+    """What is asked of a model or, with None, of whichever is chosen: by a picture alone, or as the protocol has it.
+
+    Raises ProtocolError.
+    """
+    head = request.head
+    kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("image/"):
+        if kind not in _PICTURES:
+            raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
+        if not request.body:
+            raise ProtocolError("the body is empty: send a picture")
+        return DecodedRequest(_queried(head.query), request.body, is_picture=True)
+    return decode(request.body, headers.json_length(head.headers.get(_LENGTH)), served)
+
+
+@lru_cache(512)  # a client's requests often ask for the same
+def _queried(text: str) -> RequestParameters:
+    try:
+        query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError as error:
+        raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
+    return from_query(query)
 
 
 def decode(body: bytes, header_length: int | None, served: ServedModel | None) -> DecodedRequest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.errors import ProtocolError, UsageError
 from ondevice.protocol import cnnselect
@@ -42,6 +44,17 @@ def from_query(query: Mapping[str, str]) -> RequestParameters:
         if name not in cnnselect.REQUEST:
             raise ProtocolError(f"no parameter '{name}': there are {', '.join(cnnselect.REQUEST)}")
     return from_parameters({name: _plain(name, text) for name, text in query.items()})
+
+
+def of_body(body: bytes) -> dict[str, Any]:
+    """The parameters that a body has as a JSON object, or none. Raises ProtocolError."""
+    try:
+        value = orjson.loads(body or b"{}")
+    except ValueError as error:
+        raise ProtocolError("the body must be a JSON object of parameters") from error
+    if not isinstance(value, dict):
+        raise ProtocolError("the body must be a JSON object of parameters")
+    return value
 
 
 def size_bytes(parameters: Mapping[str, Any]) -> int:

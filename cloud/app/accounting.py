@@ -1,0 +1,57 @@
+"""What is logged and counted of every request."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from ondevice.cloud.app import responses
+from ondevice.cloud.app.log import Log
+from ondevice.cloud.app.messages import Head, Request, Response
+from ondevice.cloud.app.metrics import Metrics
+from ondevice.errors import OnDeviceError, RefusedError
+
+# A path in the log: ours are shorter, and strangers may send longer ones.
+_MOST_CHARACTERS = 200
+
+
+class Accounting:
+    """In this log and these metrics."""
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._log, self._metrics = log, metrics
+
+    def refuse_unread(self, status: int, message: str) -> Response:
+        """An error of which no more is known, as a reply."""
+        self._metrics.request(status, 0.0)
+        self._log.request({"status": status, "error": message})
+        return responses.refused(status, message)
+
+    def refuse(self, head: Head, status: int, message: str, *headers: tuple[str, str]) -> Response:
+        """A refusal before the request was whole."""
+        self._metrics.request(status, 0.0)
+        self._log.request({**_of(head), "status": status, "error": message})
+        return responses.refused(status, message, *headers)
+
+    def finished(self, request: Request, status: int, fields: Mapping[str, Any]) -> None:
+        """A request has its reply. fields: what else the log is to say of it."""
+        total_ms = (perf_counter() - request.head.first_byte) * 1e3
+        self._metrics.request(status, total_ms)
+        bytes_ = len(request.body)
+        self._log.request({**_of(request.head), "status": status, "bytes": bytes_, **fields, "total_ms": total_ms})
+
+    def failed(self, fields: dict[str, Any], error: OnDeviceError) -> None:
+        """A request ends in this error, which its fields are to say."""
+        fields["error"] = str(error)
+        if isinstance(error, RefusedError):
+            self._metrics.refused()
+
+    def fault(self, head: Head) -> None:
+        """The exception that is being handled is a fault of the endpoint."""
+        self._log.event("internal error", path=head.path, traceback=traceback.format_exc())
+
+
+def _of(head: Head) -> dict[str, Any]:
+    return {"peer": head.peer, "method": head.method, "path": head.path[:_MOST_CHARACTERS]}

@@ -1,0 +1,50 @@
+"""The models by name, and where each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ondevice.cloud.backends.backend import Backend
+from ondevice.errors import NoRouteError
+from ondevice.protocol import cnnselect
+from ondevice.protocol.served import ServedModel
+
+# A model, and the backend that has it.
+ModelPlace = tuple[Backend, ServedModel]
+
+
+class Directory:
+    """Of the models of all backends; several may have one of a name."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self._places: dict[str, list[ModelPlace]] = {}
+        for backend in backends:
+            for served in backend.models:
+                self._places.setdefault(served.name, []).append((backend, served))
+
+    def __iter__(self) -> Iterator[ModelPlace]:
+        """All of them, those of one name together."""
+        return (place for places in self._places.values() for place in places)
+
+    @property
+    def names(self) -> list[str]:
+        """What can be asked: the model that chooses first."""
+        return [cnnselect.NAME, *self._places]
+
+    def everywhere(self, model: str) -> Sequence[ModelPlace]:
+        """All of that name. Raises NoRouteError."""
+        if model == cnnselect.NAME:
+            others = ", ".join(self._places)
+            raise NoRouteError(f"{model} is not loaded or unloaded itself: name one of {others}", 404)
+        if model not in self._places:
+            raise NoRouteError(f"no model '{model[:100]}': there are {', '.join(self.names)}", 404)
+        return self._places[model]
+
+    def find(self, model: str) -> ModelPlace:
+        """One of that name, which is available if any of them is. Raises NoRouteError."""
+        places = self.everywhere(model)
+        return next(((b, s) for b, s in places if b.ready() and b.available(s.name)), places[0])
+
+    def at(self, backend: Backend, model: str) -> ServedModel:
+        """That of a backend that has it."""
+        return next(served for other, served in self._places[model] if other is backend)

@@ -1,0 +1,92 @@
+"""One inference's way: what is asked, the choice, the run, another model where one fails, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ondevice.cloud.app import describe, infer, large_pictures, request_parameters, responses
+from ondevice.cloud.app.attempts import Attempts
+from ondevice.cloud.app.calls import Call, InferenceCall
+from ondevice.cloud.app.directory import Directory, ModelPlace
+from ondevice.cloud.app.large_pictures import LargePictures
+from ondevice.cloud.app.messages import Response
+from ondevice.cloud.app.replies import InferenceReplies
+from ondevice.cloud.app.streams import AnswerStreams
+from ondevice.cloud.backends.backend import Backend, InferenceResult
+from ondevice.cloud.backends.states import ModelState
+from ondevice.cloud.select.choice import Choice
+from ondevice.cloud.select.selector import Arrival, Selector
+from ondevice.errors import ModelError, NoRouteError, ProtocolError, ServeError, UpstreamError
+from ondevice.protocol import cnnselect
+from ondevice.protocol.picture import PictureHead
+from ondevice.protocol.served import ServedModel
+
+
+class Inference:
+    """By a named model of the directory, or by those that the selector chooses. tell: called with an event and its
+    fields.
+    """
+
+    def __init__(
+        self,
+        selector: Selector,
+        directory: Directory,
+        replies: InferenceReplies,
+        streams: AnswerStreams,
+        tell: Callable[..., None],
+    ) -> None:
+        self._selector, self._directory, self._tell = selector, directory, tell
+        self._replies, self._streams = replies, streams
+        self.large = LargePictures()
+
+    async def select(self, call: Call) -> Response:
+        """The choice alone."""
+        if call.model != cnnselect.NAME:
+            raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
+        given = request_parameters.of_body(call.request.body)
+        size = request_parameters.size_bytes(given)
+        picture = PictureHead.guessed(size) if size else None
+        arrival = Arrival(request_parameters.from_parameters(given), 0.0, picture, call.request.last_byte)
+        choice = self._selector.choose(arrival)
+        call.fields["selected_model"] = choice.served.name
+        return responses.of(describe.choice(choice))
+
+    async def infer(self, call: Call) -> Response:
+        """The answer, or several of them, each of a model that decodes the picture for itself."""
+        named, request = None if call.model == cnnselect.NAME else self._directory.find(call.model), call.request
+        served = named[1] if named else None
+        decoded = infer.read(request, served)
+        work = decoded.work(served, request.last_byte)
+        # The time for which it was held up has passed for its deadline, and says nothing of the network.
+        received = request.last_byte - request.held_s
+        arrival = Arrival(decoded.parameters, request.upload_ms, work.picture, received)
+        asked = InferenceCall(call, decoded, arrival, work)
+        if work.picture and large_pictures.is_large(work.picture):
+            return await self.large.run(work.picture, lambda: self._answered(asked, named, several=False))
+        return await self._answered(asked, named, several=decoded.plain and self._selector.rules.anytime > 1)
+
+    async def _answered(self, asked: InferenceCall, named: ModelPlace | None, several: bool) -> Response:
+        if named:
+            return self._replies.whole(asked, *await self._run_named(asked, *named))
+        arrival = asked.arrival
+        attempts = Attempts(self._selector, arrival, asked.work, self._tell)
+        choice, *others = self._selector.choose_several(arrival) if several else [self._selector.choose(arrival)]
+        if others:
+            try:
+                return await self._streams.begin(asked, attempts.side_by_side([choice, *others]), attempts)
+            except (UpstreamError, ModelError) as error:
+                choice = attempts.another(choice, error)
+        return self._replies.whole(asked, *await attempts.run(choice))
+
+    async def _run_named(
+        self, asked: InferenceCall, backend: Backend, served: ServedModel
+    ) -> tuple[Choice, InferenceResult]:
+        state = backend.state(served.name)
+        if state in (ModelState.FAILING, ModelState.LOADING):
+            raise ModelError(f"{served.name} is {state}", served.name)
+        if state is ModelState.GONE:
+            raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
+        if not backend.ready():
+            raise ServeError(f"{served.name}: {backend.name} is not ready")
+        choice = self._selector.admit_named(served, backend, asked.arrival)
+        return choice, await backend.run(self._selector.fixed_ticket(choice, asked.arrival, asked.work))
