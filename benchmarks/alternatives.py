@@ -391,8 +391,8 @@ async def _serve_ours(sock: Any) -> None:
 
     from ondevice.cloud.app.incoming import Incoming
     from ondevice.cloud.app.messages import Head, Request, Response
-    from ondevice.cloud.http.connection import Connection
     from ondevice.cloud.http.connections import Connections
+    from ondevice.cloud.http.handshake import accepted
     from ondevice.cloud.http.limits import HttpLimits
 
     def refuse(head: Head, status: int, message: str) -> Response:
@@ -409,7 +409,7 @@ async def _serve_ours(sock: Any) -> None:
             return Response(status, (), message.encode())
 
     connections = Connections(App(), HttpLimits())
-    await (await asyncio.get_running_loop().create_server(lambda: Connection(connections), sock=sock)).serve_forever()
+    await (await asyncio.get_running_loop().create_server(lambda: accepted(connections), sock=sock)).serve_forever()
 
 
 async def _serve_aiohttp(sock: Any) -> None:

@@ -12,8 +12,8 @@ from ondevice import host, words
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.http import handshake
 from ondevice.cloud.http.address import ListenAddress
-from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.errors import ServeError
@@ -80,7 +80,7 @@ class Server:
     async def _listen(self, connections: Connections) -> asyncio.Server:
         try:
             return await asyncio.get_running_loop().create_server(
-                lambda: Connection(connections), self.address.host, self.address.port, backlog=_BACKLOG
+                lambda: handshake.accepted(connections), self.address.host, self.address.port, backlog=_BACKLOG
             )
         except OSError as error:
             where = f"{self.address.host} port {self.address.port}"

@@ -45,7 +45,7 @@ class Incoming:
         return self._handle(Request(self._head, body, last_byte, held_s))
 
     def _look(self) -> Response | None:
-        start = b"".join((*self._pieces, self._chunks))
+        start = self._pieces[0] if len(self._pieces) == 1 else b"".join((*self._pieces, self._chunks))
         if len(start) < _HEADER_BYTES:
             return None
         self._unseen = False

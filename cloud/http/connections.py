@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from enum import Enum, auto
 from time import perf_counter
 from typing import Protocol
 
@@ -18,28 +19,38 @@ _TOLD = 32
 _SHRUNK_BYTES = 32_000_000
 
 
+class Activity(Enum):
+    """What a connection is at: nothing; a request's head is arriving; a body is, or one is being answered; it was told
+    no, and is given some time to read that.
+    """
+
+    QUIET = auto()
+    BEGINNING = auto()
+    BUSY = auto()
+    REFUSED = auto()
+
+
+# With which nothing would be lost; for which a drain waits.
+_IDLE = (Activity.QUIET, Activity.BEGINNING)
+_IN_FLIGHT = (Activity.BEGINNING, Activity.BUSY)
+
+
 class ServedConnection(Protocol):
-    """What is asked of each connection. since: when it began what it is at, by perf_counter."""
-
-    since: float
+    """What is asked of each connection."""
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing would be lost with it."""
+    def since(self) -> float:
+        """When it began what it is at, by perf_counter, in s."""
 
     @property
-    def refused(self) -> bool:
-        """Whether it was told no, and is given some time to read that."""
-
-    @property
-    def engaged(self) -> bool:
-        """Whether a request is arriving or being answered."""
+    def activity(self) -> Activity:
+        """What it is at."""
 
     def check(self, now: float, crowded: bool) -> None:
         """End it if its time is over."""
 
-    def close_if_idle(self) -> None:
-        """Close it unless a request is in flight."""
+    def close(self) -> None:
+        """Close it once what was sent has gone out."""
 
     def abort(self) -> None:
         """Close it at once."""
@@ -62,13 +73,13 @@ class Connections:
         self.open.add(newcomer)
         if len(self.open) <= self.limits.connections:
             return True
-        refused = [connection for connection in self.open if connection.refused]
+        refused = [other for other in self.open if other.activity is Activity.REFUSED]
         served = len(self.open) - len(refused)
         if len(self.open) > self.limits.connections + _TOLD:
             self._close_oldest(refused)
         if served <= self.limits.connections:
             return True
-        if self._close_oldest([other for other in self.open if other.idle and other is not newcomer]):
+        if self._close_oldest([other for other in self.open if other.activity in _IDLE and other is not newcomer]):
             self.gave_way += 1
             return True
         if len(self.open) > self.limits.connections + _TOLD:
@@ -87,7 +98,7 @@ class Connections:
     @property
     def in_flight(self) -> int:
         """Connections with a request that has begun to arrive, or is being answered."""
-        return sum(connection.engaged for connection in self.open)
+        return sum(connection.activity in _IN_FLIGHT for connection in self.open)
 
     def sweep(self) -> None:
         """End what has taken too long; call it a few times a second."""
@@ -109,7 +120,8 @@ class Connections:
         end = perf_counter() + seconds
         while perf_counter() < end:
             for connection in list(self.open):
-                connection.close_if_idle()
+                if connection.activity not in _IN_FLIGHT:
+                    connection.close()
             if not self.in_flight:
                 break
             await asyncio.sleep(0.02)

@@ -27,3 +27,13 @@ class HttpLimits:
     def bodies_bytes(self) -> int:
         """Of the bodies of all requests that are arriving or being answered."""
         return max(_BODIES_BYTES, _LARGEST * self.body_bytes)
+
+    @property
+    def too_large(self) -> str:
+        """What a client is told whose body is."""
+        return f"the body is over {self.body_bytes} bytes"
+
+    @property
+    def too_long(self) -> str:
+        """What a client is told whose head is."""
+        return f"request line and headers are over {self.header_bytes} bytes"

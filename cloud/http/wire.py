@@ -10,6 +10,9 @@ import httptools
 
 from ondevice.cloud.app.messages import Response
 
+# By status: the first line.
+_STATUS = {int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
 
 @lru_cache(256)  # a client's requests often go to the same
 def target(url: bytes) -> tuple[str, str]:
@@ -19,9 +22,7 @@ def target(url: bytes) -> tuple[str, str]:
 
 
 def head(response: Response, length: str, keep: bool) -> bytes:
-    """Status and headers. length: the header that tells where the body ends; empty: there is none."""
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in response.headers]
-    lines += [length] if length else []
-    lines += [] if keep else ["connection: close"]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    """Status and headers. length: the header that tells where the body ends, as a line; empty: there is none."""
+    lines = [f"{name}: {value}\r\n" for name, value in response.headers]
+    end = "\r\n" if keep else "connection: close\r\n\r\n"
+    return "".join((_STATUS[response.status], *lines, length, end)).encode("latin-1")

@@ -39,8 +39,12 @@ class Budget:
         return share.granted
 
     def _returned(self, share: Allotment) -> None:
-        self._waiting.pop(share, None)
         self.held -= share.amount * share.granted
+        if self._waiting:
+            self._waiting.pop(share, None)
+            self._serve()
+
+    def _serve(self) -> None:
         for other in [other for other in self._waiting if self._grant(other)]:
             del self._waiting[other]
             other.tell()
@@ -48,6 +52,8 @@ class Budget:
 
 class Allotment:
     """A part of a budget. granted: whether it is held, or still waited for."""
+
+    __slots__ = ("_budget", "amount", "granted", "tell")
 
     def __init__(self, budget: Budget, amount: int, tell: Callable[[], object]) -> None:
         self._budget, self.amount, self.tell = budget, amount, tell

@@ -41,6 +41,9 @@ class Line(asyncio.Transport):
     def resume_reading(self) -> None:
         self.reading = True
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
     def close(self) -> None:
         self.closed = True
 

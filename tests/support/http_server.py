@@ -16,8 +16,8 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 
 from ondevice.cloud.app.messages import Head, Piece, Request, Response
-from ondevice.cloud.http.connection import Connection
 from ondevice.cloud.http.connections import Connections
+from ondevice.cloud.http.handshake import accepted
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.server import event_loop
 
@@ -128,7 +128,7 @@ def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> It
 
     loop = event_loop(encrypted=tls is not None)
     open_now = Connections(Asked(handle), limits, tls)
-    listening = loop.run_until_complete(loop.create_server(lambda: Connection(open_now), "127.0.0.1", 0))
+    listening = loop.run_until_complete(loop.create_server(lambda: accepted(open_now), "127.0.0.1", 0))
     sweeping = loop.create_task(sweep())
     thread = threading.Thread(target=loop.run_forever)
     server = Running(listening.sockets[0].getsockname()[1], loop, open_now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
+import tracemalloc
 
 import pytest
 from PIL import Image
@@ -44,6 +45,17 @@ def test_what_comes_is_put_together(length: int | None, pieces: list[bytes]) -> 
     request = incoming(length)
     assert [request.receive(piece) for piece in pieces] == [None] * len(pieces)
     assert answered(request) == b"abcdefg"
+
+
+def test_a_body_in_tiny_chunks_takes_no_more_than_it_is_long() -> None:
+    request, pieces = incoming(None, "application/json"), [bytes([n, n]) for n in range(256)]
+    tracemalloc.start()
+    for _ in range(1000):
+        for piece in pieces:
+            request.receive(bytes(bytearray(piece)))  # each its own, as from a parser
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * 512_000
 
 
 @pytest.mark.parametrize("first", [1, 20, 40, 5000])

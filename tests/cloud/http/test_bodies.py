@@ -13,7 +13,7 @@ from clock import Clock
 from http_line import Timed, rest
 from http_server import SMALL, post
 
-from ondevice.cloud.http import connection
+from ondevice.cloud.http import exchange, reception
 from ondevice.resilience.budget import Allotment
 
 WIDE = replace(SMALL, body_bytes=1 << 20)
@@ -91,7 +91,7 @@ def test_a_body_that_would_not_be_whole_in_time_gives_way(
         await server.take("POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + "a" * sent)
         if waiting:
             hold(server, left=0)
-        clock.pass_ms(connection._GRACE_S * 1e3 - 1)
+        clock.pass_ms(exchange._GRACE_S * 1e3 - 1)
         server.connections.sweep()
         assert server.line.written == b"", "it need not send evenly"
         clock.pass_ms(1001)
@@ -108,7 +108,7 @@ def chunk(size: int) -> str:
 
 def test_a_body_of_unknown_length_holds_more_as_it_comes_and_is_refused_where_there_is_no_more(clock: Clock) -> None:
     async def play() -> None:
-        server, step = Timed(replace(WIDE, body_bytes=10 << 20)), connection._UNKNOWN_BYTES
+        server, step = Timed(replace(WIDE, body_bytes=10 << 20)), reception._UNKNOWN_BYTES
         bodies = server.connections.bodies
         await server.take("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(1000))
         assert bodies.held == step

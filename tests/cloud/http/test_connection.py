@@ -14,15 +14,15 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from http_server import CLOSE, HASTY, PATIENCE_S, get, post, read_all, running, status
 from serving import until
 
-from ondevice.cloud.http import connection, connections
-from ondevice.cloud.http.connection import Connection
+from ondevice.cloud.http import connections, dialogue, inbox, parser
+from ondevice.cloud.http.dialogue import Dialogue
 from ondevice.cloud.http.limits import HttpLimits
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server lets refused clients read why for a shorter time."""
-    monkeypatch.setattr(connection, "_LINGER_S", 0.3)
+    monkeypatch.setattr(dialogue, "_LINGER_S", 0.3)
 
 
 def test_a_request_is_answered_and_the_connection_kept() -> None:
@@ -148,6 +148,22 @@ def test_what_is_no_request_is_refused(impatient: None, text: str, wanted: int) 
         assert status(server.say(text)) == wanted
 
 
+def test_what_is_wrong_after_a_good_request_is_told_after_its_reply(impatient: None) -> None:
+    with running() as server, server.connect() as client:
+        client.sendall((get("/slow") + "rubbish\r\n\r\n").encode())
+        until(lambda: server.seen)
+        time.sleep(0.5)  # longer than a refused client is given
+        server.let_go()
+        first, second = read_all(client).split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], second[:3]) == (b"200", b"400")
+
+
+def test_a_protocol_that_a_client_would_upgrade_to_is_ignored() -> None:
+    with running() as server:
+        reply = server.say(get("/a", "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n") + get("/b", CLOSE))
+    assert reply.count(b"HTTP/1.1 200 OK") == 2
+
+
 def test_a_header_without_end_is_refused_at_the_limit() -> None:
     with running() as server, server.connect() as client:
         client.sendall(b"GET / HTTP/1.1\r\nX: ")
@@ -241,8 +257,8 @@ def test_more_pipelined_requests_than_are_parsed_wait_as_they_came() -> None:
         client.sendall(many.encode())
         until(lambda: server.seen)
         (one,) = server.connections.open
-        assert isinstance(one, Connection)
-        assert len(one._queue) <= connection._PIPELINED + connection._PIECE // len(get("/echo"))
+        assert isinstance(one, Dialogue)
+        assert len(one._replies.waiting) <= inbox._PIPELINED + parser._PIECE // len(get("/echo"))
         server.let_go()
         client.sendall(get("/last", CLOSE).encode())
         assert read_all(client).count(b"HTTP/1.1 200 OK") == 3002

@@ -17,7 +17,7 @@ from http_server import CLOSE, get, read_all, running, status
 from rude import certificate, serving
 from serving import until
 
-from ondevice.cloud.http.connection import Connection
+from ondevice.cloud.http.handshake import Handshake, accepted
 
 
 def trusting(cert: Path) -> ssl.SSLContext:
@@ -66,13 +66,13 @@ def test_what_comes_with_the_end_of_the_handshake_is_answered_encrypted(monkeypa
         encrypted, server = Line(), Timed()
         server.connections.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
-        async def start_tls(plain: Line, protocol: Connection, *_: object, **__: object) -> Line:
+        async def start_tls(plain: Line, protocol: Handshake, *_: object, **__: object) -> Line:
             assert not plain.reading
             protocol.data_received(get("/a").encode())
             return encrypted
 
         monkeypatch.setattr(asyncio.get_running_loop(), "start_tls", start_tls)
-        plain, one = Line(), Connection(server.connections)
+        plain, one = Line(), accepted(server.connections)
         one.connection_made(plain)
         await rest()
         await rest()

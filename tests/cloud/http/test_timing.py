@@ -13,7 +13,7 @@ from http_line import Timed
 from http_server import HASTY, post
 
 from ondevice.cloud.app.messages import Request
-from ondevice.cloud.http import connection
+from ondevice.cloud.http import dialogue
 
 
 def test_the_upload_is_timed_from_its_first_byte_to_its_last(clock: Clock) -> None:
@@ -66,7 +66,7 @@ def test_a_connection_ends_when_its_time_is_over_and_not_before(
         clock.pass_ms(2)
         server.connections.sweep()
         assert said in server.line.written
-        clock.pass_ms(connection._LINGER_S * 1e3 + 1 if b"408" in said else 0)  # it gets to read why
+        clock.pass_ms(dialogue._LINGER_S * 1e3 + 1 if b"408" in said else 0)  # it gets to read why
         server.connections.sweep()
         assert server.line.closed
 

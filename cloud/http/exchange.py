@@ -1,0 +1,74 @@
+"""One request on its connection, from its first byte until its reply is sent."""
+
+from __future__ import annotations
+
+from ondevice.cloud.app.messages import Application, ArrivingRequest
+from ondevice.cloud.http.early import EarlyReplyError
+from ondevice.cloud.http.limits import HttpLimits
+from ondevice.resilience.budget import Allotment
+
+# While others wait for room for their bodies a body must keep pace; this is for clients that do not send evenly.
+_GRACE_S = 2.0
+
+
+class Exchange:
+    """What has come of a request, what it holds, and what its reply has to keep to. Times are by perf_counter, in s."""
+
+    # As the service has it, once its head is here.
+    request: ArrivingRequest | None = None
+    # Of its body, which holds a share of the room for all; None: it comes in chunks, and may be longer than its share.
+    length: int | None = 0
+    received = 0
+    share: Allotment | None = None
+    # Whether it waits for room for its body, since when, and how long it has done so before.
+    waits = False
+    held_from = held_s = 0.0
+    last_byte = 0.0
+    # For the reply: whether its body is not sent, whether the connection is to stay, whether its client knows chunks.
+    head_only = keep = chunks = False
+
+    def __init__(self, first_byte: float) -> None:
+        self.first_byte = first_byte
+        self.url = b""
+        self.headers: dict[str, str] = {}
+
+    def receive(self, data: bytes, app: Application, limits: HttpLimits) -> None:
+        """Take a piece of the body. Raises EarlyReplyError where no more is wanted, or none can be taken."""
+        assert self.request
+        self.received += len(data)
+        if self.length is None:
+            self._grow(app, limits)
+        if (reply := self.request.receive(data)) is not None:
+            raise EarlyReplyError(reply)
+
+    def _grow(self, app: Application, limits: HttpLimits) -> None:
+        """Hold twice as much once the body is longer than expected."""
+        assert self.share
+        if self.received > limits.body_bytes:
+            raise EarlyReplyError(app.refusal(413, limits.too_large))
+        if self.received > self.share.amount and not self.share.grow(2 * self.share.amount):
+            message = "more is being sent than there is memory for; try again, or send a Content-Length"
+            raise EarlyReplyError(app.refusal(503, message))
+
+    def overdue(self, now: float, crowded: bool, send_s: float) -> tuple[int, str] | None:
+        """Status and message if it has taken too long to arrive. crowded: others wait for room for their bodies."""
+        if self.waits:
+            late = now - self.held_from > send_s
+            return (503, "too much is being sent at once; try again later") if late else None
+        waited_s = now - self.first_byte - self.held_s
+        if waited_s > send_s:
+            return 408, f"the request took over {send_s:g} s to arrive"
+        if crowded and self.share and self._slow(self.share, waited_s, send_s):
+            return 408, "the body came too slowly while others waited to send theirs"
+        return None
+
+    def _slow(self, share: Allotment, waited_s: float, send_s: float) -> bool:
+        """Whether the body, at its pace, would not be whole in time anyway."""
+        return waited_s > _GRACE_S and self.received * send_s < share.amount * waited_s
+
+    def give_back(self) -> None:
+        """Hold and wait for nothing more; once or often."""
+        self.waits = False
+        if self.share:
+            self.share.give_back()
+            self.share = None

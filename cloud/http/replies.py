@@ -1,0 +1,92 @@
+"""Requests that are whole are answered one after the other, in the order in which they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+
+from ondevice.cloud.app.messages import Response
+from ondevice.cloud.http.connections import Connections
+from ondevice.cloud.http.exchange import Exchange
+from ondevice.cloud.http.sender import Sender
+
+
+class ReplyQueue:
+    """One client's. read_on: is called when all are answered, and may add some.
+
+    waiting: those whose turn has not come. since: when the last reply was sent, by perf_counter, in s.
+    """
+
+    def __init__(self, server: Connections, sender: Sender, read_on: Callable[[], None]) -> None:
+        self._server, self._sender, self._read_on = server, sender, read_on
+        self.waiting: deque[Exchange] = deque()
+        self.since = perf_counter()
+        self._task: asyncio.Task[None] | None = None
+        self._last: Response | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self._task is not None
+
+    def add(self, exchange: Exchange) -> None:
+        """Answer it after those before it."""
+        self.waiting.append(exchange)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._answer())
+
+    def finish(self, response: Response) -> None:
+        """After those that wait this is the last."""
+        self._last = response
+        if self._task is None:
+            self._send_last(response)
+
+    def cancel(self) -> None:
+        """The client has gone: what it asked for is no longer wanted."""
+        for exchange in self.waiting:
+            exchange.give_back()
+        self.waiting.clear()
+        if self._task:
+            self._task.cancel()
+
+    async def _answer(self) -> None:
+        while self._more():
+            if not await self._answer_next(self.waiting.popleft()):
+                self._sender.close()
+                return
+            if self._sender.unread:
+                await self._sender.unread
+            elif self.waiting:  # other clients want their turn
+                await asyncio.sleep(0)
+        self._task = None
+        if self._last:
+            self._send_last(self._last)
+
+    def _more(self) -> bool:
+        if not self.waiting:
+            self._read_on()
+        return bool(self.waiting)
+
+    async def _answer_next(self, exchange: Exchange) -> bool:
+        """Answer it; whether the connection is to stay."""
+        assert exchange.request
+        try:
+            response = await exchange.request.answer(exchange.last_byte, exchange.held_s)
+        finally:
+            exchange.give_back()
+        keep = exchange.keep and not self._server.draining
+        if isinstance(response.body, bytes):
+            self._sender.send(response, response.body, keep, exchange.head_only)
+        else:
+            keep = keep and exchange.chunks
+            await self._sender.stream(response, response.body, keep, exchange.chunks)
+        self.since = perf_counter()
+        return keep
+
+    def _send_last(self, response: Response) -> None:
+        assert isinstance(response.body, bytes)
+        self._sender.send(response, response.body, keep=False)
+        self._sender.end()
+        self.since = perf_counter()

@@ -1,0 +1,126 @@
+"""What the bytes say, without a connection: however they are cut, they say the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
+
+from clock import Clock
+from http_server import SMALL, Asked, Gathered, get, post
+
+from ondevice.cloud.app.messages import Head, Request, Response
+from ondevice.cloud.http.early import EarlyReplyError
+from ondevice.cloud.http.exchange import Exchange
+from ondevice.cloud.http.parser import RequestParser
+
+
+async def unused(request: Request) -> Response:
+    raise AssertionError("here nothing is answered")
+
+
+class Said:
+    """What a parser makes of bytes; each body is gathered."""
+
+    def __init__(self) -> None:
+        self.whole: list[Exchange] = []
+        self.parser = RequestParser(Asked(unused), SMALL, self._take_in, self.whole.append)
+
+    def _take_in(self, exchange: Exchange, method: bytes) -> None:
+        assert exchange.request is None
+        head = Head(method.decode(), exchange.url.decode(), "", exchange.headers, None, "", exchange.first_byte)
+        exchange.request = Gathered(head, unused)
+        exchange.length = int(exchange.headers.get("content-length", "0"))
+
+    def feed(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            at = self.parser.advance(data, at)
+
+    @property
+    def requests(self) -> list[tuple[str, str, bytes, bool]]:
+        gathered = [(exchange.request, exchange.keep) for exchange in self.whole]
+        return [(r.head.method, r.head.path, r.body, keep) for r, keep in gathered if isinstance(r, Gathered)]
+
+
+TWO = (post("/a", "one", "X-Y: Z\r\n") + get("/b", "Connection: close\r\n")).encode()
+SAID = [("POST", "/a", b"one", True), ("GET", "/b", b"", False)]
+
+
+def cuts(data: bytes) -> Iterator[list[bytes]]:
+    yield [data]
+    yield [data[n : n + 1] for n in range(len(data))]
+    yield from ([data[:n], data[n:]] for n in range(1, len(data)))
+
+
+def test_however_the_bytes_are_cut_they_say_the_same() -> None:
+    for pieces in cuts(TWO):
+        said = Said()
+        for piece in pieces:
+            said.feed(piece)
+        assert said.requests == SAID
+        assert said.whole[0].headers == {"host": "x", "content-length": "3", "x-y": "Z"}
+        assert said.parser.exchange is None
+
+
+def test_a_body_is_not_parsed_before_its_head_was_taken_in() -> None:
+    said = Said()
+    data = post("/a", "x" * 900).encode() + get("/b").encode()
+    head = said.parser.advance(data, 0)
+    assert data[:head].endswith(b"\r\n\r\n")
+    body = said.parser.advance(data, head)
+    assert (data[head:body], said.requests) == (b"x" * 900, [("POST", "/a", b"x" * 900, True)])
+
+
+def test_little_is_parsed_at_a_time_where_it_may_be_many_requests() -> None:
+    said = Said()
+    many = b"GET / HTTP/1.1\r\n\r\n" * 1000
+    said.parser.advance(many, 0)
+    assert len(said.requests) == 1
+    said.feed(many[18:])
+    assert len(said.requests) == 1000
+
+
+def test_a_protocol_to_upgrade_to_is_not_followed() -> None:
+    said = Said()
+    said.feed((get("/a", "Upgrade: h2c\r\nConnection: Upgrade\r\n") + get("/b")).encode())
+    assert said.requests == [("GET", "/a", b"", True), ("GET", "/b", b"", True)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00", 400),
+        (get("/", "X: " + "a" * 3000 + "\r\n").encode(), 431),
+        (b"GET /" + b"a" * 3000, 431),
+    ],
+    ids=["TLS", "a long head", "a head without end"],
+)
+def test_what_is_wrong_is_told_once_and_early(sent: bytes, status: int) -> None:
+    said = Said()
+    with pytest.raises(EarlyReplyError) as error:
+        said.feed(sent)
+    assert error.value.response.status == status
+    assert said.requests == []
+
+
+def test_a_fault_of_ours_is_not_called_the_clients() -> None:
+    def broken(exchange: Exchange, method: bytes) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        RequestParser(Asked(unused), SMALL, broken, lambda exchange: None).advance(get("/").encode(), 0)
+
+
+def test_each_request_begins_at_its_first_byte_and_ends_with_its_last(clock: Clock) -> None:
+    async def play() -> list[float]:
+        said = Said()
+        for piece in (b"PO", TWO[2:-5], TWO[-5:]):
+            said.feed(piece)
+            clock.pass_ms(100)
+        return [exchange.last_byte - exchange.first_byte for exchange in said.whole]
+
+    assert asyncio.run(play()) == pytest.approx([0.1, 0.1])
