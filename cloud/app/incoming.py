@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ondevice.cloud.app.messages import Head, Request, Response
-from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
+from ondevice.protocol.picture import MAX_PIXELS, PictureHead
 
 # With so many bytes all formats but TIFF have told their size.
 _HEADER_BYTES = 32
-# These are decoded at a fraction of their size: whether they are too large is the decoder's to say.
-_SCALED = (PictureFormat.JPEG, PictureFormat.PROGRESSIVE)
+# So these begin, which are decoded at a fraction of their size: whether they are too large is the decoder's to say.
+_JPEG = b"\xff\xd8"
 
 Handler = Callable[[Request], Awaitable[Response]]
 # A reply that says no: to which request, with what status, and why.
@@ -49,8 +49,10 @@ class Incoming:
         if len(start) < _HEADER_BYTES:
             return None
         self._unseen = False
+        if start.startswith(_JPEG):
+            return None
         picture = PictureHead.read(start)
-        if picture.format in _SCALED or picture.pixels <= MAX_PIXELS:
+        if picture.pixels <= MAX_PIXELS:
             return None
         size = f"{picture.width} x {picture.height} pixels"
         return self._refuse(

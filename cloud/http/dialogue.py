@@ -51,26 +51,26 @@ class Dialogue:
     @property
     def since(self) -> float:
         """When it began what it is at: its request's first byte, or its last reply's end."""
-        exchange = self._parser.exchange
-        return exchange.first_byte if exchange else self._replies.since
+        transaction = self._parser.transaction
+        return transaction.first_byte if transaction else self._replies.since
 
     @property
     def activity(self) -> Activity:
         """What it is at."""
-        exchange = self._parser.exchange
-        if self._replies.busy or (exchange and exchange.request):
+        transaction = self._parser.transaction
+        if self._replies.busy or (transaction and transaction.request):
             return Activity.BUSY
         if self._ended:
             return Activity.REFUSED
-        return Activity.BEGINNING if exchange else Activity.QUIET
+        return Activity.BEGINNING if transaction else Activity.QUIET
 
     def check(self, now: float, crowded: bool) -> None:
         """End the connection if its time is over. crowded: whether others wait for room for their bodies."""
-        exchange, limits = self._parser.exchange, self._server.limits
+        transaction, limits = self._parser.transaction, self._server.limits
         if self.sender.unread and now - self.sender.unread_since > limits.idle_s:
             self.abort()
-        elif exchange:
-            if overdue := exchange.overdue(now, crowded, limits.send_s):
+        elif transaction:
+            if overdue := transaction.overdue(now, crowded, limits.send_s):
                 self.refuse(*overdue)
         elif self._replies.busy and not self._transport.is_closing():
             return

@@ -8,8 +8,8 @@ from typing import Any
 
 from ondevice.cloud.app.messages import Response
 from ondevice.cloud.http.early import EarlyReplyError
-from ondevice.cloud.http.exchange import Exchange
 from ondevice.cloud.http.parser import RequestParser
+from ondevice.cloud.http.transaction import Transaction
 
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
@@ -23,7 +23,7 @@ class Inbox:
     """
 
     def __init__(
-        self, transport: Any, parser: RequestParser, waiting: deque[Exchange], end: Callable[[Response], None]
+        self, transport: Any, parser: RequestParser, waiting: deque[Transaction], end: Callable[[Response], None]
     ) -> None:
         self._transport, self._parser, self._waiting, self._end = transport, parser, waiting, end
         self._pending = b""
@@ -31,24 +31,15 @@ class Inbox:
 
     def receive(self, data: bytes) -> None:
         """Some bytes of one request or several."""
-        if not self._closed:
-            self._parse(self._pending + data if self._pending else data)
-
-    def read_on(self) -> None:
-        """There may be room for what waited."""
-        if self._paused:
-            self._parse(self._pending)
-
-    def close(self) -> None:
-        """Nothing more is wanted: what still comes is thrown away."""
-        self._closed, self._pending = True, b""
-        self._pause(False)
-
-    def _parse(self, data: bytes) -> None:
-        at = 0
+        if self._closed:
+            return
+        if self._pending:
+            data = self._pending + data
+        at, full = 0, self._paused and self._full
         try:
-            while not (full := self._full) and at < len(data):
+            while at < len(data) and not full:
                 at = self._parser.advance(data, at)
+                full = self._full
         except EarlyReplyError as early:
             self._end(early.response)
             return
@@ -56,11 +47,21 @@ class Inbox:
         if full is not self._paused:
             self._pause(full)
 
+    def read_on(self) -> None:
+        """There may be room for what waited."""
+        if self._paused:
+            self.receive(b"")
+
+    def close(self) -> None:
+        """Nothing more is wanted: what still comes is thrown away."""
+        self._closed, self._pending = True, b""
+        self._pause(False)
+
     @property
     def _full(self) -> bool:
         """Whether so many requests wait already, or one for room for its body."""
-        exchange = self._parser.exchange
-        return len(self._waiting) >= _PIPELINED or (exchange is not None and exchange.waits)
+        transaction = self._parser.transaction
+        return len(self._waiting) >= _PIPELINED or (transaction is not None and transaction.waits)
 
     def _pause(self, paused: bool) -> None:
         if paused is not self._paused and not self._transport.is_closing():

@@ -1,4 +1,4 @@
-"""What the bytes say, by httptools' parser: requests, one after the other. Here is no socket, and nothing waits."""
+"""What the bytes say, by httptools' parser: requests, one after the other. There is no socket, and nothing waits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import httptools
 
 from ondevice.cloud.app.messages import Application
 from ondevice.cloud.http.early import EarlyReplyError
-from ondevice.cloud.http.exchange import Exchange
 from ondevice.cloud.http.limits import HttpLimits
+from ondevice.cloud.http.transaction import Transaction
 
 # So much at a time is parsed where it could be 28 requests, each of which takes a hundred times its length in memory.
 # Up to the end of a head, and in chunks, which are mostly a body, it may be more.
@@ -18,19 +18,19 @@ _PIECE, _MOST_PIECE = 512, 4096
 
 
 class RequestParser:
-    """Begins an exchange at a request's first byte; `take_in` is given it with its head, `whole` when all is here."""
+    """Begins a transaction at a request's first byte; `take_in` is given it with its head, `whole` when all is here."""
 
     def __init__(
         self,
         app: Application,
         limits: HttpLimits,
-        take_in: Callable[[Exchange, bytes], None],
-        whole: Callable[[Exchange], None],
+        take_in: Callable[[Transaction, bytes], None],
+        whole: Callable[[Transaction], None],
     ) -> None:
         self._app, self._limits, self._take_in, self._whole = app, limits, take_in, whole
         self._parser = httptools.HttpRequestParser(self)
         # Whose request is arriving.
-        self.exchange: Exchange | None = None
+        self.transaction: Transaction | None = None
         # What came since the last head, or piece of a body.
         self._head_bytes = 0
 
@@ -53,54 +53,54 @@ class RequestParser:
 
     def _cut(self, data: bytes, start: int) -> int:
         """Up to where to parse before looking again whether there is room for more."""
-        exchange = self.exchange
-        if exchange is None or exchange.request is None:
+        transaction = self.transaction
+        if transaction is None or transaction.request is None:
             end = data.find(b"\r\n\r\n", start, start + _MOST_PIECE)
             return start + _PIECE if end < 0 else end + 4
-        if exchange.length is None:
+        if transaction.length is None:
             return start + _MOST_PIECE
-        return start + max(exchange.length - exchange.received, _PIECE)
+        return start + max(transaction.length - transaction.received, _PIECE)
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self.exchange = Exchange(perf_counter())
+        self.transaction = Transaction(perf_counter())
 
     def on_url(self, url: bytes) -> None:
         """A piece of its target."""
-        assert self.exchange
-        self.exchange.url += url
+        assert self.transaction
+        self.transaction.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; of several with one name the last counts, which no header used here may have."""
-        assert self.exchange
-        if self.exchange.request is None:  # else a trailer
-            self.exchange.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        assert self.transaction
+        if self.transaction.request is None:  # else a trailer
+            self.transaction.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """All but the body is here: refuse what can be refused before the body is read."""
-        assert self.exchange
+        assert self.transaction
         if self._head_bytes > self._limits.header_bytes:
             raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
         self._head_bytes = 0
-        self._take_in(self.exchange, self._parser.get_method())
+        self._take_in(self.transaction, self._parser.get_method())
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        assert self.exchange
+        assert self.transaction
         self._head_bytes = 0
-        self.exchange.receive(body, self._app, self._limits)
+        self.transaction.receive(body, self._app, self._limits)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        exchange, parser = self.exchange, self._parser
-        assert exchange
-        self.exchange = None
-        exchange.last_byte = perf_counter()
-        exchange.keep, exchange.chunks = parser.should_keep_alive(), parser.get_http_version() == "1.1"
-        self._whole(exchange)
+        transaction, parser = self.transaction, self._parser
+        assert transaction
+        self.transaction = None
+        transaction.last_byte = perf_counter()
+        transaction.keep, transaction.chunks = parser.should_keep_alive(), parser.get_http_version() == "1.1"
+        self._whole(transaction)
 
     def abandon(self) -> None:
         """What is arriving will not be whole: it holds nothing more."""
-        if self.exchange:
-            self.exchange.give_back()
-            self.exchange = None
+        if self.transaction:
+            self.transaction.give_back()
+            self.transaction = None

@@ -12,7 +12,7 @@ from ondevice.cloud.app.messages import Head, Response
 from ondevice.cloud.http import wire
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.early import EarlyReplyError
-from ondevice.cloud.http.exchange import Exchange
+from ondevice.cloud.http.transaction import Transaction
 
 # What a body of unknown length holds at first, and each time that it turns out to be longer twice as much.
 _UNKNOWN_BYTES = 256 << 10
@@ -25,44 +25,47 @@ class Reception:
         self._app, self._limits, self._bodies = server.app, server.limits, server.bodies
         self._peer, self._go_on, self._read_on = peer, go_on, read_on
 
-    def take_in(self, exchange: Exchange, method: bytes) -> None:
+    def take_in(self, transaction: Transaction, method: bytes) -> None:
         """Begin a request whose head is here. Raises EarlyReplyError where its body is not wanted."""
-        headers = exchange.headers
+        headers = transaction.headers
         try:
-            path, query = wire.target(exchange.url)
+            path, query = wire.target(transaction.url)
         except httptools.HttpParserInvalidURLError:
             raise EarlyReplyError(self._app.refusal(400, "the request's target is not a URL")) from None
         announced = headers.get("content-length", "")
         length = int(announced) if announced.isdigit() else None
         if length and length > self._limits.body_bytes:
             raise EarlyReplyError(self._app.refusal(413, self._limits.too_large))
-        head = Head(method.decode("latin-1"), path, query, headers, length, self._peer, exchange.first_byte)
+        head = Head(method.decode("latin-1"), path, query, headers, length, self._peer, transaction.first_byte)
         begun = self._app.begin(head)
         if isinstance(begun, Response):
             raise EarlyReplyError(begun)
-        exchange.request, exchange.head_only = begun, method == b"HEAD"
+        transaction.request, transaction.head_only = begun, method == b"HEAD"
         if length:
-            self._expect(exchange, length, length)
+            self._expect(transaction, length, length)
         elif "transfer-encoding" in headers:
-            self._expect(exchange, None, _UNKNOWN_BYTES)
+            self._expect(transaction, None, _UNKNOWN_BYTES)
 
-    def _expect(self, exchange: Exchange, length: int | None, amount: int) -> None:
+    def _expect(self, transaction: Transaction, length: int | None, amount: int) -> None:
         """Make room for a body, or let it wait for some."""
-        loop = asyncio.get_running_loop()
-        exchange.length = length
-        exchange.share = self._bodies.take(amount, lambda: loop.call_soon(self._let_in, exchange))
-        if exchange.share.granted:
-            self._invite(exchange)
-        else:
-            exchange.waits, exchange.held_from = True, perf_counter()
+        transaction.length = length
+        transaction.share = self._bodies.take(amount, lambda: self._soon(transaction))
+        if not transaction.share.granted:
+            transaction.waits, transaction.held_from = True, perf_counter()
+        elif "expect" in transaction.headers:
+            self._invite(transaction)
 
-    def _let_in(self, exchange: Exchange) -> None:
+    def _soon(self, transaction: Transaction) -> None:
+        """Some room was given back: whoever did that is to finish first."""
+        asyncio.get_running_loop().call_soon(self._let_in, transaction)
+
+    def _let_in(self, transaction: Transaction) -> None:
         """There is room for its body now."""
-        if exchange.waits:  # its client may have left meanwhile
-            exchange.waits, exchange.held_s = False, perf_counter() - exchange.held_from
-            self._invite(exchange)
+        if transaction.waits:  # its client may have left meanwhile
+            transaction.waits, transaction.held_s = False, perf_counter() - transaction.held_from
+            self._invite(transaction)
             self._read_on()
 
-    def _invite(self, exchange: Exchange) -> None:
-        if exchange.headers.get("expect", "").lower() == "100-continue":
+    def _invite(self, transaction: Transaction) -> None:
+        if transaction.headers.get("expect", "").lower() == "100-continue":
             self._go_on()

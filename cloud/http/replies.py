@@ -9,8 +9,8 @@ from time import perf_counter
 
 from ondevice.cloud.app.messages import Response
 from ondevice.cloud.http.connections import Connections
-from ondevice.cloud.http.exchange import Exchange
 from ondevice.cloud.http.sender import Sender
+from ondevice.cloud.http.transaction import Transaction
 
 
 class ReplyQueue:
@@ -21,7 +21,7 @@ class ReplyQueue:
 
     def __init__(self, server: Connections, sender: Sender, read_on: Callable[[], None]) -> None:
         self._server, self._sender, self._read_on = server, sender, read_on
-        self.waiting: deque[Exchange] = deque()
+        self.waiting: deque[Transaction] = deque()
         self.since = perf_counter()
         self._task: asyncio.Task[None] | None = None
         self._last: Response | None = None
@@ -31,9 +31,9 @@ class ReplyQueue:
         """Whether a request is being answered."""
         return self._task is not None
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, transaction: Transaction) -> None:
         """Answer it after those before it."""
-        self.waiting.append(exchange)
+        self.waiting.append(transaction)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer())
 
@@ -45,15 +45,28 @@ class ReplyQueue:
 
     def cancel(self) -> None:
         """The client has gone: what it asked for is no longer wanted."""
-        for exchange in self.waiting:
-            exchange.give_back()
+        for transaction in self.waiting:
+            transaction.give_back()
         self.waiting.clear()
         if self._task:
             self._task.cancel()
 
     async def _answer(self) -> None:
-        while self._more():
-            if not await self._answer_next(self.waiting.popleft()):
+        while self.waiting or self._more():
+            transaction = self.waiting.popleft()
+            assert transaction.request
+            try:
+                response = await transaction.request.answer(transaction.last_byte, transaction.held_s)
+            finally:
+                transaction.give_back()
+            keep = transaction.keep and not self._server.draining
+            if isinstance(response.body, bytes):
+                self._sender.send(response, response.body, keep, transaction.head_only)
+            else:
+                keep = keep and transaction.chunks
+                await self._sender.stream(response, response.body, keep, transaction.chunks)
+            self.since = perf_counter()
+            if not keep:
                 self._sender.close()
                 return
             if self._sender.unread:
@@ -65,25 +78,8 @@ class ReplyQueue:
             self._send_last(self._last)
 
     def _more(self) -> bool:
-        if not self.waiting:
-            self._read_on()
+        self._read_on()
         return bool(self.waiting)
-
-    async def _answer_next(self, exchange: Exchange) -> bool:
-        """Answer it; whether the connection is to stay."""
-        assert exchange.request
-        try:
-            response = await exchange.request.answer(exchange.last_byte, exchange.held_s)
-        finally:
-            exchange.give_back()
-        keep = exchange.keep and not self._server.draining
-        if isinstance(response.body, bytes):
-            self._sender.send(response, response.body, keep, exchange.head_only)
-        else:
-            keep = keep and exchange.chunks
-            await self._sender.stream(response, response.body, keep, exchange.chunks)
-        self.since = perf_counter()
-        return keep
 
     def _send_last(self, response: Response) -> None:
         assert isinstance(response.body, bytes)

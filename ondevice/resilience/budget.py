@@ -25,7 +25,9 @@ class Budget:
     def take(self, amount: int, granted: Callable[[], object]) -> Allotment:
         """Ask for a share of up to the total; `granted` is called if it comes later than now."""
         share = Allotment(self, amount, granted)
-        if not self._grant(share):
+        if self.fits(amount):
+            self._grant(share)
+        else:
             self._waiting[share] = None
         return share
 
@@ -33,19 +35,21 @@ class Budget:
         """Whether there is room for so much more now."""
         return 2 * amount <= self.total - self.held or (not self.held and amount <= self.total)
 
-    def _grant(self, share: Allotment) -> bool:
-        share.granted = self.fits(share.amount)
-        self.held += share.amount * share.granted
-        return share.granted
+    def _grant(self, share: Allotment) -> None:
+        share.granted = True
+        self.held += share.amount
 
     def _returned(self, share: Allotment) -> None:
         self.held -= share.amount * share.granted
-        if self._waiting:
-            self._waiting.pop(share, None)
-            self._serve()
-
-    def _serve(self) -> None:
-        for other in [other for other in self._waiting if self._grant(other)]:
+        if not self._waiting:
+            return
+        self._waiting.pop(share, None)
+        served = []
+        for other in self._waiting:
+            if self.fits(other.amount):
+                self._grant(other)
+                served.append(other)
+        for other in served:
             del self._waiting[other]
             other.tell()
 

@@ -13,7 +13,7 @@ from clock import Clock
 from http_line import Timed, rest
 from http_server import SMALL, post
 
-from ondevice.cloud.http import exchange, reception
+from ondevice.cloud.http import reception, transaction
 from ondevice.resilience.budget import Allotment
 
 WIDE = replace(SMALL, body_bytes=1 << 20)
@@ -91,7 +91,7 @@ def test_a_body_that_would_not_be_whole_in_time_gives_way(
         await server.take("POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + "a" * sent)
         if waiting:
             hold(server, left=0)
-        clock.pass_ms(exchange._GRACE_S * 1e3 - 1)
+        clock.pass_ms(transaction._GRACE_S * 1e3 - 1)
         server.connections.sweep()
         assert server.line.written == b"", "it need not send evenly"
         clock.pass_ms(1001)

@@ -14,8 +14,8 @@ from http_server import SMALL, Asked, Gathered, get, post
 
 from ondevice.cloud.app.messages import Head, Request, Response
 from ondevice.cloud.http.early import EarlyReplyError
-from ondevice.cloud.http.exchange import Exchange
 from ondevice.cloud.http.parser import RequestParser
+from ondevice.cloud.http.transaction import Transaction
 
 
 async def unused(request: Request) -> Response:
@@ -26,14 +26,16 @@ class Said:
     """What a parser makes of bytes; each body is gathered."""
 
     def __init__(self) -> None:
-        self.whole: list[Exchange] = []
+        self.whole: list[Transaction] = []
         self.parser = RequestParser(Asked(unused), SMALL, self._take_in, self.whole.append)
 
-    def _take_in(self, exchange: Exchange, method: bytes) -> None:
-        assert exchange.request is None
-        head = Head(method.decode(), exchange.url.decode(), "", exchange.headers, None, "", exchange.first_byte)
-        exchange.request = Gathered(head, unused)
-        exchange.length = int(exchange.headers.get("content-length", "0"))
+    def _take_in(self, transaction: Transaction, method: bytes) -> None:
+        assert transaction.request is None
+        head = Head(
+            method.decode(), transaction.url.decode(), "", transaction.headers, None, "", transaction.first_byte
+        )
+        transaction.request = Gathered(head, unused)
+        transaction.length = int(transaction.headers.get("content-length", "0"))
 
     def feed(self, data: bytes) -> None:
         at = 0
@@ -42,7 +44,7 @@ class Said:
 
     @property
     def requests(self) -> list[tuple[str, str, bytes, bool]]:
-        gathered = [(exchange.request, exchange.keep) for exchange in self.whole]
+        gathered = [(transaction.request, transaction.keep) for transaction in self.whole]
         return [(r.head.method, r.head.path, r.body, keep) for r, keep in gathered if isinstance(r, Gathered)]
 
 
@@ -63,7 +65,7 @@ def test_however_the_bytes_are_cut_they_say_the_same() -> None:
             said.feed(piece)
         assert said.requests == SAID
         assert said.whole[0].headers == {"host": "x", "content-length": "3", "x-y": "Z"}
-        assert said.parser.exchange is None
+        assert said.parser.transaction is None
 
 
 def test_a_body_is_not_parsed_before_its_head_was_taken_in() -> None:
@@ -108,11 +110,11 @@ def test_what_is_wrong_is_told_once_and_early(sent: bytes, status: int) -> None:
 
 
 def test_a_fault_of_ours_is_not_called_the_clients() -> None:
-    def broken(exchange: Exchange, method: bytes) -> None:
+    def broken(transaction: Transaction, method: bytes) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        RequestParser(Asked(unused), SMALL, broken, lambda exchange: None).advance(get("/").encode(), 0)
+        RequestParser(Asked(unused), SMALL, broken, lambda transaction: None).advance(get("/").encode(), 0)
 
 
 def test_each_request_begins_at_its_first_byte_and_ends_with_its_last(clock: Clock) -> None:
@@ -121,6 +123,6 @@ def test_each_request_begins_at_its_first_byte_and_ends_with_its_last(clock: Clo
         for piece in (b"PO", TWO[2:-5], TWO[-5:]):
             said.feed(piece)
             clock.pass_ms(100)
-        return [exchange.last_byte - exchange.first_byte for exchange in said.whole]
+        return [transaction.last_byte - transaction.first_byte for transaction in said.whole]
 
     assert asyncio.run(play()) == pytest.approx([0.1, 0.1])

@@ -11,7 +11,7 @@ from ondevice.resilience.budget import Allotment
 _GRACE_S = 2.0
 
 
-class Exchange:
+class Transaction:
     """What has come of a request, what it holds, and what its reply has to keep to. Times are by perf_counter, in s."""
 
     # As the service has it, once its head is here.
