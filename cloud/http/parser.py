@@ -1,4 +1,4 @@
-"""What the bytes say, by httptools' parser: requests, one after the other. There is no socket, and nothing waits."""
+"""What the bytes say, by httptools' parser: requests, one after the other. It has no socket, and never waits."""
 
 from __future__ import annotations
 

@@ -17,11 +17,12 @@ from ondevice.cloud.http.limits import HttpLimits
 
 
 class Line(asyncio.Transport):
-    """A connection's other end, which keeps what it is sent."""
+    """A connection's other end, which keeps what it is sent. unsent: what its client has not taken yet, in bytes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written, self.closed, self.reading = b"", False, True
+        self.unsent, self.aborted = 0, False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
@@ -30,7 +31,7 @@ class Line(asyncio.Transport):
         return False
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.closed
@@ -48,7 +49,7 @@ class Line(asyncio.Transport):
         self.closed = True
 
     def abort(self) -> None:
-        self.closed = True
+        self.closed = self.aborted = True
 
 
 class Timed:

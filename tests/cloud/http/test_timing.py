@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from clock import Clock
-from http_line import Timed
-from http_server import HASTY, post
+from http_line import Timed, rest
+from http_server import CLOSE, HASTY, get, post
 
 from ondevice.cloud.app.messages import Request
 from ondevice.cloud.http import dialogue
@@ -69,5 +69,41 @@ def test_a_connection_ends_when_its_time_is_over_and_not_before(
         clock.pass_ms(dialogue._LINGER_S * 1e3 + 1 if b"408" in said else 0)  # it gets to read why
         server.connections.sweep()
         assert server.line.closed
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("asked", [get("/a"), get("/a", CLOSE)], ids=["kept", "to be closed"])
+@pytest.mark.parametrize("unsent", [0, 5])
+def test_who_never_takes_the_end_of_a_reply_is_cut_off(clock: Clock, asked: str, unsent: int) -> None:
+    async def play() -> None:
+        server = Timed(HASTY)
+        await server.take(asked)
+        server.line.unsent = unsent
+        clock.pass_ms(599)
+        server.connections.sweep()
+        assert not server.line.aborted
+        clock.pass_ms(2)
+        server.connections.sweep()
+        assert (server.line.closed, server.line.aborted) == (True, unsent > 0)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("reads_again", [True, False])
+def test_a_client_that_does_not_read_gets_no_more_and_is_cut_off(clock: Clock, reads_again: bool) -> None:
+    async def play() -> None:
+        server = Timed(HASTY)
+        server.connection.pause_writing()
+        await server.take(get("/a") + get("/b"))
+        assert server.line.written.count(b"200 OK") == 1
+        clock.pass_ms(300)
+        if reads_again:
+            server.connection.resume_writing()
+            await rest()
+        clock.pass_ms(301)
+        server.connections.sweep()
+        assert server.line.aborted is not reads_again
+        assert server.line.written.count(b"200 OK") == 1 + reads_again
 
     asyncio.run(play())
