@@ -20,9 +20,10 @@ from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend
-from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.cloud.backends.local.local import Local
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.cloud.http.address import ListenAddress
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.select.selector import Rules, Selector
@@ -73,7 +74,10 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
         libraries = LibraryLog(log)
         logging.getLogger().addHandler(libraries)
         stack.callback(logging.getLogger().removeHandler, libraries)
-        backends = await _backends(setup, log, stack)
+        pool = Pool(setup.workers, log.event)
+        stack.callback(pool.close)
+        await pool.start()
+        backends = _backends(setup, pool, log)
         for backend in backends:
             stack.callback(backend.close)
             await backend.start()
@@ -91,13 +95,9 @@ def _unhandled(log: Log, loop: asyncio.AbstractEventLoop, context: dict[str, Any
     log.event("internal error", message=context["message"], traceback=text)
 
 
-async def _backends(setup: Setup, log: Log, stack: ExitStack) -> list[Backend]:
-    """The workers here first: they decode pictures for upstreams that take only tensors."""
-    workers = setup.workers
-    if setup.sources:
-        here = Local(setup.sources, workers, setup.memory_budget, setup.profiles, log.event)
-        return [here, *(Upstream(url, here.pool, log.event) for url in setup.upstreams)]
-    pool = Pool(workers.count, workers.threads, workers.runtime, log.event)
-    stack.callback(pool.close)
-    await pool.start()
-    return [Upstream(url, pool, log.event) for url in setup.upstreams]
+def _backends(setup: Setup, pool: Pool, log: Log) -> list[Backend]:
+    """The workers here also decode pictures for upstreams that take only tensors."""
+    upstreams = [Upstream(url, pool, log.event) for url in setup.upstreams]
+    if not setup.sources:
+        return [*upstreams]
+    return [Local(setup.sources, pool, setup.memory_budget, setup.profiles, log.event), *upstreams]

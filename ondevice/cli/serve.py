@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from ondevice.cloud.app.tokens import Tokens
-    from ondevice.cloud.backends.local.local import Workers
+    from ondevice.cloud.backends.workers.supervisor import Workers
     from ondevice.cloud.endpoint import Setup
     from ondevice.cloud.http.address import ListenAddress
     from ondevice.cloud.http.limits import HttpLimits
@@ -150,7 +150,7 @@ class WorkerFlags:
     def processes(self) -> Workers:
         """How many processes, and what each may use."""
         from ondevice import host
-        from ondevice.cloud.backends.local.local import Workers
+        from ondevice.cloud.backends.workers.supervisor import Workers
 
         cores = host.current().cpu_budget()
         return Workers(self.workers or max(1, cores // self.threads), self.threads, self.runtime)

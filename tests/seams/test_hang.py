@@ -49,3 +49,17 @@ def test_a_patient_request_that_one_worker_hangs_with_is_answered_by_another(tmp
         reply = running.classify(sla_ms=60_000)
         assert reply.status_code == 200
         assert len(running.log("worker died")) >= 1
+
+
+def test_idle_workers_that_stand_still_are_found_without_any_request(tmp_path: Path) -> None:
+    with Endpoint(tmp_path) as running:
+        stopped = running.workers
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        until(lambda: running.ask("GET", "/v2/health/ready").status_code == 503)
+        until(lambda: running.ask("GET", "/v2/health/ready").status_code == 200)
+        until(lambda: len(running.log("worker started")) == 2)
+        assert not set(running.workers) & set(stopped)
+        assert {line["reason"].partition(" for ")[0] for line in running.log("worker died")} == {
+            "a worker process was killed: it had not answered"
+        }

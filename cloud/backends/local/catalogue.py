@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from time import monotonic
 
 import numpy as np
 
+from ondevice.cloud.backends.local.learner import Learner
 from ondevice.cloud.backends.workers.frames import Message
-from ondevice.cloud.backends.workers.process import WorkerProcess
+from ondevice.cloud.backends.workers.handle import WorkerHandle
 from ondevice.errors import UsageError
 from ondevice.models import zoo
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
 
+# What a memory card reads, of which everything here is at most ten times as slow.
+_DISK_BYTES_A_MS = 10_000
 
-async def described(worker: WorkerProcess, sources: Sequence[str]) -> list[Message]:
-    """What the models are; all are loaded then. Raises ModelError.
+
+async def described(worker: WorkerHandle, sources: Sequence[str]) -> list[Message]:
+    """What the models are; all are loaded then. Raises ModelError, WorkerDiedError.
 
     The first that is loaded has the runtime's own memory in it, so the smallest is loaded once before. None is let go
     until all are there: memory that one leaves behind would be taken for the next one's.
     """
     smallest = min(sources, key=_size_bytes)
     for operation in ("load", "unload"):
-        await worker.ask({"op": operation, "model": smallest})
-    return [(await worker.ask({"op": "describe", "model": source}))[0] for source in sources]
+        await _asked(worker, smallest, operation)
+    return [await _asked(worker, source, "describe") for source in sources]
+
+
+async def timed(worker: WorkerHandle, sources: Sequence[str], messages: Sequence[Message], learner: Learner) -> None:
+    """Time the models that are described so, each let go when it was. Raises ModelError, WorkerDiedError."""
+    for source, message in zip(sources, messages, strict=True):
+        await learner.meet(message, partial(_measured, worker, source), monotonic())
+        await _asked(worker, source, "unload")
+    learner.met()
+
+
+async def _measured(worker: WorkerHandle, source: str, runs: int) -> Message:
+    return await _asked(worker, source, "measure", runs=runs)
+
+
+async def _asked(worker: WorkerHandle, source: str, operation: str, **more: int) -> Message:
+    expected_ms = _size_bytes(source) / _DISK_BYTES_A_MS
+    return (await worker.ask({"op": operation, "model": source, **more}, expected_ms, loads=True))[0]
 
 
 def _size_bytes(source: str) -> int:

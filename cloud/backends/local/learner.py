@@ -92,7 +92,15 @@ class Learner:
         load_ms = float(reply.get("load_ms", 0.0))
         if load_ms:
             known.loaded(load_ms, now)
+            self._tell("loaded", model=known.model, load_ms=load_ms)
         return load_ms
+
+    def loaded(self, row: int, worker: int, load_ms: float, now: float) -> None:
+        """Learn from a load at `now` by a worker, its process id, that had nothing to do; 0 ms: it was there."""
+        known = self.models[row]
+        if load_ms:
+            known.loaded(load_ms, now)
+        self._tell("loaded", model=known.model, worker=worker, load_ms=load_ms)
 
     def stale(self, now: float) -> Iterable[tuple[int, int, float]]:
         """Those that have not run for long, for an old bad figure must not exile them: the row, how many runs are to be

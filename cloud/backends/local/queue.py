@@ -22,21 +22,21 @@ class LocalQueue(BackendQueue):
     @property
     def waiting(self) -> int:
         """Requests for which no worker is free yet."""
-        return self._pool.waiting
+        return len(self._pool.queue)
 
     @property
     def saturated(self) -> bool:
         """Whether all workers have something to do."""
-        return self._pool.waiting > 0 or self._pool.busy >= len(self._pool.workers)
+        return len(self._pool.queue) > 0 or self._pool.crew.busy >= len(self._pool.crew.workers)
 
     @property
     def room(self) -> int:
         """The workers that have nothing to do, and for which nothing waits."""
-        return 0 if self._pool.waiting else len(self._pool.workers) - self._pool.busy
+        return 0 if self._pool.queue else len(self._pool.crew.workers) - self._pool.crew.busy
 
     def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         """The wait for a worker, the same for all, [m]."""
-        wait_ms = self._pool.wait_ms(due)
+        wait_ms = self._pool.queue.wait_ms(due)
         if self.saturated:
             # What waits unread, before a request's first byte is seen, takes about as long as what is seen of the way.
             wait_ms += self._overhead.ms
@@ -44,4 +44,4 @@ class LocalQueue(BackendQueue):
 
     def others(self, due: float) -> Others:
         """What waits for a worker."""
-        return self._pool.others(due)
+        return self._pool.queue.others(due)

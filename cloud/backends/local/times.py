@@ -10,18 +10,18 @@ import numpy as np
 from ondevice.cloud.backends.backend import BackendTimes
 from ondevice.cloud.backends.local.learner import Learner
 from ondevice.cloud.backends.local.store import Setting
-from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.backends.workers.crew import Crew
 from ondevice.protocol.picture import PictureHead
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 
 
 class LocalTimes(BackendTimes):
-    """What `learner` knows under `setting`; sources: of its models, in its order. pool: knows which are loaded."""
+    """What `learner` knows under `setting`; sources: of its models, in its order. crew: has some loaded."""
 
-    def __init__(self, learner: Learner, pool: Pool, sources: Sequence[str], setting: Setting) -> None:
+    def __init__(self, learner: Learner, crew: Crew, sources: Sequence[str], setting: Setting) -> None:
         self.table = learner.table
-        self._learner, self._pool, self._sources, self._setting = learner, pool, sources, setting
+        self._learner, self._crew, self._sources, self._setting = learner, crew, sources, setting
         self._known = {known.model: known for known in learner.models}
         self._nothing = np.zeros(len(sources))
 
@@ -32,7 +32,7 @@ class LocalTimes(BackendTimes):
 
     def loading_ms(self) -> FloatArray:
         """What loading adds for the models that are cold, [m]."""
-        warm = self._pool.warm()
+        warm = self._crew.warm()
         if warm.issuperset(self._sources):
             return self._nothing
         return self._learner.loading_ms((source not in warm for source in self._sources), monotonic())

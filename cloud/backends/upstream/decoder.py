@@ -37,7 +37,7 @@ class PictureDecoder:
 
     def wait_ms(self, due: float) -> float:
         """How long a picture that is due then would wait for a worker, ms."""
-        return self._pool.wait_ms(due) if self._pool else 0.0
+        return self._pool.queue.wait_ms(due) if self._pool else 0.0
 
     def times(self, described: RemoteModel) -> DecodeTimes:
         """What is learned of decoding for a model. Raises ModelError where that cannot be done here."""

@@ -12,8 +12,10 @@ _SHORT_MS = 20.0
 # A worker hangs when it takes so many times what was expected, but never before two seconds, for a machine that is
 # short of memory or processors can hold up anyone for one.
 _HANGS_TIMES, _HANGS_MS = 10.0, 2_000.0
-# Loading waits for a disk, of which nothing is known.
+# Starting and loading wait for a disk, of which nothing is known.
 _LOADING_MS = 30_000.0
+# Who has had nothing to do for so long is asked whether it lives: that costs a ten-thousandth of the time, or less.
+_SILENT_S = 2.0
 # A client whose deadline is over still gets its answer if that is not held up by much more than jitter: so many times
 # what was expected, and so long.
 _LATE_TIMES, _LATE_MS = 4.0, 100.0
@@ -21,7 +23,7 @@ _LATE_TIMES, _LATE_MS = 4.0, 100.0
 
 class Held(NamedTuple):
     """What a worker was told to do. began: when, or when it was done with what it had before that. job: None where
-    it is not a request's. loads: whether a model is loaded for it.
+    it is not a request's. loads: whether a model is loaded for it, or all of a new worker.
     """
 
     began: float
@@ -48,6 +50,7 @@ class Hands:
 
     def __init__(self) -> None:
         self._held: deque[Held] = deque()
+        self._heard = 0.0
 
     def __len__(self) -> int:
         return len(self._held)
@@ -63,7 +66,7 @@ class Hands:
 
     def done(self, now: float) -> float:
         """It is done with the first thing that it had; when it had begun that."""
-        began = self._held.popleft().began
+        began, self._heard = self._held.popleft().began, now
         if self._held:  # which it begins now, whenever it was told
             self._held[0] = self._held[0]._replace(began=now)
         return began
@@ -92,9 +95,13 @@ class Hands:
             return False
         return (now - self._held[0].began) * 1e3 < self._held[0].expected_ms + _SHORT_MS
 
-    def hangs(self, now: float) -> bool:
-        """Whether it is no longer to be believed that it does anything."""
-        return bool(self._held) and now > self._held[0].hangs_at
+    def hung_s(self, now: float) -> float:
+        """For how long it has not done what it is at, s; 0 while it is to be believed that it does it."""
+        return now - self._held[0].began if self._held and now > self._held[0].hangs_at else 0.0
+
+    def silent(self, now: float) -> bool:
+        """Whether it has had nothing to do for so long that nobody knows whether it lives."""
+        return not self._held and now - self._heard >= _SILENT_S
 
     def expired(self, now: float) -> list[WorkerJob]:
         """Those whose clients have waited too long and do so still."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from ondevice.cloud.backends.workers.frames import Message, Reader, frame
@@ -54,14 +53,11 @@ class WorkerProcess(asyncio.Protocol):
         self._waiting: deque[tuple[Message, Done]] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
-        self._lost = False
+        self._lost, self._reason = False, ""
 
     @classmethod
-    async def start(cls, threads: int, runtime: str | None, checksums: Mapping[str, str] = {}) -> WorkerProcess:
-        """Start one; it answers when it has loaded the runtime. checksums: as the worker has them, by model.
-
-        Raises WorkerDiedError, OnDeviceError.
-        """
+    async def start(cls) -> WorkerProcess:
+        """Start one, which has to be told its settings first. Raises OnDeviceError."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
@@ -74,7 +70,6 @@ class WorkerProcess(asyncio.Protocol):
             raise
         loop = asyncio.get_running_loop()
         _, worker = await loop.create_connection(lambda: cls(process), sock=ours)
-        await worker.ask({"threads": threads, "runtime": runtime, "checksums": checksums})
         return worker
 
     @property
@@ -82,14 +77,8 @@ class WorkerProcess(asyncio.Protocol):
         """Its process id."""
         return self._process.pid
 
-    def ask(self, message: Message, payload: bytes | memoryview = b"") -> asyncio.Future[Reply]:
-        """Send a frame. Its future gives the reply, or raises what the worker could not do, or its death."""
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.tell(message, payload, partial(_settle, future))
-        return future
-
     def tell(self, message: Message, payload: bytes | memoryview, done: Done) -> None:
-        """Send a frame; `done` is called as soon as the reply is here, which saves turns of the loop."""
+        """Send a frame; `done` is called as soon as the reply is here: a future would take turns of the loop."""
         if self.dead.done():
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
             return
@@ -124,10 +113,10 @@ class WorkerProcess(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(done, WorkerDiedError(self.dead.result()))
         self._waiting.clear()
 
-    def kill(self) -> None:
+    def kill(self, reason: str = "") -> None:
         """End it, whatever it does."""
         if not self._lost:
-            self._lost = True
+            self._lost, self._reason = True, reason
             self._process.kill()
             self._transport.abort()
 
@@ -148,6 +137,8 @@ class WorkerProcess(asyncio.Protocol):
             return str(error)
         finally:
             self._process.end()
+        if self._reason:
+            return f"a worker process was killed: {self._reason}"
         return f"a worker process ended ({death.cause}){death.said and ': ' + death.said}"
 
 
@@ -156,9 +147,3 @@ def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
     if "error" not in message:
         return message, payload
     return _FAILED[message["kind"]](str(message["error"]), "")
-
-
-def _settle(future: asyncio.Future[Reply], reply: Reply | OnDeviceError) -> None:
-    if future.done():  # nobody waits for it any more
-        return
-    future.set_exception(reply) if isinstance(reply, OnDeviceError) else future.set_result(reply)

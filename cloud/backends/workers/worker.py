@@ -11,20 +11,20 @@ import signal
 import socket
 import sys
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ondevice import host, image, remote, words
+from ondevice import image, remote
 from ondevice.cloud.backends.workers.frames import Channel, Message
-from ondevice.cloud.backends.workers.sample import sample_picture
+from ondevice.cloud.backends.workers.held_models import HeldModels
+from ondevice.cloud.backends.workers.sample import sample_picture, sample_tensor
 from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, PictureMemoryError
-from ondevice.models import files, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol.picture import PictureHead
-from ondevice.runner import Resolved, Runner, resolve
+from ondevice.runner import Runner
 from ondevice.runtime import TensorSpec
 
 _Reply = tuple[Message, bytes | memoryview]
@@ -42,13 +42,6 @@ _KINDS: tuple[tuple[type[OnDeviceError], str], ...] = (
 )
 
 
-class _Found(NamedTuple):
-    """A model's file that was checked, and its size in bytes and time of change, ns, at that time."""
-
-    resolved: Resolved
-    as_it_was: tuple[int, int]
-
-
 class Worker:
     """The models that this process holds, and what can be asked of it; every method named after an operation.
 
@@ -57,9 +50,7 @@ class Worker:
     """
 
     def __init__(self, threads: int, runtime: str | None, checksums: dict[str, str]) -> None:
-        self._threads, self._runtime, self._checksums = threads, runtime, checksums
-        self._found: dict[str, _Found] = {}
-        self._runners: dict[str, Runner] = {}
+        self._models = HeldModels(threads, runtime, checksums)
         _warm_up()
         self._preprocessors: dict[str, Preprocessor] = {}
 
@@ -73,36 +64,39 @@ class Worker:
             return {"error": "not enough memory to prepare the picture", "kind": "memory"}, b""
         return reply
 
+    def ping(self, message: Message, payload: bytes) -> _Reply:
+        """Show that this process lives."""
+        return {}, b""
+
     def load(self, message: Message, payload: bytes) -> _Reply:
-        """Load a model, and run it once: the first inference allocates, and packs weights."""
-        return self._load(message["model"]), b""
+        """Load a model."""
+        return self._models.ready(message["model"])[1], b""
 
     def describe(self, message: Message, payload: bytes) -> _Reply:
         """Load a model, and say all that the front must know of it."""
-        loaded = self._load(message["model"])
-        return {**loaded, **_description(self._runners[message["model"]])}, b""
+        runner, loaded = self._models.ready(message["model"])
+        return {**loaded, **_description(runner)}, b""
 
     def check(self, message: Message, payload: bytes) -> _Reply:
         """Whether the model can be loaded, and computes numbers from noise; it stays only if it was there before."""
-        held = message["model"] in self._runners
-        runner, loaded = self._ready(message["model"])
+        held = message["model"] in self._models
+        runner, loaded = self._models.ready(message["model"])
         try:
-            _refuse_nonsense(runner, _computed(runner, _noise(runner.model.input))[0])
+            _refuse_nonsense(runner, _computed(runner, sample_tensor(runner.model.input))[0])
         finally:
             if not held:
-                self.unload(message, b"")
+                self._models.unload(message["model"])
         return loaded, b""
 
     def unload(self, message: Message, payload: bytes) -> _Reply:
         """Let a model go."""
-        self._runners.pop(message["model"], None)
-        host.current().memory.give_back()
+        self._models.unload(message["model"])
         return {}, b""
 
     def measure(self, message: Message, payload: bytes) -> _Reply:
         """Time decoding, and inferences of a loaded model on noise: a CNN's time does not depend on what it sees."""
-        runner, _ = self._ready(message["model"])
-        noise = _noise(runner.model.input)
+        runner, _ = self._models.ready(message["model"])
+        noise = sample_tensor(runner.model.input)
         times: list[float] = []
         while len(times) < message["runs"] and sum(times) < _TIME_MS:
             times.append(_computed(runner, noise)[1])
@@ -112,13 +106,13 @@ class Worker:
 
     def image(self, message: Message, payload: bytes) -> _Reply:
         """Classify a compressed picture; the raw output comes along where it is wanted."""
-        runner, loaded = self._ready(message["model"])
+        runner, loaded = self._models.ready(message["model"])
         tensor, decode_ms = _prepared(runner, payload)
         return self._inferred(runner, tensor, decode_ms, message, loaded)
 
     def tensor(self, message: Message, payload: bytes) -> _Reply:
         """Run a model on its own input tensor."""
-        runner, loaded = self._ready(message["model"])
+        runner, loaded = self._models.ready(message["model"])
         spec = runner.model.input
         return self._inferred(runner, np.frombuffer(payload, spec.dtype).reshape(spec.shape), 0.0, message, loaded)
 
@@ -139,44 +133,6 @@ class Worker:
         top = [(p.index, p.score) for p in runner.best(stored, message["top"])] if message["top"] else []
         raw = np.ascontiguousarray(stored).data.cast("B") if message["raw"] else b""
         return {"top": top, "decode_ms": decode_ms, "invoke_ms": invoke_ms, **loaded}, raw
-
-    def _ready(self, model: str) -> tuple[Runner, Message]:
-        """The model, loaded now if it was not, and then what loading took."""
-        loaded = self._load(model) if model not in self._runners else {}
-        return self._runners[model], loaded
-
-    def _load(self, model: str) -> Message:
-        if model in self._runners:
-            return {}
-        here = host.current()
-        try:
-            found = self._checked(model)
-            before, start = here.memory.resident_bytes() or 0, perf_counter()
-            runner = Runner(found, self._threads, self._runtime)
-            runner.model.invoke(_noise(runner.model.input))
-        except OnDeviceError as error:
-            raise ModelLoadError(str(error), model) from error
-        except MemoryError as error:
-            raise ModelLoadError(f"{model}: not enough memory to load it", model) from error
-        except OSError as error:
-            raise ModelLoadError(f"{model}: {words.reason(error)}", model) from error
-        load_ms = (perf_counter() - start) * 1e3
-        self._runners[model] = runner
-        return {"load_ms": load_ms, "resident_bytes": max((here.memory.resident_bytes() or 0) - before, 0)}
-
-    def _checked(self, model: str) -> Resolved:
-        """The model's file, known to be the one that it was; it is read again only where it has changed since."""
-        path, _ = zoo.locate(model)
-        as_it_is = path.stat().st_size, path.stat().st_mtime_ns
-        found = self._found.get(model)
-        if found is None or found.as_it_was != as_it_is:
-            checksum = files.sha256(path)
-            if checksum != self._checksums.setdefault(model, checksum):
-                raise ModelError(
-                    f"{path} is not the file that it was: put it back, or start again with this one", model
-                )
-            found = self._found[model] = _Found(resolve(model, self._runtime), as_it_is)
-        return found.resolved
 
 
 def _warm_up() -> None:
@@ -205,11 +161,6 @@ def _computed(runner: Runner, tensor: np.ndarray[Any, Any]) -> tuple[np.ndarray[
 def _refuse_nonsense(runner: Runner, stored: np.ndarray[Any, Any]) -> None:
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise ModelFaultError(f"{runner.name}: its scores are not numbers (NaN or infinite)", runner.name)
-
-
-def _noise(spec: TensorSpec) -> np.ndarray[Any, Any]:
-    values = np.random.default_rng(0).integers(0, 100, spec.shape)
-    return values.astype(spec.dtype) if spec.dtype != np.float32 else (values / np.float32(100)).astype(np.float32)
 
 
 def _description(runner: Runner) -> Message:

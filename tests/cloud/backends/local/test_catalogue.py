@@ -14,21 +14,21 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from ondevice.cloud.backends.local import catalogue
 from ondevice.cloud.backends.workers.frames import Message
-from ondevice.cloud.backends.workers.process import WorkerProcess
+from ondevice.cloud.backends.workers.handle import WorkerHandle
 from ondevice.errors import ModelError
 
 
 class Asked(list[tuple[str, str]]):
     """A worker that remembers what it was asked."""
 
-    async def ask(self, message: Message) -> tuple[Message, bytes]:
+    async def ask(self, message: Message, expected_ms: float, loads: bool) -> tuple[Message, bytes]:
         self.append((message["op"], message["model"]))
         return {"name": message["model"]}, b""
 
 
 def described(*sources: str) -> Asked:
     asked = Asked()
-    messages = asyncio.run(catalogue.described(cast(WorkerProcess, asked), sources))
+    messages = asyncio.run(catalogue.described(cast(WorkerHandle, asked), sources))
     assert [message["name"] for message in messages] == list(sources)
     return asked
 

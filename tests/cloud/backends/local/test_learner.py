@@ -134,3 +134,19 @@ def test_a_load_is_learned_and_forgotten() -> None:
     assert just_now[0] == later[0] == 0.0
     assert just_now[1] > 10_000
     assert later[1] == pytest.approx(5.0, rel=0.2)
+
+
+def test_loads_are_learned_and_told_whoever_brought_them_about() -> None:
+    events = Events()
+    made, _ = learner(events=events)
+    assert made.timed(1, None, reply(10.0, 0.0), 100.0) == 0.0
+    assert events == []
+    assert made.timed(1, None, {**reply(10.0, 0.0), "load_ms": 15.0}, 100.0) == 15.0
+    made.loaded(1, 7, 20.0, 100.0)
+    made.loaded(0, 8, 0.0, 100.0)
+    assert events == [
+        ("loaded", {"model": "large", "load_ms": 15.0}),
+        ("loaded", {"model": "large", "worker": 7, "load_ms": 20.0}),
+        ("loaded", {"model": "small", "worker": 8, "load_ms": 0.0}),
+    ]
+    assert made.loading_ms([True, True], 100.0).tolist() == pytest.approx([5.0, 11.6])  # 5, 0.3 of the way to 15, to 20

@@ -18,9 +18,11 @@ from faulty import copied, nonsense
 from serving import FAMILY, PICTURE, Endpoint, until
 
 from ondevice.cloud.backends.backend import InferenceResult
-from ondevice.cloud.backends.local.local import Local, Workers
+from ondevice.cloud.backends.local.local import Local
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
+from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, UsageError
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import Work
@@ -45,12 +47,15 @@ def with_local(
 ) -> None:
     async def whole() -> None:
         events = Events()
-        local = Local(models or FAMILY, Workers(workers), budget, profiles, events)
+        pool = Pool(Workers(workers), events)
+        local = Local(models or FAMILY, pool, budget, profiles, events)
         try:
+            await pool.start()
             await local.start()
             await asyncio.wait_for(body(local, events), 60)
         finally:
             local.close()
+            pool.close()
             await asyncio.sleep(0)
 
     asyncio.run(whole())
@@ -208,11 +213,11 @@ def test_what_cannot_be_loaded_any_more_is_not_asked_for_and_is_loaded_again_whe
 
     async def body(local: Local, events: Events) -> None:
         path.unlink()
-        local.pool.workers[0].kill()
+        local.pool.crew.workers[0].process.kill()
         while local.available(MIDDLE):
             await asyncio.sleep(0.02)
         assert (local.state(MIDDLE), local.state(SMALL)) == (ModelState.FAILING, ModelState.AVAILABLE)
-        assert MIDDLE not in local.residency.resident
+        assert MIDDLE not in local.memory.residency.resident
         assert local.ready()
         path.write_bytes(content)
         await ticked(local, lambda: local.available(MIDDLE) and not local.times.loading_ms().any())
@@ -230,10 +235,10 @@ def test_a_trial_of_what_failed_pushes_nothing_out_of_a_full_memory(tmp_path: Pa
         path.unlink()
         with pytest.raises(ModelLoadError):
             await run(local, MIDDLE)  # for it the large one goes
-        await ticked(local, lambda: LARGE in local.residency.resident)  # there is room again
+        await ticked(local, lambda: LARGE in local.memory.residency.resident)  # there is room again
         path.write_bytes(content)
         await ticked(local, lambda: local.available(MIDDLE))
-        assert local.residency.resident == {SMALL, LARGE}
+        assert local.memory.residency.resident == {SMALL, LARGE}
         assert (await run(local, MIDDLE)).load_ms > 0
 
     with_local(body, SMALL, str(path), LARGE, budget=taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
@@ -263,7 +268,7 @@ def test_without_a_worker_or_a_model_it_is_not_ready() -> None:
         assert local.state(SMALL) is ModelState.GONE
         await local.load(SMALL)
         assert local.ready()
-        local.pool.workers[0].kill()
+        local.pool.crew.workers[0].process.kill()
         while local.ready():
             await asyncio.sleep(0.01)
         while not local.ready():
@@ -281,7 +286,7 @@ def sizes() -> dict[str, int]:
     found: dict[str, int] = {}
 
     async def body(local: Local, events: Events) -> None:
-        found.update(local.residency.sizes)
+        found.update(local.memory.residency.sizes)
 
     with_local(body)
     return found
@@ -299,17 +304,17 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
     budget = taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2
 
     async def body(local: Local, events: Events) -> None:
-        assert local.residency.resident == {SMALL, LARGE}
+        assert local.memory.residency.resident == {SMALL, LARGE}
         cold_ms = local.times.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
         assert local.times.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
-        assert local.residency.resident == {SMALL, MIDDLE}
+        assert local.memory.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0
         assert (await run(local, LARGE)).load_ms > 0
         assert events.of("unloaded") == [LARGE, MIDDLE]
         assert events.of("loaded") == [MIDDLE, LARGE]
-        assert local.residency.used_bytes <= budget
+        assert local.memory.residency.used_bytes <= budget
 
     with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
 
@@ -322,7 +327,7 @@ def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
         for _ in range(20):
             local.record_demand(MIDDLE)
         await ticked(local, lambda: not local.times.loading_ms()[1])
-        assert local.residency.resident == {SMALL, MIDDLE}
+        assert local.memory.residency.resident == {SMALL, MIDDLE}
         assert events.of("unloaded") == [LARGE]
         assert (await run(local, MIDDLE)).load_ms == 0
 
@@ -341,7 +346,7 @@ def test_a_model_that_never_fits_is_not_offered() -> None:
         for _ in range(50):
             local.record_demand(LARGE)
         local.tick()
-        assert LARGE not in local.residency.resident
+        assert LARGE not in local.memory.residency.resident
 
     with_local(body, budget=budget)
 
@@ -402,7 +407,7 @@ def test_work_of_a_closed_backend_fails_cleanly() -> None:
     async def body(local: Local, events: Events) -> None:
         jobs = [asyncio.ensure_future(run(local, LARGE)) for _ in range(4)]
         await asyncio.sleep(0)
-        local.close()
+        local.pool.close()
         outcomes = await asyncio.gather(*jobs, return_exceptions=True)
         assert all(isinstance(outcome, OnDeviceError) for outcome in outcomes)
         assert not events.of("worker died")

@@ -24,7 +24,8 @@ PHOTO = PictureHead.guessed(100_000)
 
 def test_the_wait_is_for_a_turn_and_where_pictures_are_decoded_here_for_a_worker() -> None:
     models, turns = [model("a", 0, 20.0), model("b", 1, 40.0, feed=Input(8, 8))], SendTurns()
-    workers = cast(Pool, SimpleNamespace(wait_ms=lambda due: 7.0 if due == math.inf else 3.0))
+    jobs = SimpleNamespace(wait_ms=lambda due: 7.0 if due == math.inf else 3.0)
+    workers = cast(Pool, SimpleNamespace(queue=jobs))
     queue = UpstreamQueue(models, turns, PictureDecoder(workers), RoundTrips(models, Clock()).table)
     assert queue.wait_ms(None).tolist() == [0.0, 0.0]
     assert queue.wait_ms(PHOTO).tolist() == [0.0, 7.0]

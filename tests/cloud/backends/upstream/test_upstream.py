@@ -21,6 +21,7 @@ from ondevice.cloud.backends.upstream import link, model, session, upstream
 from ondevice.cloud.backends.upstream.send_turns import MAX_INFERENCES
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
 from ondevice.image import pixels
 from ondevice.protocol.metadata import TensorMetadata
@@ -240,7 +241,7 @@ def test_the_models_own_output_and_its_own_input() -> None:
 
 def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
     async def main() -> None:
-        pool = Pool(1, 1, None, Events())
+        pool = Pool(Workers(1), Events())
         await pool.start()
         try:
             async with listening(Server(INT8, FP32, pictures=False)) as url, fronted(url, pool) as (backend, events):
@@ -258,7 +259,7 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
                     await backend.run(Ticket(INT8, work(b"no picture")))
                 assert backend.available(INT8)
                 assert (backend.times.overhead_ms(PHOTO) > backend.times.overhead_ms(None)).all()
-                assert pool.waiting == pool.busy == 0
+                assert len(pool.queue) == pool.crew.busy == 0
         finally:
             pool.close()
 

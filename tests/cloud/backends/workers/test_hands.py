@@ -54,7 +54,7 @@ def test_what_takes_longer_than_expected_takes_as_long_again() -> None:
 def test_what_was_sent_ahead_begins_when_the_one_before_it_is_done() -> None:
     two = hands(Held(100.0, 10.0), Held(100.0, 10.0))
     assert two.done(103.0) == 100.0
-    assert not two.hangs(104.9)
+    assert not two.hung_s(104.9)
     assert two.done(104.9) == 103.0
 
 
@@ -67,11 +67,18 @@ def test_the_next_job_is_sent_ahead_of_a_short_one_that_goes_well() -> None:
 
 def test_a_worker_hangs_by_what_was_expected_but_never_before_two_seconds() -> None:
     short, long, loading = Held(100.0, 5.0), Held(100.0, 700.0), Held(100.0, 5.0, loads=True)
-    assert [hands(one).hangs(101.9) for one in (short, long, loading)] == [False, False, False]
-    assert [hands(one).hangs(102.1) for one in (short, long, loading)] == [True, False, False]
-    assert [hands(one).hangs(107.1) for one in (short, long, loading)] == [True, True, False]
-    assert hands(loading).hangs(130.1)
-    assert not hands().hangs(200.0)
+    assert [hands(one).hung_s(101.9) for one in (short, long, loading)] == [0, 0, 0]
+    assert [hands(one).hung_s(102.1) for one in (short, long, loading)] == [pytest.approx(2.1), 0, 0]
+    assert [hands(one).hung_s(107.1) for one in (short, long, loading)] == [pytest.approx(7.1), pytest.approx(7.1), 0]
+    assert hands(loading).hung_s(130.1)
+    assert not hands().hung_s(200.0)
+
+
+def test_who_has_had_nothing_to_do_for_two_seconds_is_silent() -> None:
+    held = hands(Held(100.0, 10.0))
+    assert not held.silent(200.0), "it has something to do"
+    held.done(200.0)
+    assert [held.silent(now) for now in (201.9, 202.1)] == [False, True]
 
 
 def test_who_is_at_it_is_told_at_the_deadline_and_a_little_after_jitter() -> None:

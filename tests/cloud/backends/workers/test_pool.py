@@ -21,7 +21,8 @@ from ondevice import __version__
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
-from ondevice.cloud.backends.workers.process import Reply
+from ondevice.cloud.backends.workers.process import Reply, WorkerProcess
+from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.errors import ImageError, ModelError, RefusedError, WorkerDiedError
 from ondevice.models import zoo
 from ondevice.process import child
@@ -51,7 +52,7 @@ def job(
 def with_pool(body: Callable[[Pool, Events], Awaitable[None]], count: int = 1) -> None:
     async def whole() -> None:
         events = Events()
-        pool = Pool(count, 1, None, events)
+        pool = Pool(Workers(count), events)
         await pool.start()
         try:
             await asyncio.wait_for(body(pool, events), 60)
@@ -79,7 +80,7 @@ def test_a_picture_is_classified_and_the_model_loaded_on_the_way() -> None:
         assert first["top"][0][0] == again["top"][0][0] == 7
         assert first["load_ms"] > 0
         assert "load_ms" not in again
-        assert pool.warm() == {MODEL}
+        assert pool.crew.warm() == {MODEL}
 
     with_pool(body)
 
@@ -128,17 +129,17 @@ def test_what_is_due_first_is_done_first_whatever_came_first() -> None:
 
 def test_what_waits_is_refused_when_it_is_due_even_if_no_worker_does_anything() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        os.kill(pool.workers[0].pid, signal.SIGSTOP)
+        os.kill(pool.crew.workers[0].pid, signal.SIGSTOP)
         begun, waiting = job(expected_ms=50), job(expected_ms=50)
         for work in (begun, waiting):
             work.ticket.due = work.ticket.expires = perf_counter() + 0.2
             pool.submit(work)
-        assert (pool.busy, pool.waiting) == (1, 1)
+        assert (pool.crew.busy, len(pool.queue)) == (1, 1)
         for work in (waiting, begun):
             with pytest.raises(RefusedError):
                 await work.future
             assert perf_counter() >= work.ticket.expires
-        assert pool.waiting == 0
+        assert len(pool.queue) == 0
         assert events == []  # and before anyone has found out that the worker hangs
 
     with_pool(body)
@@ -153,9 +154,9 @@ def test_a_death_is_charged_to_the_job_that_the_worker_was_at() -> None:
         pool.submit(bad)
         pool.submit(innocent)
         for deaths in (1, 2):
-            await until(lambda: pool.busy == 1)
-            assert pool.waiting == 0  # both are in its hands
-            os.kill(pool.workers[0].pid, signal.SIGKILL)
+            await until(lambda: pool.crew.busy == 1)
+            assert len(pool.queue) == 0  # both are in its hands
+            os.kill(pool.crew.workers[0].pid, signal.SIGKILL)
             await until(lambda n=deaths: len(events.named("worker died")) == n)  # type: ignore[misc]
         with pytest.raises(WorkerDiedError):
             await bad.future
@@ -167,15 +168,15 @@ def test_a_death_is_charged_to_the_job_that_the_worker_was_at() -> None:
 
 def test_the_expected_wait_counts_what_runs_and_what_waits() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        assert pool.wait_ms() == 0
+        assert pool.queue.wait_ms() == 0
         jobs = [job(expected_ms=100_000) for _ in range(5)]
         for work in jobs:
             pool.submit(work)
         # Two run, three wait: the next goes after the third, 100 s behind the first two.
-        assert pool.wait_ms() == pytest.approx(200_000, abs=10_000)
-        assert (pool.waiting, pool.busy) == (3, 2)
+        assert pool.queue.wait_ms() == pytest.approx(200_000, abs=10_000)
+        assert (len(pool.queue), pool.crew.busy) == (3, 2)
         await asyncio.gather(*(work.future for work in jobs))
-        assert pool.wait_ms() == 0
+        assert pool.queue.wait_ms() == 0
 
     with_pool(body, count=2)
 
@@ -191,7 +192,7 @@ def test_the_plan_is_made_when_the_turn_comes() -> None:
         assert waits == []
         await second.future
         assert waits[0] > 0
-        assert pool.workers[0].loaded == {MODEL, OTHER}
+        assert pool.crew.workers[0].loaded == {MODEL, OTHER}
 
     with_pool(body)
 
@@ -219,7 +220,7 @@ def test_a_job_that_nobody_waits_for_is_left_out() -> None:
             pool.submit(work)
         second.future.cancel()
         await third.future
-        assert OTHER not in pool.workers[0].loaded
+        assert OTHER not in pool.crew.workers[0].loaded
 
     with_pool(body)
 
@@ -229,8 +230,8 @@ def test_a_short_job_is_sent_before_the_one_ahead_of_it_is_done() -> None:
         jobs = [job(expected_ms=5) for _ in range(4)]
         for work in jobs:
             pool.submit(work)
-        assert (pool.busy, pool.waiting) == (1, 2)
-        assert 10 <= pool.wait_ms() <= 20  # the two that wait, and what is left of those at work
+        assert (pool.crew.busy, len(pool.queue)) == (1, 2)
+        assert 10 <= pool.queue.wait_ms() <= 20  # the two that wait, and what is left of those at work
         await asyncio.gather(*(work.future for work in jobs))
         assert [work.queue_ms for work in jobs] == sorted(work.queue_ms for work in jobs)
 
@@ -243,26 +244,26 @@ def test_a_short_job_is_sent_before_the_one_ahead_of_it_is_done() -> None:
 )
 def test_a_bad_job_is_an_error_and_the_worker_lives(bad: dict[str, Any], error: type[Exception]) -> None:
     async def body(pool: Pool, events: Events) -> None:
-        pid = pool.workers[0].pid
+        pid = pool.crew.workers[0].pid
         with pytest.raises(error):
             await answer(pool, job(**bad))
         assert (await answer(pool, job()))[0]["top"]
-        assert pool.workers[0].pid == pid
+        assert pool.crew.workers[0].pid == pid
 
     with_pool(body)
 
 
 def test_a_killed_worker_is_replaced_and_its_job_done_by_another() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        pool.resident.add(MODEL)
-        pid = pool.workers[0].pid
+        pool.residents.models.add(MODEL)
+        pid = pool.crew.workers[0].pid
         os.kill(pid, signal.SIGSTOP)  # so that it holds the job when it dies
         work = job()
         pool.submit(work)
         os.kill(pid, signal.SIGKILL)
         assert (await work.future)[0]["top"][0][0] == 7
-        assert pool.workers[0].pid != pid
-        assert MODEL in pool.workers[0].loaded
+        assert pool.crew.workers[0].pid != pid
+        assert MODEL in pool.crew.workers[0].loaded
         assert "SIGKILL" in events.named("worker died")[0]["reason"]
         assert events.named("worker started")
 
@@ -271,13 +272,13 @@ def test_a_killed_worker_is_replaced_and_its_job_done_by_another() -> None:
 
 def test_while_there_is_no_worker_one_is_expected_as_soon_as_starting_one_takes() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        pool._comeback.takes_s = 60.0
-        pool.workers[0].kill()
-        await until(lambda: not pool.workers)
-        assert 30_000 < pool.wait_ms() <= 60_000
-        await until(lambda: bool(pool.workers))
-        assert pool.wait_ms() == 0
-        assert 0 < pool._comeback.takes_s < 60.0
+        pool.supervisor._comeback.takes_s = 60.0
+        pool.crew.workers[0].process.kill()
+        await until(lambda: not pool.crew.workers)
+        assert 30_000 < pool.queue.wait_ms() <= 60_000
+        await until(lambda: bool(pool.crew.workers))
+        assert pool.queue.wait_ms() == 0
+        assert 0 < pool.supervisor._comeback.takes_s < 60.0
 
     with_pool(body)
 
@@ -286,13 +287,13 @@ def test_a_job_that_kills_two_workers_is_given_up() -> None:
     async def body(pool: Pool, events: Events) -> None:
         work = job()
         for _ in range(2):
-            await until(lambda: bool(pool.workers))
-            os.kill(pool.workers[0].pid, signal.SIGSTOP)
+            await until(lambda: bool(pool.crew.workers))
+            os.kill(pool.crew.workers[0].pid, signal.SIGSTOP)
             if not work.deaths:
                 pool.submit(work)
-            await until(lambda: pool.busy == 1)
-            os.kill(pool.workers[0].pid, signal.SIGKILL)
-            await until(lambda: not pool.workers or work.future.done())
+            await until(lambda: pool.crew.busy == 1)
+            os.kill(pool.crew.workers[0].pid, signal.SIGKILL)
+            await until(lambda: not pool.crew.workers or work.future.done())
         with pytest.raises(WorkerDiedError, match="SIGKILL"):
             await work.future
         assert (await answer(pool, job()))[0]["top"]
@@ -305,43 +306,79 @@ def test_a_worker_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def body(pool: Pool, events: Events) -> None:
         await answer(pool, job())
-        pid = pool.workers[0].pid
+        pid = pool.crew.workers[0].pid
         os.kill(pid, signal.SIGSTOP)
         work = job()
         pool.submit(work)
-        while any(worker.pid == pid for worker in pool.workers):  # the next one may take its time
-            pool.kill_hanging()
+        while any(worker.pid == pid for worker in pool.crew.workers):  # the next one may take its time
             await asyncio.sleep(0.02)
         assert (await work.future)[0]["top"]
-        assert pool.workers[0].pid != pid
+        assert pool.crew.workers[0].pid != pid
+
+    with_pool(body)
+
+
+def test_an_idle_worker_that_stands_still_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ondevice.cloud.backends.workers.hands._SILENT_S", 0.2)
+    monkeypatch.setattr("ondevice.cloud.backends.workers.hands._HANGS_MS", 1000.0)
+
+    async def body(pool: Pool, events: Events) -> None:
+        stopped, other = (worker.pid for worker in pool.crew.workers)
+        os.kill(stopped, signal.SIGSTOP)
+        await until(lambda: bool(events.named("worker started")))
+        (died,) = events.named("worker died")
+        assert died["worker"] == stopped
+        assert died["reason"].startswith("a worker process was killed: it had not answered for")
+        pids = [worker.pid for worker in pool.crew.workers]
+        assert stopped not in pids
+        assert other in pids
+
+    with_pool(body, count=2)
+
+
+def test_a_new_worker_that_stands_still_is_ended_and_another_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, stopped = WorkerProcess.start, []
+
+    async def stands_still() -> WorkerProcess:
+        process = await start()
+        if not stopped:
+            stopped.append(process.pid)
+            os.kill(process.pid, signal.SIGSTOP)
+            monkeypatch.setattr("ondevice.cloud.backends.workers.hands._LOADING_MS", 500.0)
+        return process
+
+    async def body(pool: Pool, events: Events) -> None:
+        monkeypatch.setattr(WorkerProcess, "start", stands_still)
+        pool.crew.workers[0].process.kill()
+        await until(lambda: bool(events.named("worker not started")))
+        monkeypatch.setattr("ondevice.cloud.backends.workers.hands._LOADING_MS", 30_000.0)
+        await until(lambda: bool(events.named("worker started")))
+        (failed,) = events.named("worker not started")
+        assert failed["error"].startswith("a worker process was killed: it had not answered for")
+        assert not alive(stopped[0])
+        assert (await answer(pool, job()))[0]["top"]
 
     with_pool(body)
 
 
 def test_idle_workers_load_what_they_lack() -> None:
     async def body(pool: Pool, events: Events) -> None:
-        pool.resident |= {MODEL, OTHER}
-        pool.maintain()
-        await until(lambda: len(events.named("loaded")) == 4)
-        assert pool.warm() == {MODEL, OTHER}
-        pool.unload(MODEL)
-        assert pool.warm() == {OTHER}
+        loaded: list[tuple[str, int, float]] = []
+        pool.residents.loaded = lambda *told: loaded.append(told)
+        pool.residents.models |= {MODEL, OTHER}
+        pool.residents.maintain()
+        await until(lambda: len(loaded) == 4)
+        assert {(model, pid) for model, pid, _ in loaded} == {
+            (model, worker.pid) for model in (MODEL, OTHER) for worker in pool.crew.workers
+        }
+        assert all(load_ms > 0 for _, _, load_ms in loaded)
+        assert pool.crew.warm() == {MODEL, OTHER}
+        pool.residents.unload(MODEL)
+        assert pool.crew.warm() == {OTHER}
         reply, _ = await answer(pool, job())
         assert reply["load_ms"] > 0
 
     with_pool(body, count=2)
-
-
-def test_a_model_is_timed_only_on_a_worker_that_nobody_needs() -> None:
-    async def body(pool: Pool, events: Events) -> None:
-        assert pool.measure(MODEL, 3, 1.0) is None  # no worker has it
-        await answer(pool, job())
-        timed = pool.measure(MODEL, 3, 1.0)
-        assert timed is not None
-        assert pool.measure(MODEL, 3, 1.0) is None  # the only worker is busy
-        assert len((await timed)[0]["invoke_ms"]) == 3
-
-    with_pool(body)
 
 
 @pytest.mark.parametrize(
@@ -362,11 +399,11 @@ def test_workers_that_cannot_be_started_are_said_in_one_line_and_tried_again(
 ) -> None:
     async def body(pool: Pool, events: Events) -> None:
         monkeypatch.setattr(where, name, value)
-        pool.workers[0].kill()
+        pool.crew.workers[0].process.kill()
         await until(lambda: bool(events.named("worker not started")))
         assert events.named("worker not started")[0]["error"] == said
         monkeypatch.undo()
-        await until(lambda: bool(pool.workers))
+        await until(lambda: bool(pool.crew.workers))
 
     with_pool(body)
 
@@ -374,7 +411,7 @@ def test_workers_that_cannot_be_started_are_said_in_one_line_and_tried_again(
 def test_a_worker_ends_when_the_server_is_killed() -> None:
     server = (
         "import asyncio, os; from ondevice.cloud.backends.workers.process import WorkerProcess\n"
-        "async def main():\n    print((await WorkerProcess.start(1, None)).pid, flush=True); os.kill(os.getpid(), 9)\n"
+        "async def main():\n    print((await WorkerProcess.start()).pid, flush=True); os.kill(os.getpid(), 9)\n"
         "asyncio.run(main())"
     )
     said = subprocess.run([sys.executable, "-c", server], stdout=subprocess.PIPE, check=False).stdout

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from ondevice.cloud.backends.workers.frames import Message, frame
+from ondevice.cloud.backends.workers.handle import WorkerHandle
 from ondevice.cloud.backends.workers.process import WorkerProcess
 from ondevice.errors import ModelLoadError, PictureMemoryError, WorkerDiedError
 from ondevice.process.death import Death
+
+
+def nothing() -> None: ...
 
 
 class Lingering:
@@ -52,19 +56,19 @@ def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
     async def play() -> None:
         process = Lingering()
         worker = WorkerProcess(process)  # type: ignore[arg-type]
-        wire = Wire()
+        ask, wire = WorkerHandle(worker, nothing, nothing).ask, Wire()
         worker.connection_made(wire)
-        before = worker.ask({"op": "image", "model": "a"})
+        before = ask({"op": "image", "model": "a"})
         wire.closed = True
-        closing = worker.ask({"op": "image", "model": "a"})
+        closing = ask({"op": "image", "model": "a"})
         worker.connection_lost(None)
-        after = worker.ask({"op": "image", "model": "a"})
+        after = ask({"op": "image", "model": "a"})
         for _ in range(10):
             await asyncio.sleep(0)
         assert not worker.dead.done()
         process.over.set()
         assert await worker.dead == "a worker process ended (SIGKILL)"
-        for asked in (before, closing, after, worker.ask({"op": "image", "model": "a"})):
+        for asked in (before, closing, after, ask({"op": "image", "model": "a"})):
             with pytest.raises(WorkerDiedError, match="SIGKILL"):
                 await asked
         worker.kill()
@@ -76,13 +80,14 @@ def test_the_loop_goes_on_while_a_worker_takes_its_time_to_end() -> None:
 def test_loaded_are_the_models_that_it_will_hold_when_it_has_done_what_it_was_told() -> None:
     async def play() -> None:
         worker = WorkerProcess(Lingering())  # type: ignore[arg-type]
+        ask = WorkerHandle(worker, nothing, nothing).ask
         worker.connection_made(Wire())
 
         def replied(message: Message) -> None:
             worker.data_received(b"".join(frame(message)))
 
         for operation, model in (("prepare", "prepare far"), ("check", "b"), ("measure", "c"), ("load", "a")):
-            asked = worker.ask({"op": operation, "model": model})
+            asked = ask({"op": operation, "model": model})
         assert worker.loaded == {"a"}
         for _ in range(3):
             replied({})
@@ -90,9 +95,9 @@ def test_loaded_are_the_models_that_it_will_hold_when_it_has_done_what_it_was_to
         assert worker.loaded == set()
         with pytest.raises(ModelLoadError, match="no such file"):
             await asked
-        image, unload = worker.ask({"op": "image", "model": "a"}), worker.ask({"op": "unload", "model": "a"})
+        image, unload = ask({"op": "image", "model": "a"}), ask({"op": "unload", "model": "a"})
         assert worker.loaded == set()
-        again = worker.ask({"op": "image", "model": "a"})
+        again = ask({"op": "image", "model": "a"})
         replied({"error": "not enough memory", "kind": "memory"})
         assert worker.loaded == {"a"}
         with pytest.raises(PictureMemoryError):

@@ -35,6 +35,10 @@ def asked(worker: Worker, operation: str, model: object, payload: bytes = PICTUR
     return worker.answer(message, payload)[0]
 
 
+def test_a_ping_is_answered_with_nothing(worker: Worker) -> None:
+    assert worker.answer({"op": "ping"}, b"") == ({}, b"")
+
+
 @pytest.mark.parametrize("operation", ["load", "image", "check", "measure", "describe"])
 def test_a_model_that_cannot_be_loaded_is_told_as_that(operation: str, worker: Worker, path: Path) -> None:
     path.unlink()
