@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,7 +86,14 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
         metrics.watch(backends)
         service = Service(selector, log, metrics, setup.tokens)
         server = Server(setup.address, service, backends, setup.limits, setup.drain_s, metrics)
-        await server.run(lambda address: listening(address, selector))
+        await server.run(lambda address: _announce(writer, lambda: listening(address, selector)))
+
+
+def _announce(writer: LogWriter, listening: Callable[[], None]) -> None:
+    """What is said on standard error goes the log's way: a pipe that is full already must not hold up the endpoint."""
+    with redirect_stderr(io.StringIO()) as said:
+        listening()
+    writer.put(said.getvalue().encode(errors="backslashreplace"))
 
 
 def _unhandled(log: Log, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

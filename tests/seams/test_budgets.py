@@ -62,6 +62,25 @@ def test_ten_thousand_requests_are_answered_though_nobody_reads_the_log(tmp_path
     os.close(reading)
 
 
+def test_a_pipe_that_is_full_already_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"\n" * size)
+    os.set_blocking(writing, True)
+    helped = threading.Timer(60.0, os.read, (reading, 1 << 16))
+    helped.start()
+    with Endpoint(tmp_path, *ONE, stderr=writing) as running:
+        assert running.classify().status_code == 200
+        assert running.stop() == 0
+    assert helped.is_alive(), "it went on only when somebody read"
+    helped.cancel()
+    os.close(writing)
+    os.close(reading)
+
+
 def test_without_standard_error_it_serves(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "ondevice", "serve", "--port", "0", *ONE]
     environment = {**os.environ, "ONDEVICE_HOME": str(tmp_path)}

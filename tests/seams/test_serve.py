@@ -44,7 +44,7 @@ def test_standard_output_is_the_address_alone(tmp_path: Path) -> None:
 
 def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, stranger: Path) -> None:
     with Endpoint(tmp_path, "--models", stranger) as running:
-        assert "stranger has no known accuracy" in running.stderr
+        until(lambda: "stranger has no known accuracy" in running.stderr)
         assert "expected_top1" not in running.classify("stranger").json()["parameters"]
         chosen = running.classify()
         assert (chosen.status_code, chosen.headers["retry-after"]) == (503, "1")
