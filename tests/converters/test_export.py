@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forks import Forks
 
 from ondevice.converters import check, pictures
 from ondevice.converters.export import Save, once, saver, tensorflow, to_tflite
@@ -97,6 +100,12 @@ def test_the_same_network_saved_again_gives_the_same_bytes(
 ) -> None:
     again = to_tflite(saver(network), precision, TENSORS)
     assert hashlib.sha256(again).hexdigest() == hashlib.sha256(files[precision]).hexdigest()
+
+
+def test_what_tensorflow_leaves_in_the_environment_keeps_no_command_from_being_forked(forks: Forks) -> None:
+    pytest.importorskip("tensorflow")
+    tensorflow()
+    assert forks.forks(os.environ) == (sys.platform == "linux")
 
 
 def test_int8_without_calibration() -> None:

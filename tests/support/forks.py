@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 _PATIENCE_S = 300.0
+# What importing TensorFlow leaves in a process's environment: nothing that a command reads.
+_TENSORFLOW = ("TF_", "TF2_", "TPU_ML_", "KMP_", "HDF5_", "ENABLE_RUNTIME_UPTIME_")
 # What a command may find changed; where anything else is, it may be read as Python starts, and so Python starts.
-_HARMLESS = ("ONDEVICE_", "PYTEST_CURRENT_TEST")
+_HARMLESS = ("ONDEVICE_", "PYTEST_CURRENT_TEST", *_TENSORFLOW)
 
 
 class Forks:
@@ -46,7 +48,7 @@ class Forks:
         self, arguments: list[str], stdin: bytes, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[bytes]:
         """What came of `ondevice ARGUMENTS` in the working directory of now."""
-        if self._matters(environment):
+        if not self.forks(environment):
             command = [sys.executable, "-m", "ondevice", *arguments]
             return subprocess.run(
                 command, input=stdin, capture_output=True, timeout=_PATIENCE_S, check=False, env=environment
@@ -61,11 +63,12 @@ class Forks:
                 arguments, status, (folder / "1").read_bytes(), (folder / "2").read_bytes()
             )
 
-    def _matters(self, environment: Mapping[str, str]) -> bool:
+    def forks(self, environment: Mapping[str, str]) -> bool:
+        """Whether a command in this environment is forked; else Python is started for it."""
         if sys.platform != "linux":  # elsewhere libraries may not survive a fork
-            return True
+            return False
         changed = {*environment.items()} ^ {*self._environment.items()}
-        return any(not name.startswith(_HARMLESS) for name, _ in changed)
+        return all(name.startswith(_HARMLESS) for name, _ in changed)
 
 
 def _serve(descriptor: int) -> None:
