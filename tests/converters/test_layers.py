@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ondevice.converters import layers, pictures
-from ondevice.converters.export import saver, tensorflow, to_tflite
+from ondevice.converters.export import Save, once, saver, tensorflow, to_tflite
 from ondevice.converters.layers import Inside
 from ondevice.models import zoo
 from ondevice.models.card import Input
@@ -29,8 +30,14 @@ def network() -> Any:
 
 
 @pytest.fixture(scope="module")
-def good() -> bytes:
-    return to_tflite(saver(network()), "fp32")
+def save() -> Iterator[Save]:
+    with once(saver(network())) as kept:
+        yield kept
+
+
+@pytest.fixture(scope="module")
+def good(save: Save) -> bytes:
+    return to_tflite(save, "fp32")
 
 
 def broken_at(name: str) -> bytes:
@@ -56,13 +63,13 @@ def test_a_file_is_as_good_as_itself(good: bytes) -> None:
     assert layers.first_growth(good, good, WANTED, IMAGES) == ""
 
 
-def test_int8_that_is_calibrated_well_has_no_such_layer(good: bytes) -> None:
-    content = to_tflite(saver(network()), "int8", pictures.tensors(IMAGES, WANTED)[:, None])
+def test_int8_that_is_calibrated_well_has_no_such_layer(good: bytes, save: Save) -> None:
+    content = to_tflite(save, "int8", pictures.tensors(IMAGES, WANTED)[:, None])
     assert layers.first_growth(good, content, WANTED, IMAGES) == ""
 
 
-def test_int8_that_is_calibrated_on_pictures_that_are_too_dark(good: bytes) -> None:
-    content = to_tflite(saver(network()), "int8", pictures.tensors(IMAGES, WANTED)[:, None] / 100)
+def test_int8_that_is_calibrated_on_pictures_that_are_too_dark(good: bytes, save: Save) -> None:
+    content = to_tflite(save, "int8", pictures.tensors(IMAGES, WANTED)[:, None] / 100)
     said = layers.first_growth(good, content, WANTED, IMAGES)
     number = int(said.removeprefix("the error grows first at operator ").split(",")[0])
     first = Inside(content, WANTED).layers[0]

@@ -214,13 +214,14 @@ def random() -> Source:
     return open_source(ConversionJob("mobilenet_v1_0.25_128", "", weights="none", seed=3))
 
 
-def test_random_weights_are_the_seeds(random: Source) -> None:
-    images = pictures.noise(2, random.input, 0)
-    again, other = (
-        open_source(ConversionJob("mobilenet_v1_0.25_128", "", weights="none", seed=seed)) for seed in (3, 4)
+def test_random_weights_are_the_seeds() -> None:
+    pytest.importorskip("tensorflow")
+    first, again, other = (
+        open_source(ConversionJob("squeezenet", "", weights="none", side=64, seed=seed)) for seed in (3, 3, 4)
     )
-    assert (again.predict(images) == random.predict(images)).all()
-    assert (other.predict(images) != random.predict(images)).any()
+    images = pictures.noise(2, first.input, 0)
+    assert (again.predict(images) == first.predict(images)).all()
+    assert (other.predict(images) != first.predict(images)).any()
 
 
 def test_with_random_weights_classes_can_be_told_apart(random: Source) -> None:

@@ -66,14 +66,14 @@ def test_what_convert_builds_is_what_google_published(published: dict[str, Netwo
     assert rebuilt.work == pytest.approx(theirs.work, rel=1e-3), "but for the background class"
 
 
-@pytest.fixture(scope="module")
-def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Network:
-    """The smallest MobileNet, built by its name and converted."""
+@pytest.fixture
+def rebuilt(published: dict[str, Network], tmp_path: Path) -> Network:
+    """The smallest MobileNet, built by its name and converted, where there are published ones to compare it with."""
     pytest.importorskip("tensorflow")
     from ondevice.converters.architectures import catalogue
     from ondevice.converters.export import saver, to_tflite
 
-    path = tmp_path_factory.mktemp("rebuilt") / "model.tflite"
+    path = tmp_path / "model.tflite"
     path.write_bytes(to_tflite(saver(catalogue.build("mobilenet_v1_0.25_128")), "fp32"))
     return of(path)
 
@@ -82,7 +82,7 @@ def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Network:
 def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Network]:
     """A network of a layer of each kind, as Keras has them, for a picture of 8 x 8 pixels; in each precision."""
     pytest.importorskip("tensorflow")
-    from ondevice.converters.export import saver, tensorflow, to_tflite
+    from ondevice.converters.export import once, saver, tensorflow, to_tflite
 
     kinds, keras = tensorflow().keras.layers, tensorflow().keras
     inputs = keras.Input((8, 8, 3))
@@ -95,9 +95,10 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Network]:
     model = keras.Model(inputs, kinds.Dense(5, activation="softmax")(kinds.Flatten()(x)))
     path, noise = tmp_path_factory.mktemp("odd") / "odd.tflite", np.zeros((1, 1, 8, 8, 3), np.float32)
     found = {}
-    for precision in PRECISIONS:
-        path.write_bytes(to_tflite(saver(model), precision, noise))
-        found[precision] = of(path)
+    with once(saver(model)) as save:
+        for precision in PRECISIONS:
+            path.write_bytes(to_tflite(save, precision, noise))
+            found[precision] = of(path)
     return found
 
 
