@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -32,10 +33,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Ever another folder, by counting: pytest's own looks through all that there are for the next, in ms."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Cache and data folders of the test's own."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = next(homes)
+    folder.mkdir()
     monkeypatch.setenv("ONDEVICE_HOME", str(folder))
     return folder
 
@@ -65,6 +74,19 @@ def stranger(tmp_path: Path) -> Path:
     path = tmp_path / "stranger.tflite"
     path.write_bytes(zoo.find("digits_xs_fp32").path.read_bytes() + bytes(16))
     return path
+
+
+@pytest.fixture(scope="session")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The marks of the files that have passed their trials in the tests that use `tried`."""
+    return tmp_path_factory.mktemp("passed")
+
+
+@pytest.fixture
+def tried(home: Path, passed: Path) -> None:
+    """A file is tried, which takes a process, by the first of the tests that use this, and not by each."""
+    (home / "cache").mkdir()
+    (home / "cache" / "tried").symlink_to(passed)
 
 
 @pytest.fixture

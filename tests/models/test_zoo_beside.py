@@ -12,6 +12,7 @@ from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Card, Conversion
 
+pytestmark = pytest.mark.usefixtures("tried")
 LIKE = "digits_xs_fp32"
 CONVERSION = Conversion("by hand", "random", "none", "5 pictures", "a hammer 1.0", 1.0, 1e-7, 2e-6, 3e-4)
 

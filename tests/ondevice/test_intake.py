@@ -15,6 +15,7 @@ from ondevice.errors import CardError, ModelError, UnknownModelError, UsageError
 from ondevice.models import files, registry, zoo
 from ondevice.models.card import Card
 
+pytestmark = pytest.mark.usefixtures("tried")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 LIKE = "digits_xs_fp32"
 PULLABLE = "mobilenet_v1_0.25_128_quant"
@@ -36,7 +37,7 @@ def text(folder: Path, *names: str) -> str:
 
 def with_labels(model: Path, *names: str) -> Path:
     with zipfile.ZipFile(model, "a") as archive:
-        archive.writestr("labels.txt", "\n".join([*names, ""]))
+        archive.writestr(zipfile.ZipInfo("labels.txt"), "\n".join([*names, ""]))
     return model
 
 
