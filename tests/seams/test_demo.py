@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,10 +54,7 @@ def line_with(process: subprocess.Popen[str], text: str) -> str:
     return next(line for line in process.stderr if text in line)
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    pytest.importorskip("matplotlib")
-    folder = tmp_path_factory.mktemp("demo")
+def played(folder: Path) -> Done:
     with start(folder, "--live") as process:
         try:
             url = line_with(process, "http://").split()[-1]
@@ -66,6 +64,43 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
         finally:
             process.kill()
     return Done(process.returncode, out, err, folder, told)
+
+
+@pytest.fixture(scope="module")
+def under_way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Done]]:
+    """A whole run: most of its time it waits, for which other tests need not wait."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(played, tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def done(under_way: Future[Done]) -> Done:
+    pytest.importorskip("matplotlib")
+    return under_way.result()
+
+
+@pytest.mark.usefixtures("under_way")
+@pytest.mark.parametrize(
+    ("number", "status", "playing"),
+    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, True)],
+    ids=["at the start", "in the middle"],
+)
+def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, status: int, *, playing: bool) -> None:
+    with start(tmp_path, "--live") as process:
+        try:
+            url = line_with(process, "http://").split()[-1]
+            if playing:
+                with urllib.request.urlopen(f"{url}events", timeout=PATIENCE_S) as reply:
+                    next(line for line in reply if b'"record"' in line)
+            below = [pid for child in children(process.pid) for pid in (child, *children(child))]
+            os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (status, "")
+    assert err == ("ondevice: error: interrupted\n" if number == signal.SIGINT else "")
+    until(lambda: not living(below))  # they notice that what started them has ended
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
 
 
 def test_it_ends_well(done: Done) -> None:
@@ -115,26 +150,3 @@ def test_the_lines_to_type_next_work(done: Done, cli: Cli, data: Path, home: Pat
         asked = cli(*(there.get(word, word) for word in offload), "--format", "json")
     assert asked.returncode == 0, asked.stderr
     assert len(json.loads(asked.stdout)["requests"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("number", "status", "playing"),
-    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, True)],
-    ids=["at the start", "in the middle"],
-)
-def test_a_signal_ends_it_and_all_that_it_started(tmp_path: Path, number: int, status: int, *, playing: bool) -> None:
-    with start(tmp_path, "--live") as process:
-        try:
-            url = line_with(process, "http://").split()[-1]
-            if playing:
-                with urllib.request.urlopen(f"{url}events", timeout=PATIENCE_S) as reply:
-                    next(line for line in reply if b'"record"' in line)
-            below = [pid for child in children(process.pid) for pid in (child, *children(child))]
-            os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
-            out, err = process.communicate(timeout=PATIENCE_S)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (status, "")
-    assert err == ("ondevice: error: interrupted\n" if number == signal.SIGINT else "")
-    until(lambda: not living(below))  # they notice that what started them has ended
-    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == []
