@@ -115,15 +115,15 @@ def test_a_child_has_no_core_dumps(stranger: Path) -> None:
 def test_mutated_files_give_an_answer_or_a_one_line_error() -> None:
     program = (ROOT / "benchmarks" / "mutants.py").read_text()
     done = subprocess.run(
-        [sys.executable, "-c", program, "--count", "18"],
+        [sys.executable, "-c", program, "--count", "12"],
         capture_output=True,
         text=True,
         check=True,
         env=dict(os.environ),
     )
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("18 mutants")
-    assert sum(int(line.split()[0]) for line in lines[1:]) == 18
+    assert lines[0].startswith("12 mutants")
+    assert sum(int(line.split()[0]) for line in lines[1:]) == 12
     assert "several lines" not in done.stdout
 
 

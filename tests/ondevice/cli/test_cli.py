@@ -152,9 +152,9 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
 
 
 def test_evaluate_agrees_with_the_card(cli: Cli) -> None:
-    done = cli("evaluate", "digits_l_fp32", zoo.samples_dir(), "--format", "json", "--threads", 2)
+    done = cli("evaluate", "digits_m_fp32", zoo.samples_dir(), "--format", "json", "--threads", 2)
     (record,) = json.loads(done.stdout)
-    accuracy = zoo.find("digits_l_fp32").card.accuracy
+    accuracy = zoo.find("digits_m_fp32").card.accuracy
     assert accuracy is not None
     assert record["n"] == len(list(zoo.samples_dir().glob("*/*.png")))
     # 200 pictures of the 3000: two standard errors are 2 points.

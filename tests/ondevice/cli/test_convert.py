@@ -121,7 +121,7 @@ def test_the_status_is_zero_where_every_file_is_in_place(
     except typer.Exit as caught:
         ended = caught.exit_code
     out, err = capsys.readouterr()
-    assert (ended, out.count("small ")) == (status, 2)
+    assert (ended, out.count("\nsmall ")) == (status, 2)
     assert err == (f"ondevice: error: small.tflite is not put in place: {failed}\n" if failed else "")
 
 
