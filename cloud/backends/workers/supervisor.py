@@ -82,9 +82,10 @@ class Supervisor:
         while True:
             due = perf_counter() + _LOOK_S
             await asyncio.sleep(_LOOK_S)
-            # Else what they have answered meanwhile has to be read first, and they may have been stopped, too.
-            if (now := perf_counter()) < due + _HELD_UP_S:
-                self.look(now)
+            if perf_counter() > due + _HELD_UP_S:
+                # What they have answered meanwhile has to be read first, and they may have been stopped, too.
+                await asyncio.sleep(_LOOK_S)
+            self.look(perf_counter())
 
     async def _started(self) -> WorkerHandle:
         """A new one that is ready for work."""
