@@ -23,14 +23,12 @@ class Dialogue:
         self._server, self._transport = server, transport
         peer = transport.get_extra_info("peername")
         self.sender = Sender(transport)
-        self._replies = ReplyQueue(server, self.sender, self._read_on)
-        reception = Reception(server, str(peer[0]) if isinstance(peer, tuple) else "", self.sender.go_on, self._read_on)
+        self._replies = ReplyQueue(server, self.sender)
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        reception = Reception(server, address, self.sender.go_on, lambda: self.inbox.read_on())
         self._parser = RequestParser(server.app, server.limits, reception.take_in, self._replies.add)
-        self.inbox = Inbox(transport, self._parser, self._replies.waiting, self._end)
+        self.inbox = Inbox(transport, self._parser, reception, self._replies, self._end)
         self._ended = False
-
-    def _read_on(self) -> None:
-        self.inbox.read_on()
 
     def refuse(self, status: int, message: str) -> None:
         """Reply to a request that is not read to its end, and let the connection run out."""

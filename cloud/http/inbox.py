@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ondevice.cloud.app.messages import Response
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.parser import RequestParser
-from ondevice.cloud.http.transaction import Transaction
+from ondevice.cloud.http.reception import Reception
+from ondevice.cloud.http.replies import ReplyQueue
 
 # Requests of one connection that may be received before the first is answered: clients that pipeline send two or three,
 # and each takes memory.
@@ -19,13 +19,19 @@ _PIPELINED = 8
 class Inbox:
     """Parses as far as there is room for what is said, and lets the client send on only if that was all.
 
-    waiting: requests that are whole. end: is told a reply that ends the dialogue.
+    end: is told a reply that ends the dialogue.
     """
 
     def __init__(
-        self, transport: Any, parser: RequestParser, waiting: deque[Transaction], end: Callable[[Response], None]
+        self,
+        transport: Any,
+        parser: RequestParser,
+        reception: Reception,
+        replies: ReplyQueue,
+        end: Callable[[Response], None],
     ) -> None:
-        self._transport, self._parser, self._waiting, self._end = transport, parser, waiting, end
+        self._transport, self._parser, self._end = transport, parser, end
+        self._reception, self._replies = reception, replies
         self._pending = b""
         self._paused = self._closed = False
 
@@ -35,11 +41,11 @@ class Inbox:
             return
         if self._pending:
             data = self._pending + data
-        at, full = 0, self._paused and self._full
+        at, full, waiting = 0, self._paused and self._full, self._replies.waiting
         try:
             while at < len(data) and not full:
                 at = self._parser.advance(data, at)
-                full = self._full
+                full = self._reception.waits or len(waiting) >= _PIPELINED
         except EarlyReplyError as early:
             self._end(early.response)
             return
@@ -60,10 +66,9 @@ class Inbox:
     @property
     def _full(self) -> bool:
         """Whether so many requests wait already, or one for room for its body."""
-        transaction = self._parser.transaction
-        return len(self._waiting) >= _PIPELINED or (transaction is not None and transaction.waits)
+        return self._reception.waits or len(self._replies.waiting) >= _PIPELINED
 
     def _pause(self, paused: bool) -> None:
         if paused is not self._paused and not self._transport.is_closing():
-            self._paused = paused
+            self._paused, self._replies.then = paused, self.read_on if paused else None
             self._transport.pause_reading() if paused else self._transport.resume_reading()

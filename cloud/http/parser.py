@@ -36,10 +36,10 @@ class RequestParser:
 
     def advance(self, data: bytes, start: int) -> int:
         """Parse a head, the rest of a body, or little, from there on; where that ended. Raises EarlyReplyError."""
-        end = min(self._cut(data, start), len(data))
-        self._head_bytes += end - start
+        piece = self._piece(data, start)
+        self._head_bytes += len(piece)
         try:
-            self._parser.feed_data(data if end - start == len(data) else memoryview(data)[start:end])
+            self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             return start + int(upgrade.args[0])  # which nobody need follow: the next request may be there
         except httptools.HttpParserError as error:
@@ -49,17 +49,17 @@ class RequestParser:
             raise EarlyReplyError(self._app.refusal(400, message)) from None
         if self._head_bytes > self._limits.header_bytes:
             raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
-        return end
+        return start + len(piece)
 
-    def _cut(self, data: bytes, start: int) -> int:
-        """Up to where to parse before looking again whether there is room for more."""
+    def _piece(self, data: bytes, start: int) -> bytes | memoryview:
+        """What to parse before looking again whether there is room for more."""
         transaction = self.transaction
         if transaction is None or transaction.request is None:
             end = data.find(b"\r\n\r\n", start, start + _MOST_PIECE)
-            return start + _PIECE if end < 0 else end + 4
+            return data[start : start + _PIECE if end < 0 else end + 4]
         if transaction.length is None:
-            return start + _MOST_PIECE
-        return start + max(transaction.length - transaction.received, _PIECE)
+            return data[start : start + _MOST_PIECE]
+        return memoryview(data)[start : start + max(transaction.length - transaction.received, _PIECE)]
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -86,9 +86,15 @@ class RequestParser:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        assert self.transaction
+        transaction = self.transaction
+        assert transaction
+        assert transaction.request
         self._head_bytes = 0
-        self.transaction.receive(body, self._app, self._limits)
+        transaction.received += len(body)
+        if transaction.length is None:
+            transaction.grow(self._app, self._limits)
+        if (reply := transaction.request.receive(body)) is not None:
+            raise EarlyReplyError(reply)
 
     def on_message_complete(self) -> None:
         """The request is whole."""

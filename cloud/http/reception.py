@@ -19,11 +19,15 @@ _UNKNOWN_BYTES = 256 << 10
 
 
 class Reception:
-    """Takes requests in. go_on: tells a client to send its body, if it waits for that; read_on: parse what waited."""
+    """Takes requests in. go_on: tells a client to send its body, if it waits for that; read_on: parse what waited.
+
+    waits: whether the one that is arriving has to wait for room for its body.
+    """
 
     def __init__(self, server: Connections, peer: str, go_on: Callable[[], None], read_on: Callable[[], None]) -> None:
         self._app, self._limits, self._bodies = server.app, server.limits, server.bodies
         self._peer, self._go_on, self._read_on = peer, go_on, read_on
+        self.waits = False
 
     def take_in(self, transaction: Transaction, method: bytes) -> None:
         """Begin a request whose head is here. Raises EarlyReplyError where its body is not wanted."""
@@ -51,7 +55,7 @@ class Reception:
         transaction.length = length
         transaction.share = self._bodies.take(amount, lambda: self._soon(transaction))
         if not transaction.share.granted:
-            transaction.waits, transaction.held_from = True, perf_counter()
+            self.waits, transaction.held_from = True, perf_counter()
         elif "expect" in transaction.headers:
             self._invite(transaction)
 
@@ -61,8 +65,8 @@ class Reception:
 
     def _let_in(self, transaction: Transaction) -> None:
         """There is room for its body now."""
-        if transaction.waits:  # its client may have left meanwhile
-            transaction.waits, transaction.held_s = False, perf_counter() - transaction.held_from
+        if transaction.share:  # else its client has left meanwhile
+            self.waits, transaction.held_s = False, perf_counter() - transaction.held_from
             self._invite(transaction)
             self._read_on()
 

@@ -14,13 +14,13 @@ from ondevice.cloud.http.transaction import Transaction
 
 
 class ReplyQueue:
-    """One client's. read_on: is called when all are answered, and may add some.
+    """One client's. since: when the last reply was sent, by perf_counter, in s."""
 
-    waiting: those whose turn has not come. since: when the last reply was sent, by perf_counter, in s.
-    """
-
-    def __init__(self, server: Connections, sender: Sender, read_on: Callable[[], None]) -> None:
-        self._server, self._sender, self._read_on = server, sender, read_on
+    def __init__(self, server: Connections, sender: Sender) -> None:
+        self._server, self._sender = server, sender
+        # What to do when all are answered, which may add some.
+        self.then: Callable[[], None] | None = None
+        # Those whose turn has not come.
         self.waiting: deque[Transaction] = deque()
         self.since = perf_counter()
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +52,7 @@ class ReplyQueue:
             self._task.cancel()
 
     async def _answer(self) -> None:
-        while self.waiting or self._more():
+        while self.waiting or (self.then and self._more(self.then)):
             transaction = self.waiting.popleft()
             assert transaction.request
             try:
@@ -77,8 +77,8 @@ class ReplyQueue:
         if self._last:
             self._send_last(self._last)
 
-    def _more(self) -> bool:
-        self._read_on()
+    def _more(self, then: Callable[[], None]) -> bool:
+        then()
         return bool(self.waiting)
 
     def _send_last(self, response: Response) -> None:

@@ -20,8 +20,7 @@ class Transaction:
     length: int | None = 0
     received = 0
     share: Allotment | None = None
-    # Whether it waits for room for its body, since when, and how long it has done so before.
-    waits = False
+    # Since when it waits for room for its body, and how long it has done so before.
     held_from = held_s = 0.0
     last_byte = 0.0
     # For the reply: whether its body is not sent, whether the connection is to stay, whether its client knows chunks.
@@ -32,17 +31,8 @@ class Transaction:
         self.url = b""
         self.headers: dict[str, str] = {}
 
-    def receive(self, data: bytes, app: Application, limits: HttpLimits) -> None:
-        """Take a piece of the body. Raises EarlyReplyError where no more is wanted, or none can be taken."""
-        assert self.request
-        self.received += len(data)
-        if self.length is None:
-            self._grow(app, limits)
-        if (reply := self.request.receive(data)) is not None:
-            raise EarlyReplyError(reply)
-
-    def _grow(self, app: Application, limits: HttpLimits) -> None:
-        """Hold twice as much once the body is longer than expected."""
+    def grow(self, app: Application, limits: HttpLimits) -> None:
+        """Hold twice as much once a body of unknown length is longer than expected. Raises EarlyReplyError."""
         assert self.share
         if self.received > limits.body_bytes:
             raise EarlyReplyError(app.refusal(413, limits.too_large))
@@ -52,7 +42,7 @@ class Transaction:
 
     def overdue(self, now: float, crowded: bool, send_s: float) -> tuple[int, str] | None:
         """Status and message if it has taken too long to arrive. crowded: others wait for room for their bodies."""
-        if self.waits:
+        if self.share and not self.share.granted:
             late = now - self.held_from > send_s
             return (503, "too much is being sent at once; try again later") if late else None
         waited_s = now - self.first_byte - self.held_s
@@ -68,7 +58,6 @@ class Transaction:
 
     def give_back(self) -> None:
         """Hold and wait for nothing more; once or often."""
-        self.waits = False
         if self.share:
             self.share.give_back()
             self.share = None

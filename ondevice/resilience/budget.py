@@ -26,7 +26,8 @@ class Budget:
         """Ask for a share of up to the total; `granted` is called if it comes later than now."""
         share = Allotment(self, amount, granted)
         if self.fits(amount):
-            self._grant(share)
+            share.granted = True
+            self.held += amount
         else:
             self._waiting[share] = None
         return share
@@ -35,23 +36,26 @@ class Budget:
         """Whether there is room for so much more now."""
         return 2 * amount <= self.total - self.held or (not self.held and amount <= self.total)
 
-    def _grant(self, share: Allotment) -> None:
-        share.granted = True
-        self.held += share.amount
+    def returned(self, amount: int) -> None:
+        """So much is held no more: let those have it that wait for their shares."""
+        self.held -= amount
+        if self._waiting:
+            self._serve()
 
-    def _returned(self, share: Allotment) -> None:
-        self.held -= share.amount * share.granted
-        if not self._waiting:
-            return
+    def forget(self, share: Allotment) -> None:
+        """It is waited for no more."""
         self._waiting.pop(share, None)
+
+    def _serve(self) -> None:
         served = []
-        for other in self._waiting:
-            if self.fits(other.amount):
-                self._grant(other)
-                served.append(other)
-        for other in served:
-            del self._waiting[other]
-            other.tell()
+        for share in self._waiting:
+            if self.fits(share.amount):
+                share.granted = True
+                self.held += share.amount
+                served.append(share)
+        for share in served:
+            del self._waiting[share]
+            share.tell()
 
 
 class Allotment:
@@ -73,5 +77,8 @@ class Allotment:
 
     def give_back(self) -> None:
         """Hold and wait for nothing more; once or often."""
-        self._budget._returned(self)
-        self.amount = 0
+        if self.granted:
+            self._budget.returned(self.amount)
+            self.amount = 0
+        else:
+            self._budget.forget(self)
