@@ -20,32 +20,30 @@ Refuser = Callable[[Head, int, str], Response]
 class Incoming:
     """A request that is put together for `handle`; what its body's first bytes rule out, `refuse` answers."""
 
-    __slots__ = ("_chunks", "_handle", "_head", "_pieces", "_refuse", "_unseen")
+    __slots__ = ("_handle", "_head", "_pieces", "_refuse", "_unseen")
 
     def __init__(self, head: Head, handle: Handler, refuse: Refuser) -> None:
         self._head, self._handle, self._refuse = head, handle, refuse
-        # Where the length is announced, few; else there may be millions, of a byte each.
-        self._pieces: list[bytes] = []
-        self._chunks = bytearray()
+        # Where the length is announced, few; else there may be millions, of a byte each: these become one at once.
+        self._pieces: list[bytes | bytearray] = [] if head.length is not None else [bytearray()]
         # Whether it may be a picture whose header has not been looked at.
         self._unseen = head.headers.get("content-type", "").startswith("image/")
 
     def receive(self, data: bytes) -> Response | None:
         """Take a piece of the body; the reply to a picture of too many pixels, of which there is more to come."""
         if self._head.length is None:
-            self._chunks += data
+            self._pieces[0] += data
         else:
             self._pieces.append(data)
         return self._look() if self._unseen and len(data) != self._head.length else None
 
     def answer(self, last_byte: float, held_s: float) -> Awaitable[Response]:
         """The reply to what was received, which is all."""
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join((*self._pieces, self._chunks))
-        self._pieces, self._chunks = [], bytearray()
+        body, self._pieces = b"".join(self._pieces), []
         return self._handle(Request(self._head, body, last_byte, held_s))
 
     def _look(self) -> Response | None:
-        start = self._pieces[0] if len(self._pieces) == 1 else b"".join((*self._pieces, self._chunks))
+        start = b"".join(self._pieces)
         if len(start) < _HEADER_BYTES:
             return None
         self._unseen = False

@@ -59,7 +59,8 @@ class RequestParser:
             return data[start : start + _PIECE if end < 0 else end + 4]
         if transaction.length is None:
             return data[start : start + _MOST_PIECE]
-        return memoryview(data)[start : start + max(transaction.length - transaction.received, _PIECE)]
+        end = start + max(transaction.length - transaction.received, _PIECE)
+        return memoryview(data)[start:end] if start or end < len(data) else data
 
     def on_message_begin(self) -> None:
         """A request begins."""
