@@ -273,7 +273,7 @@ def fronting(by: By) -> Iterator[tuple[Running, Running]]:
 
 @contextlib.contextmanager
 def flood(server: Running, request: bytes) -> Iterator[None]:
-    """100 clients send this as fast as it is taken, and read nothing; entered when nothing was taken for two seconds."""
+    """100 clients send this as fast as it is taken, and read nothing; entered when nothing is taken for two seconds."""
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as open_now:
         sent = {stack.enter_context(socket.create_connection(address(server))): 0 for _ in range(100)}
         for client in sent:

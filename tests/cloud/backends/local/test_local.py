@@ -1,13 +1,10 @@
-"""The backend in worker processes: loading, memory, what is learned, and workers that are killed under load."""
+"""The backend in worker processes: what it answers, what fails, and what is learned."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,72 +12,13 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from faulty import copied, nonsense
-from serving import FAMILY, PICTURE, Endpoint, until
+from local_backend import LARGE, MIDDLE, SMALL, Events, Undecided, picture, run, ticked, with_local
+from serving import FAMILY
 
-from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.local.local import Local
 from ondevice.cloud.backends.states import ModelState
-from ondevice.cloud.backends.ticket import Ticket, TurnTimes
-from ondevice.cloud.backends.workers.pool import Pool
-from ondevice.cloud.backends.workers.supervisor import Workers
-from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, UsageError
-from ondevice.protocol.picture import PictureHead
+from ondevice.errors import ImageError, ModelError, ModelFaultError, OnDeviceError, UsageError
 from ondevice.protocol.served import Work
-
-SMALL, _, MIDDLE, LARGE = FAMILY
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    def of(self, event: str) -> list[Any]:
-        return [fields.get("model") for name, fields in self if name == event]
-
-
-def with_local(
-    body: Callable[[Local, Events], Awaitable[None]],
-    *models: str,
-    budget: int | None = None,
-    workers: int = 1,
-    profiles: Path | None = None,
-) -> None:
-    async def whole() -> None:
-        events = Events()
-        pool = Pool(Workers(workers), events)
-        local = Local(models or FAMILY, pool, budget, profiles, events)
-        try:
-            await pool.start()
-            await local.start()
-            await asyncio.wait_for(body(local, events), 60)
-        finally:
-            local.close()
-            pool.close()
-            await asyncio.sleep(0)
-
-    asyncio.run(whole())
-
-
-class Undecided(Ticket):
-    """One that comes to like the smallest model best."""
-
-    def reconsider(self, turn: TurnTimes) -> None:
-        self.model = SMALL
-
-
-def picture(payload: bytes = PICTURE) -> Work:
-    return Work(payload, True, 3, False, perf_counter(), PictureHead.read(payload))
-
-
-async def run(local: Local, model: str, work: Work | None = None) -> InferenceResult:
-    return await local.run(Ticket(model, work or picture()))
-
-
-async def ticked(local: Local, condition: Callable[[], Any]) -> None:
-    """Let the backend do what it does between requests until the condition holds."""
-    while not condition():
-        local.tick()
-        await asyncio.sleep(0.02)
 
 
 def test_every_model_is_described_and_timed_at_the_start() -> None:
@@ -227,23 +165,6 @@ def test_what_cannot_be_loaded_any_more_is_not_asked_for_and_is_loaded_again_whe
     with_local(body, SMALL, str(path), workers=2)
 
 
-def test_a_trial_of_what_failed_pushes_nothing_out_of_a_full_memory(tmp_path: Path) -> None:
-    path, taken = copied(tmp_path, MIDDLE), sizes()
-    content = path.read_bytes()
-
-    async def body(local: Local, events: Events) -> None:
-        path.unlink()
-        with pytest.raises(ModelLoadError):
-            await run(local, MIDDLE)  # for it the large one goes
-        await ticked(local, lambda: LARGE in local.memory.residency.resident)  # there is room again
-        path.write_bytes(content)
-        await ticked(local, lambda: local.available(MIDDLE))
-        assert local.memory.residency.resident == {SMALL, LARGE}
-        assert (await run(local, MIDDLE)).load_ms > 0
-
-    with_local(body, SMALL, str(path), LARGE, budget=taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
-
-
 def test_numbers_that_a_client_brought_about_do_not_speak_against_a_model(tmp_path: Path) -> None:
     async def body(local: Local, events: Events) -> None:
         tensor = Work(np.zeros((1, 48, 48, 1), np.float32).tobytes(), False, 1, False, perf_counter())
@@ -278,97 +199,6 @@ def test_without_a_worker_or_a_model_it_is_not_ready() -> None:
     with_local(body, SMALL)
 
 
-# Memory
-
-
-@functools.cache
-def sizes() -> dict[str, int]:
-    found: dict[str, int] = {}
-
-    async def body(local: Local, events: Events) -> None:
-        found.update(local.memory.residency.sizes)
-
-    with_local(body)
-    return found
-
-
-def test_sizes_are_the_models_own() -> None:
-    """The runtime's own memory, tens of megabytes, is not counted as the first model's."""
-    found = sizes()
-    assert max(found.values()) == found[LARGE]
-    assert found[SMALL] < 1_000_000
-
-
-def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() -> None:
-    taken = sizes()
-    budget = taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2
-
-    async def body(local: Local, events: Events) -> None:
-        assert local.memory.residency.resident == {SMALL, LARGE}
-        cold_ms = local.times.loading_ms()
-        assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.times.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
-        assert (await run(local, MIDDLE)).load_ms > 0
-        assert local.memory.residency.resident == {SMALL, MIDDLE}
-        assert (await run(local, MIDDLE)).load_ms == 0
-        assert (await run(local, LARGE)).load_ms > 0
-        assert events.of("unloaded") == [LARGE, MIDDLE]
-        assert events.of("loaded") == [MIDDLE, LARGE]
-        assert local.memory.residency.used_bytes <= budget
-
-    with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
-
-
-def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
-    taken = sizes()
-    budget = taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2
-
-    async def body(local: Local, events: Events) -> None:
-        for _ in range(20):
-            local.record_demand(MIDDLE)
-        await ticked(local, lambda: not local.times.loading_ms()[1])
-        assert local.memory.residency.resident == {SMALL, MIDDLE}
-        assert events.of("unloaded") == [LARGE]
-        assert (await run(local, MIDDLE)).load_ms == 0
-
-    with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
-
-
-def test_a_model_that_never_fits_is_not_offered() -> None:
-    budget = sizes()[LARGE] // 2
-
-    async def body(local: Local, events: Events) -> None:
-        assert [local.available(name) for name in FAMILY] == [True, True, True, False]
-        assert events.of("over memory budget") == [LARGE]
-        with pytest.raises(ModelError, match="does not fit into the memory budget"):
-            await local.load(LARGE)
-        assert not local.available(LARGE)
-        for _ in range(50):
-            local.record_demand(LARGE)
-        local.tick()
-        assert LARGE not in local.memory.residency.resident
-
-    with_local(body, budget=budget)
-
-
-def test_a_budget_for_none_is_refused() -> None:
-    async def body(local: Local, events: Events) -> None: ...
-
-    with pytest.raises(UsageError, match=f"{SMALL} takes .* bytes in 1 workers, over --memory-budget"):
-        with_local(body, budget=1000)
-
-
-def test_loads_and_unloads_are_seen_in_the_log_and_no_choice_fails(tmp_path: Path) -> None:
-    taken = sizes()
-    budget = 2 * (taken[SMALL] + taken[LARGE] + taken[MIDDLE] // 2)
-    with Endpoint(tmp_path, "--models", f"{SMALL},{MIDDLE},{LARGE}", "--memory-budget", budget) as running:
-        assert running.classify(MIDDLE).status_code == 200
-        until(lambda: [line["model"] for line in running.log("unloaded")] == [LARGE])
-        until(lambda: {line["model"] for line in running.log("loaded")} == {MIDDLE})
-        for sla_ms in (3, 30, 3000):
-            assert [running.classify(sla_ms=sla_ms).status_code for _ in range(5)] == [200] * 5
-
-
 # What is learned
 
 
@@ -400,7 +230,7 @@ def test_a_model_that_is_not_used_is_timed_again() -> None:
     with_local(body, SMALL)
 
 
-# Deaths
+# Its end
 
 
 def test_work_of_a_closed_backend_fails_cleanly() -> None:
