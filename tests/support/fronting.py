@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import pytest
+from aiohttp import web
 from oip_server import Server, listening
 
 from ondevice.cloud.backends.backend import InferenceResult
@@ -79,3 +80,8 @@ async def answered(backend: Upstream, model: str) -> InferenceResult | UpstreamE
 def matches(result: InferenceResult, runner: Runner, picture: bytes) -> None:
     expected = runner.classify(picture, 3).top
     assert [(p.index, pytest.approx(p.score, abs=1e-6)) for p in expected] == result.top
+
+
+async def html(response: web.Response) -> web.Response:
+    """In the place of its answer the page of a web server that nobody has set up."""
+    return web.Response(text="<html>Welcome to nginx!</html>", content_type="text/html")

@@ -1,20 +1,16 @@
-"""The backend that forwards, in front of servers in this process: good ones and rude ones."""
+"""The backend that forwards, at work in front of good servers in this process."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import web
 from clock import Clock
-from fronting import FP32, INT8, PICTURES, Events, answered, behind, fronted, matches, ticking, work
-from oip_server import Server, end, listening
+from fronting import FP32, INT8, PICTURES, Events, behind, fronted, matches, work
+from oip_server import Server, listening
 
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream import link, model, session, upstream
@@ -22,189 +18,12 @@ from ondevice.cloud.backends.upstream.send_turns import MAX_INFERENCES
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.supervisor import Workers
-from ondevice.errors import ImageError, ServeError, UpstreamError, UsageError
+from ondevice.errors import ImageError
 from ondevice.image import pixels
-from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
-from ondevice.protocol.response import encode_response
-from ondevice.protocol.tensor import Tensor
 from ondevice.runner import Runner
-from ondevice.timing.recent import Recent
 
 PHOTO = PictureHead.guessed(100_000)
-
-# Starting
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
-def test_it_finds_the_models_and_what_they_are() -> None:
-    async def use(backend: Upstream, events: Events) -> None:
-        assert [served.name for served in backend.models] == [INT8, FP32]
-        served, runner = backend.models[0], Runner(INT8)
-        assert runner.card is not None
-        assert runner.card.accuracy is not None
-        assert served.top1 == runner.card.accuracy.top1
-        assert served.labels == runner.labels.names
-        assert served.where == backend.name
-        own = runner.model.input
-        assert served.input == TensorMetadata.of(own.name, own.shape, own.dtype)
-        assert backend.ready()
-        assert backend.available(INT8)
-        assert (backend.times.table.mean_ms > 0).all()
-        profile = backend.times.profile(INT8)
-        assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
-        assert profile.n >= 2
-        assert backend.times.overhead_ms(PHOTO).shape == backend.queue.wait_ms(PHOTO).shape == (2,)
-        assert not events
-
-    behind(Server(INT8, FP32), use)
-
-
-def test_one_model_of_a_server_that_lists_none() -> None:
-    server = Server(INT8, FP32)
-    server.indexed = False
-
-    async def main() -> None:
-        async with listening(server) as url:
-            async with fronted(f"{url}/v2/models/{FP32}") as (backend, _):
-                assert [served.name for served in backend.models] == [FP32]
-            with pytest.raises(ServeError, match="/v2/models/NAME"):
-                async with fronted(url):
-                    pass
-
-    asyncio.run(main())
-
-
-def test_nobody_listens(unused_port: int) -> None:
-    async def main() -> None:
-        async with fronted(f"http://127.0.0.1:{unused_port}"):
-            pass
-
-    with pytest.raises(ServeError, match="connection refused; see that") as caught:
-        asyncio.run(main())
-    assert "\n" not in str(caught.value)
-
-
-def test_a_server_that_is_not_ready_is_no_start() -> None:
-    server = Server(INT8)
-    server.ready = False
-    with pytest.raises(ServeError, match="503"):
-        behind(server, _nothing)
-
-
-async def _nothing(backend: Upstream, events: Events) -> None:
-    pass
-
-
-def test_the_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server(INT8)
-    server.token = "open sesame"
-    with pytest.raises(ServeError, match="ONDEVICE_UPSTREAM_TOKEN"):
-        behind(server, _nothing)
-    monkeypatch.setenv("ONDEVICE_UPSTREAM_TOKEN", "open sesame")
-
-    async def use(backend: Upstream, events: Events) -> None:
-        assert (await backend.run(Ticket(INT8, work()))).top
-
-    behind(server, use)
-
-
-def test_models_that_nothing_is_known_of_are_left_out_and_told() -> None:
-    server = Server(INT8)
-    server.extra["mystery"] = {
-        "inputs": [end("x", (1, 8, 8, 3), np.dtype("f4"))],
-        "outputs": [end("y", (1, 9), np.dtype("f4"))],
-    }
-    server.extra["nonsense"] = {"inputs": 5}
-
-    async def use(backend: Upstream, events: Events) -> None:
-        assert [served.name for served in backend.models] == [INT8]
-        assert events.names == ["upstream model left out"] * 2
-        assert [fields["model"] for _, fields in events] == ["mystery", "nonsense"]
-
-    behind(server, use)
-    server.runners.clear()
-    with pytest.raises(ServeError, match="ondevice models add"):
-        behind(server, use)
-
-
-def test_a_model_that_does_not_answer_well_is_left_out() -> None:
-    server = Server(INT8, FP32)
-    server.spoil[FP32] = html
-
-    async def use(backend: Upstream, events: Events) -> None:
-        assert [served.name for served in backend.models] == [INT8]
-        assert "its response is not valid OIP" in events[0][1]["reason"]
-
-    behind(server, use)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "localhost:8000",
-        "ftp://localhost",
-        "http://",
-        "http://a:b:c",
-        "http://a:99999",
-        "http://me:hunter2@a:80",
-        "http://a/v1/models/m",
-        "http://a/v2/models/",
-        "http://a/v2/models/m/infer",
-        "http://a?b=c",
-        "http://a#b",
-    ],
-)
-def test_urls_that_are_none(url: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        Upstream(url, None, Events())
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("http://gpu", "gpu:80"),
-        ("https://gpu/", "gpu:443"),
-        ("http://gpu:8000/v2/models/a%2Fb", "gpu:8000"),
-        ("http://[::1]:8000", "[::1]:8000"),
-    ],
-)
-def test_its_name(url: str, name: str) -> None:
-    assert Upstream(url, None, Events()).name == name
-
-
-def test_what_its_server_has_learned_is_moved_by_the_way_there() -> None:
-    server = Server(INT8)
-    quantiles = [1.0 + n / 10 for n in range(21)]
-    server.profile = {
-        "model": INT8, "mean_ms": 2.0, "std_ms": 0.6, "quantiles_ms": quantiles,
-        "n": 500, "host": "there", "runtime": "litert", "threads": 3,
-    }  # fmt: skip
-
-    async def slowly(response: web.Response) -> web.Response:
-        await asyncio.sleep(0.05)
-        return response
-
-    server.spoil[INT8] = slowly
-
-    async def use(backend: Upstream, events: Events) -> None:
-        profile = backend.times.profile(INT8)
-        assert profile.quantiles_ms[0] > 45, "later by the way"
-        assert profile.quantiles_ms[-1] - profile.quantiles_ms[0] == pytest.approx(2, abs=0.3), "as wide as there"
-        assert (profile.n, profile.threads) == (500, 3)
-
-    behind(server, use)
-
-
-# Working
 
 
 def test_pictures_pass_as_they_are_and_are_ranked_there() -> None:
@@ -264,11 +83,6 @@ def test_pictures_are_decoded_here_for_models_that_take_only_tensors() -> None:
             pool.close()
 
     asyncio.run(main())
-
-
-def test_without_workers_such_models_are_left_out() -> None:
-    with pytest.raises(ServeError, match="no worker here decodes pictures"):
-        behind(Server(FP32, pictures=False), _nothing)
 
 
 def test_what_runs_is_learned() -> None:
@@ -389,148 +203,3 @@ def test_unloaded_by_hand() -> None:
         assert backend.available(INT8)
 
     behind(Server(INT8, FP32), use)
-
-
-# Going wrong
-
-
-async def html(response: web.Response) -> web.Response:
-    return web.Response(text="<html>Welcome to nginx!</html>", content_type="text/html")
-
-
-async def garbage(response: web.Response) -> web.Response:
-    return web.Response(body=os.urandom(100), headers={"Inference-Header-Content-Length": "50"})
-
-
-async def crash(response: web.Response) -> web.Response:
-    raise RuntimeError("out of memory")
-
-
-async def busy(response: web.Response) -> web.Response:
-    return web.json_response({"error": "too many requests"}, status=503)
-
-
-async def elsewhere(response: web.Response) -> web.Response:
-    raise web.HTTPFound("/")
-
-
-async def other_model(response: web.Response) -> web.Response:
-    body, _ = encode_response("m", "1", [Tensor.of("probabilities", np.zeros((1, 1000), np.float32))])
-    return web.Response(body=body)
-
-
-@pytest.mark.parametrize("spoil", [html, garbage, crash, busy, elsewhere, other_model])
-def test_a_rude_model_is_kept_out_until_it_is_mended(spoil: Callable[..., Any]) -> None:
-    server = Server(INT8, FP32)
-
-    async def use(backend: Upstream, events: Events) -> None:
-        server.spoil[INT8] = spoil
-        for available in (True, True, False):
-            error = await answered(backend, INT8)
-            assert isinstance(error, UpstreamError)
-            assert "\n" not in str(error)
-            assert backend.available(INT8) is available
-        assert events.names == ["upstream model down"]
-        assert events[0][1]["model"] == INT8
-        assert backend.available(FP32)
-        assert backend.ready()
-        matches(await backend.run(Ticket(FP32, work())), Runner(FP32), PICTURES[0])
-        del server.spoil[INT8]
-        await ticking(backend, lambda: backend.available(INT8))
-        assert events.names == ["upstream model down", "upstream model up"]
-
-    behind(server, use)
-
-
-def test_a_probe_whose_connection_is_lost_is_not_the_last() -> None:
-    server, cuts = Server(INT8, FP32), 0
-
-    async def cut(response: web.Response) -> web.Response:
-        nonlocal cuts
-        cuts += 1
-        raise asyncio.CancelledError  # aiohttp closes the connection
-
-    async def use(backend: Upstream, events: Events) -> None:
-        server.spoil[INT8] = html
-        while backend.available(INT8):
-            await answered(backend, INT8)
-        server.spoil[INT8] = cut
-        await ticking(backend, lambda: cuts >= 2)
-        del server.spoil[INT8]
-        await ticking(backend, lambda: backend.available(INT8))
-
-    behind(server, use)
-
-
-def test_bad_pictures_are_not_held_against_it() -> None:
-    async def use(backend: Upstream, events: Events) -> None:
-        for _ in range(5):
-            with pytest.raises(ImageError):
-                await backend.run(Ticket(INT8, work(b"no picture")))
-        assert backend.available(INT8)
-        assert not events
-
-    behind(Server(INT8), use)
-
-
-def test_a_good_picture_is_not_blamed_for_a_server_that_refuses_all() -> None:
-    server = Server(INT8)
-
-    async def refuse(response: web.Response) -> web.Response:
-        return web.json_response({"error": "unknown model"}, status=400)
-
-    async def use(backend: Upstream, events: Events) -> None:
-        server.spoil[INT8] = refuse
-        for _ in range(3):
-            assert isinstance(await answered(backend, INT8), UpstreamError)
-        assert not backend.available(INT8)
-
-    behind(server, use)
-
-
-def test_late_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    patient_s, server = model._LATE_S, Server(INT8, FP32)
-
-    async def never(response: web.Response) -> web.Response:
-        await asyncio.sleep(60)
-        return response
-
-    async def use(backend: Upstream, events: Events) -> None:
-        server.spoil[INT8] = never
-        for _ in range(3):
-            monkeypatch.setattr(model, "_LATE_S", 0.2)
-            error = await answered(backend, INT8)
-            assert isinstance(error, UpstreamError)
-            assert error.failure == "late"
-            monkeypatch.setattr(model, "_LATE_S", 30 * patient_s)
-            matches(await backend.run(Ticket(FP32, work())), Runner(FP32), PICTURES[0])
-        assert not backend.available(INT8)
-        assert backend.available(FP32), "its server still answers"
-
-    behind(server, use)
-
-
-def test_a_server_that_says_it_is_not_ready_is_left_alone() -> None:
-    server = Server(INT8)
-
-    async def use(backend: Upstream, events: Events) -> None:
-        server.ready = False
-        await ticking(backend, lambda: not backend.available(INT8))
-        assert not backend.ready()
-        server.ready = True
-        await ticking(backend, lambda: backend.available(INT8))
-        assert events.names == ["upstream down", "upstream up"]
-        assert "503" in events[0][1]["reason"]
-
-    behind(server, use)
-
-
-def test_an_old_bad_figure_does_not_exile_a_model() -> None:
-    async def use(backend: Upstream, events: Events) -> None:
-        known = backend._known[INT8]
-        known.learned.invoke = Recent([500.0] * 50)
-        backend.times.table.write(known.row, known.learned.invoke.distribution)
-        known.learned.used_at = monotonic() - 200
-        await ticking(backend, lambda: bool(backend.times.table.mean_ms[known.row] < 200))
-
-    behind(Server(INT8), use)
