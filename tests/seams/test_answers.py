@@ -136,7 +136,7 @@ def test_curl_prints_them_as_they_come(endpoint: Endpoint) -> None:
 
 def test_how_many_is_published_and_the_operator_s_to_set(endpoint: Endpoint, tmp_path: Any) -> None:
     assert endpoint.get("/v2/models/cnnselect")["parameters"]["anytime"] == 2
-    with Endpoint(tmp_path, "--anytime", 1) as one:
+    with Endpoint(tmp_path, "--workers", 1, "--anytime", 1) as one:
         assert one.get("/v2/models/cnnselect")["parameters"]["anytime"] == 1
         for _ in range(5):
             assert one.classify(**ASKED).headers["content-type"] == "application/json"

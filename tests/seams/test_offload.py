@@ -342,7 +342,7 @@ def test_the_token(tmp_path: Path, runner: Runner, caplog: pytest.LogCaptureFixt
     tokens.chmod(0o600)
     home = tmp_path / "home"
     home.mkdir()
-    with Endpoint(home, "--models", SMALL, "--tokens", tokens) as endpoint:
+    with Endpoint(home, "--models", SMALL, "--workers", 1, "--tokens", tokens) as endpoint:
         with (
             caplog.at_level(logging.WARNING, "ondevice.client"),
             OffloadClient(endpoint.url, runner, LONG_MS, "hedge", Options(token="wrong")) as client,

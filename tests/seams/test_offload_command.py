@@ -104,7 +104,7 @@ def test_a_bad_picture_costs_itself_alone(cli: Cli, endpoint: Endpoint, sample: 
 
 
 def test_an_endpoint_that_dies_meanwhile(folder: Path, tmp_path: Path) -> None:
-    with Endpoint(tmp_path, "--models", FAMILY[0]) as dying:
+    with Endpoint(tmp_path, "--models", FAMILY[0], "--workers", 1) as dying:
         flags = ["-e", dying.url, *LOCAL, "--sla", "5000", "--mode", "hedge", "--every", "100", "-f", "jsonl"]
         command = [sys.executable, "-m", "ondevice", "offload", str(folder), "--repeat", "4", *flags]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -173,7 +173,7 @@ def test_tokens_and_certificates(cli: Cli, sample: Path, tmp_path: Path) -> None
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
     subprocess.run([*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True)
     tokens.write_text("# ours\n\n" + "a1" * 16 + "\n")
-    flags = ("--models", FAMILY[0], "--tls-cert", cert, "--tls-key", key, "--tokens", tokens)
+    flags = ("--models", FAMILY[0], "--workers", 1, "--tls-cert", cert, "--tls-key", key, "--tokens", tokens)
     with Endpoint(tmp_path, *flags) as running:
         ask = ("offload", sample, "-e", running.url, *LONG)
         good = ("--ca", cert, "--token-file", tokens)
