@@ -16,6 +16,7 @@ import selectors
 import shutil
 import signal
 import socket
+import statistics
 import sys
 import tempfile
 import threading
@@ -33,6 +34,7 @@ from load import Load, Sent
 from PIL import Image
 
 from ondevice.cli import console
+from ondevice.lab.link import HOST, Direction, Links, LinkSpec
 from ondevice.models import zoo
 
 FAST, GOOD = "digits_xs_int8", "digits_l_int8"
@@ -105,7 +107,10 @@ def deaths(by: By) -> Figures:
 
 def stall(by: By) -> Figures:
     """Another server stalls over three requests: what is expected of a model here before and after, ms."""
-    with fronting(by) as (server, behind):
+    with (
+        serving([Path(GOOD)], QUIET, by=by) as behind,
+        serving([Path(FAST)], QUIET, "--upstream", base(behind), by=by) as server,
+    ):
         before = expected_ms(server)
         os.kill(behind.pid, signal.SIGSTOP)
         asyncio.run(Load(server.url, [PICTURE], "sla_ms=60000").one_by_one(3))
@@ -115,15 +120,18 @@ def stall(by: By) -> Figures:
 
 
 def turns(by: By) -> Figures:
-    """More requests at once than may be sent to another server: its model's learned median, ms."""
-    with fronting(by) as (server, _):
-        url = base(server) + f"/v2/models/{GOOD}/infer"
-        found = {}
-        for connections in (64, 192):
-            asyncio.run(for_a_while(url, connections))
-            profile = requests.get(base(server) + f"/v2/models/{GOOD}", timeout=PATIENCE_S).json()["parameters"]
-            found[f"learned with {connections} at once, ms"] = profile["profile"]["quantiles_ms"][10]
-        return found
+    """192 requests for another server that stands still: what those that waited to ask it are told, medians, ms."""
+    way = Direction(latency_ms=125.0)  # so that an answer is late after five seconds
+    with serving([Path(GOOD)], QUIET, by=by) as behind, Links() as links:
+        far = links.open(LinkSpec(address(behind), way, way))
+        with serving([Path(FAST)], QUIET, "--upstream", f"http://{HOST}:{far.port}", by=by) as server:
+            sent = asyncio.run(while_stopped(behind.pid, f"{base(server)}/v2/models/{GOOD}/infer"))
+    waited = [one.parameters for one in sent if one.status == 200][64:]
+    return {
+        "waited": len(waited),
+        "told as queue": statistics.median(told["queue_ms"] for told in waited),
+        "as inference": statistics.median(told["infer_ms"] for told in waited),
+    }
 
 
 def log(by: By) -> Figures:
@@ -230,13 +238,16 @@ def post(server: Running, picture: bytes, query: str) -> int:
 
 async def at_once(url: str, count: int, query: str, picture: bytes = PICTURE) -> list[Sent]:
     """So many requests at the same time."""
-    return await Load(url, [picture], query).at([0.0] * count)
+    return await Load(url, [picture], query, connections=count).at([0.0] * count)
 
 
-async def for_a_while(url: str, connections: int) -> None:
-    """So many connections ask one request after the other, ten times."""
-    load = Load(url, [PICTURE], "sla_ms=60000", connections=connections)
-    await asyncio.gather(*(load.one_by_one(10) for _ in range(connections)))
+async def while_stopped(pid: int, url: str) -> list[Sent]:
+    """192 requests while a process stands still for two seconds, in the order in which they were answered."""
+    os.kill(pid, signal.SIGSTOP)
+    asking = asyncio.ensure_future(at_once(url, 192, "sla_ms=60000"))
+    await asyncio.sleep(2.0)
+    os.kill(pid, signal.SIGCONT)
+    return sorted(await asking, key=lambda one: one.done)
 
 
 async def answered_in_a_row(server: Running, count: int) -> int:
@@ -259,16 +270,6 @@ def expected_ms(server: Running) -> float:
     asked = {"policy": "static-latency", "upload_ms": 0, "return_ms": 0}
     reply = requests.post(f"{base(server)}/v2/models/cnnselect/select", json=asked, timeout=PATIENCE_S)
     return float(reply.json()["expected_ms"]["mean"])
-
-
-@contextlib.contextmanager
-def fronting(by: By) -> Iterator[tuple[Running, Running]]:
-    """An endpoint in front of another one of the same version."""
-    with (
-        serving([Path(GOOD)], QUIET, by=by) as behind,
-        serving([Path(FAST)], QUIET, "--upstream", base(behind), by=by) as server,
-    ):
-        yield server, behind
 
 
 @contextlib.contextmanager
