@@ -1,6 +1,6 @@
 """What one client, one file or one other server does to everybody else, as a figure each.
 
-    python benchmarks/faults.py [--only hang,gone,deaths,stall,turns,log,bodies,unread,idle,pixels] [--against PYTHON]
+    python benchmarks/faults.py [--only hang,gone,deaths,stall,log,bodies,unread,idle,pixels] [--against PYTHON]
 
 With `--against PYTHON` that environment's version is shown beside this one. With the bundled models, on Linux.
 """
@@ -16,7 +16,6 @@ import selectors
 import shutil
 import signal
 import socket
-import statistics
 import sys
 import tempfile
 import threading
@@ -34,7 +33,6 @@ from load import Load, Sent
 from PIL import Image
 
 from ondevice.cli import console
-from ondevice.lab.link import HOST, Direction, Links, LinkSpec
 from ondevice.models import zoo
 
 FAST, GOOD = "digits_xs_int8", "digits_l_int8"
@@ -119,21 +117,6 @@ def stall(by: By) -> Figures:
         return {"expected before, ms": before, "and after, ms": found}
 
 
-def turns(by: By) -> Figures:
-    """192 requests for another server that stands still: what those that waited to ask it are told, medians, ms."""
-    way = Direction(latency_ms=125.0)  # so that an answer is late after five seconds
-    with serving([Path(GOOD)], QUIET, by=by) as behind, Links() as links:
-        far = links.open(LinkSpec(address(behind), way, way))
-        with serving([Path(FAST)], QUIET, "--upstream", f"http://{HOST}:{far.port}", by=by) as server:
-            sent = asyncio.run(while_stopped(behind.pid, f"{base(server)}/v2/models/{GOOD}/infer"))
-    waited = [one.parameters for one in sent if one.status == 200][64:]
-    return {
-        "waited": len(waited),
-        "told as queue": statistics.median(told["queue_ms"] for told in waited),
-        "as inference": statistics.median(told["infer_ms"] for told in waited),
-    }
-
-
 def log(by: By) -> Figures:
     """Nobody reads the log: requests that are answered, of 2,000."""
     reading, writing = os.pipe()
@@ -178,7 +161,7 @@ def pixels(by: By) -> Figures:
 
 
 PARTS: dict[str, Callable[[By], Figures]] = {
-    part.__name__: part for part in (hang, gone, deaths, stall, turns, log, bodies, unread, idle, pixels)
+    part.__name__: part for part in (hang, gone, deaths, stall, log, bodies, unread, idle, pixels)
 }
 
 
@@ -239,15 +222,6 @@ def post(server: Running, picture: bytes, query: str) -> int:
 async def at_once(url: str, count: int, query: str, picture: bytes = PICTURE) -> list[Sent]:
     """So many requests at the same time."""
     return await Load(url, [picture], query, connections=count).at([0.0] * count)
-
-
-async def while_stopped(pid: int, url: str) -> list[Sent]:
-    """192 requests while a process stands still for two seconds, in the order in which they were answered."""
-    os.kill(pid, signal.SIGSTOP)
-    asking = asyncio.ensure_future(at_once(url, 192, "sla_ms=60000"))
-    await asyncio.sleep(2.0)
-    os.kill(pid, signal.SIGCONT)
-    return sorted(await asking, key=lambda one: one.done)
 
 
 async def answered_in_a_row(server: Running, count: int) -> int:
