@@ -70,17 +70,20 @@ class RequestParser:
         """A piece of its target."""
         assert self.transaction
         self.transaction.url += url
+        self.transaction.head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; of several with one name the last counts, which no header used here may have."""
-        assert self.transaction
-        if self.transaction.request is None:  # else a trailer
-            self.transaction.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        transaction = self.transaction
+        assert transaction
+        if transaction.request is None:  # else a trailer
+            transaction.head_bytes += len(name) + len(value) + 4
+            transaction.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """All but the body is here: refuse what can be refused before the body is read."""
         assert self.transaction
-        if self._head_bytes > self._limits.header_bytes:
+        if self.transaction.head_bytes > self._limits.header_bytes:
             raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
         self._head_bytes = 0
         self._take_in(self.transaction, self._parser.get_method())

@@ -14,6 +14,8 @@ _GRACE_S = 2.0
 class Transaction:
     """What has come of a request, what it holds, and what its reply has to keep to. Times are by perf_counter, in s."""
 
+    # How long its target and headers are.
+    head_bytes = 0
     # As the service has it, once its head is here.
     request: ArrivingRequest | None = None
     # Of its body, which holds a share of the room for all; None: it comes in chunks, and may be longer than its share.

@@ -16,6 +16,7 @@ from ondevice.cloud.app.messages import Head, Request, Response
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.parser import RequestParser
 from ondevice.cloud.http.transaction import Transaction
+from ondevice.resilience.budget import Budget
 
 
 async def unused(request: Request) -> Response:
@@ -35,7 +36,10 @@ class Said:
             method.decode(), transaction.url.decode(), "", transaction.headers, None, "", transaction.first_byte
         )
         transaction.request = Gathered(head, unused)
-        transaction.length = int(transaction.headers.get("content-length", "0"))
+        chunked = "transfer-encoding" in transaction.headers
+        transaction.length = None if chunked else int(transaction.headers.get("content-length", "0"))
+        if chunked:
+            transaction.share = Budget(1 << 20).take(1 << 10, lambda: None)
 
     def feed(self, data: bytes) -> None:
         at = 0
@@ -107,6 +111,19 @@ def test_what_is_wrong_is_told_once_and_early(sent: bytes, status: int) -> None:
         said.feed(sent)
     assert error.value.response.status == status
     assert said.requests == []
+
+
+@pytest.mark.parametrize("before", ["", "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"])
+@pytest.mark.parametrize(("length", "too_long"), [(1990, False), (2010, True)])
+def test_a_head_is_as_long_as_it_is_wherever_it_begins(before: str, length: int, too_long: bool) -> None:
+    said = Said()
+    data = (before + get("/", f"X: {'a' * (length - 16)}\r\n")).encode()
+    if too_long:
+        with pytest.raises(EarlyReplyError):
+            said.feed(data)
+    else:
+        said.feed(data)
+        assert said.requests[-1][1] == "/"
 
 
 def test_a_fault_of_ours_is_not_called_the_clients() -> None:
