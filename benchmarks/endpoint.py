@@ -33,8 +33,10 @@ from load import Load, Sent
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.cloud.backends.backend import Backend, Others
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.selector import Arrival, Rules, Selector
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel

@@ -27,7 +27,8 @@ from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.cloud.http.address import ListenAddress
 from ondevice.cloud.http.limits import HttpLimits
-from ondevice.cloud.select.selector import Rules, Selector
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector
 from ondevice.cloud.server import Server
 from ondevice.models import zoo
 

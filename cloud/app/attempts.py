@@ -7,8 +7,9 @@ from time import perf_counter
 
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice, Place
-from ondevice.cloud.select.selector import Arrival, Selector
+from ondevice.cloud.select.selector import Selector
 from ondevice.errors import ModelError, OnDeviceError, UpstreamError
 from ondevice.protocol.served import Work
 
@@ -44,7 +45,7 @@ class Attempts:
         late = (perf_counter() - self._arrival.received) * 1e3 > choice.budget_ms
         again = bool(self._failed) and late
         self.exclude(choice, error)
-        if again or not self._selector.any_but(self._failed):
+        if again or not self._selector.available.any_but(self._failed):
             raise error
         self._tell("chosen again", model=choice.served.name, reason=str(error))
         return self._selector.choose(self._arrival, without=self._failed)

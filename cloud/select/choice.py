@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.select.residual import WaitError
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import BoolArray, FloatArray
-from ondevice.timing.quantiles import P90
+from ondevice.timing.quantiles import P90, SCATTERED
 
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
@@ -91,8 +92,8 @@ class Problem(NamedTuple):
     queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
     room_ms [m]: how long it may keep a worker without making late anyone it comes before. pressed [m]: by how much the
     queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have something to do.
-    residual_ms: by how much all but the inference took longer than expected lately, equally likely points; shuffled_ms:
-    these points, not by size. reply: its distribution, if known.
+    way_ms [21]: by how much all but inference and wait took longer than expected lately, equally likely points.
+    longer: the same of the wait. reply: its distribution, if known.
     """
 
     candidates: Candidates
@@ -104,9 +105,14 @@ class Problem(NamedTuple):
     room_ms: FloatArray
     pressed: FloatArray
     saturated: bool
-    residual_ms: FloatArray
-    shuffled_ms: FloatArray
+    way_ms: FloatArray
+    longer: WaitError
     reply: ReplyDistribution | None
+
+    @property
+    def residual_ms(self) -> FloatArray:
+        """By how much all but the inference may take longer than expected [21]; both are long at once."""
+        return self.way_ms + self.longer.ms
 
     @property
     def requests(self) -> Requests:
@@ -114,8 +120,9 @@ class Problem(NamedTuple):
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         reply_ms = self.reply.given(self.network.upload_ms) if self.reply else self.network.return_ms
+        late_ms = (reply_ms + self.residual_ms[SCATTERED])[None]
         return Requests(
-            sla_ms, upload_ms, return_ms, self._allowed_ms[None], device_top1, (reply_ms + self.shuffled_ms)[None],
+            sla_ms, upload_ms, return_ms, self._allowed_ms[None], device_top1, late_ms,
             fill=self._fill[None], work_ms=self.work_ms[None],
         )  # fmt: skip
 
@@ -137,7 +144,7 @@ class Problem(NamedTuple):
     def needed_ms(self, probability: float) -> float:
         """What must be left before the deadline when the surest model is begun, to be in time with this probability."""
         surest, _ = self.candidates.surest
-        sums_ms = np.add.outer(self.models.quantiles_ms[surest], self.residual_ms).ravel()
+        sums_ms = np.add.outer(self.models.quantiles_ms[surest], self.way_ms).ravel()
         at = math.ceil(probability * sums_ms.size) - 1
         return float(np.partition(sums_ms, at)[at] + self.work_ms[surest])
 
@@ -149,8 +156,8 @@ class Problem(NamedTuple):
     @property
     def _fill(self) -> FloatArray:
         surest, worst_ms = self.candidates.surest
-        longest_ms = self.network.budget_ms - self.residual_ms[-1] - worst_ms - self.work_ms[surest]
-        return np.maximum(filled(self.queue_ms, longest_ms), self.pressed)
+        spare_ms = self.network.budget_ms - float(self.way_ms[-1] + self.work_ms[surest]) - worst_ms
+        return np.maximum(filled(self.queue_ms, self.longer.longest_ms(spare_ms)), self.pressed)
 
 
 class Choice(NamedTuple):

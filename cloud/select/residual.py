@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ondevice.timing.quantiles import POINTS, SCATTERED
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import POINTS
 from ondevice.timing.recent import Recent
 
 # The points are worked out anew with every eighth residual, which costs as much as a choice. After so many refusals
@@ -17,17 +20,33 @@ _USUAL_MS, _STEP = 5.0, 1.05
 _MIDDLES = np.arange(POINTS // 2, POINTS**2, POINTS)
 
 
-class Residuals:
-    """The residuals of the recent requests, ms: points_ms [21], equally likely, non-decreasing.
+class _Points:
+    """What was seen lately, and the quantiles of it [21], equally likely points, non-decreasing."""
 
-    shuffled_ms: these points, not by size. doubled: twice over, as by two that are independent, since of a busy machine
-    the server sees half: not how long requests lie unread, nor how long replies do.
+    def __init__(self) -> None:
+        self._recent = Recent([0.0])
+        self.points = np.zeros(POINTS)
+
+    def record(self, value: float) -> bool:
+        """Take one more; whether the points are new."""
+        self._recent.add(value)
+        if self._recent.count % _REFRESH:
+            return False
+        self.points = self._recent.distribution.quantiles_ms
+        return True
+
+
+class Residuals:
+    """The residuals of the recent requests without their waits for a worker, ms: points_ms [21], non-decreasing.
+
+    doubled: twice over, as by two that are independent, since of a busy machine the server sees half: not how long
+    requests lie unread, nor how long replies do.
     """
 
     def __init__(self, doubled: bool) -> None:
-        self._recent, self._refusals, self._doubled = Recent([0.0]), 0, doubled
+        self._seen, self._refusals, self._doubled = _Points(), 0, doubled
         self._usual_ms = _USUAL_MS
-        self.points_ms = self.shuffled_ms = np.zeros(POINTS)
+        self.points_ms = np.zeros(POINTS)
 
     def add(self, ms: float, work_ms: float) -> None:
         """Take one more; what was sooner than expected counts as in time.
@@ -47,8 +66,56 @@ class Residuals:
             self._record(0.0)
 
     def _record(self, ms: float) -> None:
-        self._recent.add(ms)
-        if self._recent.count % _REFRESH == 0:
-            seen_ms = self._recent.distribution.quantiles_ms
+        if self._seen.record(ms):
+            seen_ms = self._seen.points
             self.points_ms = np.sort(np.add.outer(seen_ms, seen_ms), axis=None)[_MIDDLES] if self._doubled else seen_ms
-            self.shuffled_ms = self.points_ms[SCATTERED]
+
+
+class WaitError(NamedTuple):
+    """By how much a wait that is foreseen, ms, may be longer: points [21], equally likely, non-decreasing, as parts of
+    it and of turn_ms, the longest inference, which even the first waits for.
+    """
+
+    points: FloatArray
+    foreseen_ms: float
+    turn_ms: float
+
+    @property
+    def ms(self) -> FloatArray:
+        """By how much longer it may be, [21]."""
+        return self.points * (self.foreseen_ms + self.turn_ms)
+
+    def longest_ms(self, spare_ms: float) -> float:
+        """What may be foreseen so that the wait is no longer than this even at its longest."""
+        worst = float(self.points[-1])
+        return (spare_ms - worst * self.turn_ms) / (1 + worst)
+
+
+class WaitResiduals:
+    """By how much waits for a worker were longer than foreseen, in proportion: a long one is off by more than a short.
+
+    So what a patient request waits in vain says of a hurried one, which comes before all that, only what it should.
+    """
+
+    def __init__(self) -> None:
+        self._seen, self._refusals = _Points(), 0
+
+    def add(self, ms: float, foreseen_ms: float, turn_ms: float) -> None:
+        """Take one more; what was shorter counts as foreseen. turn_ms: the longest inference."""
+        self._refusals = 0
+        self._seen.record(max(ms, 0.0) / (foreseen_ms + turn_ms))
+
+    def refused(self) -> None:
+        """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""
+        self._refusals += 1
+        if self._refusals > _PATIENCE:
+            self._seen.record(0.0)
+
+    @property
+    def longest(self) -> float:
+        """How many times as long as foreseen a wait may be."""
+        return 1 + float(self._seen.points[-1])
+
+    def of(self, foreseen_ms: float, turn_ms: float) -> WaitError:
+        """What is to be expected of such a wait."""
+        return WaitError(self._seen.points, foreseen_ms, turn_ms)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ondevice.cloud.endpoint import Setup
     from ondevice.cloud.http.address import ListenAddress
     from ondevice.cloud.http.limits import HttpLimits
-    from ondevice.cloud.select.selector import Rules, Selector
+    from ondevice.cloud.select.rules import Rules
+    from ondevice.cloud.select.selector import Selector
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -108,7 +109,7 @@ class RuleFlags:
 
     def rules(self) -> Rules:
         """The rules. Raises UsageError."""
-        from ondevice.cloud.select.selector import Rules
+        from ondevice.cloud.select.rules import Rules
 
         return Rules(self.policy, self.sla, self.overload is Overload.REFUSE, anytime=self.anytime)
 

@@ -15,9 +15,10 @@ from ondevice.cloud.app import attempts as module
 from ondevice.cloud.app.attempts import Attempts
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice, Place
 from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.selector import Arrival, Selector
+from ondevice.cloud.select.selector import Selector
 from ondevice.errors import FailureKind, ImageError, ModelFaultError, ModelLoadError, OnDeviceError, UpstreamError
 from ondevice.protocol.served import Work
 

@@ -6,8 +6,9 @@ The queue is the one before real workers, but what they do takes no time but tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,13 @@ from clock import Clock
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.schedule import Outlook, Schedule
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
-from ondevice.cloud.select import selector as module
+from ondevice.cloud.select import expectations as module
 from ondevice.cloud.select.admitted import AdmittedTicket
+from ondevice.cloud.select.arrival import Arrival
+from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.selector import Arrival, Rules, Selector
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector
 from ondevice.errors import RefusedError
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
@@ -35,11 +39,14 @@ TIMES_MS, TOP1 = {"thrifty": 1.0, "best": 4.0}, {"thrifty": 0.42, "best": 0.71}
 DEADLINES_MS = (20.0, 53.0, 141.0, 376.0, 1000.0)
 
 
-class Queued(NamedTuple):
-    """A ticket in the queue."""
+@dataclass(eq=False)
+class Queued:
+    """A ticket in the queue. choice: the one with which it was let in. overtaken_ms: as jobs have it."""
 
     ticket: AdmittedTicket
     came: float
+    choice: Choice
+    overtaken_ms: float = 0.0
 
     @property
     def due(self) -> float:
@@ -70,6 +77,7 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
         # Who was answered, by which model, and when; and who was refused after having been let in.
         self.answered: list[tuple[AdmittedTicket, str, float]] = []
         self.dropped: list[AdmittedTicket] = []
+        self.told: Callable[[Choice, InferenceResult, float], None] = lambda choice, result, server_ms: None
 
     @property
     def outlook(self) -> Outlook:
@@ -77,6 +85,11 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
         if self._seen[0] != key:
             self._seen = key, self.schedule.outlook([max(self.free, key[0])], key[0])
         return self._seen[1]
+
+    def add(self, queued: Queued) -> None:
+        """Put it where it belongs."""
+        for other in self.schedule.add(queued):
+            other.overtaken_ms += queued.expected_ms
 
     def work_until(self, end: float) -> None:
         """Do what there is to do, in its order, up to that time."""
@@ -91,6 +104,9 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
                 continue
             self.free = at + TIMES_MS[ticket.model] / 1e3
             self.answered.append((ticket, ticket.model, self.free))
+            times_ms = {"queue_ms": (at - queued.came) * 1e3, "infer_ms": TIMES_MS[ticket.model]}
+            result = InferenceResult(ticket.model, [], overtaken_ms=queued.overtaken_ms, **times_ms)
+            self.told(queued.choice, result, (self.free - queued.came) * 1e3)
         self._clock.now_s = end
 
     def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
@@ -143,6 +159,7 @@ class Line:
     def __init__(self, clock: Clock, **rules: Any) -> None:
         self._clock, self.worker = clock, OneWorker(clock)
         self.selector = Selector([self.worker], Rules(**rules), np.random.default_rng(0))
+        self.worker.told = self.selector.expectations.observe
         self.refused: list[float] = []
 
     def comes(self, sla_ms: float, policy: str | None = None) -> AdmittedTicket | None:
@@ -154,7 +171,7 @@ class Line:
             self.refused.append(sla_ms)
             return None
         ticket = self.selector.ticket(choice, arrival, Work(b"", True, 1, False, self._clock()))
-        self.worker.schedule.add(Queued(ticket, self._clock()))
+        self.worker.add(Queued(ticket, self._clock(), choice))
         self.worker.work_until(self._clock())
         return ticket
 
@@ -252,7 +269,7 @@ def test_those_who_are_refused_are_paid_for_by_those_who_are_not(clock: Clock) -
     calm = line.run(2.0, {2000.0: 180.0})
     assert calm[2000.0] == pytest.approx(TOP1["best"], abs=0.02)
     for _ in range(60):
-        line.selector._pressure.refused(50.0)
+        line.selector.expectations.pressure.refused(50.0)
     _, patient, hurried = line.comes(2000), line.comes(2000), line.comes(50)
     assert patient
     assert hurried

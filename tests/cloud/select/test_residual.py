@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ondevice.cloud.select.residual import Residuals
+from ondevice.cloud.select.residual import Residuals, WaitResiduals
 from ondevice.timing.quantiles import LEVELS
 
 
@@ -27,7 +27,6 @@ def test_it_follows_what_was_seen() -> None:
     assert residuals.points_ms.shape == LEVELS.shape
     assert (np.diff(residuals.points_ms) >= 0).all()
     assert 0 <= residuals.points_ms[0] < 10 < 37 < residuals.points_ms[-1] <= 47
-    assert sorted(residuals.shuffled_ms) == residuals.points_ms.tolist() != residuals.shuffled_ms.tolist()
 
 
 def test_doubled_it_is_as_the_sum_of_two() -> None:
@@ -63,3 +62,37 @@ def test_where_all_take_long_it_counts_in_full() -> None:
     for _ in range(300):
         residuals.add(1500.0, 3000.0)
     assert residuals.points_ms.min() == pytest.approx(1500.0, rel=0.05)
+
+
+def waits(*longer: tuple[float, float]) -> WaitResiduals:
+    """After these, each by how much it was longer and what was foreseen, ms, again and again; an inference is 10 ms."""
+    residuals = WaitResiduals()
+    for ms, foreseen_ms in longer * (103 // len(longer)):
+        residuals.add(ms, foreseen_ms, 10.0)
+    return residuals
+
+
+def test_what_long_waits_were_off_by_says_little_of_short_ones() -> None:
+    """Patient requests that waited 900 ms more than a second: a hurried one that is next may wait 10 ms longer."""
+    seen = waits((909.0, 1000.0))
+    assert seen.of(1000.0, 10.0).ms == pytest.approx(909.0)
+    assert seen.of(0.0, 10.0).ms == pytest.approx(9.0)
+    assert seen.longest == pytest.approx(1.9)
+
+
+def test_a_wait_that_was_shorter_is_as_foreseen() -> None:
+    assert not waits((-500.0, 1000.0)).of(1000.0, 10.0).ms.any()
+
+
+@pytest.mark.parametrize("ms", [50.0, 400.0])
+def test_the_longest_wait_is_the_one_that_its_error_makes_too_long(ms: float) -> None:
+    error = waits((100.0, 90.0), (5.0, 90.0)).of(ms, 10.0)
+    most_ms = error.longest_ms(ms + float(error.ms[-1]))
+    assert most_ms == pytest.approx(ms)
+
+
+def test_after_many_refusals_waits_are_believed_again() -> None:
+    seen = waits((100.0, 90.0))
+    for _ in range(120):
+        seen.refused()
+    assert not seen.of(90.0, 10.0).ms.any()

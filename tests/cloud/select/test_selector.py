@@ -9,7 +9,18 @@ import pytest
 from clock import Clock
 from given_backend import TOP1, Given, arrival, chosen, model, selector
 
+<<<<<<< HEAD
 from ondevice.cloud.select.selector import common_labels
+=======
+from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
+from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.select import expectations as module
+from ondevice.cloud.select.arrival import Arrival
+from ondevice.cloud.select.parameters import RequestParameters
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector, common_labels
+>>>>>>> 8f2abee (What a patient request waits in vain is no longer charged to a hurried one: delays and waits are learned apart)
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.distribution import Distribution

@@ -1,0 +1,49 @@
+"""Who is let in: refused is what cannot be in time, or would make late what waits already."""
+
+from __future__ import annotations
+
+import math
+from typing import NoReturn
+
+from ondevice.cloud.select.choice import Problem
+from ondevice.cloud.select.expectations import Expectations
+from ondevice.cloud.select.rules import Rules
+from ondevice.errors import RefusedError
+from ondevice.selection.ontime import on_time
+from ondevice.timing.quantiles import chance
+
+
+class Admission:
+    """Refuses while all workers have something to do. expectations: told of what is refused."""
+
+    def __init__(self, rules: Rules, expectations: Expectations) -> None:
+        self._rules, self._expectations = rules, expectations
+
+    def check(self, problem: Problem, least: float) -> None:
+        """Raises RefusedError where no model is in time with at least this probability."""
+        if self._rules.refuse and problem.saturated and not _surest_is_likely(problem, least):
+            spare_ms = problem.network.budget_ms - problem.wait_ms[problem.candidates.surest[0]]
+            if spare_ms <= 0 or float(on_time(problem.models, problem.served.requests).max()) < least:
+                self.refuse(problem)
+
+    def refuse(self, problem: Problem) -> NoReturn:
+        """Raises RefusedError."""
+        self._expectations.refused(problem)
+        soonest_ms = float(problem.wait_ms.min())
+        reason = f"the queue takes {soonest_ms:.0f} ms"
+        if problem.harms.all():
+            reason = "those that wait already would be late"
+        raise RefusedError(
+            f"no model can answer within {problem.network.sla_ms:g} ms now: {reason}", math.ceil(soonest_ms / 1e3)
+        )
+
+
+def _surest_is_likely(problem: Problem, least: float) -> bool:
+    """Whether the model with the shortest longest time will do: a tenth of the work for all of them."""
+    surest, worst_ms = problem.candidates.surest
+    if problem.harms[surest]:
+        return False
+    spare_ms = problem.network.budget_ms - problem.wait_ms[surest]
+    if spare_ms - problem.residual_ms[-1] > worst_ms:  # certain: no chances to work out
+        return True
+    return float(chance(problem.models.quantiles_ms[surest], spare_ms - problem.residual_ms).mean()) >= least

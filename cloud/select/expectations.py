@@ -1,0 +1,103 @@
+"""What is to be expected of a request's way through the server: from what is learned of its waits and delays."""
+
+from __future__ import annotations
+
+import math
+from time import perf_counter
+
+import numpy as np
+
+from ondevice.cloud.backends.backend import InferenceResult
+from ondevice.cloud.select.arrival import Arrival
+from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Problem
+from ondevice.cloud.select.pressure import Pressure
+from ondevice.cloud.select.residual import Residuals, WaitError, WaitResiduals
+from ondevice.cloud.select.rules import Rules
+from ondevice.timing.arrays import FloatArray
+from ondevice.timing.quantiles import POINTS
+
+# Where nobody waits there is room for all, no price, and no wait that could be longer.
+_ENDLESS, _FREE, _AS_FORESEEN = np.array([math.inf]), np.zeros(1), WaitError(np.zeros(POINTS), 0.0, 0.0)
+
+
+class Expectations:
+    """Puts the problem of a choice together, and learns from what came of it."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        # Apart for when there is room and when there is none: they have little in common.
+        self._ways = {saturated: Residuals(doubled=saturated) for saturated in (False, True)}
+        self._waits, self.pressure = WaitResiduals(), Pressure()
+
+    def problem(self, candidates: Candidates, arrival: Arrival, still_ms: float | None = None) -> Problem:
+        """The choice among these for a request that comes now, or whose turn comes in still_ms."""
+        models, network, now = candidates.models(), self._network(arrival), perf_counter()
+        due = arrival.received + network.budget_ms / 1e3
+        # The price is what newcomers like it would wait.
+        like_it = due if still_ms is None else now + network.budget_ms / 1e3
+        queue_ms = candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, like_it))
+        work_ms = candidates.across(lambda backend: backend.times.overhead_ms(arrival.picture))
+        # The queue is what it waits for, unless its turn has come.
+        turn_ms = queue_ms if still_ms is None else still_ms
+        wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
+        saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
+        longer, room_ms, pressed = _AS_FORESEEN, _ENDLESS, _FREE
+        if saturated:
+            longer = self._waits.of(float(np.min(turn_ms)), float(models.mean_ms.max()))
+            room_ms, pressed = self._others(candidates, due, network.budget_ms)
+        if still_ms is not None:
+            room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
+        return Problem(
+            candidates,
+            models,
+            network,
+            wait_ms,
+            queue_ms,
+            work_ms,
+            room_ms,
+            pressed,
+            saturated,
+            self._ways[saturated].points_ms,
+            longer,
+            arrival.parameters.reply,
+        )
+
+    def observe(self, choice: Choice, result: InferenceResult, server_ms: float) -> None:
+        """Learn from an answer, server_ms after its request's last byte. choice: the one with which it was let in."""
+        problem, chosen = choice.problem, choice.chosen
+        foreseen_ms, work_ms = float(problem.queue_ms[chosen]), float(problem.work_ms[chosen])
+        way_ms = server_ms - result.infer_ms - result.queue_ms
+        self._ways[problem.saturated].add(way_ms - float(problem.wait_ms[chosen]) + foreseen_ms, work_ms)
+        if problem.saturated:
+            # Who comes before it later is nobody's to foresee: others are let in only as far as it can wait.
+            planned_ms = foreseen_ms + result.overtaken_ms
+            self._waits.add(result.queue_ms - planned_ms, planned_ms, float(problem.models.mean_ms.max()))
+
+    def refused(self, problem: Problem) -> None:
+        """Nothing could be in time."""
+        (surest, _), budget_ms = problem.candidates.surest, problem.network.budget_ms
+        if budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
+            self.pressure.refused(budget_ms)
+        self._ways[problem.saturated].refused()
+        self._waits.refused()
+
+    def _others(self, candidates: Candidates, due: float, budget_ms: float) -> tuple[FloatArray, FloatArray]:
+        """For each model the room that those leave who wait for its backend, and by how much they press, [m]."""
+        met = {backend: backend.queue.others(due) for backend, _ in candidates.groups}
+        longest = self._waits.longest
+        pressed = candidates.across(
+            lambda b: np.full(len(b.models), self.pressure.raised(min(met[b].fill * longest, 1.0), budget_ms))
+        )
+        if not self._rules.refuse:
+            return _ENDLESS, pressed
+        return candidates.across(lambda b: np.full(len(b.models), met[b].room_ms)), pressed
+
+    def _network(self, arrival: Arrival) -> NetworkTimes:
+        given = arrival.parameters
+        upload_ms = arrival.upload_ms if given.upload_ms is None else given.upload_ms
+        return NetworkTimes(
+            self._rules.sla_ms if given.sla_ms is None else given.sla_ms,
+            upload_ms,
+            upload_ms if given.return_ms is None else given.return_ms,
+            given.device_top1,
+        )
