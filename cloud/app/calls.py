@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ondevice.cloud.app.infer import DecodedRequest
 from ondevice.cloud.app.messages import Request, Response
-from ondevice.cloud.select.selector import Arrival
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.protocol.served import Work
 
 

@@ -14,8 +14,9 @@ from ondevice.cloud.app.replies import InferenceReplies
 from ondevice.cloud.app.streams import AnswerStreams
 from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.states import ModelState
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice
-from ondevice.cloud.select.selector import Arrival, Selector
+from ondevice.cloud.select.selector import Selector
 from ondevice.errors import ModelError, NoRouteError, ProtocolError, ServeError, UpstreamError
 from ondevice.protocol import cnnselect
 from ondevice.protocol.picture import PictureHead

@@ -34,7 +34,7 @@ class Readiness:
         if self.stopping:
             return _no("the server is stopping")
         if call.model == cnnselect.NAME:
-            ready = self._selector.any_but(())
+            ready = self._selector.available.any_but(())
         else:
             backend, served = self._directory.find(call.model)
             ready = backend.ready() and backend.available(served.name)

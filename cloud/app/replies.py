@@ -69,8 +69,7 @@ class InferenceReplies:
         """Learn from an answer; gives the time since its request was whole, ms."""
         server_ms = (perf_counter() - asked.call.request.last_byte) * 1e3
         late = server_ms > choice.budget_ms
-        # Who comes before it later is nobody's to foresee: others are let in only as far as it can wait.
-        self._selector.observe(choice, server_ms - result.infer_ms - result.overtaken_ms)
+        self._selector.expectations.observe(choice, result, server_ms)
         self._metrics.inference(result, late)
         asked.call.fields["on_time"] = not late
         return server_ms

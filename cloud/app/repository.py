@@ -18,7 +18,7 @@ class Repository:
 
     async def index(self, call: Call) -> Response:
         """Each model with its state."""
-        return responses.of(describe.index(self._directory, self._selector.any_but(())))
+        return responses.of(describe.index(self._directory, self._selector.available.any_but(())))
 
     async def load(self, call: Call) -> Response:
         """Load a model wherever it is."""

@@ -48,6 +48,8 @@ class AdmittedTicket(Ticket):
 
     def _holds(self, turn: TurnTimes) -> bool:
         choice = self.choice
+        if choice.problem.saturated and not choice.is_thriftiest:  # what a worker's time is worth may have risen
+            return False
         fits = choice.holds(turn.longer_ms) and choice.takes_ms <= turn.room_ms
         return fits and choice.backend.available(choice.served.name)
 

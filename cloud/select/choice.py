@@ -189,6 +189,11 @@ class Choice(NamedTuple):
         return float(self.problem.takes_ms[self.chosen])
 
     @property
+    def is_thriftiest(self) -> bool:
+        """Whether none keeps a worker for a shorter time."""
+        return bool(self.takes_ms <= self.problem.takes_ms.min())
+
+    @property
     def mean_ms(self) -> float:
         """The whole, upload and reply included, in the mean."""
         return self._overhead_ms + float(self.problem.models.mean_ms[self.chosen])

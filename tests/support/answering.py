@@ -18,7 +18,8 @@ from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.select.selector import Rules, Selector
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel

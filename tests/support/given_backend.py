@@ -12,8 +12,10 @@ from clock import Clock
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.ticket import Ticket
+from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.selector import Arrival, Rules, Selector
+from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.selector import Selector
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel

@@ -45,7 +45,7 @@ class Runs:
         )
         self._pool.submit(job)
         try:
-            reply, raw = await job.future
+            reply, raw = await self._pool.result(job)
         except ModelError as error:
             error.model = ticket.model
             # What a client sends as a tensor may be what makes no sense of it; a picture's pixels are numbers.

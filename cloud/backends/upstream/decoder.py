@@ -54,7 +54,7 @@ class PictureDecoder:
         message = {"op": "prepare", **remote.preparation(described)}
         job = WorkerJob(message, ticket, plan, lambda: plan)
         self._pool.submit(job)
-        reply, tensor = await job.future
+        reply, tensor = await self._pool.result(job)
         work = ticket.work._replace(payload=tensor, is_picture=False)
         return DecodedPicture(work, job.queue_ms, float(reply["decode_ms"]))
 

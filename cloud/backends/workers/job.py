@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -50,13 +49,13 @@ class WorkerJob:
 
     @property
     def latest(self) -> float:
-        """The last moment at which it is worth beginning; inf where nobody waits for it any more."""
-        return math.inf if self.future.done() else self.ticket.latest
+        """The last moment at which it is worth beginning."""
+        return self.ticket.latest
 
     @property
     def expected_ms(self) -> float:
         """How long it will keep a worker."""
-        return 0.0 if self.future.done() else self.planned.expected_ms
+        return self.planned.expected_ms
 
     @property
     def queue_ms(self) -> float:

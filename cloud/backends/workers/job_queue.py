@@ -39,6 +39,11 @@ class JobQueue:
         self._outlook = None
         return self._schedule.pop()
 
+    def remove(self, job: WorkerJob) -> None:
+        """Take out a job that nobody waits for any more, if it is still here."""
+        self._outlook = None
+        self._schedule.remove(job)
+
     def take_expired(self, now: float) -> list[WorkerJob]:
         """Take all whose time is over."""
         self._outlook = None

@@ -51,6 +51,14 @@ class Pool:
         job.foreseen_ms = self.queue.wait_ms(job.due)
         self._enqueue(job)
 
+    async def result(self, job: WorkerJob) -> Reply:
+        """What comes of a submitted job. One that nobody waits for any more leaves the queue. Raises OnDeviceError."""
+        try:
+            return await job.future
+        finally:
+            if job.future.cancelled():
+                self.queue.remove(job)
+
     def _enqueue(self, job: WorkerJob) -> None:
         self.queue.add(job)
         self._deadlines.watch(job.ticket.expires)

@@ -48,6 +48,7 @@ class First:
 
     def __init__(self, *backends: Runs) -> None:
         self.places = [(backend, row) for backend in backends for row in range(len(backend.models))]
+        self.available = self
 
     def any_but(self, without: set[Place]) -> bool:
         return bool(set(self.places) - cast(Any, without))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from ondevice.cloud.backends.schedule import Schedule
@@ -87,3 +88,30 @@ def test_what_has_expired_is_taken_out_wherever_it_stands() -> None:
     queue = schedule(Piece("a", 1.0), Piece("b", 2.0), Piece("c", 3.0))
     assert [piece.name for piece in queue.take_expired(lambda piece: piece.due != 2.0)] == ["a", "c"]
     assert [piece.name for piece in queue] == ["b"]
+
+
+def test_what_nobody_waits_for_any_more_is_taken_out_and_nothing_else() -> None:
+    one, other, gone = Piece("one", 5.0), Piece("other", 5.0), Piece("gone", 5.0)
+    queue = schedule(one, gone, other)
+    queue.remove(gone)
+    queue.remove(gone)
+    assert [piece.name for piece in queue] == ["one", "other"]
+    assert queue.outlook([10.0], 10.0).start(9.0) == pytest.approx(10.2)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_long_queue_is_foreseen_as_a_short_one_is_to_a_part_of_one_piece(workers: int) -> None:
+    """300 pieces of 1 to 40 ms: worker by worker, and all at once."""
+    pieces = [Piece(str(i), i / 10, 1.0 + i * 29 % 40, latest=10.0 + i / 5 + i * 7 % 5) for i in range(300)]
+    queue, free = schedule(*pieces), [10.0 + i / 100 for i in range(workers)]
+    near, far = queue._near(free, 10.0), queue._far(free, 10.0)
+    assert far.dues == near.dues
+    assert np.array(far.starts) == pytest.approx(np.array(near.starts), abs=0.04)
+    assert np.array(far.slacks_s[:-1]) == pytest.approx(np.array(near.slacks_s[:-1]), abs=0.04)
+    assert far.slacks_s[-1] == near.slacks_s[-1] == math.inf
+    assert far.fill == pytest.approx(near.fill, abs=0.05)
+
+
+def test_a_long_queue_of_what_is_too_late_already_leaves_room() -> None:
+    outlook = schedule(*(Piece(str(i), 1.0, latest=9.0) for i in range(100))).outlook([10.0], 10.0)
+    assert (outlook.room_ms(0.5), outlook.fill) == (math.inf, 0.0)

@@ -6,7 +6,7 @@ import pytest
 from clock import Clock
 from given_backend import CLOCK
 
-from ondevice.cloud.select import selector as module
+from ondevice.cloud.select import expectations as module
 
 
 @pytest.fixture

@@ -73,6 +73,8 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
         self.queue, self.times = self, self
         self.schedule: Schedule[Queued] = Schedule()
         self.free = -math.inf
+        # How many times as long as it is said to take anything takes.
+        self.stretch = 1.0
         self._seen: tuple[object, Outlook] = None, Schedule[Queued]().outlook([0.0], 0.0)
         # Who was answered, by which model, and when; and who was refused after having been let in.
         self.answered: list[tuple[AdmittedTicket, str, float]] = []
@@ -102,9 +104,10 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
             except RefusedError:
                 self.dropped.append(ticket)
                 continue
-            self.free = at + TIMES_MS[ticket.model] / 1e3
+            took_ms = TIMES_MS[ticket.model] * self.stretch
+            self.free = at + took_ms / 1e3
             self.answered.append((ticket, ticket.model, self.free))
-            times_ms = {"queue_ms": (at - queued.came) * 1e3, "infer_ms": TIMES_MS[ticket.model]}
+            times_ms = {"queue_ms": (at - queued.came) * 1e3, "infer_ms": took_ms}
             result = InferenceResult(ticket.model, [], overtaken_ms=queued.overtaken_ms, **times_ms)
             self.told(queued.choice, result, (self.free - queued.came) * 1e3)
         self._clock.now_s = end
@@ -297,3 +300,23 @@ def test_what_was_refused_by_the_timer_counts_as_well(clock: Clock) -> None:
     patient = line.comes(2000)
     assert patient
     assert patient.model == "thrifty"
+
+
+def test_what_patient_requests_wait_in_vain_is_not_expected_by_hurried_ones(clock: Clock) -> None:
+    """Everything takes half as long again as it is said to, so that long waits are off by hundreds of ms."""
+    line = Line(clock)
+    line.worker.stretch = 1.5
+    line.run(4.0, dict.fromkeys(DEADLINES_MS, 60.0))
+    assert line.refused.count(53.0) < 0.1 * 4.0 * 60.0
+
+
+def test_a_choice_is_made_again_at_its_turn_where_the_price_has_risen_since(clock: Clock) -> None:
+    line = Line(clock)
+    line.comes(2000)
+    waiting = [line.comes(2000) for _ in range(4)]
+    assert [ticket and ticket.model for ticket in waiting] == ["best"] * 4
+    for _ in range(60):
+        line.selector.expectations.pressure.refused(50.0)
+    line.worker.work_until(clock() + 1.0)
+    models = [model for _, model, _ in line.worker.answered[1:]]
+    assert models == ["thrifty", "thrifty", "thrifty", "best"]  # behind the last nobody waits

@@ -9,18 +9,7 @@ import pytest
 from clock import Clock
 from given_backend import TOP1, Given, arrival, chosen, model, selector
 
-<<<<<<< HEAD
 from ondevice.cloud.select.selector import common_labels
-=======
-from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
-from ondevice.cloud.backends.learning import Learned
-from ondevice.cloud.backends.ticket import Ticket
-from ondevice.cloud.select import expectations as module
-from ondevice.cloud.select.arrival import Arrival
-from ondevice.cloud.select.parameters import RequestParameters
-from ondevice.cloud.select.rules import Rules
-from ondevice.cloud.select.selector import Selector, common_labels
->>>>>>> 8f2abee (What a patient request waits in vain is no longer charged to a hurried one: delays and waits are learned apart)
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.distribution import Distribution
@@ -195,14 +184,14 @@ def test_what_failed_at_one_backend_goes_to_another() -> None:
     near, far = Given("near"), Given("far")
     one, failed = selector(near, far), {(near, row) for row in range(3)}
     assert one.choose(arrival(), without=failed).backend is far
-    assert one.any_but(failed)
+    assert one.available.any_but(failed)
     far.off |= set(TOP1)
     with pytest.raises(RefusedError, match="no model"):
         one.choose(arrival(), without=failed)
-    assert not one.any_but(failed)
-    assert one.any_but(())
+    assert not one.available.any_but(failed)
+    assert one.available.any_but(())
     near.is_ready = False
-    assert not one.any_but(())
+    assert not one.available.any_but(())
 
 
 def test_a_model_that_failed_a_request_is_not_chosen_for_it_again() -> None:
