@@ -58,8 +58,8 @@ PACKAGES = (
     Package("ondevice/cli/console.py", "tabulate", "tabulate"),
     Package("client/connection.py", "urllib3", "urllib3"),
     Package("client/connection.py", "httpx", "httpx"),
-    Package("cloud/http/connection.py", "aiohttp", "aiohttp.web"),
-    Package("cloud/http/connection.py", "uvicorn", "uvicorn"),
+    Package("cloud/http/", "aiohttp", "aiohttp.web"),
+    Package("cloud/http/", "uvicorn", "uvicorn"),
     Package("ondevice/resilience/breaker.py", "pybreaker", "pybreaker"),
     Package("ondevice/limits/cgroup.py", "cgroupspy", "cgroupspy.trees"),
     Package("ondevice/host/", "psutil", "psutil"),
@@ -306,7 +306,7 @@ def server(rounds: int) -> Iterator[dict[str, Any]]:
         ):
             asks = {
                 name: _raw(port)
-                for name, port in (("cloud/http/connection.py", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
+                for name, port in (("cloud/http/", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
             }
             yield from _in_turn(asks, rounds)
 
