@@ -100,8 +100,8 @@ class Local(Backend):
             await self.memory.load(name)
 
     def close(self) -> None:
-        """Save what was learned."""
-        if self.models:
+        """Save what was learned, if it came so far: half a start would take the place of all that was known."""
+        if self._models:
             self._store.save(self.learner.saved(self._setting))
 
     def tick(self) -> None:

@@ -106,6 +106,17 @@ def test_two_models_of_one_name_are_refused() -> None:
         with_local(body, SMALL, SMALL)
 
 
+def test_a_start_that_fails_keeps_what_was_learned_before(tmp_path: Path) -> None:
+    async def body(local: Local, events: Events) -> None: ...
+
+    profiles = tmp_path / "profiles.json"
+    with_local(body, SMALL, profiles=profiles)
+    known = profiles.read_bytes()
+    with pytest.raises(UsageError):
+        with_local(body, SMALL, SMALL, profiles=profiles)
+    assert profiles.read_bytes() == known
+
+
 def test_an_unloaded_model_leaves_the_workers_and_comes_back() -> None:
     async def body(local: Local, events: Events) -> None:
         local.unload(MIDDLE)
