@@ -35,8 +35,8 @@ class WorkerHandle:
 
     @property
     def alive(self) -> bool:
-        """Whether it is not known to have ended."""
-        return not self.process.dead.done()
+        """Whether it still begins what it is told: a job that it does not begin must not be charged with its death."""
+        return not self.process.lost
 
     def give(self, held: Held, message: Message, payload: bytes | memoryview, answered: Answered) -> None:
         """Tell it one thing more; `answered` is called as soon as the reply is here."""

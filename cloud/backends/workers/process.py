@@ -77,6 +77,11 @@ class WorkerProcess(asyncio.Protocol):
         """Its process id."""
         return self._process.pid
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is ending, or has ended, so that nothing it is told is done any more."""
+        return self._lost
+
     def tell(self, message: Message, payload: bytes | memoryview, done: Done) -> None:
         """Send a frame; `done` is called as soon as the reply is here: a future would take turns of the loop."""
         if self.dead.done():

@@ -78,6 +78,16 @@ def test_a_killed_worker_is_replaced_and_its_job_done_by_another() -> None:
     with_pool(body)
 
 
+def test_a_job_that_comes_while_an_idle_worker_ends_is_not_charged_with_its_death() -> None:
+    async def body(pool: Pool, events: Events) -> None:
+        pool.crew.workers[0].process.kill()
+        work = job()
+        assert (await answer(pool, work))[0]["top"][0][0] == 7
+        assert work.deaths == 0
+
+    with_pool(body)
+
+
 def test_while_there_is_no_worker_one_is_expected_as_soon_as_starting_one_takes() -> None:
     async def body(pool: Pool, events: Events) -> None:
         pool.supervisor._comeback.takes_s = 60.0

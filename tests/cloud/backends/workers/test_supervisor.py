@@ -31,6 +31,10 @@ class Fake:
         self.told: list[Message] = []
         self._waiting: list[Done] = []
 
+    @property
+    def lost(self) -> bool:
+        return self.dead.done()
+
     def tell(self, message: Message, payload: bytes, done: Done) -> None:
         self.told.append(message)
         self.answers -= 1
