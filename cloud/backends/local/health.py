@@ -37,8 +37,9 @@ class Health:
         return self._of[model].state
 
     def succeeded(self, model: str) -> None:
-        """It has answered."""
-        self._of[model].succeeded()
+        """It has answered, or was tried with success."""
+        if self._of[model].succeeded():
+            self._tell("model available", model=model)
 
     def failed(self, model: str, error: OnDeviceError, counts: bool = True) -> None:
         """It was to run, or to be loaded, and there was an error. counts: whether a wrong inference speaks against it.
@@ -84,5 +85,5 @@ class Health:
             return
         if tried.exception():  # its first failure was told
             self._of[model].failed(self._clock(), at_once=True)
-        elif self._of[model].succeeded():
-            self._tell("model available", model=model)
+        else:
+            self.succeeded(model)

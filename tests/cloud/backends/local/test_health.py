@@ -123,6 +123,20 @@ def test_answers_between_wrong_inferences_clear_it() -> None:
     told(body)
 
 
+def test_what_answers_while_it_is_tried_is_said_to_be_available() -> None:
+    async def body(told: Told) -> None:
+        told.health.failed("a", LOAD)
+        told.clock.now_s += 10.0
+        told.health.tick()
+        told.health.succeeded("a")
+        assert told.states == ["available", "available"]
+        told.checks.pop()[1].set_result(({}, b""))
+        await asyncio.sleep(0)
+        assert [event for event, _ in told.events] == ["model failing", "model available"]
+
+    told(body)
+
+
 def test_loading_by_hand() -> None:
     async def body(told: Told) -> None:
         told.health.unload("a")
