@@ -1,4 +1,4 @@
-"""The endpoint as a process: backends started, the port opened, ticks, signals, and a graceful end."""
+"""The endpoint as a process: the port opened, ticks, signals, and a graceful end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ondevice import host, words
 from ondevice.cloud.app.metrics import Metrics
@@ -18,7 +19,7 @@ from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.errors import ServeError
 
-# Between two looks at the workers, the log and what is to be saved.
+# Between two looks at the connections, the log, and what the backends do between requests.
 _TICK_S = 0.25
 # Connections that the kernel holds until they are accepted: a burst of clients, of which each pays a file descriptor.
 _BACKLOG = 256
@@ -87,11 +88,26 @@ class Server:
             raise ServeError(f"cannot listen on {where}: {words.reason(error)}") from error
 
     async def _tick(self, connections: Connections) -> None:
+        backends = (backend.tick for backend in self.backends)
+        due: Sequence[Callable[[], None]] = (
+            connections.sweep, partial(_shrink, connections), self.service.flush, *backends
+        )  # fmt: skip
         while True:
             await asyncio.sleep(_TICK_S)
-            connections.sweep()
-            if connections.shrunk():
-                host.current().memory.give_back()
-            self.service.flush()
-            for backend in self.backends:
-                backend.tick()
+            for work in due:
+                _attempt(work)
+
+
+def _shrink(connections: Connections) -> None:
+    """Give memory back to the system that bodies do not need any more."""
+    if connections.shrunk():
+        host.current().memory.give_back()
+
+
+def _attempt(work: Callable[[], None]) -> None:
+    """Do it; a fault of ours in it is told, and keeps nothing else from being done, now or at the next tick."""
+    try:
+        work()
+    except Exception as error:
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "what is done between requests failed", "exception": error})
