@@ -28,7 +28,10 @@ Measure = Callable[[int], Awaitable[Message]]
 
 
 class Learner:
-    """The times of `count` models; a row for each, in the order in which they are met. tell: as `Local` has it."""
+    """The times of `count` models; a row for each, in the order in which they are met. saved: by name.
+
+    tell: called with an event and its fields.
+    """
 
     def __init__(self, count: int, saved: Mapping[str, Saved], tell: Callable[..., None]) -> None:
         self.models: list[Learned] = []

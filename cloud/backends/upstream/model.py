@@ -16,7 +16,7 @@ _LATE_TIMES, _LATE_S = 20.0, 1.0
 
 @dataclass(eq=False)
 class UpstreamModel:
-    """A model here. row: its place among the backend's. sample: work that it is known to do well."""
+    """A model of another server. row: its place among the backend's. sample: work that it is known to do well."""
 
     row: int
     remote: RemoteModel
