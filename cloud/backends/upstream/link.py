@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import NamedTuple
 
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.health import ServerHealth
 from ondevice.cloud.backends.upstream.model import UpstreamModel
 from ondevice.cloud.backends.upstream.oip_client import OipClient
@@ -42,20 +43,25 @@ class UpstreamLink:
         else:
             self.health.ready()
 
-    async def exchange(self, described: RemoteModel, work: Work, limit_s: float) -> Exchange:
-        """Ask a model, in its turn. Raises UpstreamError."""
+    async def exchange(
+        self, described: RemoteModel, work: Work, limit_s: float, ticket: Ticket | None = None
+    ) -> Exchange:
+        """Ask a model, in its turn. Raises UpstreamError, and RefusedError where the ticket's time is over before."""
         body, length = described.request(work)
         waiting = perf_counter()
-        async with self.turns.turn:
+        await self.turns.take(ticket)
+        try:
             start = perf_counter()
             response = await self.client.infer(described.served.name, body, length, limit_s)
+        finally:
+            self.turns.turn.release()
         top, raw = described.read(response, work)
         return Exchange(top, raw, (start - waiting) * 1e3, (perf_counter() - start) * 1e3)
 
-    async def ask(self, model: UpstreamModel, work: Work) -> Exchange:
-        """Ask a model, and count whether it went well. Raises UpstreamError, ImageError."""
+    async def ask(self, model: UpstreamModel, work: Work, ticket: Ticket | None = None) -> Exchange:
+        """Ask a model, and count whether it went well. Raises UpstreamError, ImageError, RefusedError."""
         try:
-            answer = await self.exchange(model.remote, work, model.limit_s)
+            answer = await self.exchange(model.remote, work, model.limit_s, ticket)
         except UpstreamError as error:
             if error.failure == FailureKind.REJECTED and work.is_picture and work is not model.sample:
                 if await self.retry(model):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from time import perf_counter
+
+from ondevice.cloud.backends.ticket import Ticket
 
 # Inferences at once; further ones wait, not yet against their time limit: more would not help a server that is slow.
 MAX_INFERENCES = 64
 
 
 class SendTurns:
-    """requests: how many there are; each enters with `with` when it arrives. turn: to be held while it is sent."""
+    """requests: how many there are; each enters with `with` when it arrives. turn: taken while it is sent."""
 
     def __init__(self) -> None:
         self.turn = asyncio.Semaphore(MAX_INFERENCES)
@@ -20,6 +24,19 @@ class SendTurns:
 
     def __exit__(self, *error: object) -> None:
         self.requests -= 1
+
+    async def take(self, ticket: Ticket | None) -> None:
+        """Wait for a turn, to be given back by `turn.release`. Raises RefusedError where it comes after the time of its
+        ticket; None: of a request of our own, which has time.
+        """
+        if ticket is None or math.isinf(ticket.expires) or not self.turn.locked():
+            await self.turn.acquire()
+            return
+        try:
+            async with asyncio.timeout(max(ticket.expires - perf_counter(), 0.0)):
+                await self.turn.acquire()
+        except TimeoutError:
+            raise ticket.expired() from None
 
     @property
     def taken(self) -> bool:

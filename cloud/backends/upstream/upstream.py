@@ -95,7 +95,7 @@ class Upstream(Backend):
                 ready, queue_ms, decode_ms = await self._decoder.decode(
                     model.remote, model.decoding(ticket), expected_ms
                 )
-            done = await self.link.ask(model, ready)
+            done = await self.link.ask(model, ready, ticket)
         queue_ms += done.turn_ms
         result = InferenceResult(model.name, done.top, done.raw, queue_ms, decode_ms, done.round_trip_ms)
         self.times.answered(model, work.picture, result, (perf_counter() - begun) * 1e3)

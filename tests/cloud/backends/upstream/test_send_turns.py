@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
+from time import perf_counter
 
 import pytest
 
+from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.send_turns import MAX_INFERENCES, SendTurns
+from ondevice.errors import RefusedError
+from ondevice.protocol.served import Work
 
 
 def test_turns_that_others_have_are_waited_for() -> None:
@@ -26,3 +31,21 @@ def test_a_request_that_fails_is_gone_too() -> None:
     with pytest.raises(ValueError, match="no"), turns:
         raise ValueError("no")
     assert turns.requests == 0
+
+
+def test_a_turn_that_does_not_come_in_time_is_refused_and_lost_to_nobody() -> None:
+    async def scenario() -> None:
+        turns, work = SendTurns(), Work(b"", True, 1, False, perf_counter())
+        patient, hurried = Ticket("m", work), Ticket("m", work, expires=perf_counter() + 0.01)
+        for _ in range(MAX_INFERENCES):
+            await turns.take(patient)
+        with pytest.raises(RefusedError, match="in time"):
+            await turns.take(hurried)
+        waiting = asyncio.ensure_future(turns.take(None))
+        turns.turn.release()
+        await waiting
+        assert turns.turn.locked()
+        turns.turn.release()
+        await turns.take(hurried)  # there is one: its time is for what comes after
+
+    asyncio.run(scenario())
