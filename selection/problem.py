@@ -63,6 +63,17 @@ class Models:
         """Their times, by which chances are worked out."""
         return Distributions(self.quantiles_ms)
 
+    @cached_property
+    def surest(self) -> tuple[int, float]:
+        """The model with the shortest longest time, and that time, ms."""
+        row = int(self.quantiles_ms[:, -1].argmin())
+        return row, float(self.quantiles_ms[row, -1])
+
+    @cached_property
+    def slowest_ms(self) -> float:
+        """The longest of their mean times."""
+        return float(self.mean_ms.max())
+
     def learned(self, row: int, known: Distribution) -> Models:
         """These models, with what is known now of the time of one of them."""
         mean_ms, std_ms, quantiles_ms = self.mean_ms.copy(), self.std_ms.copy(), self.quantiles_ms.copy()

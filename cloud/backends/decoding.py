@@ -171,14 +171,14 @@ class DecodeTimes:
         return ms
 
     def _worked_out_ms(self, head: PictureHead) -> float:
-        jpeg, ns = head.format in _JPEGS, _PIXEL_NS[head.format]
+        jpeg, ns, pixels = head.format in _JPEGS, _PIXEL_NS[head.format], head.pixels
         left = 1 / self._scale(head) ** 2 if jpeg else 1.0
-        if head.pixels * left > MAX_PIXELS:
+        if pixels * left > MAX_PIXELS:
             return _EVERY_MS
         if jpeg:
-            ns += _SCALED_NS * left + _BYTE_NS * min(head.size_bytes / head.pixels, 1.0)
+            ns += _SCALED_NS * left + _BYTE_NS * min(head.size_bytes / pixels, 1.0)
         most = (_JPEG_PIXELS_PER_BYTE if jpeg else _PIXELS_PER_BYTE) * head.size_bytes
-        return _EVERY_MS + min(head.pixels, most) * ns / 1e6
+        return _EVERY_MS + min(pixels, most) * ns / 1e6
 
     def _scale(self, head: PictureHead) -> int:
         """By how much a JPEG is made smaller while it is decoded, as `ondevice.image` does."""

@@ -13,12 +13,13 @@ class TurnTimes(NamedTuple):
     """What a queue tells a ticket whose turn has come, all in ms.
 
     still_ms: the wait that is still before it. longer_ms: by how much the whole wait is longer than foreseen. room_ms:
-    how long it may take without making anything late that waits behind it.
+    how long it may take without making anything late that waits behind it. fill: as `Others` has it.
     """
 
     still_ms: float
     longer_ms: float
     room_ms: float
+    fill: float = 0.0
 
 
 class Ticket:

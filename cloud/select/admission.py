@@ -22,7 +22,7 @@ class Admission:
     def check(self, problem: Problem, least: float) -> None:
         """Raises RefusedError where no model is in time with at least this probability."""
         if self._rules.refuse and problem.saturated and not _surest_is_likely(problem, least):
-            spare_ms = problem.network.budget_ms - problem.wait_ms[problem.candidates.surest[0]]
+            spare_ms = problem.network.budget_ms - problem.wait_ms[problem.models.surest[0]]
             if spare_ms <= 0 or float(on_time(problem.models, problem.served.requests).max()) < least:
                 self.refuse(problem)
 
@@ -40,7 +40,7 @@ class Admission:
 
 def _surest_is_likely(problem: Problem, least: float) -> bool:
     """Whether the model with the shortest longest time will do: a tenth of the work for all of them."""
-    surest, worst_ms = problem.candidates.surest
+    surest, worst_ms = problem.models.surest
     if problem.harms[surest]:
         return False
     spare_ms = problem.network.budget_ms - problem.wait_ms[surest]

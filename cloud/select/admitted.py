@@ -14,17 +14,22 @@ from ondevice.protocol.served import Work
 # Makes a choice anew, with the wait that is still before it, ms. Raises RefusedError.
 Again = Callable[[float], Choice]
 
+# The fill goes up and down with each request: a rise smaller than this is not worth another choice, which costs
+# the front a tenth of a millisecond.
+_DEARER = 0.02
+
 
 class AdmissionOptions(NamedTuple):
-    """How a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with
-    which it is begun. again: None where the choice has to stay. refused: called when its time is over; gives what it is
-    told.
+    """How a request was let in. due, expires: as tickets have them. keep: the least chance to be in time with which
+    it is begun. again: None where the choice has to stay. pressed: by how much a queue of this fill presses on one with
+    this budget, ms. refused: called when its time is over; gives what it is told.
     """
 
     due: float
     expires: float
     keep: float
     again: Again | None
+    pressed: Callable[[float, float], float]
     refused: Callable[[Choice], RefusedError]
 
 
@@ -48,10 +53,14 @@ class AdmittedTicket(Ticket):
 
     def _holds(self, turn: TurnTimes) -> bool:
         choice = self.choice
-        if choice.problem.saturated and not choice.is_thriftiest:  # what a worker's time is worth may have risen
+        if choice.problem.saturated and not choice.is_thriftiest and self._dearer(turn):
             return False
         fits = choice.holds(turn.longer_ms) and choice.takes_ms <= turn.room_ms
         return fits and choice.backend.available(choice.served.name)
+
+    def _dearer(self, turn: TurnTimes) -> bool:
+        """Whether a worker's time is worth more now than when it was chosen."""
+        return self._options.pressed(turn.fill, self.choice.budget_ms) > self.choice.fill + _DEARER
 
     def expired(self) -> RefusedError:
         """Its time is over: others pay for that."""

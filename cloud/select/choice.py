@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import BoolArray, FloatArray
-from ondevice.timing.quantiles import P90, SCATTERED
+from ondevice.timing.quantiles import P90, POINTS, SCATTERED
 
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
 _SURPRISE_MS = 1.0
@@ -59,18 +59,19 @@ class Candidates:
         told = [times_ms(backend)[rows] for backend, rows in self.groups]
         return told[0] if len(told) == 1 else np.concatenate(told)
 
+    def spread(self, of_each: Sequence[float]) -> FloatArray:
+        """What holds for all models of a backend, in the order of `groups`, [m], or [1] where it is one for all."""
+        if len(of_each) == 1:
+            return np.array(of_each)
+        given = {backend: value for (backend, _), value in zip(self.groups, of_each, strict=True)}
+        return self.across(lambda backend: np.full(len(backend.models), given[backend]))
+
     def chains(self, most: int) -> anytime.Chains:
         """The sets of up to `most` models that may answer one request; smaller ones where they would be too many."""
         most = anytime.largest(len(self._names), most)
         if most not in self._chains:
             self._chains[most] = anytime.Chains.of(self.models(), most)
         return self._chains[most]
-
-    @property
-    def surest(self) -> tuple[int, float]:
-        """The model with the shortest longest time at this moment, and that time, ms."""
-        self.models()
-        return self._surest
 
     def models(self) -> Models:
         """With the times of this moment; made anew only when one of them has changed."""
@@ -80,8 +81,6 @@ class Candidates:
             times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in tables]
             mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
             self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
-            row = int(quantiles_ms[:, -1].argmin())
-            self._surest = row, float(quantiles_ms[row, -1])
             self._versions = versions
         return self._made
 
@@ -92,8 +91,10 @@ class Problem(NamedTuple):
     queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
     room_ms [m]: how long it may keep a worker without making late anyone it comes before. pressed [m]: by how much the
     queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have something to do.
-    way_ms [21]: by how much all but inference and wait took longer than expected lately, equally likely points.
-    longer: the same of the wait. reply: its distribution, if known.
+    way_ms [21]: by how much all but inference and wait took longer than expected lately, equally likely points;
+    longer: the same of the wait; residual_ms [21]: of both, which are independent, non-decreasing. reply: its
+    distribution, if known. takes_ms [m]: how long each model is expected to keep a worker. harms [m]: which would make
+    others late.
     """
 
     candidates: Candidates
@@ -107,12 +108,10 @@ class Problem(NamedTuple):
     saturated: bool
     way_ms: FloatArray
     longer: WaitError
+    residual_ms: FloatArray
     reply: ReplyDistribution | None
-
-    @property
-    def residual_ms(self) -> FloatArray:
-        """By how much all but the inference may take longer than expected [21]; both are long at once."""
-        return self.way_ms + self.longer.ms
+    takes_ms: FloatArray
+    harms: BoolArray
 
     @property
     def requests(self) -> Requests:
@@ -123,7 +122,7 @@ class Problem(NamedTuple):
         late_ms = (reply_ms + self.residual_ms[SCATTERED])[None]
         return Requests(
             sla_ms, upload_ms, return_ms, self._allowed_ms[None], device_top1, late_ms,
-            fill=self._fill[None], work_ms=self.work_ms[None],
+            fill=self.fill[None], work_ms=self.work_ms[None],
         )  # fmt: skip
 
     @property
@@ -131,22 +130,13 @@ class Problem(NamedTuple):
         """The problem as far as the server can help it: the reply takes return_ms for certain."""
         return self._replace(reply=None)
 
-    @property
-    def takes_ms(self) -> FloatArray:
-        """How long each model is expected to keep a worker, [m]."""
-        return self.models.mean_ms + self.work_ms
-
-    @property
-    def harms(self) -> BoolArray:
-        """Which models would make others late, [m]."""
-        return self.takes_ms > self.room_ms
-
     def needed_ms(self, probability: float) -> float:
-        """What must be left before the deadline when the surest model is begun, to be in time with this probability."""
-        surest, _ = self.candidates.surest
-        sums_ms = np.add.outer(self.models.quantiles_ms[surest], self.way_ms).ravel()
-        at = math.ceil(probability * sums_ms.size) - 1
-        return float(np.partition(sums_ms, at)[at] + self.work_ms[surest])
+        """What must be left before the deadline when the surest model is begun, to be in time with this probability.
+
+        As if inference and way were long at once, which is a little too careful and costs two look-ups.
+        """
+        (surest, _), level = self.models.surest, math.ceil(probability * (POINTS - 1))
+        return float(self.models.quantiles_ms[surest, level] + self.way_ms[level] + self.work_ms[surest])
 
     @property
     def _allowed_ms(self) -> FloatArray:
@@ -154,8 +144,9 @@ class Problem(NamedTuple):
         return np.where(self.harms, _NEVER_MS, self.wait_ms) if self.saturated else self.wait_ms
 
     @property
-    def _fill(self) -> FloatArray:
-        surest, worst_ms = self.candidates.surest
+    def fill(self) -> FloatArray:
+        """How full the queue is taken to be, [m]."""
+        surest, worst_ms = self.models.surest
         spare_ms = self.network.budget_ms - float(self.way_ms[-1] + self.work_ms[surest]) - worst_ms
         return np.maximum(filled(self.queue_ms, self.longer.longest_ms(spare_ms)), self.pressed)
 
@@ -187,6 +178,11 @@ class Choice(NamedTuple):
     def takes_ms(self) -> float:
         """How long it is expected to keep a worker."""
         return float(self.problem.takes_ms[self.chosen])
+
+    @property
+    def fill(self) -> float:
+        """How full the queue was taken to be, from 0 to 1: what the price of a worker's time followed."""
+        return float(self.problem.fill[self.chosen])
 
     @property
     def is_thriftiest(self) -> bool:

@@ -14,7 +14,7 @@ from ondevice.cloud.select.pressure import Pressure
 from ondevice.cloud.select.residual import Residuals, WaitError, WaitResiduals
 from ondevice.cloud.select.rules import Rules
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.quantiles import POINTS
+from ondevice.timing.quantiles import POINTS, SCATTERED
 
 # Where nobody waits there is room for all, no price, and no wait that could be longer.
 _ENDLESS, _FREE, _AS_FORESEEN = np.array([math.inf]), np.zeros(1), WaitError(np.zeros(POINTS), 0.0, 0.0)
@@ -41,12 +41,14 @@ class Expectations:
         turn_ms = queue_ms if still_ms is None else still_ms
         wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
         saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
-        longer, room_ms, pressed = _AS_FORESEEN, _ENDLESS, _FREE
+        way_ms, takes_ms = self._ways[saturated].points_ms, models.mean_ms + work_ms
+        longer, residual_ms, room_ms, pressed = _AS_FORESEEN, way_ms, _ENDLESS, _FREE
         if saturated:
-            longer = self._waits.of(float(np.min(turn_ms)), float(models.mean_ms.max()))
+            longer = self._waits.of(float(queue_ms.min()) if still_ms is None else still_ms, models.slowest_ms)
+            residual_ms = np.sort(way_ms + longer.ms[SCATTERED])
             room_ms, pressed = self._others(candidates, due, network.budget_ms)
         if still_ms is not None:
-            room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
+            room_ms = np.maximum(room_ms, takes_ms.min())
         return Problem(
             candidates,
             models,
@@ -57,10 +59,17 @@ class Expectations:
             room_ms,
             pressed,
             saturated,
-            self._ways[saturated].points_ms,
+            way_ms,
             longer,
+            residual_ms,
             arrival.parameters.reply,
+            takes_ms,
+            takes_ms > room_ms,
         )
+
+    def pressed(self, fill: float, budget_ms: float) -> float:
+        """By how much a queue with this fill presses on a request, those counted that were refused; from 0 to 1."""
+        return self.pressure.raised(min(fill * self._waits.longest, 1.0), budget_ms)
 
     def observe(self, choice: Choice, result: InferenceResult, server_ms: float) -> None:
         """Learn from an answer, server_ms after its request's last byte. choice: the one with which it was let in."""
@@ -75,7 +84,7 @@ class Expectations:
 
     def refused(self, problem: Problem) -> None:
         """Nothing could be in time."""
-        (surest, _), budget_ms = problem.candidates.surest, problem.network.budget_ms
+        (surest, _), budget_ms = problem.models.surest, problem.network.budget_ms
         if budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
             self.pressure.refused(budget_ms)
         self._ways[problem.saturated].refused()
@@ -83,14 +92,10 @@ class Expectations:
 
     def _others(self, candidates: Candidates, due: float, budget_ms: float) -> tuple[FloatArray, FloatArray]:
         """For each model the room that those leave who wait for its backend, and by how much they press, [m]."""
-        met = {backend: backend.queue.others(due) for backend, _ in candidates.groups}
-        longest = self._waits.longest
-        pressed = candidates.across(
-            lambda b: np.full(len(b.models), self.pressure.raised(min(met[b].fill * longest, 1.0), budget_ms))
-        )
-        if not self._rules.refuse:
-            return _ENDLESS, pressed
-        return candidates.across(lambda b: np.full(len(b.models), met[b].room_ms)), pressed
+        met = [backend.queue.others(due) for backend, _ in candidates.groups]
+        pressed = [self.pressed(others.fill, budget_ms) for others in met]
+        room_ms = [others.room_ms for others in met] if self._rules.refuse else [math.inf]
+        return candidates.spread(room_ms), candidates.spread(pressed)
 
     def _network(self, arrival: Arrival) -> NetworkTimes:
         given = arrival.parameters

@@ -70,7 +70,11 @@ class Selector:
     def _ticket(self, choice: Choice, arrival: Arrival, work: Work, again: Again | None) -> AdmittedTicket:
         due = arrival.received + choice.budget_ms / 1e3
         expires = due if self.rules.refuse else math.inf
-        return AdmittedTicket(choice, work, AdmissionOptions(due, expires, self.rules.keep, again, self._expired))
+        return AdmittedTicket(
+            choice,
+            work,
+            AdmissionOptions(due, expires, self.rules.keep, again, self.expectations.pressed, self._expired),
+        )
 
     def _expired(self, choice: Choice) -> RefusedError:
         self.expectations.pressure.refused(choice.budget_ms)

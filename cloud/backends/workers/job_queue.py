@@ -12,6 +12,10 @@ from ondevice.cloud.backends.workers.comeback import Comeback
 from ondevice.cloud.backends.workers.crew import Crew
 from ondevice.cloud.backends.workers.job import WorkerJob
 
+# For so long it is not looked at anew that time goes by: for one request's questions; what begins or comes is seen at
+# once.
+_STEADY_S = 1e-3
+
 
 class JobQueue:
     """A schedule for the `crew`, of `count` workers when it is whole. comeback: of the next, while there is none."""
@@ -56,7 +60,7 @@ class JobQueue:
             hands = [worker.hands for worker in self._crew.workers]
             # While all workers are being started again nothing begins.
             free = [one.free_at(now) for one in hands] or [self._comeback.at(now)]
-            steady = min((one.steady_until(now) for one in hands), default=now)
+            steady = max(min((one.steady_until(now) for one in hands), default=now), now + _STEADY_S)
             self._outlook = self._schedule.outlook(free, now), self._crew.version, steady
         return self._outlook[0]
 

@@ -81,7 +81,8 @@ class Pool:
     def _turn(self, job: WorkerJob, free: list[WorkerHandle], now: float) -> TurnTimes:
         still_ms = min(worker.hands.free_at(now) - now for worker in free) * 1e3
         longer_ms = (now - job.queued) * 1e3 + still_ms - job.foreseen_ms
-        return TurnTimes(still_ms, longer_ms, self.queue.outlook().room_ms(-math.inf))
+        outlook = self.queue.outlook()
+        return TurnTimes(still_ms, longer_ms, outlook.room_ms(-math.inf), outlook.fill)
 
     def _begin(self, job: WorkerJob, free: list[WorkerHandle], now: float) -> None:
         model = job.planned.model

@@ -100,7 +100,7 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
             queued = self.schedule.pop()
             ticket = queued.ticket
             try:
-                ticket.reconsider(TurnTimes(0.0, 0.0, self.outlook.room_ms(-math.inf)))
+                ticket.reconsider(TurnTimes(0.0, 0.0, self.outlook.room_ms(-math.inf), self.outlook.fill))
             except RefusedError:
                 self.dropped.append(ticket)
                 continue
