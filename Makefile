@@ -34,7 +34,8 @@ clean:
 $(BIN)/python:
 	sh scripts/venv $(PYTHON) $(VENV)
 
-$(VENV)/%.stamp: requirements/%.lock pyproject.toml | $(BIN)/python
+$(VENV)/%.stamp: requirements/%.lock pyproject.toml scripts/checkout_path.py | $(BIN)/python
 	$(BIN)/python -m pip install -q --require-hashes -r $<
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python scripts/checkout_path.py
 	touch $@

@@ -59,6 +59,7 @@ def plain(wheel_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Install
 def editable(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("editable")
     install(folder, "-e", str(checkout))
+    subprocess.run([folder / "bin" / "python", checkout / "scripts" / "checkout_path.py"], check=True)
     return Installed(folder / "bin", checkout / "ondevice")
 
 
@@ -74,11 +75,11 @@ def marks(tmp_path: Path) -> Path:
     return tmp_path / "marks"
 
 
-@pytest.fixture(params=["root", "/", "strangers"])
+@pytest.fixture(params=["root", "beside", "/", "strangers"])
 def where(request: pytest.FixtureRequest, checkout: Path, tmp_path: Path, marks: Path) -> Path:
-    """The working directory: a checkout's root, none of ours, or one full of strangers."""
+    """The working directory: a checkout's root, the folder in which it lies, none of ours, or one full of strangers."""
     if request.param != "strangers":
-        return {"root": checkout, "/": Path("/")}[request.param]
+        return {"root": checkout, "beside": checkout.parent, "/": Path("/")}[request.param]
     for name in STRANGERS:
         path = tmp_path / "strangers" / name
         path.parent.mkdir(parents=True, exist_ok=True)
