@@ -23,7 +23,7 @@ class Admission:
         """Raises RefusedError where no model is in time with at least this probability."""
         if self._rules.refuse and problem.saturated and not _surest_is_likely(problem, least):
             spare_ms = problem.network.budget_ms - problem.wait_ms[problem.models.surest[0]]
-            if spare_ms <= 0 or float(on_time(problem.models, problem.served.requests).max()) < least:
+            if spare_ms <= 0 or float(on_time(problem.models, problem.with_certain_reply.requests).max()) < least:
                 self.refuse(problem)
 
     def refuse(self, problem: Problem) -> NoReturn:

@@ -126,9 +126,19 @@ class Problem(NamedTuple):
         )  # fmt: skip
 
     @property
-    def served(self) -> Problem:
-        """The problem as far as the server can help it: the reply takes return_ms for certain."""
+    def with_certain_reply(self) -> Problem:
+        """The problem as far as the server can help it: the reply takes return_ms."""
         return self._replace(reply=None)
+
+    def with_less_work(self, less_ms: FloatArray) -> Problem:
+        """The problem if the server had so much less to do for each model, [m]."""
+        takes_ms = self.takes_ms - less_ms
+        return self._replace(
+            wait_ms=self.wait_ms - less_ms,
+            work_ms=self.work_ms - less_ms,
+            takes_ms=takes_ms,
+            harms=takes_ms > self.room_ms,
+        )
 
     def needed_ms(self, probability: float) -> float:
         """What must be left before the deadline when the surest model is begun, to be in time with this probability.

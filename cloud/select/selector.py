@@ -154,7 +154,6 @@ def _record_demand(problem: Problem, rule: _Rule, chosen: int) -> None:
     candidates = problem.candidates
     cold = candidates.across(lambda backend: backend.times.loading_ms())
     if cold.any():
-        warm = problem._replace(wait_ms=problem.wait_ms - cold, work_ms=problem.work_ms - cold)
-        chosen = int(np.argmax(rule(problem.models, warm.requests)[0]))
+        chosen = int(np.argmax(rule(problem.models, problem.with_less_work(cold).requests)[0]))
     backend, row = candidates.places[chosen]
     backend.record_demand(backend.models[row].name)

@@ -9,6 +9,7 @@ import pytest
 from clock import Clock
 from given_backend import TOP1, Given, arrival, chosen, model, selector
 
+from ondevice.cloud.backends.backend import Others
 from ondevice.cloud.select.selector import common_labels
 from ondevice.errors import ProtocolError, RefusedError, UsageError
 from ondevice.selection.replies import ReplyDistribution
@@ -156,6 +157,14 @@ def test_what_would_be_best_were_it_loaded_is_wanted() -> None:
     assert chosen(one, sla_ms=200) == "middle"
     assert chosen(one, sla_ms=5) == "small"
     assert given.wanted == ["large", "small"]
+
+
+def test_what_only_its_loading_keeps_from_being_in_nobodys_way_is_wanted() -> None:
+    given = Given()
+    given.counts_demand, given.times.cold_ms = True, np.array([0.0, 0.0, 500.0])
+    given.queue.is_crowded, given.queue.met = True, Others(room_ms=300.0, fill=0.0)
+    assert chosen(selector(given), sla_ms=2000) == "middle"
+    assert given.wanted == ["large"]
 
 
 # Several backends
