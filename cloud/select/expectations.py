@@ -76,11 +76,11 @@ class Expectations:
         problem, chosen = choice.problem, choice.chosen
         foreseen_ms, work_ms = float(problem.queue_ms[chosen]), float(problem.work_ms[chosen])
         way_ms = server_ms - result.infer_ms - result.queue_ms
-        self._ways[problem.saturated].add(way_ms - float(problem.wait_ms[chosen]) + foreseen_ms, work_ms)
+        self._ways[problem.saturated].observe(way_ms - float(problem.wait_ms[chosen]) + foreseen_ms, work_ms)
         if problem.saturated:
             # Who comes before it later is nobody's to foresee: others are let in only as far as it can wait.
             planned_ms = foreseen_ms + result.overtaken_ms
-            self._waits.add(result.queue_ms - planned_ms, planned_ms, float(problem.models.mean_ms.max()))
+            self._waits.observe(result.queue_ms - planned_ms, planned_ms, problem.models.slowest_ms)
 
     def refused(self, problem: Problem) -> None:
         """Nothing could be in time."""

@@ -20,44 +20,17 @@ _USUAL_MS, _STEP = 5.0, 1.05
 _MIDDLES = np.arange(POINTS // 2, POINTS**2, POINTS)
 
 
-class _Points:
+class _Recently:
     """What was seen lately, and the quantiles of it [21], equally likely points, non-decreasing."""
 
     def __init__(self) -> None:
-        self._recent = Recent([0.0])
+        self._recent, self._refusals = Recent([0.0]), 0
         self.points = np.zeros(POINTS)
 
-    def record(self, value: float) -> bool:
-        """Take one more; whether the points are new."""
-        self._recent.add(value)
-        if self._recent.count % _REFRESH:
-            return False
-        self.points = self._recent.distribution.quantiles_ms
-        return True
-
-
-class Residuals:
-    """The residuals of the recent requests without their waits for a worker, ms: points_ms [21], non-decreasing.
-
-    doubled: twice over, as by two that are independent, since of a busy machine the server sees half: not how long
-    requests lie unread, nor how long replies do.
-    """
-
-    def __init__(self, doubled: bool) -> None:
-        self._seen, self._refusals, self._doubled = _Points(), 0, doubled
-        self._usual_ms = _USUAL_MS
-        self.points_ms = np.zeros(POINTS)
-
-    def add(self, ms: float, work_ms: float) -> None:
-        """Take one more; what was sooner than expected counts as in time.
-
-        work_ms: what the server was to do for it beside the inference. Where that is more than usual, it counts in
-        proportion: decoding of huge pictures is off by as much as photos take, and says nothing of these.
-        """
+    def _add(self, value: float) -> None:
+        """Take one more; what was sooner than expected counts as in time."""
         self._refusals = 0
-        self._record(max(ms, 0.0) * self._usual_ms / max(work_ms, self._usual_ms))
-        step = _STEP if work_ms > self._usual_ms else 1 / _STEP
-        self._usual_ms = max(self._usual_ms * step, _USUAL_MS)
+        self._record(max(value, 0.0))
 
     def refused(self) -> None:
         """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""
@@ -65,10 +38,41 @@ class Residuals:
         if self._refusals > _PATIENCE:
             self._record(0.0)
 
-    def _record(self, ms: float) -> None:
-        if self._seen.record(ms):
-            seen_ms = self._seen.points
-            self.points_ms = np.sort(np.add.outer(seen_ms, seen_ms), axis=None)[_MIDDLES] if self._doubled else seen_ms
+    def _record(self, value: float) -> None:
+        self._recent.add(value)
+        if self._recent.count % _REFRESH == 0:
+            self.points = self._recent.distribution.quantiles_ms
+
+
+class Residuals(_Recently):
+    """The residuals of the recent requests without their waits for a worker, ms: points_ms [21], non-decreasing.
+
+    doubled: twice over, as by two that are independent, since of a busy machine the server sees half: not how long
+    requests lie unread, nor how long replies do.
+    """
+
+    def __init__(self, doubled: bool) -> None:
+        super().__init__()
+        self._usual_ms, self._doubled = _USUAL_MS, doubled
+        self._sums: tuple[FloatArray, FloatArray] = self.points, self.points
+
+    def observe(self, ms: float, work_ms: float) -> None:
+        """Take one more. work_ms: what the server was to do for it beside the inference. Where that is more than usual,
+        it counts in proportion: decoding of huge pictures is off by as much as photos take, and says nothing of these.
+        """
+        self._add(ms * self._usual_ms / max(work_ms, self._usual_ms))
+        step = _STEP if work_ms > self._usual_ms else 1 / _STEP
+        self._usual_ms = max(self._usual_ms * step, _USUAL_MS)
+
+    @property
+    def points_ms(self) -> FloatArray:
+        """[21], equally likely."""
+        if not self._doubled:
+            return self.points
+        if self._sums[0] is not self.points:
+            twice = np.sort(np.add.outer(self.points, self.points), axis=None)[_MIDDLES]
+            self._sums = self.points, twice
+        return self._sums[1]
 
 
 class WaitError(NamedTuple):
@@ -91,31 +95,21 @@ class WaitError(NamedTuple):
         return (spare_ms - worst * self.turn_ms) / (1 + worst)
 
 
-class WaitResiduals:
+class WaitResiduals(_Recently):
     """By how much waits for a worker were longer than foreseen, in proportion: a long one is off by more than a short.
 
     So what a patient request waits in vain says of a hurried one, which comes before all that, only what it should.
     """
 
-    def __init__(self) -> None:
-        self._seen, self._refusals = _Points(), 0
-
-    def add(self, ms: float, foreseen_ms: float, turn_ms: float) -> None:
-        """Take one more; what was shorter counts as foreseen. turn_ms: the longest inference."""
-        self._refusals = 0
-        self._seen.record(max(ms, 0.0) / (foreseen_ms + turn_ms))
-
-    def refused(self) -> None:
-        """Something was refused: if nothing is done any more, expect less, or nothing would ever be tried again."""
-        self._refusals += 1
-        if self._refusals > _PATIENCE:
-            self._seen.record(0.0)
+    def observe(self, ms: float, foreseen_ms: float, turn_ms: float) -> None:
+        """Take one more. turn_ms: the longest inference."""
+        self._add(ms / (foreseen_ms + turn_ms))
 
     @property
     def longest(self) -> float:
         """How many times as long as foreseen a wait may be."""
-        return 1 + float(self._seen.points[-1])
+        return 1 + float(self.points[-1])
 
     def of(self, foreseen_ms: float, turn_ms: float) -> WaitError:
         """What is to be expected of such a wait."""
-        return WaitError(self._seen.points, foreseen_ms, turn_ms)
+        return WaitError(self.points, foreseen_ms, turn_ms)

@@ -111,6 +111,7 @@ class Selector:
         problem = self.expectations.problem(self.available.candidates(self.backends), arrival)
         chains = problem.candidates.chains(most)
         row = int(anytime.choose(problem.models, problem.requests, chains)[0])
+        self.expectations.pressure.admitted()
         return [Choice(problem, policy, chosen) for chosen in chains[row]]
 
     def admit_named(self, served: ServedModel, backend: Backend, arrival: Arrival) -> Choice:

@@ -13,7 +13,7 @@ def filled(*residuals_ms: float, doubled: bool = False) -> Residuals:
     """After these, again and again, until all else is forgotten."""
     residuals = Residuals(doubled)
     for ms in residuals_ms * (103 // len(residuals_ms)):
-        residuals.add(ms, 1.0)
+        residuals.observe(ms, 1.0)
     return residuals
 
 
@@ -45,22 +45,22 @@ def test_refusals_in_a_row_make_it_forget_and_those_between_answers_do_not() -> 
     for _ in range(100):
         for _ in range(5):
             busy.refused()
-        busy.add(50.0, 1.0)
+        busy.observe(50.0, 1.0)
     assert busy.points_ms.min() == 50
 
 
 def test_what_huge_pictures_were_off_by_counts_in_proportion() -> None:
     residuals = filled(1.0)
     for _ in range(16):
-        residuals.add(1500.0, 3000.0)
-        residuals.add(1.0, 1.0)
+        residuals.observe(1500.0, 3000.0)
+        residuals.observe(1.0, 1.0)
     assert residuals.points_ms.max() < 5
 
 
 def test_where_all_take_long_it_counts_in_full() -> None:
     residuals = filled(1.0)
     for _ in range(300):
-        residuals.add(1500.0, 3000.0)
+        residuals.observe(1500.0, 3000.0)
     assert residuals.points_ms.min() == pytest.approx(1500.0, rel=0.05)
 
 
@@ -68,7 +68,7 @@ def waits(*longer: tuple[float, float]) -> WaitResiduals:
     """After these, each by how much it was longer and what was foreseen, ms, again and again; an inference is 10 ms."""
     residuals = WaitResiduals()
     for ms, foreseen_ms in longer * (103 // len(longer)):
-        residuals.add(ms, foreseen_ms, 10.0)
+        residuals.observe(ms, foreseen_ms, 10.0)
     return residuals
 
 
