@@ -78,7 +78,8 @@ class RequestParser:
         assert transaction
         if transaction.request is None:  # else a trailer
             transaction.head_bytes += len(name) + len(value) + 4
-            transaction.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+            # Blanks behind a value do not belong to it (RFC 9110, 5.5); the parser leaves them there.
+            transaction.headers[name.decode("latin-1").lower()] = value.rstrip(b" \t").decode("latin-1")
 
     def on_headers_complete(self) -> None:
         """All but the body is here: refuse what can be refused before the body is read."""

@@ -36,8 +36,9 @@ class Reception:
             path, query = wire.target(transaction.url)
         except httptools.HttpParserInvalidURLError:
             raise EarlyReplyError(self._app.refusal(400, "the request's target is not a URL")) from None
-        announced = headers.get("content-length", "")
-        length = int(announced) if announced.isdigit() else None
+        announced = headers.get("content-length")
+        # The parser lets in digits alone, of 64 bits; zeros before them may be thousands, more than `int` reads.
+        length = int(announced.lstrip("0") or 0) if announced else None
         if length and length > self._limits.body_bytes:
             raise EarlyReplyError(self._app.refusal(413, self._limits.too_large))
         head = Head(method.decode("latin-1"), path, query, headers, length, self._peer, transaction.first_byte)

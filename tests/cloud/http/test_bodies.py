@@ -14,6 +14,7 @@ from http_line import Timed, rest
 from http_server import SMALL, post
 
 from ondevice.cloud.http import reception, transaction
+from ondevice.cloud.http.limits import HttpLimits
 from ondevice.resilience.budget import Allotment
 
 WIDE = replace(SMALL, body_bytes=1 << 20)
@@ -46,6 +47,27 @@ def test_a_body_for_which_there_is_no_room_is_not_read_until_there_is(clock: Clo
         server.answering.set()
         await rest()
         assert server.connections.bodies.held == 0
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("length", ["600", "600 ", "600\t \t", "0" * 1500 + "600"])
+def test_a_body_counts_however_its_length_is_written(length: str) -> None:
+    async def play() -> None:
+        server = Timed(WIDE)
+        await server.take(f"POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\naaa")
+        assert server.connections.bodies.held == 600
+        await server.take("a" * 597)
+        assert [(request.head.length, len(request.body)) for request in server.seen] == [(600, 600)]
+
+    asyncio.run(play())
+
+
+def test_a_length_may_begin_with_thousands_of_zeros() -> None:
+    async def play() -> None:
+        server = Timed(HttpLimits())
+        await server.take(f"POST /a HTTP/1.1\r\nContent-Length: {'0' * 5000}3\r\n\r\nabc")
+        assert [request.body for request in server.seen] == [b"abc"]
 
     asyncio.run(play())
 

@@ -77,9 +77,10 @@ def test_a_client_that_wants_it_is_disconnected(version_and_header: str) -> None
         assert b"connection: close" in read_all(client)
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
+@pytest.mark.parametrize("length", ["1000000000", "1000000000 \t", "00001000000000"])
+def test_a_body_over_the_limit_is_refused_before_it_is_read(length: str) -> None:
     with running() as server, server.connect() as client:
-        client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        client.sendall(f"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
         reply = read_all(client)
     assert status(reply) == 413
     assert b"over 1000 bytes" in reply
