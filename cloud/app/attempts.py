@@ -47,11 +47,16 @@ class Attempts:
         self.exclude(choice, error)
         if again or not self._selector.available.any_but(self._failed):
             raise error
-        self._tell("chosen again", model=choice.served.name, reason=str(error))
+        self._tell("chosen again", model=_ran(choice, error), reason=str(error))
         return self._selector.choose(self._arrival, without=self._failed)
 
     def exclude(self, choice: Choice, error: OnDeviceError) -> None:
         """Ask no more what this error speaks against: the model that ran in the end, or the whole of another server."""
         models = choice.backend.models
-        failed = {choice.served.name, error.model} if isinstance(error, ModelError) else {m.name for m in models}
+        failed = {_ran(choice, error)} if isinstance(error, ModelError) else {m.name for m in models}
         self._failed |= {(choice.backend, row) for row, served in enumerate(models) if served.name in failed}
+
+
+def _ran(choice: Choice, error: OnDeviceError) -> str:
+    """The model that ran: at its turn another may have taken the place of the one chosen, which is well."""
+    return (isinstance(error, ModelError) and error.model) or choice.served.name

@@ -44,17 +44,20 @@ class Runs:
 
 
 class First:
-    """Chooses the first model that is left."""
+    """Chooses the first model that is left. taken: by which model the place of another is taken at its turn."""
 
-    def __init__(self, *backends: Runs) -> None:
+    def __init__(self, *backends: Runs, **taken: str) -> None:
         self.places = [(backend, row) for backend in backends for row in range(len(backend.models))]
-        self.available = self
+        self.available, self.taken = self, taken
 
     def any_but(self, without: set[Place]) -> bool:
         return bool(set(self.places) - cast(Any, without))
 
-    def ticket(self, choice: Choice, arrival: Arrival, work: Work, failed: object) -> Ticket:
-        return Ticket(choice.served.name, work)
+    def ticket(self, choice: Choice, arrival: Arrival, work: Work, failed: set[Place]) -> Ticket:
+        chosen = choice.served.name
+        other = self.taken.get(chosen, chosen)
+        lost = {backend.models[row].name for backend, row in failed}
+        return Ticket(chosen if other in lost else other, work)
 
     def choose(self, arrival: Arrival, without: object = ()) -> Choice:
         backend, row = next(place for place in self.places if place not in cast(Any, without))
@@ -62,9 +65,9 @@ class First:
         return cast(Choice, SimpleNamespace(backend=backend, served=served, budget_ms=BUDGET_MS))
 
 
-def ran(*backends: Runs) -> str:
+def ran(*backends: Runs, **taken: str) -> str:
     """Which model answers in the end."""
-    selector = cast(Selector, First(*backends))
+    selector = cast(Selector, First(*backends, **taken))
     arrival = Arrival(RequestParameters(), 0.0, 0, CLOCK())
     attempts = Attempts(selector, arrival, Work(b"", True, 1, False, CLOCK()), lambda event, **fields: None)
     return asyncio.run(attempts.run(selector.choose(arrival)))[1].model
@@ -92,9 +95,16 @@ def test_of_a_server_that_is_lost_no_other_model_is_asked() -> None:
     assert far.asked == ["a"]
 
 
-def test_the_model_that_ran_is_excluded_too_where_it_was_another_than_the_choice() -> None:
-    backend = Runs("a", "b", "c", a=ModelFaultError("NaN", "b"))
-    assert ran(backend) == "c"
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "b")])
+def test_where_another_took_the_place_of_the_choice_and_failed_the_choice_still_answers(names: tuple[str, ...]) -> None:
+    backend = Runs(*names, b=ModelFaultError("NaN", "b"))
+    assert ran(backend, a="b") == "a"
+    assert backend.asked == ["b", "a"]
+
+
+def test_an_error_that_names_no_model_is_of_the_one_chosen() -> None:
+    backend = Runs("a", "b", a=ModelFaultError("its workers cannot decode this", ""))
+    assert ran(backend) == "b"
 
 
 def test_where_all_fail_the_last_error_is_raised() -> None:
