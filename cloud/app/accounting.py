@@ -24,23 +24,19 @@ class Accounting:
         self._log, self._metrics = log, metrics
 
     def refuse_unread(self, status: int, message: str) -> Response:
-        """An error of which no more is known, as a reply."""
-        self._metrics.request(status, 0.0)
+        """An error of which no more is known, as a reply; nor for how long it was on its way."""
+        self._metrics.request(status, None)
         self._log.request({"status": status, "error": message})
         return responses.refused(status, message)
 
     def refuse(self, head: Head, status: int, message: str, *headers: tuple[str, str]) -> Response:
         """A refusal before the request was whole."""
-        self._metrics.request(status, 0.0)
-        self._log.request({**_of(head), "status": status, "error": message})
+        self._done(head, status, {"error": message})
         return responses.refused(status, message, *headers)
 
     def finished(self, request: Request, status: int, fields: Mapping[str, Any]) -> None:
         """A request has its reply. fields: what else the log is to say of it."""
-        total_ms = (perf_counter() - request.head.first_byte) * 1e3
-        self._metrics.request(status, total_ms)
-        bytes_ = len(request.body)
-        self._log.request({**_of(request.head), "status": status, "bytes": bytes_, **fields, "total_ms": total_ms})
+        self._done(request.head, status, {"bytes": len(request.body), **fields})
 
     def failed(self, fields: dict[str, Any], error: OnDeviceError) -> None:
         """A request ends in this error, which its fields are to say."""
@@ -52,6 +48,8 @@ class Accounting:
         """The exception that is being handled is a fault of the endpoint."""
         self._log.event("internal error", path=head.path, traceback=traceback.format_exc())
 
-
-def _of(head: Head) -> dict[str, Any]:
-    return {"peer": head.peer, "method": head.method, "path": head.path[:_MOST_CHARACTERS]}
+    def _done(self, head: Head, status: int, fields: Mapping[str, Any]) -> None:
+        total_ms = (perf_counter() - head.first_byte) * 1e3
+        self._metrics.request(status, total_ms)
+        asked = {"peer": head.peer, "method": head.method, "path": head.path[:_MOST_CHARACTERS]}
+        self._log.request({**asked, "status": status, **fields, "total_ms": total_ms})

@@ -76,10 +76,11 @@ class Metrics:
 
         Gauge(f"ondevice_{name}", meaning, registry=self._registry).set_function(read)
 
-    def request(self, status: int, total_ms: float) -> None:
-        """A request was answered."""
+    def request(self, status: int, total_ms: float | None) -> None:
+        """A request was answered. total_ms: since its first byte; None where that is not known."""
         self._statuses[status] += 1
-        self._request.add(total_ms)
+        if total_ms is not None:
+            self._request.add(total_ms)
 
     def inference(self, result: InferenceResult, late: bool) -> None:
         """A backend has answered."""

@@ -21,6 +21,7 @@ def test_what_happens_is_counted() -> None:
     metrics.request(200, 12.0)
     metrics.request(200, 3.0)
     metrics.request(503, 0.0)
+    metrics.request(408, None)
     metrics.refused()
     metrics.event("worker died")
     metrics.inference(InferenceResult("net", [], queue_ms=2.0, infer_ms=7.0), late=True)
@@ -35,6 +36,8 @@ def test_what_happens_is_counted() -> None:
     assert found["ondevice_infer_seconds_bucket", (("le", "0.005"), ("model", "net"))] == 1
     assert found["ondevice_queue_seconds_count", ()] == 2
     assert found["ondevice_request_seconds_bucket", (("le", "0.025"),)] >= 2
+    assert found["ondevice_requests_total", (("status", "408"),)] == 1
+    assert found["ondevice_request_seconds_count", ()] == 3, "of the fourth it is not known how long it took"
 
 
 def test_two_servers_of_one_process_do_not_share_them() -> None:

@@ -192,6 +192,17 @@ def test_only_who_has_a_token_may_ask_but_for_the_health(backend: Answering, tmp
     assert asked.ask("GET", "/v2", authorization="Bearer sixteen-characters-and-more")[0] == 200
 
 
+def test_how_long_a_request_took_is_counted_where_it_is_known_and_refusals_are_no_exception(asked: Asked) -> None:
+    assert asked.ask("GET", "/nowhere")[0] == 404
+    assert asked.service.refusal(400, "no valid request").status == 400
+    found = samples(asked.metrics.text()[1].decode())
+    assert found["ondevice_requests_total", (("status", "404"),)] == 1
+    assert found["ondevice_requests_total", (("status", "400"),)] == 1
+    assert found["ondevice_request_seconds_count", ()] == 1
+    assert found["ondevice_request_seconds_sum", ()] > 0
+    assert ["total_ms" in line for line in asked.log.named("request")] == [True, False]
+
+
 def test_a_compressed_body_is_not_read(asked: Asked) -> None:
     status, body = asked.ask("POST", INFER, b"", content_type=PICTURE, content_encoding="gzip")
     assert (status, error(body)) == (415, "Content-Encoding gzip is not read here: send it uncompressed")
