@@ -35,7 +35,7 @@ class ReplyQueue:
         """Answer it after those before it."""
         self.waiting.append(transaction)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._answer())
+            self._task = asyncio.get_running_loop().create_task(self._answer_or_close())
 
     def finish(self, response: Response) -> None:
         """After those that wait this is the last."""
@@ -50,6 +50,14 @@ class ReplyQueue:
         self.waiting.clear()
         if self._task:
             self._task.cancel()
+
+    async def _answer_or_close(self) -> None:
+        try:
+            await self._answer()
+        except Exception as error:  # a fault of ours, for which its client must not wait, nor hold its connection
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": "a reply could not be made or sent", "exception": error})
+            self._sender.close()
 
     async def _answer(self) -> None:
         while self.waiting or (self.then and self._more(self.then)):

@@ -82,6 +82,10 @@ async def answer(server: Running, request: Request) -> Response:
         except asyncio.CancelledError:
             server.cancelled.append(request.head.path)
             raise
+    if request.head.path == "/fault":
+        raise ZeroDivisionError
+    if request.head.path == "/unsendable":
+        return Response(200, (("x-price", "\u20ac"),), b"")
     if request.head.path.startswith("/pieces"):
         return Response(200, (), pieces(server, request.head.path))
     return Response(200, (("x-path", request.head.path),), request.body)

@@ -273,6 +273,18 @@ def test_work_for_a_client_that_has_gone_is_cancelled() -> None:
         until(lambda: server.cancelled == ["/slow"])
 
 
+@pytest.mark.parametrize(("path", "fault"), [("/fault", ZeroDivisionError), ("/unsendable", UnicodeEncodeError)])
+def test_a_fault_of_ours_is_told_and_ends_its_connection(path: str, fault: type[Exception]) -> None:
+    told: list[object] = []
+    with running() as server, server.connect() as client:
+        server.loop.set_exception_handler(lambda _, context: told.append(type(context["exception"])))
+        client.sendall((get(path) + get("/next")).encode())
+        assert read_all(client) == b""
+        until(lambda: not server.connections.open)
+        assert told == [fault]
+        assert status(server.say(get("/a", CLOSE))) == 200
+
+
 def test_draining_lets_what_is_in_flight_finish_and_closes_the_idle() -> None:
     with running() as server, server.connect() as idle, server.connect() as busy:
         busy.sendall(get("/slow").encode())
