@@ -17,19 +17,19 @@ _CROWDED = "too many connections; try again later"
 class Connection(asyncio.Protocol):
     """One client's transport, and the dialogue on it."""
 
-    def __init__(self, server: Connections) -> None:
-        self._server = server
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
         self._dialogue: Dialogue
 
     def connection_made(self, transport: Any) -> None:
         """Take it in, or refuse it if there are too many."""
-        self._dialogue = Dialogue(self._server, transport)
-        if not self._server.admit(self._dialogue) and not transport.is_closing():
+        self._dialogue = Dialogue(self._connections, transport)
+        if not self._connections.admit(self._dialogue) and not transport.is_closing():
             self._dialogue.refuse(503, _CROWDED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: what it asked for is no longer wanted."""
-        self._server.open.discard(self._dialogue)
+        self._connections.open.discard(self._dialogue)
         self._dialogue.lost()
 
     def data_received(self, data: bytes) -> None:

@@ -19,20 +19,20 @@ _LINGER_S = 2.0
 class Dialogue:
     """One client's requests and their replies, in order. inbox: for what is received; sender: what is sent."""
 
-    def __init__(self, server: Connections, transport: Any) -> None:
-        self._server, self._transport = server, transport
+    def __init__(self, connections: Connections, transport: Any) -> None:
+        self._connections, self._transport = connections, transport
         peer = transport.get_extra_info("peername")
         self.sender = Sender(transport)
-        self._replies = ReplyQueue(server, self.sender)
+        self._replies = ReplyQueue(connections, self.sender)
         address = str(peer[0]) if isinstance(peer, tuple) else ""
-        reception = Reception(server, address, self.sender.go_on, lambda: self.inbox.read_on())
-        self._parser = RequestParser(server.app, server.limits, reception.take_in, self._replies.add)
+        reception = Reception(connections, address, self.sender.go_on, lambda: self.inbox.read_on())
+        self._parser = RequestParser(connections.app, connections.limits, reception.take_in, self._replies.add)
         self.inbox = Inbox(transport, self._parser, reception, self._replies, self._end)
         self._ended = False
 
     def refuse(self, status: int, message: str) -> None:
         """Reply to a request that is not read to its end, and let the connection run out."""
-        self._end(self._server.app.refusal(status, message))
+        self._end(self._connections.app.refusal(status, message))
 
     def _end(self, response: Response) -> None:
         self._ended = True
@@ -64,7 +64,7 @@ class Dialogue:
 
     def check(self, now: float, crowded: bool) -> None:
         """End the connection if its time is over. crowded: whether others wait for room for their bodies."""
-        transaction, limits = self._parser.transaction, self._server.limits
+        transaction, limits = self._parser.transaction, self._connections.limits
         if self.sender.unread and now - self.sender.unread_since > limits.idle_s:
             self.abort()
         elif transaction:

@@ -14,9 +14,9 @@ from ondevice.cloud.http.connections import Activity, Connections
 _HANDSHAKE_S = 10.0
 
 
-def accepted(server: Connections) -> asyncio.Protocol:
+def accepted(connections: Connections) -> asyncio.Protocol:
     """What a new connection has to do with first."""
-    return Handshake(server, server.tls) if server.tls else Connection(server)
+    return Handshake(connections, connections.tls) if connections.tls else Connection(connections)
 
 
 class Handshake(asyncio.Protocol):
@@ -24,8 +24,8 @@ class Handshake(asyncio.Protocol):
 
     activity = Activity.QUIET
 
-    def __init__(self, server: Connections, tls: ssl.SSLContext) -> None:
-        self._server, self._tls = server, tls
+    def __init__(self, connections: Connections, tls: ssl.SSLContext) -> None:
+        self._connections, self._tls = connections, tls
         self._transport: Any = None
         self._task: asyncio.Task[None] | None = None
         self._received = b""
@@ -34,14 +34,14 @@ class Handshake(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Count it, and shake hands even if there are too many: one is told so in the end, and encrypted."""
         self._transport = transport
-        self._server.admit(self)
+        self._connections.admit(self)
         if not transport.is_closing():
             transport.pause_reading()
             self._task = asyncio.get_running_loop().create_task(self._secure())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        self._server.open.discard(self)
+        self._connections.open.discard(self)
         if self._task:
             self._task.cancel()
 
@@ -51,11 +51,11 @@ class Handshake(asyncio.Protocol):
 
     async def _secure(self) -> None:
         secured = await self._secured()
-        self._server.open.discard(self)
+        self._connections.open.discard(self)
         if secured is None:
             self._transport.abort()
             return
-        connection = Connection(self._server)
+        connection = Connection(self._connections)
         secured.set_protocol(connection)
         connection.connection_made(secured)
         if self._received:

@@ -24,8 +24,10 @@ class Reception:
     waits: whether the one that is arriving has to wait for room for its body.
     """
 
-    def __init__(self, server: Connections, peer: str, go_on: Callable[[], None], read_on: Callable[[], None]) -> None:
-        self._app, self._limits, self._bodies = server.app, server.limits, server.bodies
+    def __init__(
+        self, connections: Connections, peer: str, go_on: Callable[[], None], read_on: Callable[[], None]
+    ) -> None:
+        self._app, self._limits, self._bodies = connections.app, connections.limits, connections.bodies
         self._peer, self._go_on, self._read_on = peer, go_on, read_on
         self.waits = False
 

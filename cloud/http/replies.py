@@ -16,8 +16,8 @@ from ondevice.cloud.http.transaction import Transaction
 class ReplyQueue:
     """One client's. since: when the last reply was sent, by perf_counter, in s."""
 
-    def __init__(self, server: Connections, sender: Sender) -> None:
-        self._server, self._sender = server, sender
+    def __init__(self, connections: Connections, sender: Sender) -> None:
+        self._connections, self._sender = connections, sender
         # What to do when all are answered, which may add some.
         self.then: Callable[[], None] | None = None
         # Those whose turn has not come.
@@ -67,7 +67,7 @@ class ReplyQueue:
                 response = await transaction.request.answer(transaction.last_byte, transaction.held_s)
             finally:
                 transaction.give_back()
-            keep = transaction.keep and not self._server.draining
+            keep = transaction.keep and not self._connections.draining
             if isinstance(response.body, bytes):
                 self._sender.send(response, response.body, keep, transaction.head_only)
             else:
