@@ -18,7 +18,7 @@ from ondevice.cloud.app.messages import Head, Request, Response
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.readiness import Readiness
 from ondevice.cloud.app.replies import InferenceReplies
-from ondevice.cloud.app.repository import Repository
+from ondevice.cloud.app.repository_extension import RepositoryExtension
 from ondevice.cloud.app.streams import AnswerStreams
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.select.selector import Selector
@@ -37,7 +37,7 @@ class Service:
         metrics.gauge("decoding_bytes", "What large pictures take to decode", lambda: large.held)
         metrics.gauge("decoding_waiting", "Large pictures that wait for room", lambda: large.waiting)
         self._readiness = Readiness(selector, directory)
-        about, repository = About(selector, directory, metrics), Repository(selector, directory)
+        about, repository = About(selector, directory, metrics), RepositoryExtension(selector, directory)
         self._operations = _operations(about, self._readiness, repository, inference)
 
     def stop(self) -> None:
@@ -76,7 +76,7 @@ class Service:
 
 
 def _operations(
-    about: About, readiness: Readiness, repository: Repository, inference: Inference
+    about: About, readiness: Readiness, repository: RepositoryExtension, inference: Inference
 ) -> Mapping[str, Operation]:
     """What answers, by the names that the routes have for it."""
     return {

@@ -10,7 +10,7 @@ from ondevice.cloud.select.selector import Selector
 from ondevice.errors import ModelError
 
 
-class Repository:
+class RepositoryExtension:
     """Of the selector's models, all of them in the directory."""
 
     def __init__(self, selector: Selector, directory: Directory) -> None:
