@@ -20,10 +20,10 @@ class Call(NamedTuple):
 
 
 class InferenceCall(NamedTuple):
-    """A call for an inference: what is asked, what the choice is to know of it, and what a backend is to do."""
+    """A call for an inference: what it asks, what the choice is to know of it, and what a backend is to do."""
 
     call: Call
-    asked: DecodedRequest
+    decoded: DecodedRequest
     arrival: Arrival
     work: Work
 

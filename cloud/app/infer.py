@@ -31,7 +31,7 @@ _MOST_FIELDS = 20
 
 
 class DecodedRequest(NamedTuple):
-    """A decoded request for an inference. picture: the compressed picture, or None where a native tensor came."""
+    """A decoded request for an inference. payload: a compressed picture, or the bytes of a native tensor."""
 
     parameters: RequestParameters
     payload: bytes

@@ -63,7 +63,7 @@ class InferenceReplies:
         served = self._directory.at(choice.backend, result.model)
         parameters = {**describe.result(choice, served, result), **more}
         asked.call.fields.update(parameters)
-        return infer.encode(asked.call.model, asked.asked, served, result, parameters)
+        return infer.encode(asked.call.model, asked.decoded, served, result, parameters)
 
     def _observed(self, asked: InferenceCall, choice: Choice, result: InferenceResult) -> float:
         """Learn from an answer; gives the time since its request was whole, ms."""

@@ -41,11 +41,11 @@ class Inbox:
             return
         if self._pending:
             data = self._pending + data
-        at, full, waiting = 0, self._paused and self._full, self._replies.waiting
+        at, full = 0, self._paused and self._full
         try:
             while at < len(data) and not full:
                 at = self._parser.advance(data, at)
-                full = self._reception.waits or len(waiting) >= _PIPELINED
+                full = self._full
         except EarlyReplyError as early:
             self._end(early.response)
             return
