@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from events import Events
 
 from ondevice import trial
 from ondevice.bench import record
@@ -96,8 +97,8 @@ def test_the_endpoint_begins_with_the_times_that_it_had_learned(home: Path) -> N
     setting = store.Setting(CPU, str(RUNTIME), 1)
     (path,) = (home / "cache" / "profiles").iterdir()
     assert store.default_path(setting) == path
-    notes: list[object] = []
-    saved = store.Store(path, setting, lambda *event, **fields: notes.append((event, fields))).load()
+    notes = Events()
+    saved = store.Store(path, setting, notes).load()
     assert notes == []
     assert {name: one.profile.n for name, one in saved.items()} == {"digits_xs_int8": 40, "digits_m_int8": 35}
     medium = saved["digits_m_int8"]

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic, perf_counter
-from typing import Any
 
 import pytest
 from aiohttp import web
+from events import Events
 from oip_server import Server, listening
 
 from ondevice.cloud.backends.backend import InferenceResult
@@ -24,15 +24,6 @@ from ondevice.runner import Runner
 
 INT8, FP32 = "digits_m_int8", "digits_xs_fp32"
 PICTURES = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))[::7]]
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self]
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from events import Events
 from serving import FAMILY, PICTURE
 
 from ondevice.cloud.backends.backend import InferenceResult
@@ -19,14 +20,6 @@ from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import Work
 
 SMALL, _, MIDDLE, LARGE = FAMILY
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    def of(self, event: str) -> list[Any]:
-        return [fields.get("model") for name, fields in self if name == event]
 
 
 def with_local(

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
+from events import Events
+
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
@@ -18,14 +20,6 @@ from ondevice.protocol.served import Work
 
 MODEL, OTHER = "digits_m_int8", "digits_xs_int8"
 PICTURE = next(iter(sorted(zoo.samples_dir().glob("7/*.png")))).read_bytes()
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self if name == event]
 
 
 def job(

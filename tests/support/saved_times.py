@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.local.store import Saved, Setting
@@ -13,7 +11,6 @@ from ondevice.timing.recent import Recent
 
 PHOTO = PictureHead(PictureFormat.JPEG, 500, 375, 110_000)
 SETTING = Setting("Cortex-A76", "litert 2.3.0", 2)
-Notes = list[tuple[str, dict[str, Any]]]
 
 
 def known(model: str = "m", load_ms: float | None = 30.0) -> Learned:
@@ -24,11 +21,6 @@ def known(model: str = "m", load_ms: float | None = 30.0) -> Learned:
 
 def snapshot(*models: str) -> list[Saved]:
     return [Saved.of(known(model), SETTING) for model in models]
-
-
-def teller(notes: Notes) -> Callable[..., None]:
-    """Keeps what it is told."""
-    return lambda event, **fields: notes.append((event, fields))
 
 
 def names(folder: Path) -> list[str]:

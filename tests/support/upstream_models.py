@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clock import Clock
-from fronting import Events
+from events import Events
 
 from ondevice.cloud.backends.decoding import DecodeTimes
 from ondevice.cloud.backends.learning import Learned

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from saved_times import SETTING, Notes, teller
+from events import Events
+from saved_times import SETTING
 
 from ondevice.cloud.backends.local.store import Store
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return []
+def notes() -> Events:
+    return Events()
 
 
 @pytest.fixture
-def store(tmp_path: Path, notes: Notes) -> Store:
-    return Store(tmp_path / "times" / "p.json", SETTING, teller(notes))
+def store(tmp_path: Path, notes: Events) -> Store:
+    return Store(tmp_path / "times" / "p.json", SETTING, notes)

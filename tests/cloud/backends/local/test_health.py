@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from clock import Clock
+from events import Events
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
@@ -23,9 +23,9 @@ class Told:
     """A `Health` of the models a and b, and all that it says. checks: models that are tried, and the futures."""
 
     def __init__(self) -> None:
-        self.clock, self.events, self.evicted = Clock(), [], []  # type: ignore[var-annotated]
+        self.clock, self.events, self.evicted = Clock(), Events(), []  # type: ignore[var-annotated]
         self.checks: list[tuple[str, asyncio.Future[Reply]]] = []
-        self.health = Health(["a", "b"], self.clock, self._check, self.evicted.append, self._tell)
+        self.health = Health(["a", "b"], self.clock, self._check, self.evicted.append, self.events)
 
     @property
     def states(self) -> list[str]:
@@ -43,9 +43,6 @@ class Told:
     def _check(self, model: str) -> asyncio.Future[Reply]:
         self.checks.append((model, asyncio.get_running_loop().create_future()))
         return self.checks[-1][1]
-
-    def _tell(self, event: str, **fields: Any) -> None:
-        self.events.append((event, fields))
 
 
 def told(body: Callable[[Told], Awaitable[None]]) -> None:
@@ -132,7 +129,7 @@ def test_what_answers_while_it_is_tried_is_said_to_be_available() -> None:
         assert told.states == ["available", "available"]
         told.checks.pop()[1].set_result(({}, b""))
         await asyncio.sleep(0)
-        assert [event for event, _ in told.events] == ["model failing", "model available"]
+        assert told.events.names == ["model failing", "model available"]
 
     told(body)
 

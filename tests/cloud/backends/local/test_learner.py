@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from events import Events
 
 from ondevice.cloud.backends.decoding import DecodeFactor
 from ondevice.cloud.backends.local.learner import Learner
@@ -18,11 +19,6 @@ SAMPLE = PictureHead(PictureFormat.JPEG, 224, 224, 8_000)
 HUGE = PictureHead(PictureFormat.WEBP, 7000, 7000, 87_000)
 SIZES = {"small": 128, "large": 224}
 TAKES_MS = {"small": 1.0, "large": 10.0}
-
-
-class Events(list[tuple[str, dict[str, Any]]]):
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.append((event, fields))
 
 
 class Measured:

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from events import Events
 from faulty import copied, nonsense
-from local_backend import LARGE, MIDDLE, SMALL, Events, Undecided, picture, run, ticked, with_local
+from local_backend import LARGE, MIDDLE, SMALL, Undecided, picture, run, ticked, with_local
 from serving import FAMILY
 
 from ondevice.cloud.backends.local.local import Local
@@ -125,7 +126,7 @@ def test_an_unloaded_model_leaves_the_workers_and_comes_back() -> None:
         await local.load(MIDDLE)
         assert local.available(MIDDLE)
         assert not local.times.loading_ms().any()
-        assert (events.of("unloaded"), events.of("loaded")) == ([MIDDLE], [MIDDLE])
+        assert (events.models("unloaded"), events.models("loaded")) == ([MIDDLE], [MIDDLE])
         assert (await run(local, MIDDLE)).load_ms == 0
 
     with_local(body, workers=2)
@@ -148,7 +149,7 @@ def test_unloading_while_it_runs_and_while_others_wait() -> None:
             await asyncio.sleep(0.02)
         assert (await run(local, SMALL)).top
         assert local.times.loading_ms().tolist()[3] > 0
-        assert events.of("worker died") == []
+        assert events.named("worker died") == []
 
     with_local(body)
 
@@ -171,7 +172,7 @@ def test_what_cannot_be_loaded_any_more_is_not_asked_for_and_is_loaded_again_whe
         path.write_bytes(content)
         await ticked(local, lambda: local.available(MIDDLE) and not local.times.loading_ms().any())
         assert (await run(local, MIDDLE)).load_ms == 0
-        assert (events.of("model failing"), events.of("model available")) == ([MIDDLE], [MIDDLE])
+        assert (events.models("model failing"), events.models("model available")) == ([MIDDLE], [MIDDLE])
 
     with_local(body, SMALL, str(path), workers=2)
 
@@ -225,7 +226,7 @@ def test_what_was_learned_is_saved_and_taken_up_again(tmp_path: Path) -> None:
 
     async def second(local: Local, events: Events) -> None:
         assert local.times.profile(SMALL).n >= learned[0]
-        assert events.of("profiles not read") == []
+        assert events.named("profiles not read") == []
 
     with_local(first, SMALL, MIDDLE, profiles=file)
     with_local(second, SMALL, profiles=file)
@@ -251,6 +252,6 @@ def test_work_of_a_closed_backend_fails_cleanly() -> None:
         local.pool.close()
         outcomes = await asyncio.gather(*jobs, return_exceptions=True)
         assert all(isinstance(outcome, OnDeviceError) for outcome in outcomes)
-        assert not events.of("worker died")
+        assert not events.named("worker died")
 
     with_local(body)

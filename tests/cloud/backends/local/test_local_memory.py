@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from events import Events
 from faulty import copied
-from local_backend import LARGE, MIDDLE, SMALL, Events, run, ticked, with_local
+from local_backend import LARGE, MIDDLE, SMALL, run, ticked, with_local
 from serving import FAMILY, Endpoint, until
 
 from ondevice.cloud.backends.local.local import Local
@@ -49,8 +50,8 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
         assert local.memory.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0
         assert (await run(local, LARGE)).load_ms > 0
-        assert events.of("unloaded") == [LARGE, MIDDLE]
-        assert events.of("loaded") == [MIDDLE, LARGE]
+        assert events.models("unloaded") == [LARGE, MIDDLE]
+        assert events.models("loaded") == [MIDDLE, LARGE]
         assert local.memory.residency.used_bytes <= budget
 
     with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
@@ -65,7 +66,7 @@ def test_what_is_wanted_is_loaded_while_nobody_waits() -> None:
             local.record_demand(MIDDLE)
         await ticked(local, lambda: not local.times.loading_ms()[1])
         assert local.memory.residency.resident == {SMALL, MIDDLE}
-        assert events.of("unloaded") == [LARGE]
+        assert events.models("unloaded") == [LARGE]
         assert (await run(local, MIDDLE)).load_ms == 0
 
     with_local(body, SMALL, MIDDLE, LARGE, budget=budget)
@@ -76,7 +77,7 @@ def test_a_model_that_never_fits_is_not_offered() -> None:
 
     async def body(local: Local, events: Events) -> None:
         assert [local.available(name) for name in FAMILY] == [True, True, True, False]
-        assert events.of("over memory budget") == [LARGE]
+        assert events.models("over memory budget") == [LARGE]
         with pytest.raises(ModelError, match="does not fit into the memory budget"):
             await local.load(LARGE)
         assert not local.available(LARGE)

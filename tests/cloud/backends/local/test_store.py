@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from saved_times import PHOTO, SETTING, Notes, known, names, snapshot, teller
+from events import Events
+from saved_times import PHOTO, SETTING, known, names, snapshot
 
 from ondevice.cloud.backends.decoding import DecodeTimes
 from ondevice.cloud.backends.learning import Learned
@@ -35,7 +36,7 @@ def decoding(saved: Saved) -> DecodeTimes:
     return decode
 
 
-def test_what_was_saved_is_loaded(store: Store, notes: Notes) -> None:
+def test_what_was_saved_is_loaded(store: Store, notes: Events) -> None:
     before = [Saved.of(known("a"), SETTING), Saved.of(known("b", load_ms=None), SETTING)]
     store.save(before)
     after = store.load()
@@ -68,12 +69,12 @@ def test_a_snapshot_does_not_change(store: Store) -> None:
     assert saved == Saved.of(known(), SETTING)
 
 
-def test_nothing_was_saved(store: Store, notes: Notes) -> None:
+def test_nothing_was_saved(store: Store, notes: Events) -> None:
     assert store.load() == {}
     assert notes == [], "a first start is not a fault"
 
 
-def test_no_models(store: Store, notes: Notes) -> None:
+def test_no_models(store: Store, notes: Events) -> None:
     store.save([])
     assert store.load() == {}
     assert notes == []
@@ -102,7 +103,7 @@ def test_odd_names(store: Store) -> None:
 # What is not read
 
 
-def refused(store: Store, notes: Notes) -> str:
+def refused(store: Store, notes: Events) -> str:
     """The reason, told in one line with the file's name; the next save heals."""
     notes.clear()
     assert store.load() == {}
@@ -114,7 +115,7 @@ def refused(store: Store, notes: Notes) -> str:
     return reason
 
 
-def test_half_a_file(store: Store, notes: Notes) -> None:
+def test_half_a_file(store: Store, notes: Events) -> None:
     store.save(snapshot("a", "b"))
     whole = store.path.read_bytes().rstrip()
     for length in range(0, len(whole), 7):
@@ -129,7 +130,7 @@ def test_half_a_file(store: Store, notes: Notes) -> None:
     [b"\xff\xfe", b"null", b"[]", b"5", b'"version"', b"{}", b'{"version": 1}', b"[" * 100_000, b"9" * 10_000,
      b'{"version": 1, "profiles": 3}', b'{"version": 1, "profiles": [{}], "decode": {}, "load_ms": {}}', bytes(100)],
 )  # fmt: skip
-def test_a_file_of_another_kind(content: bytes, store: Store, notes: Notes) -> None:
+def test_a_file_of_another_kind(content: bytes, store: Store, notes: Events) -> None:
     store.path.parent.mkdir()
     store.path.write_bytes(content)
     assert "damaged" in refused(store, notes)
@@ -160,7 +161,7 @@ def set_rest(key: str, value: Any) -> Callable[[Any], None]:
         lambda document: document["profiles"][0].update(surplus=1),
     ],
 )
-def test_one_wrong_value(spoil: Callable[[Any], None], store: Store, notes: Notes) -> None:
+def test_one_wrong_value(spoil: Callable[[Any], None], store: Store, notes: Events) -> None:
     store.save(snapshot("a"))
     document = json.loads(store.path.read_text())
     spoil(document)
@@ -168,7 +169,7 @@ def test_one_wrong_value(spoil: Callable[[Any], None], store: Store, notes: Note
     assert "damaged" in refused(store, notes)
 
 
-def test_mutated_bytes_are_read_or_refused(store: Store, notes: Notes) -> None:
+def test_mutated_bytes_are_read_or_refused(store: Store, notes: Events) -> None:
     store.save(snapshot("a"))
     whole, chance = store.path.read_bytes(), random.Random(0)
     for _ in range(300):
@@ -183,7 +184,7 @@ def test_mutated_bytes_are_read_or_refused(store: Store, notes: Notes) -> None:
             assert after.decode.expect(PHOTO) >= 0
 
 
-def test_a_file_of_0_1_0_gives_all_but_decoding_which_it_had_by_bytes(store: Store, notes: Notes) -> None:
+def test_a_file_of_0_1_0_gives_all_but_decoding_which_it_had_by_bytes(store: Store, notes: Events) -> None:
     store.save(snapshot("a"))
     document = json.loads(store.path.read_text())
     document.update(version=1, decode={"a": [[2000.0, 1.1], [300_000.0, 9.0]]})
@@ -194,7 +195,7 @@ def test_a_file_of_0_1_0_gives_all_but_decoding_which_it_had_by_bytes(store: Sto
 
 
 @pytest.mark.parametrize("version", [3, 0, "1", None, "x" * 1000])
-def test_another_version(version: Any, store: Store, notes: Notes) -> None:
+def test_another_version(version: Any, store: Store, notes: Events) -> None:
     store.path.parent.mkdir()
     store.path.write_text(json.dumps({"version": version}))
     reason = refused(store, notes)
@@ -210,12 +211,12 @@ def test_another_version(version: Any, store: Store, notes: Notes) -> None:
         (SETTING._replace(threads=4), "threads 4: "),
     ],
 )
-def test_times_of_another_setting(other: Setting, said: str, store: Store, notes: Notes) -> None:
+def test_times_of_another_setting(other: Setting, said: str, store: Store, notes: Events) -> None:
     store.save(snapshot("a"))
-    assert said in refused(Store(store.path, other, teller(notes)), notes)
+    assert said in refused(Store(store.path, other, notes), notes)
 
 
-def test_what_cannot_be_read(store: Store, notes: Notes) -> None:
+def test_what_cannot_be_read(store: Store, notes: Events) -> None:
     store.path.mkdir(parents=True)
     assert "directory" in refused(store, notes)
 
@@ -223,7 +224,7 @@ def test_what_cannot_be_read(store: Store, notes: Notes) -> None:
 # What cannot be written
 
 
-def test_a_failure_is_told_once_until_it_is_mended(store: Store, notes: Notes) -> None:
+def test_a_failure_is_told_once_until_it_is_mended(store: Store, notes: Events) -> None:
     folder = store.path.parent
     for _ in range(2):
         folder.write_text("in the way")
@@ -234,18 +235,18 @@ def test_a_failure_is_told_once_until_it_is_mended(store: Store, notes: Notes) -
         assert list(store.load()) == ["a"]
         store.path.unlink()
         folder.rmdir()
-    assert [event for event, _ in notes] == ["profiles not saved"] * 2
+    assert notes.names == ["profiles not saved"] * 2
     assert all(str(folder) in fields["error"] for _, fields in notes)
 
 
-def test_a_failing_last_step_leaves_no_other_file(store: Store, notes: Notes) -> None:
+def test_a_failing_last_step_leaves_no_other_file(store: Store, notes: Events) -> None:
     (store.path / "in the way").mkdir(parents=True)
     store.save(snapshot("a"))
     assert names(store.path.parent) == ["p.json"]
     assert len(notes) == 1
 
 
-def test_a_folder_that_may_not_be_written_to(store: Store, notes: Notes) -> None:
+def test_a_folder_that_may_not_be_written_to(store: Store, notes: Events) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     store.path.parent.mkdir(mode=0o555)
@@ -318,7 +319,7 @@ async def drained(store: Store) -> None:
     await asyncio.wait([store._saving])
 
 
-def test_an_error_in_the_thread_is_told(store: Store, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_the_thread_is_told(store: Store, notes: Events, monkeypatch: pytest.MonkeyPatch) -> None:
     async def play() -> None:
         store.changed(0)
         store.save_if_due(1, lambda: [None])  # type: ignore[list-item]
@@ -344,10 +345,10 @@ def test_the_default_path_is_in_the_cache_and_one_for_each_setting(home: Path) -
 
 
 @pytest.mark.parametrize("odd", ["../../up", "a/b", "nul\0", "Intel(R) Xeon(R) @ 2.1GHz", "", "ä" * 50])
-def test_odd_settings_make_good_paths(odd: str, notes: Notes) -> None:
+def test_odd_settings_make_good_paths(odd: str, notes: Events) -> None:
     setting = Setting(odd, odd, 1)
     path = default_path(setting)
     assert path.parent == files.cache_dir() / "profiles"
-    Store(path, setting, teller(notes)).save([Saved.of(known("m"), setting)])
-    assert list(Store(path, setting, teller(notes)).load()) == ["m"]
+    Store(path, setting, notes).save([Saved.of(known("m"), setting)])
+    assert list(Store(path, setting, notes).load()) == ["m"]
     assert notes == []

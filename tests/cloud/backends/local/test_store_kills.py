@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from saved_times import Notes, names, snapshot
+from events import Events
+from saved_times import names, snapshot
 
 from ondevice.cloud.backends.local.store import Store
 from ondevice.models import files
@@ -90,7 +91,7 @@ YOUNG_S = 20.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes may not share the monotonic clock")
-def test_killed_while_saving_the_file_is_always_whole(store: Store, notes: Notes) -> None:
+def test_killed_while_saving_the_file_is_always_whole(store: Store, notes: Events) -> None:
     chance = random.Random(4)
     ages = ages_when_killed(store, [chance.uniform(0, 0.05) for _ in range(20)], "in-a-loop")
     assert all(0 <= age < YOUNG_S for age in ages)

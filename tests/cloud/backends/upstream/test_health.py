@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clock import Clock
-from fronting import Events
+from events import Events
 
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.upstream.health import ServerHealth

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from aiohttp import web
 from clock import Clock
-from fronting import FP32, INT8, PICTURES, Events, behind, fronted, matches, work
+from events import Events
+from fronting import FP32, INT8, PICTURES, behind, fronted, matches, work
 from oip_server import Server, listening
 
 from ondevice.cloud.backends.ticket import Ticket

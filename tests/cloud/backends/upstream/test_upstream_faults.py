@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
-from fronting import FP32, INT8, PICTURES, Events, answered, behind, html, matches, ticking, work
+from events import Events
+from fronting import FP32, INT8, PICTURES, answered, behind, html, matches, ticking, work
 from oip_server import Server
 
 from ondevice.cloud.backends.ticket import Ticket

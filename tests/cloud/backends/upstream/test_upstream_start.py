@@ -8,7 +8,8 @@ import socket
 import numpy as np
 import pytest
 from aiohttp import web
-from fronting import FP32, INT8, Events, behind, fronted, html, work
+from events import Events
+from fronting import FP32, INT8, behind, fronted, html, work
 from oip_server import Server, end, listening
 
 from ondevice.cloud.backends.ticket import Ticket

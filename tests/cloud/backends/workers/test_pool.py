@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pooling import MODEL, OTHER, Events, answer, job, until, with_pool
+from events import Events
+from pooling import MODEL, OTHER, answer, job, until, with_pool
 
 from ondevice.cloud.backends.workers.job import PlannedRun
 from ondevice.cloud.backends.workers.pool import Pool

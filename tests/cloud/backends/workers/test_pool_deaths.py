@@ -12,7 +12,8 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
-from pooling import MODEL, Events, answer, job, until, with_pool
+from events import Events
+from pooling import MODEL, answer, job, until, with_pool
 
 from ondevice import __version__
 from ondevice.cloud.backends.workers.pool import Pool

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from clock import Clock
+from events import Events
 
 from ondevice.cloud.backends.workers import handle, supervisor
 from ondevice.cloud.backends.workers.comeback import Comeback
@@ -55,11 +56,11 @@ class Watched:
     """A supervisor of workers that answer so many messages each, in the order in which they are started."""
 
     def __init__(self, clock: Clock, count: int, answers: Sequence[int]) -> None:
-        self.clock, self.events = clock, []  # type: ignore[var-annotated]
+        self.clock, self.events = clock, Events()
         self.started: list[Fake] = []
         self._answers = iter(answers)
         self.crew = Crew(lambda: None)
-        self.supervisor = Supervisor(Workers(count), self.crew, self._prepare, Comeback(), self._tell)
+        self.supervisor = Supervisor(Workers(count), self.crew, self._prepare, Comeback(), self.events)
 
     async def start(self) -> WorkerProcess:
         self.started.append(Fake(len(self.started), next(self._answers)))
@@ -75,9 +76,6 @@ class Watched:
 
     async def _prepare(self, worker: WorkerHandle) -> None:
         await worker.ask({"op": "load", "model": "a"}, loads=True)
-
-    def _tell(self, event: str, **fields: Any) -> None:
-        self.events.append((event, fields))
 
 
 Play = Callable[[Watched], Awaitable[None]]
