@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from rude import certificate
+from certificates import self_signed
 from serving import FAMILY, PICTURE, Endpoint, post, until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
@@ -30,7 +30,7 @@ def sockets(running: Endpoint) -> int:
 
 
 def test_handshakes_that_nobody_goes_on_with_count_and_lock_nobody_out(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
+    cert, key = self_signed(tmp_path)
     with (
         Endpoint(tmp_path, *FLAGS, "--tls-cert", cert, "--tls-key", key) as running,
         contextlib.ExitStack() as stack,

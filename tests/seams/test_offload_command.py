@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,9 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from offloading import COLUMNS, LOCAL, LONG, labelled, one_line, summary_of
+from certificates import self_signed
+from offloading import COLUMNS, LOCAL, LONG, labelled, summary_of
+from refusals import one_line
 from serving import FAMILY, PICTURE, Endpoint
 
 from ondevice.lab.link import HOST, Direction, Links, LinkSpec
@@ -167,11 +168,7 @@ def test_cascade_sends_only_what_the_device_is_not_sure_of(
 
 
 def test_tokens_and_certificates(cli: Cli, sample: Path, tmp_path: Path) -> None:
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    cert, key, tokens = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "tokens"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True)
+    (cert, key), tokens = self_signed(tmp_path), tmp_path / "tokens"
     tokens.write_text("# ours\n\n" + "a1" * 16 + "\n")
     flags = ("--models", FAMILY[0], "--workers", 1, "--tls-cert", cert, "--tls-key", key, "--tokens", tokens)
     with Endpoint(tmp_path, *flags) as running:

@@ -18,8 +18,9 @@ import requests
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from certificates import self_signed
 from faulty import copied
-from offloading import one_line
+from refusals import one_line
 from serving import FAMILY, PICTURE, Endpoint, children, post, read_all, status, until
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -66,16 +67,7 @@ def test_it_starts_without_any_of_the_bundled_models(tmp_path: Path, monkeypatch
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for this machine that it has signed itself, and its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run([*command.split(), "-out", cert, "-keyout", key], check=True, capture_output=True)
-    return cert, key
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")

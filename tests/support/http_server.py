@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from serving import read_all
 
 from ondevice.cloud.app.messages import Head, Piece, Request, Response
 from ondevice.cloud.http.connections import Connections
@@ -54,13 +55,6 @@ class Running:
         with self.connect() as client:
             client.sendall(text.encode("latin-1"))
             return read_all(client)
-
-
-def read_all(client: socket.socket) -> bytes:
-    pieces = []
-    while piece := client.recv(65536):
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 async def pieces(server: Running, path: str) -> AsyncGenerator[Piece, None]:
@@ -159,7 +153,3 @@ def get(path: str, extra: str = "") -> str:
 
 def post(path: str, body: str, extra: str = "") -> str:
     return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{extra}\r\n{body}"
-
-
-def status(reply: bytes) -> int:
-    return int(reply.split(b" ", 2)[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from ondevice.models import zoo
@@ -33,11 +32,3 @@ def summary_of(text: str) -> dict[str, str]:
     lines = text.splitlines()
     at = next(number for number, line in enumerate(lines) if line.split() == ["summary", "value"])
     return {key.strip(): value for key, value in (line.rsplit(maxsplit=1) for line in lines[at + 2 :])}
-
-
-def one_line(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """The error of a command that printed nothing else."""
-    lines = done.stderr.splitlines()
-    assert (len(lines), done.stdout, done.returncode) == (1, "", status), done.stderr
-    assert lines[0].startswith("ondevice: error: ")
-    return lines[0]

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from http_server import CLOSE, HASTY, PATIENCE_S, get, post, read_all, running, status
-from serving import until
+from http_server import CLOSE, HASTY, PATIENCE_S, get, post, running
+from serving import read_all, status, until
 
 from ondevice.cloud.http import connections, dialogue, inbox, parser
 from ondevice.cloud.http.dialogue import Dialogue

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from certificates import self_signed, server_context
 from http_line import Line, Timed, rest
-from http_server import CLOSE, get, read_all, running, status
-from rude import certificate, serving
-from serving import until
+from http_server import CLOSE, get, running
+from serving import read_all, status, until
 
 from ondevice.cloud.http.handshake import Handshake, accepted
 
@@ -27,8 +27,8 @@ def trusting(cert: Path) -> ssl.SSLContext:
 
 
 def test_connections_that_only_shake_hands_count_and_lock_nobody_out(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    with running(tls=serving(cert, key)) as server, contextlib.ExitStack() as stack:
+    cert, key = self_signed(tmp_path)
+    with running(tls=server_context(cert, key)) as server, contextlib.ExitStack() as stack:
         silent = [stack.enter_context(server.connect()) for _ in range(12)]
         until(lambda: len(server.connections.open) == 4)
         for _ in range(3):
@@ -40,8 +40,8 @@ def test_connections_that_only_shake_hands_count_and_lock_nobody_out(tmp_path: P
 
 
 def test_what_is_not_tls_ends_and_counts_no_more(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    with running(tls=serving(cert, key)) as server:
+    cert, key = self_signed(tmp_path)
+    with running(tls=server_context(cert, key)) as server:
         for junk in (get("/a").encode(), b"\x16\x03\x01\x02\x00\x01\x00", b""):
             with server.connect() as client, contextlib.suppress(ConnectionError):
                 client.sendall(junk)
@@ -51,8 +51,8 @@ def test_what_is_not_tls_ends_and_counts_no_more(tmp_path: Path) -> None:
 
 
 def test_where_all_are_busy_one_more_is_told_so_through_tls(tmp_path: Path) -> None:
-    cert, key = certificate(tmp_path)
-    with running(tls=serving(cert, key)) as server, contextlib.ExitStack() as stack:
+    cert, key = self_signed(tmp_path)
+    with running(tls=server_context(cert, key)) as server, contextlib.ExitStack() as stack:
         for _ in range(4):
             client = stack.enter_context(trusting(cert).wrap_socket(server.connect()))
             client.sendall(get("/slow").encode())

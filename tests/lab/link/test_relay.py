@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from serving import until
 
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
@@ -32,13 +32,6 @@ def accept(target: socket.socket) -> socket.socket:
     server = target.accept()[0]
     server.settimeout(PATIENCE_S)
     return server
-
-
-def until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.005)
 
 
 def passes(link: Link, target: socket.socket) -> bool:

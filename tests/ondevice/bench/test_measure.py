@@ -61,16 +61,6 @@ def one_line(error: pytest.ExceptionInfo[OnDeviceError]) -> str:
 
 
 @pytest.fixture
-def place() -> cgroup.Hierarchy:
-    """The real hierarchy, where this process may make a group."""
-    try:
-        with cgroup.cpu_group(0.5):
-            return cgroup.find()
-    except OnDeviceError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Puts a shell script in Python's place, so that the measuring process does as the script says."""
 

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from PIL import Image
+from refusals import one_line_error
+from serving import living
 
 from ondevice import host
 from ondevice.bench import record
@@ -25,7 +27,6 @@ from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.cli import bench
 from ondevice.cli.console import Format
-from ondevice.errors import OnDeviceError
 from ondevice.limits import cgroup
 from ondevice.timing import profile
 
@@ -34,14 +35,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="limits, and /proc, a
 
 QUICK = ("--runs", 5, "--min-secs", 0, "--warmup", 1)
 DIGITS = ("bench", "digits_xs_int8", *QUICK)
-
-
-def one_line_error(stderr: str) -> str:
-    """The single error line; fails if there is more, or a traceback."""
-    lines = stderr.splitlines()
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("ondevice: error: ")
-    return lines[0]
 
 
 def bad_pixels(path: Path) -> Path:
@@ -63,16 +56,9 @@ class Measuring(NamedTuple):
     def ended(self, within_s: float = 10) -> bool:
         """Whether the measuring process ends within so many seconds."""
         end = time.monotonic() + within_s
-        while runs(self.worker) and time.monotonic() < end:
+        while living([self.worker]) and time.monotonic() < end:
             time.sleep(0.02)
-        return not runs(self.worker)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+        return not living([self.worker])
 
 
 def worker_of(parent: int) -> int:
@@ -104,16 +90,6 @@ def measuring(*arguments: object) -> Iterator[Measuring]:
             yield Measuring(process, worker_of(process.pid))
         finally:
             process.kill()
-
-
-@pytest.fixture
-def place() -> cgroup.Hierarchy:
-    """The real hierarchy, where this process may make a group."""
-    try:
-        with cgroup.cpu_group(0.5):
-            return cgroup.find()
-    except OnDeviceError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -434,7 +410,7 @@ def test_an_interrupt_between_two_models_keeps_the_first(tmp_path: Path) -> None
 @linux
 def test_a_kill_leaves_nothing_running() -> None:
     with measuring() as run:
-        assert runs(run.worker)
+        assert living([run.worker])
         run.process.kill()
         assert run.ended()
 

@@ -15,20 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import one_line_error
 
 from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 MODEL = "mobilenet_v1_0.25_128_quant"
-
-
-def one_line_error(stderr: str) -> str:
-    """The single error line; fails if there is more, or a traceback."""
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    assert "Traceback" not in stderr
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("ondevice: error: ")
-    return lines[0]
 
 
 def huge_png(path: Path, side: int) -> None:

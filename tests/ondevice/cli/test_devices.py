@@ -12,20 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import one_line_error
 
 from ondevice.devices.card import devices, find
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 PHONE = "pieslicer-phone"
 LABEL = f"{PHONE} (emulated)"
-
-
-def one_line_error(stderr: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    assert "Traceback" not in stderr
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("ondevice: error: ")
-    return lines[0]
 
 
 def strictly(text: str) -> Any:

@@ -18,7 +18,8 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from offloading import COLUMNS, LOCAL, LONG, NOWHERE, labelled, one_line, summary_of
+from offloading import COLUMNS, LOCAL, LONG, NOWHERE, labelled, summary_of
+from refusals import one_line
 from serving import PICTURE
 from terminal import in_a_terminal
 

@@ -11,17 +11,10 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from refusals import one_line
 from serving import FAMILY
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def refused(done: subprocess.CompletedProcess[str], exit_status: int) -> str:
-    """The one line of an endpoint that did not start."""
-    lines = done.stderr.splitlines()
-    assert (len(lines), done.stdout, done.returncode) == (1, "", exit_status), done.stderr
-    assert lines[0].startswith("ondevice: error: ")
-    return lines[0]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +36,7 @@ def refused(done: subprocess.CompletedProcess[str], exit_status: int) -> str:
     ],
 )
 def test_wrong_flags_are_one_line(cli: Cli, flags: list[str], said: str) -> None:
-    assert said in refused(cli("serve", "--port", 0, *flags), 2)
+    assert said in one_line(cli("serve", "--port", 0, *flags), 2)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +48,12 @@ def test_wrong_flags_are_one_line(cli: Cli, flags: list[str], said: str) -> None
 )
 def test_what_cannot_be_served_is_one_line(cli: Cli, flags: list[str], said: str) -> None:
     done = cli("serve", "--port", 0, "--workers", 1, "--models", FAMILY[0], *flags)
-    assert said in refused(done, done.returncode)
+    assert said in one_line(done, done.returncode)
     assert done.returncode in (1, 2)
 
 
 def test_a_memory_budget_for_no_model_is_one_line(cli: Cli) -> None:
-    said = refused(cli("serve", "--port", 0, "--workers", 1, "--models", FAMILY[0], "--memory-budget", "1kB"), 2)
+    said = one_line(cli("serve", "--port", 0, "--workers", 1, "--models", FAMILY[0], "--memory-budget", "1kB"), 2)
     assert "digits_xs_int8 takes" in said
     assert "over --memory-budget" in said
 
@@ -68,16 +61,16 @@ def test_a_memory_budget_for_no_model_is_one_line(cli: Cli) -> None:
 def test_a_port_in_use_is_one_line(cli: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        said = refused(cli("serve", "--port", port, "--workers", 1, "--models", FAMILY[0]), 1)
+        said = one_line(cli("serve", "--port", port, "--workers", 1, "--models", FAMILY[0]), 1)
     assert f"cannot listen on 127.0.0.1 port {port}" in said
     assert "in use" in said
 
 
 def test_models_with_other_labels_are_refused(cli: Cli, stranger: Path) -> None:
-    said = refused(cli("serve", "--port", 0, "--workers", 1, "--models", f"{FAMILY[0]},{stranger}"), 2)
+    said = one_line(cli("serve", "--port", 0, "--workers", 1, "--models", f"{FAMILY[0]},{stranger}"), 2)
     assert "stranger has other labels than digits_xs_int8 (10 and 10)" in said
 
 
 def test_a_file_that_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "no.tflite").write_bytes(b"no model")
-    assert "no.tflite" in refused(cli("serve", "--port", 0, "--workers", 1, "--models", tmp_path / "no.tflite"), 1)
+    assert "no.tflite" in one_line(cli("serve", "--port", 0, "--workers", 1, "--models", tmp_path / "no.tflite"), 1)

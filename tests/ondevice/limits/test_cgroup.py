@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from serving import living
 
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.limits import cgroup
@@ -63,27 +64,10 @@ def started(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
-def runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def entries(place: Hierarchy) -> list[str]:
     """What lies in our own group, without the groups of other processes, whose tests run beside these."""
     names = [path.name for path in place.own.iterdir()]
     return sorted(n for n in names if not n.startswith("ondevice-") or n.startswith(f"ondevice-{os.getpid()}-"))
-
-
-@pytest.fixture
-def place() -> Hierarchy:
-    """The real hierarchy, where this process may make a group."""
-    try:
-        with cpu_group(0.5):
-            return cgroup.find()
-    except OnDeviceError as error:
-        pytest.skip(str(error))
 
 
 @contextlib.contextmanager
@@ -260,7 +244,7 @@ def test_several_groups_at_once(place: Hierarchy) -> None:
         assert not two.path.exists()
         with spinning() as child:
             one.add(child.pid)
-            assert runs(child.pid)
+            assert living([child.pid])
     assert not one.path.exists()
 
 
@@ -279,11 +263,11 @@ def test_a_process_under_a_quota_makes_a_group_inside_it(place: Hierarchy) -> No
                 if fits:
                     path, pid = parent.stdout.readline().split()
                     assert Path(path).parent == outer.path
-                    assert runs(int(pid))
+                    assert living([int(pid)])
                     parent.send_signal(signal.SIGINT)
                     parent.wait()
                     assert not Path(path).exists()
-                    assert not runs(int(pid))
+                    assert not living([int(pid)])
                 else:
                     assert "has a quota of 0.5 CPUs; give no more" in parent.stderr.read().splitlines()[-1]
     assert not outer.path.exists()
@@ -300,9 +284,9 @@ def test_a_group_goes_with_those_that_the_killed_left_in_it(place: Hierarchy) ->
             inner, pid = parent.stdout.readline().split()
             parent.kill()
         assert Path(inner).parent == outer.path
-        assert runs(int(pid))
+        assert living([int(pid)])
     assert not outer.path.exists()
-    assert not runs(int(pid))
+    assert not living([int(pid)])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
@@ -338,7 +322,7 @@ def test_the_group_is_gone_after_ctrl_c(place: Hierarchy) -> None:
         parent.send_signal(signal.SIGINT)
         assert parent.wait() != 0
         assert not path.exists()
-        assert not runs(pid)
+        assert not living([pid])
 
 
 def test_the_group_of_one_that_was_killed_is_gone_after_the_next_run(place: Hierarchy) -> None:
@@ -346,11 +330,11 @@ def test_the_group_of_one_that_was_killed_is_gone_after_the_next_run(place: Hier
         parent.kill()
         parent.wait()
         assert path.is_dir()
-        assert runs(pid)
+        assert living([pid])
         with cpu_group(0.5) as group:
             assert not path.exists()
             assert group.path.is_dir()
-        assert not runs(pid)
+        assert not living([pid])
 
 
 def test_the_group_of_one_that_lives_is_never_touched(place: Hierarchy) -> None:
@@ -358,7 +342,7 @@ def test_the_group_of_one_that_lives_is_never_touched(place: Hierarchy) -> None:
         with cpu_group(0.5):
             assert path.is_dir()
         assert path.is_dir()
-        assert runs(pid)
+        assert living([pid])
         parent.send_signal(signal.SIGINT)
         parent.wait()
         assert not path.exists()
