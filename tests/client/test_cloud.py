@@ -10,20 +10,17 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from good_endpoint import answer, described, endpoint, metadata
 from rude import (
     Asked,
     Behaviour,
     Rude,
     Visit,
-    answer,
     answering,
     cutting,
-    described,
-    endpoint,
     http,
     in_turn,
     leaving,
-    metadata,
     refusal,
     slow,
     stalling,

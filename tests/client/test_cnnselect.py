@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rude
+from good_endpoint import described, metadata, profile
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from junk import ANYTHING, spoiled
-from rude import described, metadata
 
 from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
 from ondevice.client.endpoint import RequestContext
@@ -48,7 +47,7 @@ def chance(quantiles_ms: list[float], within_ms: float) -> float:
 
 def brute(policy: str, within_ms: float, return_ms: float, device_top1: float) -> float:
     """The expected effective accuracy: for each time of the network what the endpoint chooses, and whether it fits."""
-    rows = [rude.profile(name, mean_ms) for name, (_, mean_ms) in MODELS.items()]
+    rows = [profile(name, mean_ms) for name, (_, mean_ms) in MODELS.items()]
     top1 = [accuracy for accuracy, _ in MODELS.values()]
     models = Models(
         tuple(MODELS), np.array(top1), *(np.array([row[key] for row in rows]) for key in ("mean_ms", "std_ms")),
@@ -124,7 +123,7 @@ def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
 
 def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
     endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0)}))
-    recent = Recent.seeded(Profile(**rude.profile("one", 10.0)).distribution, 1)
+    recent = Recent.seeded(Profile(**profile("one", 10.0)).distribution, 1)
     for ms in (12.0, 13.0, 14.0):
         endpoint.record_inference("one", ms)
         recent.add(ms)

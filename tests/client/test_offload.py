@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rude import MANNERS, NONSENSE, Rude, answering, certificate, deaf, endpoint, http, serving
+from certificates import self_signed, server_context
+from good_endpoint import endpoint
+from manners import MANNERS, NONSENSE
+from rude import Rude, answering, deaf, http
 
 from ondevice import OffloadClient, Runner
 from ondevice.client.offload import Options
@@ -82,8 +85,8 @@ def test_nonsense_is_a_failure_of_the_cloud(body: str, runner: Runner) -> None:
 
 
 def test_certificates(tmp_path: Path, runner: Runner) -> None:
-    cert, key = certificate(tmp_path)
-    with Rude(answering(endpoint), tls=serving(cert, key)) as server:
+    cert, key = self_signed(tmp_path)
+    with Rude(answering(endpoint), tls=server_context(cert, key)) as server:
         with OffloadClient(server.url, runner, LONG_MS, "hedge") as client:
             answer = client.classify(PICTURE)
         assert answer.where == "device"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from rude import described
+from good_endpoint import described
 
 from ondevice.client.cnnselect import CnnSelectEndpoint
 from ondevice.client.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rude
+from good_endpoint import INFER_MS, TOP1, answer
 from hypothesis import event, given, settings
 from junk import ANYTHING, spoiled
-from rude import NONSENSE, answer
+from manners import NONSENSE
 
 from ondevice.answer import Prediction
 from ondevice.client import reply as replies
@@ -42,9 +42,9 @@ def as_json(value: Any) -> bytes:
 def test_a_good_answer() -> None:
     found = said(answer(index=3))
     assert found.top == (Prediction(3, "that", 0.75), Prediction(1, "other", 0.25))
-    assert (found.model, found.top1) == ("one", rude.TOP1)
-    assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0.5, 0.5, rude.INFER_MS)
-    assert (found.server_ms, found.upload_ms) == (rude.INFER_MS + 1, None)
+    assert (found.model, found.top1) == ("one", TOP1)
+    assert (found.queue_ms, found.decode_ms, found.infer_ms) == (0.5, 0.5, INFER_MS)
+    assert (found.server_ms, found.upload_ms) == (INFER_MS + 1, None)
 
 
 def test_a_good_answer_in_binary() -> None:
@@ -71,7 +71,7 @@ def test_the_header_s_times_come_before_the_reply_s() -> None:
     assert (found.queue_ms, found.decode_ms, found.infer_ms) == (1.5, 2, 30.25)
     assert (found.server_ms, found.upload_ms) == (50, 40)
     found = said(answer(), Server_Timing="upload;dur=7")
-    assert (found.queue_ms, found.infer_ms, found.server_ms, found.upload_ms) == (0.5, rude.INFER_MS, 6, 7)
+    assert (found.queue_ms, found.infer_ms, found.server_ms, found.upload_ms) == (0.5, INFER_MS, 6, 7)
 
 
 @pytest.mark.parametrize(

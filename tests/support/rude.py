@@ -3,33 +3,19 @@
 >>> with Rude(stalling(endpoint, at=10)) as server:
 ...     OffloadClient(server.url, "digits_xs_int8").classify(picture)
 
-A behaviour is a function of one `Visit`, which has the connection. `MANNERS` are the bad ones by name, `NONSENSE` good
-HTTP with bodies that answer nothing.
+A behaviour is a function of one `Visit`, which has the connection.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
-import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import pytest
-
-from ondevice.protocol.metadata import ModelMetadata
-from ondevice.protocol.response import encode_response
-from ondevice.protocol.tensor import Tensor
-from ondevice.timing.profile import Profile
+from typing import NamedTuple
 
 HOST = "127.0.0.1"
 _PATIENCE_S = 30.0
@@ -220,50 +206,6 @@ def refusal(status: int, said: str, headers: Mapping[str, str] = {}) -> bytes:
     return http(json.dumps({"error": said}).encode(), status, headers)
 
 
-# A good endpoint
-
-INFER_MS, TOP1 = 5.0, 0.9
-
-
-def profile(model: str, mean_ms: float, spread_ms: float = 1.0) -> dict[str, Any]:
-    """A model's times, uniform around the mean, as they stand in JSON."""
-    samples_ms = np.linspace(mean_ms - spread_ms, mean_ms + spread_ms, 21).tolist()
-    return asdict(Profile.of(model, samples_ms, "host", "litert", 1))
-
-
-def metadata(models: Mapping[str, tuple[float, float]] = {"one": (TOP1, INFER_MS)}, **more: Any) -> dict[str, Any]:
-    """What `cnnselect` says of these models: accuracy and mean time, ms. more: further parameters."""
-    profiles = [profile(name, mean_ms) for name, (_, mean_ms) in models.items()]
-    top1 = {name: accuracy for name, (accuracy, _) in models.items()}
-    return {"name": "cnnselect", "parameters": {"policy": "effective", "top1": top1, "profiles": profiles, **more}}
-
-
-def described(models: Mapping[str, tuple[float, float]] = {"one": (TOP1, INFER_MS)}, **more: Any) -> ModelMetadata:
-    """The metadata of `cnnselect` for these models, as they are read."""
-    return ModelMetadata.parse(metadata(models, **more))
-
-
-def answer(index: int = 7, **parameters: Any) -> dict[str, Any]:
-    """What an endpoint answers to a picture."""
-    told = {"selected_model": "one", "expected_top1": TOP1, "queue_ms": 0.5, "decode_ms": 0.5, "infer_ms": INFER_MS}
-    outputs = [
-        Tensor.of("label", [b"that", b"other"]),
-        Tensor.of("score", np.array([0.75, 0.25], np.float32)),
-        Tensor.of("index", np.array([index, 1], np.int32)),
-    ]
-    body, _ = encode_response("cnnselect", "1", outputs, parameters=told | parameters)
-    found: dict[str, Any] = json.loads(body)
-    return found
-
-
-def endpoint(asked: Asked) -> bytes:
-    """The reply of an endpoint that is well; its inference takes no time, whatever it says."""
-    if asked.path.startswith("/v2/health"):
-        return http()
-    said = answer() if asked.path.partition("?")[0].endswith("/infer") else metadata()
-    return http(json.dumps(said).encode())
-
-
 # Behaviours
 
 
@@ -378,128 +320,3 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 
 def _made(answers: Answers, asked: Asked) -> bytes:
     return answers if isinstance(answers, bytes) else answers(asked)
-
-
-# What there is of rudeness: the behaviour, and the failure that a client must see in it.
-
-_GOOD = http(json.dumps(answer()).encode())
-_HEAD = _GOOD.index(b"\r\n\r\n") + 4
-_CHUNKED = http(headers={"Transfer-Encoding": "chunked"}, length=-1)
-
-MANNERS: dict[str, tuple[Behaviour, str]] = {
-    "garbage": (leaving(bytes(range(256)) * 20), "wrong"),
-    "garbage without end": (endless(b"", b"\xff\x00"), "wrong"),
-    "another protocol": (leaving(b"SSH-2.0-OpenSSH_9.6\r\n"), "wrong"),
-    "a later HTTP": (leaving(b"HTTP/2.0 200 OK\r\n\r\n"), "wrong"),
-    "no status": (leaving(b"HTTP/1.1\r\n\r\n"), "wrong"),
-    "a status of letters": (leaving(b"HTTP/1.1 good OK\r\n\r\n"), "wrong"),
-    "500": (answering(refusal(500, "oh\nno")), "wrong"),
-    "500 in HTML": (answering(http(b"<h1>Internal Server Error</h1>", 500)), "wrong"),
-    "404": (answering(refusal(404, "no such model")), "missing"),
-    "204": (answering(http(status=204, length=-1)), "wrong"),
-    "a redirect": (answering(http(status=302, headers={"Location": "http://127.0.0.1:9/"})), "wrong"),
-    "a redirect to itself": (answering(http(status=307, headers={"Location": "/"})), "wrong"),
-    "401": (answering(refusal(401, "give a valid token")), "denied"),
-    "403": (answering(refusal(403, "not you")), "denied"),
-    "401 before the body": (early(refusal(401, "give a valid token")), "denied"),
-    "400": (answering(refusal(400, "no picture")), "rejected"),
-    "413 before the body": (early(refusal(413, "too large")), "rejected"),
-    "503": (answering(refusal(503, "too late", {"Retry-After": "1"})), "busy"),
-    "429": (answering(refusal(429, "too often", {"Retry-After": "soon"})), "busy"),
-    "closes at once": (lambda visit: None, "cut"),
-    "closes after the request": (cutting(_GOOD, 0), "cut"),
-    "closes in the status": (cutting(_GOOD, 5), "cut"),
-    "closes in the header": (cutting(_GOOD, 30), "cut"),
-    "closes in the body": (cutting(_GOOD, _HEAD + 9), "cut"),
-    "closes before the last byte": (cutting(_GOOD, len(_GOOD) - 1), "cut"),
-    "closes in a chunk": (leaving(_CHUNKED + b"ff\r\nhalf"), "cut"),
-    "closes between chunks": (leaving(_CHUNKED + b"4\r\nhalf\r\n"), "cut"),
-    "chunks of no size": (leaving(_CHUNKED + b"zz\r\nhalf\r\n0\r\n\r\n"), "cut"),
-    "resets": (resetting, "cut"),
-    "resets in the body": (cutting(_GOOD, _HEAD + 9, reset=True), "cut"),
-    "stalls": (stalling(_GOOD, 0), "late"),
-    "stalls in the status": (stalling(_GOOD, 5), "late"),
-    "stalls in the header": (stalling(_GOOD, 40), "late"),
-    "stalls before the body": (stalling(_GOOD, _HEAD), "late"),
-    "stalls in the body": (stalling(_GOOD, _HEAD + 9), "late"),
-    "stalls before the last byte": (stalling(_GOOD, -1), "late"),
-    "stalls in a chunk": (stalling(_CHUNKED + b"ff\r\nhalf", 1 << 20), "late"),
-    "reads nothing": (deaf, "late"),
-    "drips": (dripping(_GOOD), "late"),
-    "more to come, always": (endless(b"", b"HTTP/1.1 100 Continue\r\nX: " + b"y" * 1000 + b"\r\n\r\n"), "wrong"),
-    "a header without end": (endless(b"HTTP/1.1 200 OK\r\n", b"X: yes\r\n"), "wrong"),
-    "a line without end": (endless(b"HTTP/1.1 200 OK\r\nX: ", b"yes"), "wrong"),
-    "a body without end": (endless(http(length=-1), b"more"), "wrong"),
-    "a body without end of a chunk": (endless(_CHUNKED + b"ffffffffffff\r\n", b"more"), "wrong"),
-    "a body without end of chunks": (endless(_CHUNKED, b"190\r\n" + b"more" * 100 + b"\r\n"), "wrong"),
-    "a body without end of a chunk of less than nothing": (endless(_CHUNKED + b"-1\r\n", b"more"), "wrong"),
-    "a trailer without end": (endless(_CHUNKED + b"0\r\n", b"X: yes\r\n"), "wrong"),
-    "too large a body": (endless(http(length=1 << 40), b"more"), "wrong"),
-}
-
-
-def _but(**changes: Any) -> bytes:
-    return json.dumps(answer() | changes).encode()
-
-
-def _outputs(change: Callable[[list[dict[str, Any]]], Any]) -> bytes:
-    """The answer, its outputs [label, score, index] changed."""
-    made = answer()
-    change(made["outputs"])
-    return json.dumps(made).encode()
-
-
-# By name: bodies of a reply to a picture that are none.
-NONSENSE: dict[str, bytes] = {
-    "nothing": b"",
-    "HTML": b"<!doctype html><title>Log in to the Wi-Fi</title>",
-    "not UTF-8": b"\xff\xfe\x00",
-    "half": _but()[:-20],
-    "compressed": gzip.compress(_but()),
-    "null": b"null",
-    "a number": b"5",
-    "a list": b"[]",
-    "an object": b"{}",
-    "nested": b"[" * 100_000,
-    "no outputs": _but(outputs=[]),
-    "outputs that are none": _but(outputs=5),
-    "null outputs": _but(outputs=None),
-    "no label": _outputs(lambda outputs: outputs.pop(0)),
-    "no score": _outputs(lambda outputs: outputs.pop(1)),
-    "no index": _outputs(lambda outputs: outputs.pop(2)),
-    "one twice": _outputs(lambda outputs: outputs.append(outputs[0])),
-    "scores for labels": _outputs(lambda outputs: outputs[0].update(datatype="FP32", data=[0.5, 0.5])),
-    "scores of whole numbers": _outputs(lambda outputs: outputs[1].update(datatype="INT32", data=[1, 0])),
-    "scores of NaN": _outputs(lambda outputs: outputs[1].update(data=[float("nan"), 0.5])),
-    "scores of null": _outputs(lambda outputs: outputs[1].update(data=[None, 0.5])),
-    "scores without end": _outputs(lambda outputs: outputs[1].update(data=[float("inf"), 0.5])),
-    "an index below 0": _outputs(lambda outputs: outputs[2].update(data=[-1, 0])),
-    "an index of halves": _outputs(lambda outputs: outputs[2].update(datatype="FP32", data=[0.5, 1])),
-    "too few scores": _outputs(lambda outputs: outputs[1].update(shape=[1], data=[0.5])),
-    "no classes": _outputs(lambda outputs: [output.update(shape=[0], data=[]) for output in outputs]),
-    "another shape": _outputs(lambda outputs: outputs[1].update(shape=[3])),
-    "a huge shape": _outputs(lambda outputs: outputs[1].update(shape=[2**31, 2**31])),
-    "a shape of letters": _outputs(lambda outputs: outputs[1].update(shape="two")),
-    "parameters that are none": _but(parameters=[1]),
-}
-
-
-# TLS
-
-
-def certificate(folder: Path, host: str = HOST) -> tuple[Path, Path]:
-    """A certificate of a host, by its IP address, that it has signed itself, and its key; skips without openssl."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    more = ("-addext", f"subjectAltName=IP:{host}", "-out", cert, "-keyout", key)
-    subprocess.run([*command.split(), *more], check=True, capture_output=True)
-    return cert, key
-
-
-def serving(cert: Path, key: Path) -> ssl.SSLContext:
-    """The context of a server that shows this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context
