@@ -6,13 +6,13 @@ import io
 import os
 import re
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from huge import black_png, png
 from PIL import Image, JpegImagePlugin
 
 from ondevice import image as images
@@ -53,23 +53,6 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, form, **options)
     return out.getvalue()
-
-
-def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    """A PNG with compressed `rows`, whatever they hold."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def huge(side: int) -> bytes:
-    """A valid 1-bit PNG, a few hundred kilobytes at most."""
-    pack = zlib.compressobj(9)
-    row = bytes(1 + (side + 7) // 8)
-    return png(side, side, 1, 0, b"".join([pack.compress(row * side), pack.flush()]))
 
 
 def corners(array: Array) -> Array:
@@ -296,9 +279,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "truncated PNG": (encoded(Image.fromarray(smooth(60, 80)), "PNG")[:200], "cannot be decoded: "),
     "damaged PNG": (png(20, 20, 8, 2, b"no zlib stream"), "cannot be decoded: "),
     "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "is HEIC, AVIF or a video; save it as JPEG or PNG"),
-    "900 megapixels": (huge(30000), "far too many pixels; at most 50 megapixels"),
-    "100 megapixels": (huge(10000), "at most 50 megapixels"),
-    "81 megapixels": (huge(9000), "9000 x 9000 pixels; at most 50 megapixels"),
+    "900 megapixels": (black_png(30000), "far too many pixels; at most 50 megapixels"),
+    "100 megapixels": (black_png(10000), "at most 50 megapixels"),
+    "81 megapixels": (black_png(9000), "9000 x 9000 pixels; at most 50 megapixels"),
     "float TIFF": (encoded(Image.new("F", (9, 9), 0.5), "TIFF"), "32-bit float pixels have no fixed range"),
     "EPS": (EPS, "is not a picture"),
     "ICO": (ICO, "is not a picture"),
@@ -320,7 +303,7 @@ def test_bad_pictures_cost_one_line(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = huge(10000)
+    data = black_png(10000)
     opened = Image.open(io.BytesIO(data))
     monkeypatch.setattr(type(opened), "load_prepare", lambda self: pytest.fail("it is being decoded"))
     for source in (data, opened):
@@ -342,7 +325,7 @@ def test_memory_that_is_short_is_not_called_a_broken_picture(monkeypatch: pytest
     def short(*_: object, **__: object) -> None:
         raise MemoryError
 
-    data = huge(1000)
+    data = black_png(1000)
     monkeypatch.setattr(Image.Image, "resize", short)
     with pytest.raises(PictureMemoryError, match=r"^\d+ bytes: there is not enough memory to decode it now; make it"):
         pixels(data, WHOLE)

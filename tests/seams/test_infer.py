@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import struct
-import zlib
 from collections import Counter
 from typing import Any
 
@@ -14,6 +13,7 @@ import requests
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from huge import black_png
 from serving import FAMILY, PICTURE, Endpoint, image_input, sentence
 
 INFER, MODEL = "/v2/models/cnnselect/infer", FAMILY[2]
@@ -112,23 +112,11 @@ def test_bad_bodies_are_refused(endpoint: Endpoint, body: bytes, length: str | N
     assert said in sentence(reply)
 
 
-def bomb(side: int) -> bytes:
-    """A valid one-bit PNG of side x side pixels, which deflates to next to nothing."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    rows = zlib.compressobj(9)
-    packed = b"".join(rows.compress(bytes(1 + (side + 7) // 8)) for _ in range(side)) + rows.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
 BAD_PICTURES = {
     "empty": (b"", "empty"),
     "text": (b"I am no picture", "is not a picture"),
     "cut": (PICTURE[: len(PICTURE) // 2], "cannot be decoded"),
-    "bomb": (bomb(20_000), "pixels"),
+    "bomb": (black_png(20_000), "pixels"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC"),
     "eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
     "crc": (PICTURE[:50] + bytes(40) + PICTURE[90:], ""),

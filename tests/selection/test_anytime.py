@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_sets import normal, zoo
 
 from ondevice.errors import UsageError
 from ondevice.selection.anytime import Chains, choose, largest
@@ -18,15 +18,6 @@ from ondevice.selection.policies import effective, mdinference, oracle
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.quantiles import LEVELS
-
-QUANTILES = [NormalDist().inv_cdf(level) for level in np.clip(LEVELS, 1e-3, 1 - 1e-3)]
-
-
-def normal(*rows: tuple[float, float, float]) -> Models:
-    """Models of (top1, mean, deviation), their times normal."""
-    top1, mean_ms, std_ms = np.array(rows, float).T
-    quantiles_ms = np.maximum(mean_ms[:, None] + std_ms[:, None] * QUANTILES, 0)
-    return Models(tuple(f"m{i}" for i in range(len(rows))), top1, mean_ms, std_ms, quantiles_ms)
 
 
 def uniform(*rows: tuple[float, float, float]) -> Models:
@@ -203,14 +194,6 @@ def test_no_requests_and_one_model() -> None:
     assert choose(MODELS, none, PAIRS).shape == (0,)
     alone = normal((0.5, 10, 1))
     assert taken(Requests.one(5), Chains.of(alone), alone) == (0,)
-
-
-def zoo(data: Path) -> Models:
-    """The authors' models on their GPU server, without the MobileNets V1 for small pictures."""
-    with (data / "profiles" / "cnnselect_zoo.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if "mobilenet_v1" not in row["model"] or "_224" in row["model"]]
-    figures = [[float(row[name]) for name in ("top1_percent", "gpu_mean_ms", "gpu_std_ms")] for row in rows]
-    return normal(*((top1 / 100, mean_ms, std_ms) for top1, mean_ms, std_ms in figures))
 
 
 @pytest.mark.parametrize("sla_ms", [100, 150, 200])

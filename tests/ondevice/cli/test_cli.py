@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from huge import black_png
 from PIL import Image
 from refusals import one_line_error
 
@@ -21,19 +20,6 @@ from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 MODEL = "mobilenet_v1_0.25_128_quant"
-
-
-def huge_png(path: Path, side: int) -> None:
-    """A valid one-bit PNG of side x side black pixels, a few kilobytes long."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    rows = zlib.compressobj(9)
-    row = bytes(1 + (side + 7) // 8)
-    packed = b"".join(rows.compress(row) for _ in range(side)) + rows.flush()
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
 
 
 @pytest.fixture
@@ -57,7 +43,7 @@ def batch(data: Path, tmp_path: Path) -> tuple[list[Path], list[Path]]:
     bad[0].write_bytes(photo.read_bytes()[:20_000])
     bad[1].write_bytes(b"")
     bad[2].write_text("I am no picture")
-    huge_png(bad[3], 30_000)
+    bad[3].write_bytes(black_png(30_000))
     return [photo, *good.values()], bad
 
 
