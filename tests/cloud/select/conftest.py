@@ -11,6 +11,7 @@ from ondevice.cloud.select import expectations as module
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The selector's: choosing takes no time."""
+    """The selector's, the same at the start of each test: choosing takes no time."""
+    monkeypatch.setattr(CLOCK, "now_s", Clock().now_s)
     monkeypatch.setattr(module, "perf_counter", CLOCK)
     return CLOCK

@@ -6,10 +6,11 @@ The queue is the one before real workers, but what they do takes no time but tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import given_backend
 import numpy as np
 import pytest
 from clock import Clock
@@ -17,7 +18,6 @@ from clock import Clock
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.schedule import Outlook, Schedule
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
-from ondevice.cloud.select import expectations as module
 from ondevice.cloud.select.admitted import AdmittedTicket
 from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice
@@ -25,16 +25,14 @@ from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.rules import Rules
 from ondevice.cloud.select.selector import Selector
 from ondevice.errors import RefusedError
-from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
-from ondevice.protocol.served import ServedModel, Work
+from ondevice.protocol.served import Work
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distribution
 from ondevice.timing.profile import Profile
 from ondevice.timing.table import LatencyTable
 
-TENSOR = TensorMetadata("in", "INT8", (1, 4, 4, 1))
-# The two of the issue, by what they take on a machine of two cores.
+# Two models, by what they take on a machine of two cores.
 TIMES_MS, TOP1 = {"thrifty": 1.0, "best": 4.0}, {"thrifty": 0.42, "best": 0.71}
 DEADLINES_MS = (20.0, 53.0, 141.0, 376.0, 1000.0)
 
@@ -66,7 +64,7 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
 
     def __init__(self, clock: Clock) -> None:
         self.name, self._clock = "one", clock
-        self.models = [ServedModel(n, ("a",), TOP1[n], "", "int8", 1, "one", TENSOR, TENSOR) for n in TIMES_MS]
+        self.models = [given_backend.model(name, TOP1[name]) for name in TIMES_MS]
         self.table = LatencyTable(len(self.models))
         for row, ms in enumerate(TIMES_MS.values()):
             self.table.write(row, Distribution.of([ms] * 20))
@@ -197,13 +195,6 @@ class Line:
     @property
     def late(self) -> Sequence[AdmittedTicket]:
         return [ticket for ticket, _, done in self.worker.answered if done > ticket.due + 1e-9]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    made = Clock()
-    monkeypatch.setattr(module, "perf_counter", made)
-    return made
 
 
 def test_a_hurried_request_is_let_in_before_patient_ones(clock: Clock) -> None:
