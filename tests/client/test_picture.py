@@ -194,8 +194,8 @@ def test_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_file_can_have() -> None:
-    line(lambda: Picture("a\0b").file)
-    line(lambda: Picture("a" * 5000).file)
+    assert line(lambda: Picture("a\0b").file).startswith("a\0b: embedded null ")
+    assert line(lambda: Picture("a" * 5000).file) == f"{'a' * 5000}: file name too long"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -84,7 +84,7 @@ def test_the_first_installed_runtime_is_the_default() -> None:
     assert str(runtimes.get()) == f"{installed[0]} {runtimes.version(installed[0])}"
 
 
-@pytest.mark.parametrize("content", [b"", b"this is no model\n" * 20, bytes(4096)], ids=["empty", "text", "zeros"])
+@pytest.mark.parametrize("content", [b"", b"this is not a model\n" * 20, bytes(4096)], ids=["empty", "text", "zeros"])
 def test_no_models(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "none.tflite"
     path.write_bytes(content)

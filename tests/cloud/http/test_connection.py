@@ -270,7 +270,8 @@ def test_work_for_a_client_that_has_gone_is_cancelled() -> None:
         with server.connect() as client:
             client.sendall(get("/slow").encode())
             until(lambda: server.seen)
-        until(lambda: server.cancelled == ["/slow"])
+        until(lambda: server.cancelled)
+        assert server.cancelled == ["/slow"]
 
 
 @pytest.mark.parametrize(("path", "fault"), [("/fault", ZeroDivisionError), ("/unsendable", UnicodeEncodeError)])
@@ -304,4 +305,5 @@ def test_a_drain_ends_though_what_is_in_flight_does_not() -> None:
         busy.sendall(get("/slow").encode())
         until(lambda: server.seen)
         asyncio.run_coroutine_threadsafe(server.connections.drain(0.1), server.loop).result(PATIENCE_S)
-        until(lambda: server.cancelled == ["/slow"])
+        until(lambda: server.cancelled)
+        assert server.cancelled == ["/slow"]

@@ -6,7 +6,6 @@ import http.client
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import browser
 import pytest
 from demo_runs import SCENARIO, runs
+from serving import until
 
 from ondevice.errors import UsageError
 from ondevice.lab.demo.live import LivePage
@@ -168,14 +168,13 @@ def test_more_pages_than_one_person_opens_are_refused(live: LivePage) -> None:
     assert ask(live, "/")[0] == 200
     for reader in readers:
         reader.close()
-    end = time.monotonic() + PATIENCE_S
-    while True:  # a reader is seen to be gone when something is told
-        live.show(runs()[0].records[0])
-        again = open_events(live)
-        if again.recv(12).endswith(b"200"):
-            break
-        assert time.monotonic() < end
-    again.close()
+
+    def taken() -> bool:
+        live.show(runs()[0].records[0])  # a reader is seen to be gone when something is told
+        with open_events(live) as again:
+            return again.recv(12).endswith(b"200")
+
+    until(taken)
 
 
 def test_a_port_that_is_taken(live: LivePage) -> None:

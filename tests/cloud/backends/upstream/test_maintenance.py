@@ -104,6 +104,6 @@ def test_its_end_ends_what_is_under_way() -> None:
         link.check = for_ever  # type: ignore[method-assign]
         await tick(maintenance)
         maintenance.close()
-        await asyncio.wait_for(ended.wait(), 10)
+        assert await asyncio.wait_for(ended.wait(), 10)
 
     during(use)

@@ -83,8 +83,10 @@ def test_a_probe_whose_connection_is_lost_is_not_the_last() -> None:
             await answered(backend, INT8)
         server.spoil[INT8] = cut
         await ticking(backend, lambda: cuts >= 2)
+        assert events.names == ["upstream model down"]
         del server.spoil[INT8]
         await ticking(backend, lambda: backend.available(INT8))
+        assert events.names == ["upstream model down", "upstream model up"]
 
     behind(server, use)
 
@@ -159,5 +161,6 @@ def test_an_old_bad_figure_does_not_exile_a_model() -> None:
         backend.times.table.write(known.row, known.learned.invoke.distribution)
         known.learned.used_at = monotonic() - 200
         await ticking(backend, lambda: bool(backend.times.table.mean_ms[known.row] < 200))
+        assert known.learned.invoke.distribution.mean_ms < 200
 
     behind(Server(INT8), use)
