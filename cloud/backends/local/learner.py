@@ -83,8 +83,8 @@ class Learner:
         pairs = zip(self.models, cold, strict=True)
         return np.array([known.loading_ms(now) if is_cold else 0.0 for known, is_cold in pairs])
 
-    def timed(self, row: int, picture: PictureHead | None, reply: Message, now: float) -> float:
-        """Learn from a worker's reply at `now`; gives the part that was loading, ms."""
+    def timed(self, row: int, picture: PictureHead | None, reply: Message, now: float) -> None:
+        """Learn from a worker's reply at `now`."""
         known = self.models[row]
         known.invoke.add(reply["invoke_ms"])
         known.used_at = now
@@ -92,11 +92,9 @@ class Learner:
             self.table.write(row, known.invoke.distribution)
         if picture is not None:
             known.decode.add(picture, reply["decode_ms"])
-        load_ms = float(reply.get("load_ms", 0.0))
-        if load_ms:
+        if load_ms := reply.get("load_ms"):
             known.loaded(load_ms, now)
             self._tell("loaded", model=known.model, load_ms=load_ms)
-        return load_ms
 
     def loaded(self, row: int, worker: int, load_ms: float, now: float) -> None:
         """Learn from a load at `now` by a worker, its process id, that had nothing to do; 0 ms: it was there."""

@@ -13,8 +13,8 @@ from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.job import PlannedRun, WorkerJob
 from ondevice.cloud.backends.workers.pool import Pool
-from ondevice.errors import ModelError
-from ondevice.protocol.served import Work
+from ondevice.cloud.backends.workers.process import Reply
+from ondevice.errors import ModelError, OnDeviceError
 
 
 class Runs:
@@ -35,21 +35,14 @@ class Runs:
         """Queue the work and await its result. Raises ImageError, ModelError, ServeError, RefusedError."""
         work = ticket.work
         message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
-        # What a client no longer waits for is learned from too, once it has begun: it may be why.
         job = WorkerJob(
-            message,
-            ticket,
-            self._planned(ticket),
-            lambda: self._plan(ticket),
-            lambda reply: self._timed(ticket.model, work, reply[0]),
+            message, ticket, self._planned(ticket), lambda: self._plan(ticket), lambda reply: self._learn(ticket, reply)
         )
         self._pool.submit(job)
         try:
             reply, raw = await self._pool.result(job)
         except ModelError as error:
             error.model = ticket.model
-            # What a client sends as a tensor may be what makes no sense of it; a picture's pixels are numbers.
-            self._repository.health.failed(ticket.model, error, counts=work.is_picture)
             raise
         return self._account(job, reply, raw)
 
@@ -65,18 +58,21 @@ class Runs:
         return PlannedRun(model.source, float(self._learner.table.mean_ms[model.row]) + decode_ms + cold_ms)
 
     def _account(self, job: WorkerJob, reply: Message, raw: bytes) -> InferenceResult:
-        model, work = job.ticket.model, job.ticket.work
-        load_ms = self._timed(model, work, reply)
+        load_ms = float(reply.get("load_ms", 0.0))
         if not job.deaths:  # else a worker's death, and what it was at, would be taken for the way through here
             parts_ms = job.queue_ms + reply["decode_ms"] + reply["invoke_ms"] + load_ms
             self._learner.overhead.add((perf_counter() - job.queued) * 1e3, parts_ms)
         top = [(index, score) for index, score in reply["top"]]
         times_ms = job.queue_ms, reply["decode_ms"], reply["invoke_ms"], load_ms
-        return InferenceResult(model, top, raw, *times_ms, overtaken_ms=job.overtaken_ms)
+        return InferenceResult(job.ticket.model, top, raw, *times_ms, overtaken_ms=job.overtaken_ms)
 
-    def _timed(self, model: str, work: Work, reply: Message) -> float:
-        """Learn how long it took; gives the part that was loading, ms."""
-        self._repository.health.succeeded(model)
-        load_ms = self._learner.timed(self._models[model].row, work.picture, reply, monotonic())
+    def _learn(self, ticket: Ticket, reply: Reply | OnDeviceError) -> None:
+        """Learn from what a worker answered; what a client no longer waits for counts too, for it may be why."""
+        work, health = ticket.work, self._repository.health
+        if isinstance(reply, OnDeviceError):
+            # What a client sends as a tensor may be what makes no sense of it; a picture's pixels are numbers.
+            health.failed(ticket.model, reply, counts=work.is_picture)
+            return
+        health.succeeded(ticket.model)
+        self._learner.timed(self._models[ticket.model].row, work.picture, reply[0], monotonic())
         self._learned()
-        return load_ms

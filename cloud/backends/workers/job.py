@@ -25,16 +25,17 @@ class PlannedRun(NamedTuple):
 class WorkerJob:
     """What a worker is to do for a ticket.
 
-    plan: asked again when its turn comes, once the ticket has its model; it may raise. left: called with the reply
-    where nobody waits for it any more. foreseen_ms: the wait to expect when it was queued. overtaken_ms: by how
-    much that grew with what was put before it since. deaths: how many workers have died while they were at it.
+    plan: asked again when its turn comes, once the ticket has its model; it may raise. learn: called with what a
+    worker answered, whether anybody still waits for it or not. foreseen_ms: the wait to expect when it was queued.
+    overtaken_ms: by how much that grew with what was put before it since. deaths: how many workers have died while they
+    were at it.
     """
 
     message: Message
     ticket: Ticket
     planned: PlannedRun
     plan: Callable[[], PlannedRun]
-    left: Callable[[Reply], object] = lambda reply: None
+    learn: Callable[[Reply | OnDeviceError], None] = lambda reply: None
     future: asyncio.Future[Reply] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     queued: float = field(default_factory=perf_counter)
     foreseen_ms: float = 0.0

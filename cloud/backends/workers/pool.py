@@ -95,13 +95,12 @@ class Pool:
     def _done(self, job: WorkerJob, reply: Reply | OnDeviceError, began: float) -> None:
         if not isinstance(reply, WorkerDiedError):
             job.started = began
+            job.learn(reply)
             self.residents.maintain()
         elif job.deaths < _DEATHS and not job.future.done() and not self.supervisor.closing:
             self._enqueue(job)  # where it stood: what is due before it goes first
             return
         if isinstance(reply, OnDeviceError):
             job.fail(reply)
-        elif job.future.done():
-            job.left(reply)
-        else:
+        elif not job.future.done():
             job.future.set_result(reply)

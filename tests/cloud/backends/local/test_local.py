@@ -194,6 +194,21 @@ def test_numbers_that_a_client_brought_about_do_not_speak_against_a_model(tmp_pa
     with_local(body, str(nonsense(tmp_path)))
 
 
+def test_what_fails_speaks_against_a_model_though_its_clients_are_gone(tmp_path: Path) -> None:
+    async def body(local: Local, events: Events) -> None:
+        for _ in range(3):
+            assert local.available("nonsense")
+            task = asyncio.ensure_future(run(local, "nonsense"))
+            await asyncio.sleep(0)
+            task.cancel()
+            while local.pool.crew.busy:
+                await asyncio.sleep(0.01)
+        assert local.state("nonsense") is ModelState.FAILING
+        assert events.of("model failing") == ["nonsense"]
+
+    with_local(body, str(nonsense(tmp_path)))
+
+
 def test_without_a_worker_or_a_model_it_is_not_ready() -> None:
     async def body(local: Local, events: Events) -> None:
         local.unload(SMALL)
