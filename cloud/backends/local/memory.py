@@ -53,7 +53,8 @@ class ModelMemory:
         # What has just come had its reason, though what went may have been wanted more often before.
         settling = {name for name, came in self._came.items() if monotonic() - came < _SETTLE_S}
         if found := self.residency.swap(keep={self.fastest, *settling}, allowed=allowed):
-            self.admit(found[0])
+            model, out = found
+            self._replace(out, model)
 
     def admit(self, model: str) -> None:
         """Make room for a model that is about to be loaded. Raises ModelError if there never is."""
@@ -64,9 +65,7 @@ class ModelMemory:
             out = self.residency.victims(model)
         if out is None:
             raise ModelError(f"{model} does not fit into the memory budget", model)
-        for victim in out:
-            self.evict(victim)
-        self._hold(model)
+        self._replace(out, model)
 
     def evict(self, model: str) -> None:
         """Let a model go, if it is held."""
@@ -78,6 +77,11 @@ class ModelMemory:
     async def load(self, model: str) -> None:
         """Load a model that is held in every worker. Raises ModelError, WorkerDiedError."""
         await self._residents.load(self._models[model].source)
+
+    def _replace(self, out: Collection[str], model: str) -> None:
+        for victim in out:
+            self.evict(victim)
+        self._hold(model)
 
     def _hold(self, model: str) -> None:
         self.residency.resident.add(model)

@@ -10,6 +10,7 @@ import pytest
 from clock import Clock
 
 from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.local import memory
 from ondevice.cloud.backends.local.health import Health
 from ondevice.cloud.backends.local.memory import ModelMemory
 from ondevice.cloud.backends.local.model import LocalModel
@@ -20,18 +21,18 @@ from ondevice.errors import ModelError, ModelLoadError, OnDeviceError
 from ondevice.timing.recent import Recent
 from ondevice.timing.table import LatencyTable
 
-SIZES = {"small": 10, "middle": 40, "large": 60}
+SIZES = {"small": 10, "middle": 40, "large": 60, "other": 40}
 
 
 class Given:
-    """Three models, the smallest the fastest, under this budget; loads take as long and end as the test says."""
+    """Four models, the smallest the fastest, under this budget; loads take as long and end as the test says."""
 
     def __init__(self, budget_bytes: int | None) -> None:
         self.events: list[tuple[str, Any]] = []
         self.held: set[str] = set()
         self.loading: asyncio.Future[None] | None = None
         residents = cast(Residents, SimpleNamespace(models=self.held, unload=self.held.discard, load=self._load))
-        models, table = {}, LatencyTable(3)
+        models, table = {}, LatencyTable(len(SIZES))
         for row, (name, size) in enumerate(SIZES.items()):
             models[name] = LocalModel(row, f"/{name}", size, Learned(name, Recent([1.0 + row] * 20)))
             table.write(row, models[name].known.invoke.distribution)
@@ -70,6 +71,19 @@ def test_even_the_fastest_goes_where_nothing_else_makes_room_and_what_never_fits
     assert given.held == {"/large"}
     with pytest.raises(ModelError, match="large does not fit into the memory budget"):
         Given(50).repository.admit("large")
+
+
+def test_what_is_wanted_does_not_push_out_what_has_just_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(0.0)
+    monkeypatch.setattr(memory, "monotonic", clock)
+    given = Given(110)
+    given.memory.fill(["small", "middle"])
+    clock.now_s = 10.0
+    given.memory.fill(["other"])
+    for model in ("middle", *["large"] * 5):  # the other is wanted least
+        given.memory.residency.record_demand(model)
+    given.memory.swap(SIZES)
+    assert given.held == {"/small", "/large", "/other"}
 
 
 def test_a_turn_of_a_model_that_is_gone_or_failing_says_so() -> None:
