@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 
 from ondevice import host
 from ondevice.cloud.backends.backend import Backend, InferenceResult
@@ -23,7 +23,7 @@ from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.pool import Pool
-from ondevice.errors import UsageError
+from ondevice.errors import UsageError, WorkerDiedError
 from ondevice.protocol.served import ServedModel
 
 
@@ -53,7 +53,9 @@ class Local(Backend):
 
     async def start(self) -> None:
         """Load and time every model, or take its saved times; then load what the memory budget holds."""
-        worker = self.pool.crew.workers[0]
+        worker = self.pool.crew.soonest(perf_counter())
+        if worker is None:
+            raise WorkerDiedError("no worker process is alive any more: see above why, and start again")
         described = await catalogue.described(worker, self._sources)
         self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self.pool.processes.threads)
         self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
@@ -107,7 +109,7 @@ class Local(Backend):
     def tick(self) -> None:
         """What is done between requests: load what is wanted, time what is stale, save what was learned."""
         now = monotonic()
-        if self.pool.crew.workers:
+        if self.pool.crew.alive:
             self.health.tick()
         allowed = [name for name in self._models if self.available(name)]
         self.memory.fill(allowed)

@@ -9,8 +9,8 @@ from ondevice.cloud.backends.workers.job import WorkerJob
 
 
 class Crew:
-    """workers: those that live. version: counts all that changes what they have to do. freed: called when one may
-    take more.
+    """workers: those that have not ended. version: counts all that changes what they have to do. freed: called when
+    one may take more.
     """
 
     def __init__(self, freed: Callable[[], None]) -> None:
@@ -35,24 +35,29 @@ class Crew:
         return worker.hands.at
 
     @property
+    def alive(self) -> list[WorkerHandle]:
+        """Those that still begin what they are told."""
+        return [worker for worker in self.workers if worker.alive]
+
+    @property
     def busy(self) -> int:
         """How many have something to do."""
         return sum(bool(worker.hands) for worker in self.workers)
 
     def idle(self) -> list[WorkerHandle]:
         """Those that have nothing to do."""
-        return [worker for worker in self.workers if not worker.hands and worker.alive]
+        return [worker for worker in self.alive if not worker.hands]
 
     def free(self, now: float) -> list[WorkerHandle]:
         """Those that the next job may go to: the idle, else the one that takes more and is done first."""
         if idle := self.idle():
             return idle
-        more = [worker for worker in self.workers if worker.hands.takes_more(now) and worker.alive]
+        more = [worker for worker in self.alive if worker.hands.takes_more(now)]
         return sorted(more, key=lambda worker: worker.hands.free_at(now))[:1]
 
     def soonest(self, now: float) -> WorkerHandle | None:
         """The one that is done first; None where there is none."""
-        return min(self.workers, key=lambda worker: worker.hands.free_at(now), default=None)
+        return min(self.alive, key=lambda worker: worker.hands.free_at(now), default=None)
 
     def warm(self) -> set[str]:
         """The models that none of them would have to load first."""

@@ -11,14 +11,26 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from clock import Clock
 from events import Events
 from faulty import copied, nonsense
 from local_backend import LARGE, MIDDLE, SMALL, Undecided, picture, run, ticked, with_local
 from serving import FAMILY
 
+from ondevice.cloud.backends.local import local as backend
 from ondevice.cloud.backends.local.local import Local
 from ondevice.cloud.backends.states import ModelState
-from ondevice.errors import ImageError, ModelError, ModelFaultError, OnDeviceError, UsageError
+from ondevice.cloud.backends.workers.pool import Pool
+from ondevice.cloud.backends.workers.supervisor import Workers
+from ondevice.errors import (
+    ImageError,
+    ModelError,
+    ModelFaultError,
+    ModelLoadError,
+    OnDeviceError,
+    UsageError,
+    WorkerDiedError,
+)
 from ondevice.protocol.served import Work
 
 
@@ -222,6 +234,36 @@ def test_without_a_worker_or_a_model_it_is_not_ready() -> None:
         while not local.ready():
             await asyncio.sleep(0.01)
         assert (await run(local, SMALL)).top
+
+    with_local(body, SMALL)
+
+
+def test_it_cannot_start_without_a_worker() -> None:
+    async def body() -> None:
+        pool = Pool(Workers(1), Events())
+        await pool.start()
+        pool.crew.workers[0].process.kill()
+        try:
+            with pytest.raises(WorkerDiedError, match="start again"):
+                await Local([SMALL], pool, None, None, Events()).start()
+        finally:
+            pool.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(body())
+
+
+def test_a_worker_that_is_ending_tries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(backend, "monotonic", clock)
+
+    async def body(local: Local, events: Events) -> None:
+        local.health.failed(SMALL, ModelLoadError("no such file", SMALL))
+        clock.now_s += 10.0
+        local.pool.crew.workers[0].process.kill()
+        local.tick()
+        assert local.state(SMALL) is ModelState.FAILING
+        await ticked(local, lambda: local.available(SMALL))
 
     with_local(body, SMALL)
 
