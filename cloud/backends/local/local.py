@@ -116,7 +116,7 @@ class Local(Backend):
         if self.counts_demand and not self.queue.saturated:
             self.memory.swap(allowed)
         self.pool.residents.maintain()
-        self._trials.remeasure(now)
+        self._trials.remeasure(now, self.health.failed)
         self._store.save_if_due(now, lambda: self.learner.saved(self._setting))
 
     def ready(self) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic, perf_counter
 
@@ -29,17 +28,22 @@ class Trials:
         tried = self._models[model]
         return worker.ask({"op": "check", "model": tried.source}, tried.known.loading_ms(monotonic()), loads=True)
 
-    def remeasure(self, now: float) -> None:
-        """Time a model that has not run for long on an idle worker that has it, if nothing waits."""
+    def remeasure(self, now: float, failed: Callable[[str, OnDeviceError], None]) -> None:
+        """Time a model that has not run for long on an idle worker that has it, if nothing waits.
+
+        failed: called with the model and the error where it could not be timed.
+        """
         idle, models = ([] if self._pool.queue else self._pool.crew.idle()), list(self._models.values())
         for row, runs, cost_ms in self._learner.stale(now) if idle else ():
             source = models[row].source
             if worker := next((one for one in idle if source in one.loaded), None):
                 models[row].known.used_at = now
                 timed = worker.ask({"op": "measure", "model": source, "runs": runs}, cost_ms)
-                timed.add_done_callback(partial(self._remeasured, row))
+                timed.add_done_callback(partial(self._remeasured, row, failed))
                 return
 
-    def _remeasured(self, row: int, timed: asyncio.Future[Reply]) -> None:
-        with contextlib.suppress(OnDeviceError):
+    def _remeasured(self, row: int, failed: Callable[[str, OnDeviceError], None], timed: asyncio.Future[Reply]) -> None:
+        try:
             self._learner.remeasured(row, timed.result()[0])
+        except OnDeviceError as error:
+            failed(self._learner.models[row].model, error)

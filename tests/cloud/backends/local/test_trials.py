@@ -19,7 +19,7 @@ from ondevice.cloud.backends.local.trials import Trials
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.process import Reply
-from ondevice.errors import WorkerDiedError
+from ondevice.errors import ModelFaultError, OnDeviceError
 from ondevice.protocol.picture import PictureHead
 from ondevice.timing.recent import Recent
 
@@ -59,30 +59,36 @@ class Tried:
         models = {m.model: LocalModel(row, f"/{m.model}", 1, m) for row, m in enumerate(self.learner.models)}
         pool = cast(Pool, SimpleNamespace(crew=crew, queue=self.queue))
         self.trials = Trials(models, self.learner, pool)
+        self.failed: list[tuple[str, OnDeviceError]] = []
+
+    def remeasure(self, now: float) -> None:
+        self.trials.remeasure(now, lambda model, error: self.failed.append((model, error)))
 
 
 def test_a_model_that_has_not_run_for_long_is_timed_on_an_idle_worker_that_has_it() -> None:
     async def play() -> None:
         other, worker = Asked("/b"), Asked("/a")
         tried = Tried(other, worker)
-        tried.trials.remeasure(1.9)
+        tried.remeasure(1.9)
         assert not worker.asked, "it has run lately"
         tried.queue.append("a job")
-        tried.trials.remeasure(10.0)
+        tried.remeasure(10.0)
         assert not worker.asked, "others need it"
         tried.queue.clear()
-        tried.trials.remeasure(10.0)
+        tried.remeasure(10.0)
         assert (other.asked, worker.asked) == ([], [({"op": "measure", "model": "/a", "runs": 5}, 10.0, False)])
-        tried.trials.remeasure(10.0)
+        tried.remeasure(10.0)
         assert len(worker.asked) == 1, "it counts as run"
         assert other.asked[0][0]["model"] == "/b"
         version = tried.learner.table.version
         told: dict[str, Any] = {"invoke_ms": [4.0] * 5, "decode_ms": [1.0], "picture": list(HEAD)}
         worker.replies[0].set_result((told, b""))
-        other.replies[0].set_exception(WorkerDiedError("it ended"))
+        fault = ModelFaultError("it failed", "")
+        other.replies[0].set_exception(fault)
         await asyncio.sleep(0)
         assert tried.learner.table.version == version + 1
         assert np.argmax(tried.learner.table.mean_ms) == 0
+        assert tried.failed == [("b", fault)]
 
     asyncio.run(play())
 
@@ -90,8 +96,8 @@ def test_a_model_that_has_not_run_for_long_is_timed_on_an_idle_worker_that_has_i
 def test_a_model_that_no_idle_worker_has_is_not_timed() -> None:
     async def play() -> None:
         worker = Asked("/c")
-        Tried(worker).trials.remeasure(10.0)
-        Tried().trials.remeasure(10.0)
+        Tried(worker).remeasure(10.0)
+        Tried().remeasure(10.0)
         assert not worker.asked
 
     asyncio.run(play())
