@@ -7,11 +7,24 @@ from dataclasses import dataclass
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.health import ModelHealth
+from ondevice.errors import RefusedError
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
 
 # An answer is late after so many times its mean, but never before so long.
 _LATE_TIMES, _LATE_S = 20.0, 1.0
+
+
+class DecodingTicket(Ticket):
+    """The part of a request's turn that is done here. ahead_s: by how much that is due before the whole."""
+
+    def __init__(self, whole: Ticket, ahead_s: float) -> None:
+        super().__init__(whole.model, whole.work, whole.due - ahead_s, whole.expires)
+        self._whole = whole
+
+    def expired(self) -> RefusedError:
+        """What the whole is refused with, and whoever counts its refusals hears of this one."""
+        return self._whole.expired()
 
 
 @dataclass(eq=False)
@@ -35,6 +48,5 @@ class UpstreamModel:
         return max(_LATE_S, _LATE_TIMES * self.learned.invoke.distribution.mean_ms / 1e3)
 
     def decoding(self, ticket: Ticket) -> Ticket:
-        """The part of a turn that is done here, due so much sooner as the other server takes."""
-        ahead_s = self.learned.invoke.distribution.mean_ms / 1e3
-        return Ticket(self.name, ticket.work, ticket.due - ahead_s, ticket.expires)
+        """The part of a turn that is done here."""
+        return DecodingTicket(ticket, self.learned.invoke.distribution.mean_ms / 1e3)
