@@ -121,12 +121,12 @@ class Backend(ABC):
         """Whether any of its models can be run now."""
 
     @abstractmethod
-    def available(self, model: str) -> bool:
-        """Whether the model can be asked for now."""
-
     def state(self, model: str) -> ModelState:
         """What the model is now, and why it cannot be asked for."""
-        return ModelState.AVAILABLE if self.available(model) else ModelState.GONE
+
+    def available(self, model: str) -> bool:
+        """Whether the model can be asked for now."""
+        return self.state(model) is ModelState.AVAILABLE
 
     @abstractmethod
     async def load(self, model: str) -> None:

@@ -85,9 +85,6 @@ class Answering(Backend):
     def ready(self) -> bool:
         return self.is_ready
 
-    def available(self, model: str) -> bool:
-        return self.state(model) is ModelState.AVAILABLE
-
     def state(self, model: str) -> ModelState:
         return self.states.get(model, ModelState.AVAILABLE)
 

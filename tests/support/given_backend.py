@@ -11,6 +11,7 @@ from clock import Clock
 
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.learning import Learned
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.parameters import RequestParameters
@@ -102,8 +103,8 @@ class Given(Backend):
     def ready(self) -> bool:
         return self.is_ready
 
-    def available(self, model: str) -> bool:
-        return model not in self.off
+    def state(self, model: str) -> ModelState:
+        return ModelState.GONE if model in self.off else ModelState.AVAILABLE
 
     async def load(self, model: str) -> None:
         self.off.discard(model)

@@ -123,10 +123,6 @@ class Local(Backend):
         """Whether any worker is alive, and any model can be asked for."""
         return bool(self.pool.crew.workers) and any(map(self.available, self._models))
 
-    def available(self, model: str) -> bool:
-        """Whether it is not failing or unloaded by hand, and fits into the memory budget at all."""
-        return self.health.state(model) is ModelState.AVAILABLE
-
     def state(self, model: str) -> ModelState:
         """What it is now; a model that never fits into the memory budget is gone."""
         return self.health.state(model)

@@ -69,10 +69,6 @@ class Upstream(Backend):
         """Whether any model can be asked for."""
         return any(model.health.available for model in self._known.values())
 
-    def available(self, model: str) -> bool:
-        """Whether it and its server are well, and it was not unloaded by hand."""
-        return self._known[model].health.available
-
     def state(self, model: str) -> ModelState:
         """What it is, as far as is known from here."""
         return self._known[model].health.state

@@ -17,6 +17,7 @@ from clock import Clock
 
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult, Others
 from ondevice.cloud.backends.schedule import Outlook, Schedule
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
 from ondevice.cloud.select.admitted import AdmittedTicket
 from ondevice.cloud.select.arrival import Arrival
@@ -138,8 +139,8 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
     def ready(self) -> bool:
         return True
 
-    def available(self, model: str) -> bool:
-        return True
+    def state(self, model: str) -> ModelState:
+        return ModelState.AVAILABLE
 
     async def load(self, model: str) -> None: ...
 
