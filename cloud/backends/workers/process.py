@@ -8,16 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from ondevice.cloud.backends.workers import failures
 from ondevice.cloud.backends.workers.frames import Message, Reader, frame
-from ondevice.errors import (
-    ImageError,
-    ModelError,
-    ModelFaultError,
-    ModelLoadError,
-    OnDeviceError,
-    PictureMemoryError,
-    WorkerDiedError,
-)
+from ondevice.errors import ModelLoadError, OnDeviceError, WorkerDiedError
 from ondevice.process import child
 
 Reply = tuple[Message, bytes]
@@ -29,16 +22,6 @@ _SOCKET_BUFFER = 1 << 20
 _LOADING = ("load", "describe", "image", "tensor")
 # A worker whose socket is closed has nothing left to do.
 _ENDING_S = 1.0
-
-
-# What a worker could not do, by its word for it.
-_FAILED: dict[str, type[ImageError] | type[ModelError]] = {
-    "image": ImageError,
-    "memory": PictureMemoryError,
-    "model": ModelError,
-    "load": ModelLoadError,
-    "fault": ModelFaultError,
-}
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -100,7 +83,7 @@ class WorkerProcess(asyncio.Protocol):
         """A piece of a reply."""
         for message, payload in self._reader.feed(data):
             asked, done = self._waiting.popleft()
-            reply = _replied(message, payload)
+            reply = failures.read(message) or (message, payload)
             if isinstance(reply, ModelLoadError):
                 self.loaded.discard(asked["model"])
             done(reply)
@@ -145,10 +128,3 @@ class WorkerProcess(asyncio.Protocol):
         if self._reason:
             return f"a worker process was killed: {self._reason}"
         return f"a worker process ended ({death.cause}){death.said and ': ' + death.said}"
-
-
-def _replied(message: Message, payload: bytes) -> Reply | OnDeviceError:
-    """What a worker answered: its reply, or what it could not do."""
-    if "error" not in message:
-        return message, payload
-    return _FAILED[message["kind"]](str(message["error"]), "")

@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from ondevice import image, remote
+from ondevice.cloud.backends.workers import failures
 from ondevice.cloud.backends.workers.frames import Channel, Message
 from ondevice.cloud.backends.workers.held_models import HeldModels
 from ondevice.cloud.backends.workers.sample import sample_picture, sample_tensor
-from ondevice.errors import ImageError, ModelError, ModelFaultError, ModelLoadError, OnDeviceError, PictureMemoryError
+from ondevice.errors import ModelError, ModelFaultError, OnDeviceError, PictureMemoryError
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol.picture import PictureHead
@@ -32,14 +33,6 @@ _Reply = tuple[Message, bytes | memoryview]
 _TIME_MS = 300.0
 # Of three times the median is not the one that was held up.
 _DECODES = 3
-# By what class of error the other end knows what could not be done, the narrower first.
-_KINDS: tuple[tuple[type[OnDeviceError], str], ...] = (
-    (PictureMemoryError, "memory"),
-    (ImageError, "image"),
-    (ModelLoadError, "load"),
-    (ModelFaultError, "fault"),
-    (OnDeviceError, "model"),
-)
 
 
 class Worker:
@@ -59,9 +52,9 @@ class Worker:
         try:
             reply: _Reply = getattr(self, message["op"])(message, payload)
         except OnDeviceError as error:
-            return {"error": str(error), "kind": next(kind for known, kind in _KINDS if isinstance(error, known))}, b""
+            return failures.told(error), b""
         except MemoryError:
-            return {"error": "not enough memory to prepare the picture", "kind": "memory"}, b""
+            return failures.told(PictureMemoryError("not enough memory to prepare the picture", None)), b""
         return reply
 
     def ping(self, message: Message, payload: bytes) -> _Reply:
