@@ -77,9 +77,6 @@ class _Node:
     count: int
 
 
-_Key = tuple[PictureFormat, int]
-
-
 class DecodeTimes:
     """Of pictures for inputs of one size, (height, width) in pixels. others: those for other sizes, on this machine."""
 

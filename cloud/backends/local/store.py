@@ -54,7 +54,9 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """What the file holds; decode, load_ms: by model, as `Saved` has them."""
+    """What the file holds. By model: decode, what was learned of decoding for it; load_ms, what loading it took, or None
+    where it never was.
+    """
 
     version: int
     profiles: list[Profile]

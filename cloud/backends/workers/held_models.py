@@ -22,7 +22,11 @@ class _Found(NamedTuple):
 
 
 class HeldModels:
-    """Loaded models, by where they come from. threads, runtime, checksums: as `Worker` has them."""
+    """Loaded models, by where they come from: a name in the zoo, or a path.
+
+    threads: the runtime's, for each inference. runtime: one of `ondevice.runtime.RUNTIMES`, or None. checksums: the
+    SHA-256 of files that are known already, by model; those of others are taken down as they are loaded.
+    """
 
     def __init__(self, threads: int, runtime: str | None, checksums: dict[str, str]) -> None:
         self._threads, self._runtime, self._checksums = threads, runtime, checksums
