@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -85,10 +87,13 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def sweep(folder: Path, name: str) -> None:
-    """Remove what an interrupted `replacing` of `folder/name` left; call it under the lock."""
-    for part in folder.glob(f".{name}.*.part"):
-        part.unlink(missing_ok=True)
+def sweep(folder: Path, name: str, older_s: float = 0.0) -> None:
+    """Remove what an interrupted `replacing` of `folder/name` left longer ago; call it under the lock, or with an age
+    that no file has that is still written.
+    """
+    for part in folder.glob(f".{glob.escape(name)}.*.part"):
+        if not older_s or time.time() - part.stat().st_mtime > older_s:
+            part.unlink(missing_ok=True)
 
 
 def check(path: Path) -> None:

@@ -215,9 +215,10 @@ def test_who_has_folders_does_not_wait_for_the_platforms_answer(pretend: Callabl
 
 def test_sweep_removes_the_parts_of_one_file_alone(tmp_path: Path) -> None:
     kept = {"a.bin", ".a.bin.lock", ".b.bin.x1.part", "a.bin.x2.part", ".ca.bin.x3.part"}
-    for name in {*kept, ".a.bin.x4.part", ".a.bin.x5.part"}:
+    for name in {*kept, ".a.bin.x4.part", ".a.bin.x5.part", ".[a].bin.x6.part"}:
         (tmp_path / name).touch()
     files.sweep(tmp_path, "a.bin")
+    files.sweep(tmp_path, "[a].bin")
     assert set(names(tmp_path)) == kept
 
 

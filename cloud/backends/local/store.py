@@ -8,10 +8,8 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,9 +52,7 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """What the file holds. By model: decode, what was learned of decoding for it; load_ms, what loading it took, or None
-    where it never was.
-    """
+    """What the file holds. decode: by model, what was learned of decoding for it. load_ms: by model, or None."""
 
     version: int
     profiles: list[Profile]
@@ -86,7 +82,9 @@ class Store:
 
     def load(self) -> dict[str, Saved]:
         """The saved records, by model; empty without a file, and for one that is damaged or of another setting."""
-        _sweep(self.path)
+        with contextlib.suppress(OSError):
+            # Not under `files.locked`: a holder that was stopped would keep every other server from starting.
+            files.sweep(self.path.parent, self.path.name, _LEFT_S)
         try:
             found = _parsed(self.path.read_bytes())
             self._refuse_others(found)
@@ -156,17 +154,6 @@ class Store:
 
 def _words(setting: Setting) -> str:
     return f"{setting.host}, {setting.runtime}, threads {setting.threads}"
-
-
-def _sweep(path: Path) -> None:
-    """Remove what a killed process left of `files.replacing`.
-
-    By age and not under `files.locked`: a holder that was stopped would keep every other server from starting.
-    """
-    for part in path.parent.glob(f".{escape(path.name)}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > _LEFT_S:
-                part.unlink()
 
 
 def _text(saved: list[Saved]) -> str:
