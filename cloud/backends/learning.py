@@ -21,6 +21,8 @@ _LOAD_SHARE = 0.3
 _LOAD_HALF_LIFE_S = 60.0
 # The share of a new overhead in the average: it drifts with the load, over some twenty requests.
 _OVERHEAD_SHARE = 0.05
+# No model is to cost more of the time by being timed again.
+_AGAIN_SHARE = 0.01
 # The input size of models of which nobody says it: that of most cards.
 _USUAL = (224, 224)
 
@@ -60,9 +62,9 @@ class Learned:
         """Take a new measurement after a time without use, as `Recent.renew` does. Raises ValueError."""
         self.invoke.renew(samples_ms)
 
-    def stale(self, now: float, after_s: float) -> bool:
-        """Whether it has not run for so long at the time `now`."""
-        return now - self.used_at > after_s
+    def stale(self, now: float, least_s: float, cost_ms: float) -> bool:
+        """Whether it is to be timed again at `now`: it has not run for `least_s`, and for long beside what that costs."""
+        return now - self.used_at > max(least_s, cost_ms / 1e3 / _AGAIN_SHARE)
 
     def profile(self, host: str, runtime: str, threads: int) -> Profile:
         """Its inference time, as it is published and saved. Raises ValueError before the first sample."""

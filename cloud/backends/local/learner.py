@@ -18,8 +18,8 @@ from ondevice.timing.table import LatencyTable
 
 # How often a model is timed at the start, where 20 runs outline its quantiles, and when it has not run for long.
 _RUNS, _AGAIN = 20, 5
-# A model that did not run for so long is timed again, but no model is to cost more than a hundredth of the time.
-_STALE_S, _SHARE = 2.0, 0.01
+# A model that did not run for so long is timed again.
+_STALE_S = 2.0
 # Working out a model's figures costs as much as choosing by them: with every eighth sample, once there are some.
 _REFRESH, _FEW = 8, 48
 
@@ -109,7 +109,7 @@ class Learner:
         """
         for row, known in enumerate(self.models):
             cost_ms = _AGAIN * float(self.table.mean_ms[row])
-            if known.stale(now, max(_STALE_S, cost_ms / 1e3 / _SHARE)):
+            if known.stale(now, _STALE_S, cost_ms):
                 yield row, _AGAIN, cost_ms
 
     def remeasured(self, row: int, timed: Message) -> None:

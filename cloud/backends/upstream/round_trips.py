@@ -16,8 +16,8 @@ from ondevice.timing.table import LatencyTable
 
 # How often a model is timed that was not used for long.
 AGAIN = 3
-# What is not used for so long, s; and no model is to cost more than a hundredth of the time by being timed again.
-_STALE_S, _SHARE = 10.0, 0.01
+# A model that was not used for so long is timed again: that is another server's work.
+_STALE_S = 10.0
 
 
 class RoundTrips(BackendTimes):
@@ -57,8 +57,8 @@ class RoundTrips(BackendTimes):
         """One that has not run for long, for an old bad figure must not exile it; then that counts as run."""
         now = self._clock()
         for model in self._models:
-            cost_s = AGAIN * model.learned.invoke.distribution.mean_ms / 1e3
-            if model.health.available and model.learned.stale(now, max(_STALE_S, cost_s / _SHARE)):
+            cost_ms = AGAIN * model.learned.invoke.distribution.mean_ms
+            if model.health.available and model.learned.stale(now, _STALE_S, cost_ms):
                 model.learned.used_at = now
                 return model
         return None

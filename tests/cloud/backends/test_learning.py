@@ -53,10 +53,11 @@ def test_a_load_takes_a_time(ms: float) -> None:
 
 def test_stale_after_a_time_without_use() -> None:
     known = Learned("m", Recent([1.0]))
-    assert known.stale(0.0, 1e9), "it never ran"
+    assert known.stale(0.0, 1e9, 0.0), "it never ran"
     known.used_at = 100.0
-    assert not known.stale(101.0, 2.0)
-    assert known.stale(102.5, 2.0)
+    assert not known.stale(101.0, 2.0, 0.0)
+    assert known.stale(102.5, 2.0, 0.0)
+    assert not known.stale(102.5, 2.0, 30.0), "what takes long is measured more seldom"
 
 
 def test_renewed() -> None:
