@@ -63,7 +63,7 @@ class Learned:
         self.invoke.renew(samples_ms)
 
     def stale(self, now: float, least_s: float, cost_ms: float) -> bool:
-        """Whether it is to be timed again at `now`: it has not run for `least_s`, and for long beside what that costs."""
+        """Whether to time it again at `now`: it has not run for `least_s`, and for long beside what that costs."""
         return now - self.used_at > max(least_s, cost_ms / 1e3 / _AGAIN_SHARE)
 
     def profile(self, host: str, runtime: str, threads: int) -> Profile:
