@@ -33,15 +33,20 @@ class RequestParser:
         self.transaction: Transaction | None = None
         # What came since the last head, or piece of a body.
         self._head_bytes = 0
+        # Whether the body that is arriving is one that httptools leaves out: that of whoever offers another protocol,
+        # as curl and Java's client do with HTTP/2.
+        self._unparsed = False
 
     def advance(self, data: bytes, start: int) -> int:
         """Parse a head, the rest of a body, or little, from there on; where that ended. Raises EarlyReplyError."""
+        if self._unparsed:
+            return self._take_unparsed(data, start)
         piece = self._piece(data, start)
         self._head_bytes += len(piece)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            return start + int(upgrade.args[0])  # which nobody need follow: the next request may be there
+            return start + int(upgrade.args[0])  # which nobody need follow: a body or the next request may be there
         except httptools.HttpParserError as error:
             if error.__context__ is not None:  # what a callback below raised
                 raise error.__context__ from None
@@ -50,6 +55,16 @@ class RequestParser:
         if self._head_bytes > self._limits.header_bytes:
             raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
         return start + len(piece)
+
+    def _take_unparsed(self, data: bytes, start: int) -> int:
+        transaction = self.transaction
+        assert transaction
+        assert transaction.length
+        body = data[start : start + transaction.length - transaction.received]
+        self.on_body(body)
+        if transaction.received == transaction.length:
+            self.on_message_complete()
+        return start + len(body)
 
     def _piece(self, data: bytes, start: int) -> bytes | memoryview:
         """What to parse before looking again whether there is room for more."""
@@ -87,7 +102,11 @@ class RequestParser:
         if self.transaction.head_bytes > self._limits.header_bytes:
             raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
         self._head_bytes = 0
-        self._take_in(self.transaction, self._parser.get_method())
+        transaction, parser = self.transaction, self._parser
+        if parser.should_upgrade() and "transfer-encoding" in transaction.headers:
+            raise EarlyReplyError(self._app.refusal(411, "send a Content-Length, or offer no other protocol"))
+        transaction.keep, transaction.chunks = parser.should_keep_alive(), parser.get_http_version() == "1.1"
+        self._take_in(transaction, parser.get_method())
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -102,13 +121,14 @@ class RequestParser:
             raise EarlyReplyError(reply)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
-        transaction, parser = self.transaction, self._parser
+        """The request is whole, but for a body that is left out."""
+        transaction = self.transaction
         assert transaction
-        self.transaction = None
-        transaction.last_byte = perf_counter()
-        transaction.keep, transaction.chunks = parser.should_keep_alive(), parser.get_http_version() == "1.1"
-        self._whole(transaction)
+        self._unparsed = self._parser.should_upgrade() and transaction.received != transaction.length
+        if not self._unparsed:
+            self.transaction = None
+            transaction.last_byte = perf_counter()
+            self._whole(transaction)
 
     def abandon(self) -> None:
         """What is arriving will not be whole: it holds nothing more."""

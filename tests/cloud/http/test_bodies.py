@@ -11,7 +11,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from clock import Clock
 from http_line import Timed, rest
-from http_server import SMALL, post
+from http_server import SMALL, get, post
 
 from ondevice.cloud.http import reception, transaction
 from ondevice.cloud.http.limits import HttpLimits
@@ -46,6 +46,20 @@ def test_a_body_for_which_there_is_no_room_is_not_read_until_there_is(clock: Clo
         assert server.connections.bodies.held == 600, "while it is being answered too"
         server.answering.set()
         await rest()
+        assert server.connections.bodies.held == 0
+
+    asyncio.run(play())
+
+
+def test_who_offers_another_protocol_waits_for_room_as_all_do(clock: Clock) -> None:
+    async def play() -> None:
+        server = Timed(WIDE)
+        others = hold(server, left=1000)
+        await server.take(post("/a", "a" * 600, "Upgrade: h2c\r\nConnection: Upgrade\r\n") + get("/b"))
+        assert (server.line.reading, server.seen) == (False, [])
+        others.give_back()
+        await rest()
+        assert [(request.head.path, request.body) for request in server.seen] == [("/a", b"a" * 600), ("/b", b"")]
         assert server.connections.bodies.held == 0
 
     asyncio.run(play())

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from clock import Clock
-from http_server import SMALL, Asked, Gathered, get, post
+from http_server import CLOSE, SMALL, Asked, Gathered, get, post
 
 from ondevice.cloud.app.messages import Head, Request, Response
 from ondevice.cloud.http.early import EarlyReplyError
@@ -96,14 +96,30 @@ def test_a_protocol_to_upgrade_to_is_not_followed() -> None:
     assert said.requests == [("GET", "/a", b"", True), ("GET", "/b", b"", True)]
 
 
+OFFER = "Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+def test_the_body_of_who_offers_another_protocol_is_read_however_it_is_cut() -> None:
+    for pieces in cuts((post("/a", "one", OFFER) + post("/b", "GET /", OFFER) + get("/c", CLOSE)).encode()):
+        said = Said()
+        for piece in pieces:
+            said.feed(piece)
+        assert said.requests == [
+            ("POST", "/a", b"one", True),
+            ("POST", "/b", b"GET /", True),
+            ("GET", "/c", b"", False),
+        ]
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
         (b"\x16\x03\x01\x02\x00", 400),
         (get("/", "X: " + "a" * 3000 + "\r\n").encode(), 431),
         (b"GET /" + b"a" * 3000, 431),
+        (f"POST / HTTP/1.1\r\n{OFFER}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n".encode(), 411),
     ],
-    ids=["TLS", "a long head", "a head without end"],
+    ids=["TLS", "a long head", "a head without end", "chunks after the offer of another protocol"],
 )
 def test_what_is_wrong_is_told_once_and_early(sent: bytes, status: int) -> None:
     said = Said()
