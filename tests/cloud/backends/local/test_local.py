@@ -216,7 +216,7 @@ def test_what_fails_speaks_against_a_model_though_its_clients_are_gone(tmp_path:
             while local.pool.crew.busy:
                 await asyncio.sleep(0.01)
         assert local.state("nonsense") is ModelState.FAILING
-        assert events.of("model failing") == ["nonsense"]
+        assert events.models("model failing") == ["nonsense"]
 
     with_local(body, str(nonsense(tmp_path)))
 
