@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -219,7 +219,7 @@ def records(rounds: int) -> Iterator[dict[str, Any]]:
         "\ntables[0]['size_bytes'] = True\ntry: read(tables[0])\nexcept Exception: print('refused')\nelse: print('no')"
     )
     for name, (package, make) in READERS.items():
-        with installed(package) if package else _nothing() as folder:
+        with installed(package) if package else nullcontext() as folder:
             code = _READ.format(models=str(HERE.parents[1] / "models"), make=make)
             said = subprocess.run(
                 [sys.executable, "-c", code + wrong], capture_output=True, text=True, check=True,
@@ -230,11 +230,6 @@ def records(rounds: int) -> Iterator[dict[str, Any]]:
                 "cpu_ms": _least(code, folder, rounds),
                 "refuses true for a number": "yes" if said == "refused" else "no",
             }
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
 
 
 _TABLE = """
@@ -256,13 +251,11 @@ PRINTERS = {
 def tables(rounds: int) -> Iterator[dict[str, Any]]:
     """CPU ms for importing a printer of tables and printing one of 20 rows."""
     for name, (package, make) in PRINTERS.items():
-        with installed(package) if package else _nothing() as folder:
+        with installed(package) if package else nullcontext() as folder:
             yield {"printer": name, "cpu_ms": _least(_TABLE.format(make=make), folder, rounds)}
 
 
 # --- Requests, ours and others' in turn against one server
-
-_REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def client(rounds: int) -> Iterator[dict[str, Any]]:
@@ -349,7 +342,7 @@ def _in_turn(asks: dict[str, Callable[[], object]], rounds: int) -> Iterator[dic
 @contextmanager
 def _server(kind: str, environment: dict[str, str] | None = None) -> Iterator[int]:
     process = subprocess.Popen(
-        [sys.executable, str(HERE), "--serve", kind], stdout=subprocess.PIPE, text=True,
+        [sys.executable, str(HERE.with_name("bare_servers.py")), kind], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **(environment or {})},
     )  # fmt: skip
     assert process.stdout is not None
@@ -358,97 +351,6 @@ def _server(kind: str, environment: dict[str, str] | None = None) -> Iterator[in
     finally:
         process.kill()
         process.wait()
-
-
-def serve(kind: str) -> None:
-    """In a process of its own: answer every request with `{}`; the port goes to standard output."""
-    import asyncio
-    import socket
-
-    sock = socket.create_server(("127.0.0.1", 0))
-    print(sock.getsockname()[1], flush=True)
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(SERVERS[kind](sock))
-
-
-async def _serve_plain(sock: Any) -> None:
-    import asyncio
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
-            writer.write(_REPLY)
-
-    await (await asyncio.start_server(answer, sock=sock)).serve_forever()
-
-
-async def _serve_ours(sock: Any) -> None:
-    import asyncio
-
-    from ondevice.cloud.app.incoming import Incoming
-    from ondevice.cloud.app.messages import Head, Request, Response
-    from ondevice.cloud.http.connections import Connections
-    from ondevice.cloud.http.handshake import accepted
-    from ondevice.cloud.http.limits import HttpLimits
-
-    def refuse(head: Head, status: int, message: str) -> Response:
-        return Response(status, (), message.encode())
-
-    async def answer(request: Request) -> Response:
-        return Response(200, (("content-type", "application/json"),), b"{}")
-
-    class App:
-        def begin(self, head: Head) -> Incoming:
-            return Incoming(head, answer, refuse)
-
-        def refusal(self, status: int, message: str) -> Response:
-            return Response(status, (), message.encode())
-
-    connections = Connections(App(), HttpLimits())
-    await (await asyncio.get_running_loop().create_server(lambda: accepted(connections), sock=sock)).serve_forever()
-
-
-async def _serve_aiohttp(sock: Any) -> None:
-    import asyncio
-
-    from aiohttp import web
-
-    async def answer(request: web.Request) -> web.Response:
-        await request.read()
-        return web.Response(body=b"{}", content_type="application/json")
-
-    app = web.Application()
-    app.router.add_post("/v2/models/{model}/infer", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.SockSite(runner, sock).start()
-    await asyncio.Event().wait()
-
-
-async def _serve_uvicorn(sock: Any) -> None:
-    import uvicorn
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message["body"], message["more_body"]
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"{}"})
-
-    config = uvicorn.Config(app, http="httptools", log_level="error", access_log=False, lifespan="off")
-    await uvicorn.Server(config).serve(sockets=[sock])
-
-
-SERVERS: dict[str, Callable[[Any], Any]] = {
-    "plain": _serve_plain, "ours": _serve_ours, "aiohttp": _serve_aiohttp, "uvicorn": _serve_uvicorn,
-}  # fmt: skip
 
 
 def link(rounds: int) -> Iterator[dict[str, Any]]:
@@ -494,7 +396,4 @@ PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
 }
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        serve(sys.argv[2])
-    else:
-        main()
+    main()

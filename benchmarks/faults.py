@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import io
 import os
 import selectors
 import shutil
@@ -29,8 +28,8 @@ from urllib.parse import urlsplit
 import requests
 import versions
 from endpoint import Running, serving
+from exile import huge
 from load import Load, Sent
-from PIL import Image
 
 from ondevice.cli import console
 from ondevice.models import zoo
@@ -171,20 +170,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--against", metavar="PYTHON", help="show this environment's version too")
     arguments = parser.parse_args()
-    named: dict[str, By] = {"new": None}
-    if arguments.against:
-        named = dict(zip(("new", "old"), versions.sides(arguments.against), strict=True))
+    named = versions.named(arguments.against)
     for part in arguments.only.split(","):
         print(f"{part}: {PARTS[part].__doc__}")
         print(console.table([{"version": name, **PARTS[part](by)} for name, by in named.items()], ".1f") + "\n")
         sys.stdout.flush()
-
-
-def huge() -> bytes:
-    """A valid WebP of 49 megapixels, 87 kB."""
-    file = io.BytesIO()
-    Image.new("RGB", (7000, 7000), (90, 120, 150)).save(file, "WEBP", method=0)
-    return file.getvalue()
 
 
 # Asking

@@ -93,6 +93,11 @@ def sides(against: str) -> tuple[Side, Side]:
     return ours, theirs
 
 
+def named(against: str | None) -> dict[str, Side | None]:
+    """What is shown, by the name of its rows: this environment as it is, or both sides where there is another."""
+    return dict(zip(("new", "old"), sides(against), strict=True)) if against else {"new": None}
+
+
 def _side(python: str, environment: dict[str, str]) -> Side:
     # A checkout in an environment that writes no bytecode would compile at every start, an installed package never.
     environment = {k: v for k, v in environment.items() if k != "PYTHONDONTWRITEBYTECODE"} | {"PYTHONSAFEPATH": "1"}
