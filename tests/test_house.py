@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-INSTALLED = ("ondevice", "models", "converters", "selection", "cloud", "client", "lab")
+from project import INSTALLED, ROOT
+
 MODULES = sorted(path.relative_to(ROOT) for room in INSTALLED for path in (ROOT / room).rglob("*.py"))
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
 # Numbers that choose nothing: none, one, and the step to the next.

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
+from project import BESIDE, ROOT
 
-ROOT = Path(__file__).parents[1]
 # What lies under everything: the rooms that know nothing of models, and these modules.
 LEAF_ROOMS = ("ondevice.protocol", "ondevice.timing", "ondevice.resilience", "ondevice.process")
 LEAVES = {"ondevice.errors", "ondevice.words", "ondevice.records", "ondevice._version", *LEAF_ROOMS}
@@ -58,13 +58,12 @@ ALLOWED["ondevice.lab.link"] = set()
 ALLOWED["ondevice.lab.simulate"] = {*ALLOWED} - {"ondevice.cloud", *CLOUD, "ondevice.client"}
 ALLOWED["ondevice.lab.demo"] = {*ALLOWED} - {"ondevice.lab.simulate"}
 ALLOWED["ondevice.cli"] = set(ALLOWED)
-OUTSIDE = ("models", "converters", "selection", "cloud", "client", "lab")
 
 
 def folder(room: str) -> Path:
     """Where a room's modules lie: beside `ondevice/`, or in it."""
     parts = room.split(".")
-    return ROOT.joinpath(*parts[1:] if parts[1:2] and parts[1] in OUTSIDE else parts)
+    return ROOT.joinpath(*parts[1:] if parts[1:2] and parts[1] in BESIDE else parts)
 
 
 # What a device does not have; only imported inside the functions that need it.

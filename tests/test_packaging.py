@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from project import INSTALLED
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +65,14 @@ def test_the_wheel_installs_one_import_name(wheel: zipfile.ZipFile) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ondevice"}
 
 
-# The installed folders of a checkout, by where they lie in the package.
-FOLDERS = {"": "ondevice"} | {name: name for name in ("client", "cloud", "converters", "lab", "models", "selection")}
 # What trains or describes, and is no part of what runs.
 LEFT_OUT = (".pyc", ".md")
 
 
 def test_the_wheel_has_every_file_of_the_package(checkout: Path, wheel: zipfile.ZipFile) -> None:
     there = {
-        "/".join(filter(None, ("ondevice", place, path.relative_to(checkout / folder).as_posix())))
-        for place, folder in FOLDERS.items()
+        (Path("ondevice") / path.relative_to(checkout / "ondevice" if folder == "ondevice" else checkout)).as_posix()
+        for folder in INSTALLED
         for path in (checkout / folder).rglob("*")
         if path.is_file() and path.suffix not in LEFT_OUT
     }

@@ -7,12 +7,12 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
+
+from project import INSTALLED, ROOT
 
 from ondevice import errors
 from ondevice.errors import FailureKind, OffloadError, OnDeviceError, RemoteError, ServeError, UpstreamError
 
-ROOT = Path(__file__).parents[2]
 DRAWN = re.compile(r"^    ([│├└─ ]*)(\w+)(?: +(.*))?$")
 
 
@@ -64,10 +64,9 @@ WITHIN = ["cloud/http/early.py"]
 
 
 def test_every_public_error_stands_in_one_module() -> None:
-    rooms = ("ondevice", "models", "converters", "selection", "cloud", "client", "lab")
     found = {
         str(path.relative_to(ROOT)): names
-        for room in rooms
+        for room in INSTALLED
         for path in (ROOT / room).rglob("*.py")
         if (names := [name for name in raised_classes(path.read_text(encoding="utf-8")) if not name.startswith("_")])
     }

@@ -20,6 +20,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from certificates import self_signed
 from faulty import copied
+from project import INSTALLED, ROOT
 from refusals import one_line
 from serving import FAMILY, PICTURE, Endpoint, children, post, read_all, status, until
 
@@ -27,9 +28,6 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 INFER = "/v2/models/cnnselect/infer"
 # Starts in half the time.
 ONE = ("--models", FAMILY[0])
-ROOT = Path(__file__).parents[2]
-# The folders that are installed under the package's name.
-PARTS = ("models", "converters", "selection", "cloud", "client", "lab")
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
 
 
@@ -53,7 +51,7 @@ def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, st
 
 def test_it_starts_without_any_of_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, package = copied(tmp_path, FAMILY[3]), tmp_path / "package"
-    for folder in ("ondevice", *PARTS):
+    for folder in INSTALLED:
         shutil.copytree(ROOT / folder, package / folder, ignore=shutil.ignore_patterns("__pycache__", "digits"))
     shutil.copy(ROOT / "pyproject.toml", package)
     monkeypatch.setenv("PYTHONPATH", str(package))

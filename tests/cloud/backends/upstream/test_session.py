@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from collections.abc import Awaitable
 from types import SimpleNamespace
 from typing import NoReturn
@@ -12,6 +11,7 @@ from typing import NoReturn
 import aiohttp
 import pytest
 from foreign import bare, kinds, name
+from ports import closed_port
 from scripted_server import ScriptedServer, Writer, ask, failure, reply
 
 from ondevice.cloud.backends.upstream import session as module
@@ -76,11 +76,7 @@ def test_posts_too_are_sent_again_but_once() -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-
-    async def main() -> None:
+    async def main(port: int) -> None:
         session = UpstreamSession(f"http://127.0.0.1:{port}", None)
         await session.open()
         try:
@@ -88,8 +84,8 @@ def test_nobody_listens() -> None:
         finally:
             session.close()
 
-    with pytest.raises(UpstreamError, match=r"^no connection: connection refused$") as caught:
-        asyncio.run(main())
+    with closed_port() as port, pytest.raises(UpstreamError, match=r"^no connection: connection refused$") as caught:
+        asyncio.run(main(port))
     assert caught.value.failure == "refused"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from aiohttp import web
 from events import Events
 from fronting import FP32, INT8, behind, fronted, html, work
 from oip_server import Server, end, listening
+from ports import closed_port
 
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.upstream import Upstream
@@ -20,14 +20,6 @@ from ondevice.protocol.picture import PictureHead
 from ondevice.runner import Runner
 
 PHOTO = PictureHead.guessed(100_000)
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def test_it_finds_the_models_and_what_they_are() -> None:
@@ -68,13 +60,13 @@ def test_one_model_of_a_server_that_lists_none() -> None:
     asyncio.run(main())
 
 
-def test_nobody_listens(unused_port: int) -> None:
-    async def main() -> None:
-        async with fronted(f"http://127.0.0.1:{unused_port}"):
+def test_nobody_listens() -> None:
+    async def main(port: int) -> None:
+        async with fronted(f"http://127.0.0.1:{port}"):
             pass
 
-    with pytest.raises(ServeError, match="connection refused; see that") as caught:
-        asyncio.run(main())
+    with closed_port() as port, pytest.raises(ServeError, match="connection refused; see that") as caught:
+        asyncio.run(main(port))
     assert "\n" not in str(caught.value)
 
 
