@@ -5,14 +5,11 @@
     python benchmarks/offload.py cascade --models MODELS --photos PHOTOS
     python benchmarks/offload.py cost
 
-    python benchmarks/offload.py faults
-
 `cost`: what the client itself takes, over a bare `requests` POST of the same bytes to the same endpoint, in turn; and
-its memory over 10,000 requests. `faults`: a stream of 1,000 requests during which the endpoint is killed, stalled,
-slowed, restarted and replaced by a rude one, and the link lost. `confident`: what ending requests with a confident
-answer of the device saves, and costs in accuracy. `cascade`: what asking the cloud only of unsure pictures saves and
-costs, beside `hedge`, with each other model on the emulated phone; all ways take turns picture by picture. `modes`: the
-modes, without --mode all but that one, over each trace and deadline.
+its memory over 10,000 requests. `confident`: what ending requests with a confident answer of the device saves, and
+costs in accuracy. `cascade`: what asking the cloud only of unsure pictures saves and costs, beside `hedge`, with each
+other model on the emulated phone; all ways take turns picture by picture. `modes`: the modes, without --mode all but
+that one, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
 fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
@@ -26,12 +23,9 @@ import argparse
 import contextlib
 import math
 import multiprocessing
-import signal
-import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,7 +39,7 @@ from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
 from ondevice.errors import OffloadError
-from ondevice.lab.link import Direction, Link, Links, LinkSpec, LinkState, networks
+from ondevice.lab.link import Direction, Links, LinkSpec, networks
 from ondevice.models import zoo
 from ondevice.sources import Labelled, labelled
 
@@ -263,100 +257,6 @@ def timed(ask: Callable[[bytes], object], picture: bytes) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-class Phase(NamedTuple):
-    """A part of the stream of `faults`, and what happens as it begins."""
-
-    name: str
-    count: int
-    begin: Callable[[Stage], None]
-
-
-class Stage:
-    """An endpoint behind a link, to which things happen."""
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.server: subprocess.Popen[str] | None = None
-        self.rude = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._insult, daemon=True).start()
-
-    def start(self) -> None:
-        """Start an endpoint, and have the link lead to it when it is ready."""
-        self.server, port = started(BUNDLED)
-        self.link.change(to=("127.0.0.1", port))
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        assert self.server
-        self.server.send_signal(number)
-
-    def replace(self) -> None:
-        """Put a rude one in its place."""
-        self.signal(signal.SIGKILL)
-        self.link.change(to=self.rude.getsockname())
-
-    def slow(self, latency_ms: float) -> None:
-        """Let each way take so long."""
-        both = Direction(latency_ms=latency_ms)
-        self.link.change(up=both, down=both)
-
-    def _insult(self) -> None:
-        """Answer everything with a web page."""
-        page = b"<html>It works!</html>"
-        while True:
-            with self.rude.accept()[0] as client:
-                client.recv(65536)
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
-
-
-PHASES = (
-    Phase("all is well", 150, lambda stage: None),
-    Phase("killed", 100, lambda stage: stage.signal(signal.SIGKILL)),
-    Phase("restarted", 100, Stage.start),
-    Phase("stalled", 100, lambda stage: stage.signal(signal.SIGSTOP)),
-    Phase("goes on", 100, lambda stage: stage.signal(signal.SIGCONT)),
-    Phase("slowed: 400 ms a way", 100, lambda stage: stage.slow(400)),
-    Phase("as before", 100, lambda stage: stage.slow(5)),
-    Phase("a rude server", 100, Stage.replace),
-    Phase("restarted", 50, Stage.start),
-    Phase("link lost", 50, lambda stage: stage.link.change(state=LinkState.HANG)),
-    Phase("link back", 50, lambda stage: stage.link.change(state=LinkState.UP)),
-)
-
-
-def faults() -> Iterator[Row]:
-    """A request each 50 ms with a deadline of 150 ms, hedged; the device's model takes some 2 ms."""
-    pictures = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))]
-    with Links() as links, console.quiet_runtime():
-        both = Direction(latency_ms=5)
-        stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), both, both)))
-        stage.start()
-        url = f"http://127.0.0.1:{stage.link.port}"
-        with OffloadClient(url, "digits_xs_int8", 150, Mode.HEDGE) as client:
-            for phase in PHASES:
-                phase.begin(stage)
-                yield streamed(phase, client, pictures)
-        stage.signal(signal.SIGKILL)
-
-
-def streamed(phase: Phase, client: OffloadClient, pictures: Sequence[bytes]) -> Row:
-    """A phase's requests."""
-    begin, answers, back_s = time.perf_counter(), [], None
-    for number in range(phase.count):
-        time.sleep(max(begin + 0.05 * number - time.perf_counter(), 0))
-        answers.append(client.classify(pictures[number % len(pictures)]))
-        if answers[-1].where == "cloud" and back_s is None:
-            back_s = time.perf_counter() - begin
-    return {
-        "phase": phase.name,
-        "answers": len(answers),
-        "from the cloud": sum(answer.where == "cloud" for answer in answers),
-        "first after_s": back_s,
-        "p50_ms": statistics.median(answer.total_ms for answer in answers),
-        "max_ms": max(answer.total_ms for answer in answers),
-    }
-
-
 @contextmanager
 def serving(models: Sequence[Path]) -> Iterator[int]:
     """An endpoint; gives its port."""
@@ -380,7 +280,7 @@ def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
 def main() -> None:
     """Print the table of the modes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("part", choices=["modes", "confident", "cascade", "cost", "faults"])
+    parser.add_argument("part", choices=["modes", "confident", "cascade", "cost"])
     parser.add_argument("--models", type=Path, default=Path())
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
@@ -392,7 +292,6 @@ def main() -> None:
         "confident": lambda: confident(models, arguments.photos),
         "cascade": lambda: cascade(models, arguments.photos),
         "cost": cost,
-        "faults": faults,
     }
     if arguments.part in parts:
         print(console.table(list(parts[arguments.part]()), ".2f"))

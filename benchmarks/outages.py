@@ -1,0 +1,130 @@
+"""A stream of 1,000 requests while the endpoint is killed, stalled, slowed, restarted and replaced by a rude one.
+
+    python benchmarks/outages.py
+
+In the end the link is lost, and back. What each phase's requests were answered by, and when; the bundled models.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import statistics
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from offload import BUNDLED, Row, started
+
+from ondevice import host
+from ondevice.cli import console
+from ondevice.client.offload import OffloadClient
+from ondevice.client.plan import Mode
+from ondevice.lab.link import Direction, Link, Links, LinkSpec, LinkState
+from ondevice.models import zoo
+
+
+class Phase(NamedTuple):
+    """A part of the stream, and what happens as it begins."""
+
+    name: str
+    count: int
+    begin: Callable[[Stage], None]
+
+
+class Stage:
+    """An endpoint behind a link, to which things happen."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.server: subprocess.Popen[str] | None = None
+        self.rude = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._insult, daemon=True).start()
+
+    def start(self) -> None:
+        """Start an endpoint, and have the link lead to it when it is ready."""
+        self.server, port = started(BUNDLED)
+        self.link.change(to=("127.0.0.1", port))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.server
+        self.server.send_signal(number)
+
+    def replace(self) -> None:
+        """Put a rude one in its place."""
+        self.signal(signal.SIGKILL)
+        self.link.change(to=self.rude.getsockname())
+
+    def slow(self, latency_ms: float) -> None:
+        """Let each way take so long."""
+        both = Direction(latency_ms=latency_ms)
+        self.link.change(up=both, down=both)
+
+    def _insult(self) -> None:
+        """Answer everything with a web page."""
+        page = b"<html>It works!</html>"
+        while True:
+            with self.rude.accept()[0] as client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+
+
+PHASES = (
+    Phase("all is well", 150, lambda stage: None),
+    Phase("killed", 100, lambda stage: stage.signal(signal.SIGKILL)),
+    Phase("restarted", 100, Stage.start),
+    Phase("stalled", 100, lambda stage: stage.signal(signal.SIGSTOP)),
+    Phase("goes on", 100, lambda stage: stage.signal(signal.SIGCONT)),
+    Phase("slowed: 400 ms a way", 100, lambda stage: stage.slow(400)),
+    Phase("as before", 100, lambda stage: stage.slow(5)),
+    Phase("a rude server", 100, Stage.replace),
+    Phase("restarted", 50, Stage.start),
+    Phase("link lost", 50, lambda stage: stage.link.change(state=LinkState.HANG)),
+    Phase("link back", 50, lambda stage: stage.link.change(state=LinkState.UP)),
+)
+
+
+def outages() -> Iterator[Row]:
+    """A request each 50 ms with a deadline of 150 ms, hedged; the device's model takes some 2 ms."""
+    pictures = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))]
+    with Links() as links, console.quiet_runtime():
+        both = Direction(latency_ms=5)
+        stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), both, both)))
+        stage.start()
+        url = f"http://127.0.0.1:{stage.link.port}"
+        with OffloadClient(url, "digits_xs_int8", 150, Mode.HEDGE) as client:
+            for phase in PHASES:
+                phase.begin(stage)
+                yield streamed(phase, client, pictures)
+        stage.signal(signal.SIGKILL)
+
+
+def streamed(phase: Phase, client: OffloadClient, pictures: Sequence[bytes]) -> Row:
+    """A phase's requests."""
+    begin, answers, back_s = time.perf_counter(), [], None
+    for number in range(phase.count):
+        time.sleep(max(begin + 0.05 * number - time.perf_counter(), 0))
+        answers.append(client.classify(pictures[number % len(pictures)]))
+        if answers[-1].where == "cloud" and back_s is None:
+            back_s = time.perf_counter() - begin
+    return {
+        "phase": phase.name,
+        "answers": len(answers),
+        "from the cloud": sum(answer.where == "cloud" for answer in answers),
+        "first after_s": back_s,
+        "p50_ms": statistics.median(answer.total_ms for answer in answers),
+        "max_ms": max(answer.total_ms for answer in answers),
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    print(f"{host.current().cpu_model()}, {host.system.cores()} cores")
+    print(console.table(list(outages()), ".2f"))
+
+
+if __name__ == "__main__":
+    main()
