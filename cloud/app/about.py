@@ -26,7 +26,7 @@ class About:
     async def model(self, call: Call) -> Response:
         """A model's metadata."""
         if call.model == cnnselect.NAME:
-            return responses.of(describe.virtual(self._selector))
+            return responses.of(describe.virtual(self._selector, self._directory))
         return responses.of(describe.model(*self._directory.find(call.model)))
 
     async def openapi(self, call: Call) -> Response:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from ondevice.cloud.app.directory import Directory
 from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.select.choice import Choice
@@ -51,10 +52,13 @@ def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
     }
 
 
-def virtual(selector: Selector) -> dict[str, Any]:
-    """The metadata of the model that chooses, with the profiles of all that it chooses among."""
-    places = [(backend, served) for backend in selector.backends for served in backend.models]
-    chosen = [(backend, served) for backend, served in places if served.top1 is not None]
+def virtual(selector: Selector, directory: Directory) -> dict[str, Any]:
+    """The metadata of the model that chooses, with the profiles of all that it chooses among.
+
+    One that stands at several places has one profile, of the place that is expected to answer first; `places` has all.
+    """
+    everywhere = directory.chosen()
+    chosen = [places[0] for places in everywhere.values()]
     parameters = {
         "policy": selector.rules.policy,
         "sla_ms": selector.rules.sla_ms,
@@ -62,6 +66,7 @@ def virtual(selector: Selector) -> dict[str, Any]:
         "picture_side": max(max(served.input.shape[1:]) for _, served in chosen) if chosen else 0,
         "top1": {served.name: served.top1 for _, served in chosen},
         "profiles": [profile(backend, served) for backend, served in chosen],
+        "places": {name: [_place(*one) for one in places] for name, places in everywhere.items() if len(places) > 1},
     }
     return {
         "name": cnnselect.NAME,
@@ -71,6 +76,11 @@ def virtual(selector: Selector) -> dict[str, Any]:
         "outputs": _ANSWER,
         "parameters": parameters,
     }
+
+
+def _place(backend: Backend, served: ServedModel) -> dict[str, Any]:
+    """One of several places of a model: the backend's name, the accuracy there, and the times."""
+    return {"where": backend.name, "top1": served.top1, **profile(backend, served)}
 
 
 def index(places: Iterable[tuple[Backend, ServedModel]], choosing: bool) -> list[dict[str, Any]]:

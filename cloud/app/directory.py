@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ondevice.cloud.backends.backend import Backend
 from ondevice.errors import NoRouteError
@@ -41,10 +41,31 @@ class Directory:
         return self._places[model]
 
     def find(self, model: str) -> ModelPlace:
-        """One of that name, which is available if any of them is. Raises NoRouteError."""
+        """One of that name, which is available if any of them is. Raises NoRouteError.
+
+        Where it can, one with the tensors of the first: who has read its metadata sends those.
+        """
         places = self.everywhere(model)
-        return next(((b, s) for b, s in places if b.ready() and b.available(s.name)), places[0])
+        own = places[0][1]
+        able = [(b, s) for b, s in places if b.ready() and b.available(s.name)]
+        alike = ((b, s) for b, s in able if (s.input, s.output) == (own.input, own.output))
+        return next(alike, able[0] if able else places[0])
+
+    def chosen(self) -> Mapping[str, Sequence[ModelPlace]]:
+        """By name the places of those that can be chosen: of known accuracy; that whose answer is expected first leads.
+
+        One that is available comes before one that is not.
+        """
+        rated = {name: [place for place in at if place[1].top1 is not None] for name, at in self._places.items()}
+        return {name: sorted(places, key=_expected) for name, places in rated.items() if places}
 
     def at(self, backend: Backend, model: str) -> ServedModel:
         """That of a backend that has it."""
         return next(served for other, served in self._places[model] if other is backend)
+
+
+def _expected(place: ModelPlace) -> tuple[bool, float]:
+    """For sorting: whether it is not available, and its mean time, ms."""
+    backend, served = place
+    available = backend.ready() and backend.available(served.name)
+    return not available, backend.times.profile(served.name).mean_ms

@@ -106,6 +106,14 @@ def test_what_it_says() -> None:
     assert published().side == 0
 
 
+def test_of_a_model_that_stands_twice_the_faster_place_counts() -> None:
+    """0.1.0 published a model that it had here and at another server once for each place."""
+    rows = [profile("one", 50.0), profile("other", 5.0), profile("one", 10.0)]
+    endpoint = CnnSelectEndpoint(described({"one": (0.8, 0.0), "other": (0.5, 0.0)}, profiles=rows))
+    assert endpoint.names == ("one", "other")
+    assert endpoint.effective_top1(20, np.zeros(1), 0, 0.0) == pytest.approx(0.8)
+
+
 # Learning
 
 
@@ -191,7 +199,6 @@ def _profiles(change: Callable[[list[dict[str, Any]]], Any]) -> dict[str, Any]:
         metadata(MODELS, picture_side=math.inf),
         metadata(MODELS, picture_side=10**9),
         metadata(MODELS, picture_side="wide"),
-        _profiles(lambda rows: rows[0].update(model="middle")),
         _profiles(lambda rows: rows[0].update(model=["middle"])),
         _profiles(lambda rows: rows[0].update(quantiles_ms=[1.0] * 20)),
         _profiles(lambda rows: rows[0].update(quantiles_ms=[2.0] + [1.0] * 20)),
