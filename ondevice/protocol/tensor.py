@@ -41,6 +41,9 @@ MAX_RANK = 8
 # Sizes and indexes of elements fit into INT32, as TFLite has them.
 MAX_ELEMENTS = 2**31 - 1
 
+# The two characters of base64 that URLs and file names cannot have (RFC 4648, section 5), and what is standard.
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 # What JSON may hold for each kind of dtype, and what to call it.
 _JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
@@ -108,11 +111,27 @@ def parse_shape(value: Any) -> tuple[int, ...]:
 
 
 def from_base64(element: bytes) -> bytes:
-    """What an element of BYTES holds in standard base64 without line breaks. Raises ProtocolError."""
+    """What an element of BYTES holds in base64: standard or URL-safe, with line breaks or without, padded or not, by
+    itself or as a data URI. Raises ProtocolError.
+    """
     try:
         return binascii.a2b_base64(element, strict_mode=True)
+    except binascii.Error:
+        plain = _data(element).translate(_TO_STANDARD, b"\r\n").rstrip(b"=")
+    try:
+        return binascii.a2b_base64(plain + b"=" * (-len(plain) % 4), strict_mode=True)
     except binascii.Error as error:
-        raise ProtocolError(f"a string is not base64: {error}") from None
+        raise ProtocolError(f"a string is not base64: {str(error).lower()}") from None
+
+
+def _data(element: bytes) -> bytes:
+    """The base64 in a data URI (RFC 2397), or what is none as it is."""
+    if not element.startswith(b"data:"):
+        return element
+    head, _, data = element.partition(b",")
+    if not head.endswith(b";base64"):
+        raise ProtocolError("a data URI is not base64: begin it with data:image/jpeg;base64,")
+    return data
 
 
 def from_binary(datatype: str, shape: tuple[int, ...], raw: memoryview) -> NDArray[Any] | list[bytes]:

@@ -78,6 +78,15 @@ def test_an_image_in_json_is_base64() -> None:
     assert from_base64(image.data[0]) == b"\xff\xd8"
 
 
+@pytest.mark.parametrize("length", range(100))
+def test_base64_is_read_however_clients_write_it(length: int) -> None:
+    data = bytes(range(251, 251 - length, -1))
+    standard, mime, url_safe = base64.b64encode(data), base64.encodebytes(data), base64.urlsafe_b64encode(data)
+    unpadded, android = url_safe.rstrip(b"="), mime.replace(b"\n", b"\r\n")
+    for written in (standard, mime, android, url_safe, unpadded, standard.rstrip(b"=")):
+        assert from_base64(written) == from_base64(b"data:image/png;base64," + written) == data
+
+
 def test_the_responses_an_endpoint_writes() -> None:
     outputs = [
         Tensor.of("label", ["große Wolke".encode(), b"cat"]),
