@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ondevice.cloud.app.messages import Head, Request, Response
+from ondevice.protocol import headers
 from ondevice.protocol.picture import MAX_PIXELS, PictureHead
 
 # With so many bytes all formats but TIFF have told their size.
 _HEADER_BYTES = 32
 # So these begin, which are decoded at a fraction of their size: whether they are too large is the decoder's to say.
 _JPEG = b"\xff\xd8"
+
+# As requests have it here.
+_LENGTH = headers.LENGTH.lower()
 
 Handler = Callable[[Request], Awaitable[Response]]
 # A reply that says no: to which request, with what status, and why.
@@ -26,8 +30,8 @@ class Incoming:
         self._head, self._handle, self._refuse = head, handle, refuse
         # Where the length is announced, few; else there may be millions, of a byte each: these become one at once.
         self._pieces: list[bytes | bytearray] = [] if head.length is not None else [bytearray()]
-        # Whether it may be a picture whose header has not been looked at.
-        self._unseen = head.headers.get("content-type", "").startswith("image/")
+        # Whether it may be a picture whose header has not been looked at; with JSON before it, it is none.
+        self._unseen = _LENGTH not in head.headers
 
     def receive(self, data: bytes) -> Response | None:
         """Take a piece of the body; the reply to a picture of too many pixels, of which there is more to come."""

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 import orjson
 
+from ondevice.cloud.app import pictures
 from ondevice.cloud.app.messages import Request
 from ondevice.cloud.app.request_parameters import from_parameters, from_query
 from ondevice.cloud.backends.backend import InferenceResult
@@ -17,13 +18,12 @@ from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
 from ondevice.protocol import headers
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, INDEX, LABEL, SCORE, VERSION
-from ondevice.protocol.picture import PictureHead
+from ondevice.protocol.picture import STARTS, PictureHead
 from ondevice.protocol.request import RequestedOutput, decode_request
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.protocol.tensor import Tensor, from_base64
 
-_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
 # As requests have it here.
 _LENGTH = headers.LENGTH.lower()
 # A query has at most nine parameters of ours; more are an attack on the parser.
@@ -61,15 +61,31 @@ def read(request: Request, served: ServedModel | None) -> DecodedRequest:
 
     Raises ProtocolError.
     """
-    head = request.head
-    kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind.startswith("image/"):
-        if kind not in _PICTURES:
-            raise ProtocolError(f"{kind[:60]} is not read here: {', '.join(_PICTURES)}")
-        if not request.body:
-            raise ProtocolError("the body is empty: send a picture")
-        return DecodedRequest(_queried(head.query), request.body, is_picture=True)
-    return decode(request.body, headers.json_length(head.headers.get(_LENGTH)), served)
+    head, body = request.head, request.body
+    length = headers.json_length(head.headers.get(_LENGTH))
+    if length == 0:
+        return _raw(body, served, _queried(head.query))
+    kind = head.headers.get("content-type", "")
+    picture = pictures.of_body(kind, body) if length is None else None
+    if picture is not None:
+        return DecodedRequest(_queried(head.query), picture, is_picture=True)
+    try:
+        return decode(body, length, served)
+    except ProtocolError as error:
+        if length is None and not pictures.may_be_json(body):
+            raise ProtocolError(pictures.NEITHER) from error
+        raise
+
+
+def _raw(body: bytes, served: ServedModel | None, parameters: RequestParameters) -> DecodedRequest:
+    """Triton's raw binary request: all of the body is the model's only input, and what is said comes in binary."""
+    own = served.input if served else None
+    if own and len(body) == own.size_bytes:
+        return DecodedRequest(parameters, body, is_picture=False, binary=True)
+    if own and not body.startswith(STARTS):
+        takes = f"{own.name} as {own.datatype} {list(own.shape)}, {own.size_bytes} bytes"
+        raise ProtocolError(f"the body has {len(body)} bytes: send {takes}, or a picture")
+    return DecodedRequest(parameters, body, is_picture=True, binary=True)
 
 
 @lru_cache(512)  # a client's requests often ask for the same

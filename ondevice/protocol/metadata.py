@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -27,6 +28,11 @@ class TensorMetadata(NamedTuple):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of its arrays; BYTES has none."""
         return DATATYPES[self.datatype]
+
+    @property
+    def size_bytes(self) -> int:
+        """What its arrays take, where every dimension is of a known size; BYTES has none."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def as_json(self) -> dict[str, Any]:
         """Its object in the metadata."""

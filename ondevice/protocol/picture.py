@@ -144,3 +144,5 @@ _READERS: dict[bytes, Callable[[bytes], _Known | None]] = {
     b"II*\0": _tiff,
     b"MM\0*": _tiff,
 }
+# How pictures begin whose header is read here; no JSON begins so.
+STARTS = tuple(_READERS)

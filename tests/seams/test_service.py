@@ -212,10 +212,7 @@ def test_a_405_says_what_is_allowed(endpoint: Endpoint) -> None:
 def test_content_types_that_are_not_read(endpoint: Endpoint) -> None:
     svg = endpoint.ask("POST", INFER, data=b"<svg/>", headers={"Content-Type": "image/svg+xml"})
     assert svg.status_code == 400
-    assert "image/svg+xml is not read here: image/jpeg, image/png" in sentence(svg)
-    form = endpoint.ask("POST", INFER, files={"image": PICTURE})
-    assert form.status_code == 400
-    sentence(form)
+    assert "is not a picture (JPEG, PNG, " in sentence(svg)
     packed = endpoint.ask("POST", INFER, data=gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"})
     assert packed.status_code == 415
     assert "send it uncompressed" in sentence(packed)

@@ -22,8 +22,9 @@ def refuse(head: Head, status: int, message: str) -> Response:
     return Response(status, (), f"{head.path}: {message}".encode())
 
 
-def incoming(length: int | None, kind: str = "image/png") -> Incoming:
-    return Incoming(Head("POST", "/a", "", {"content-type": kind}, length, "", 0.0), echo, refuse)
+def incoming(length: int | None, kind: str = "image/png", **headers: str) -> Incoming:
+    told = {"content-type": kind, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return Incoming(Head("POST", "/a", "", told, length, "", 0.0), echo, refuse)
 
 
 def answered(request: Incoming) -> bytes | object:
@@ -60,9 +61,10 @@ def test_a_body_in_tiny_chunks_takes_no_more_than_it_is_long() -> None:
 
 @pytest.mark.parametrize("first", [1, 20, 40, 5000])
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_picture_of_too_many_pixels_is_refused_as_soon_as_it_says_so(first: int, announced: bool) -> None:
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "application/x-www-form-urlencoded"])
+def test_a_picture_of_too_many_pixels_is_refused_as_soon_as_it_says_so(first: int, announced: bool, kind: str) -> None:
     whole = png(10_000, 10_000)
-    request = incoming(len(whole) if announced else None)
+    request = incoming(len(whole) if announced else None, kind)
     at_first = request.receive(whole[:first])
     assert (at_first is None) is (first < 32)
     refused = at_first or request.receive(whole[first : first + 31])
@@ -74,16 +76,16 @@ def test_a_picture_of_too_many_pixels_is_refused_as_soon_as_it_says_so(first: in
 
 
 @pytest.mark.parametrize(
-    ("picture", "kind"),
+    ("picture", "headers"),
     [
-        (png(7000, 7000), "image/png"),
-        (b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 60_000, 60_000) + bytes(1000), "image/jpeg"),
-        (bytes(1000), "image/png"),
-        (png(10_000, 10_000), "application/json"),
+        (png(7000, 7000), {}),
+        (b"\xff\xd8\xff\xc0\x00\x11\x08" + struct.pack(">HH", 60_000, 60_000) + bytes(1000), {"kind": "image/jpeg"}),
+        (bytes(1000), {}),
+        (png(10_000, 10_000), {"inference_header_content_length": "0"}),
     ],
-    ids=["as large as may be", "a JPEG, which is decoded smaller", "no picture", "no picture's type"],
+    ids=["as large as may be", "a JPEG, which is decoded smaller", "no picture", "a tensor that looks like one"],
 )
-def test_all_else_is_the_decoders_to_judge(picture: bytes, kind: str) -> None:
-    request = incoming(len(picture), kind)
+def test_all_else_is_the_decoders_to_judge(picture: bytes, headers: dict[str, str]) -> None:
+    request = incoming(len(picture), **headers)
     assert [request.receive(picture[:500]), request.receive(picture[500:])] == [None, None]
     assert answered(request) == picture

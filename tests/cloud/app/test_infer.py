@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from ondevice.cloud.app import infer
+from ondevice.cloud.app.messages import Head, Request
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.errors import ProtocolError
 from ondevice.protocol.metadata import TensorMetadata
@@ -72,6 +74,51 @@ def test_a_classification_of_the_models_own_output_needs_a_ranking() -> None:
     assert asked.work(SERVED, 0.0).top == 2
     asked = infer.decode(*picture_request(outputs=[wish("logits", classification=9)], parameters={"top": 3}), SERVED)
     assert asked.work(SERVED, 0.0).top == 9
+
+
+def read(body: bytes, served: ServedModel | None, query: str = "", **headers: str) -> infer.DecodedRequest:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return infer.read(Request(Head("POST", "/", query, told, len(body), "", 0.0), body, 0.0), served)
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0"
+
+
+@pytest.mark.parametrize("served", [None, SERVED])
+def test_a_picture_by_itself_has_its_parameters_in_the_query(served: ServedModel | None) -> None:
+    asked = read(PNG, served, "top=2", content_type="application/x-www-form-urlencoded")
+    assert (asked.payload, asked.is_picture, asked.plain, asked.parameters.top) == (PNG, True, True, 2)
+
+
+@pytest.mark.parametrize(
+    ("served", "body", "is_picture"),
+    [(None, PNG, True), (None, b"text", True), (SERVED, PNG, True), (SERVED, b"abcd", False), (SERVED, PNG[:4], False)],
+)
+def test_a_raw_request_is_the_input_and_nothing_else(served: ServedModel | None, body: bytes, is_picture: bool) -> None:
+    asked = read(body, served, "top=2", inference_header_content_length="0", content_type="image/png")
+    assert (asked.payload, asked.is_picture, asked.parameters.top) == (body, is_picture, 2)
+    written, length = infer.encode("net", asked, SERVED, RESULT, {})
+    assert length is not None
+    outputs = decode_response(written, length).outputs
+    assert [(output.name, output.binary) for output in outputs] == (
+        [("label", True), ("score", True), ("index", True)] if is_picture else [("logits", True)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "said"),
+    [
+        (b"abc", {"inference_header_content_length": "0"}, "has 3 bytes: send in as UINT8 [1, 2, 2, 1], 4 bytes, or a"),
+        (b"", {"inference_header_content_length": "0"}, "has 0 bytes"),
+        (b"text", {"inference_header_content_length": "4"}, "malformed"),
+        (b"text", {}, "neither JSON nor a picture (JPEG, PNG, WebP"),
+        (b"", {}, "neither JSON nor a picture"),
+        (b"{", {}, "malformed"),
+    ],
+)
+def test_a_body_that_is_nothing_of_this(body: bytes, headers: dict[str, str], said: str) -> None:
+    with pytest.raises(ProtocolError, match=re.escape(said)):
+        read(body, SERVED, **headers)
 
 
 def test_a_picture_is_answered_with_labels_scores_and_indexes() -> None:
