@@ -15,7 +15,10 @@ from ondevice.protocol import cnnselect
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
 
-EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", cnnselect.NAME)
+EXTENSIONS = (
+    "binary_tensor_data", "classification", "model_configuration", "model_repository", "parameters", "statistics",
+    cnnselect.NAME,
+)  # fmt: skip
 # The states as Triton's repository index has them, and the reason.
 _READY, _NOT_READY = ("READY", ""), ("UNAVAILABLE", "not ready")
 _STATES = {
@@ -33,8 +36,9 @@ _ANSWER = [
 
 
 def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
-    """A model's metadata: its native tensors and those that pictures go by."""
+    """A model's metadata: its native tensors; among the parameters those that a picture goes by instead."""
     parameters = {
+        cnnselect.IMAGE: {"inputs": [_IMAGE], "outputs": _ANSWER},
         "top1": served.top1,
         "accuracy_data": served.accuracy_data,
         "precision": served.precision,
@@ -46,8 +50,8 @@ def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
         "name": served.name,
         "versions": [cnnselect.VERSION],
         "platform": "tflite" if served.where == "local" else "oip",
-        "inputs": [_IMAGE, served.input.as_json()],
-        "outputs": [*_ANSWER, served.output.as_json()],
+        "inputs": [served.input.as_json()],
+        "outputs": [served.output.as_json()],
         "parameters": parameters,
     }
 

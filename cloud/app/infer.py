@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
 import numpy as np
 import orjson
 
 from ondevice.cloud.app import pictures
 from ondevice.cloud.app.messages import Request
-from ondevice.cloud.app.request_parameters import from_parameters, from_query
+from ondevice.cloud.app.request_parameters import from_parameters, of_query, queried, together
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
@@ -26,8 +24,6 @@ from ondevice.protocol.tensor import Tensor, from_base64
 
 # As requests have it here.
 _LENGTH = headers.LENGTH.lower()
-# A query has at most nine parameters of ours; more are an attack on the parser.
-_MOST_FIELDS = 20
 
 
 class DecodedRequest(NamedTuple):
@@ -48,10 +44,8 @@ class DecodedRequest(NamedTuple):
     def work(self, served: ServedModel | None, received: float) -> Work:
         """What the backend is to do; with `served` None for a model that is yet to be chosen."""
         native = served.output.name if served else ""
-        wanted = [output for output in self.outputs if output.name == native]
-        raw = bool(wanted) or (not self.is_picture and not self.outputs)
-        top = max([output.classification for output in wanted], default=0)
-        top = max(self.parameters.top if self.is_picture else 0, top)
+        raw = any(o.name == native for o in self.outputs) or (not self.is_picture and not self.outputs)
+        top = self.parameters.top if self.is_picture else 0
         picture = PictureHead.read(self.payload) if self.is_picture else None
         return Work(self.payload, self.is_picture, top, raw, received, picture)
 
@@ -64,13 +58,13 @@ def read(request: Request, served: ServedModel | None) -> DecodedRequest:
     head, body = request.head, request.body
     length = headers.json_length(head.headers.get(_LENGTH))
     if length == 0:
-        return _raw(body, served, _queried(head.query))
+        return _raw(body, served, queried(head.query))
     kind = head.headers.get("content-type", "")
     picture = pictures.of_body(kind, body) if length is None else None
     if picture is not None:
-        return DecodedRequest(_queried(head.query), picture, is_picture=True)
+        return DecodedRequest(queried(head.query), picture, is_picture=True)
     try:
-        return decode(body, length, served)
+        return decode(body, length, served, of_query(head.query))
     except ProtocolError as error:
         if length is None and not pictures.may_be_json(body):
             raise ProtocolError(pictures.NEITHER) from error
@@ -88,19 +82,15 @@ def _raw(body: bytes, served: ServedModel | None, parameters: RequestParameters)
     return DecodedRequest(parameters, body, is_picture=True, binary=True)
 
 
-@lru_cache(512)  # a client's requests often ask for the same
-def _queried(text: str) -> RequestParameters:
-    try:
-        query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError as error:
-        raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
-    return from_query(query)
+def decode(
+    body: bytes, header_length: int | None, served: ServedModel | None, query: Mapping[str, Any] = {}
+) -> DecodedRequest:
+    """Decode an infer request, for a model or, with None, for whichever is chosen.
 
-
-def decode(body: bytes, header_length: int | None, served: ServedModel | None) -> DecodedRequest:
-    """Decode an infer request, for a model or, with None, for whichever is chosen. Raises ProtocolError."""
+    query: the parameters beside the body. Raises ProtocolError.
+    """
     request = decode_request(body, header_length)
-    parameters = from_parameters(request.parameters)
+    parameters = from_parameters(together(query, request.parameters))
     names = [tensor.name for tensor in request.inputs]
     known = [IMAGE] if served is None else [IMAGE, served.input.name]
     if len(names) != 1 or names[0] not in known:
@@ -170,7 +160,8 @@ def _tensors(asked: DecodedRequest, served: ServedModel, result: InferenceResult
     made = _answer(result, served, asked.parameters.top) if asked.is_picture else {}
     if served.output.name in names:
         classes = next((o.classification for o in asked.outputs if o.name == served.output.name), 0)
-        made[served.output.name] = _ranking(result, served, classes) if classes else _output(result, served)
+        own = _output(result, served)
+        made[served.output.name] = _ranking(own, served, classes) if classes else own
     return [made[name] for name in names]
 
 
@@ -190,7 +181,12 @@ def _output(result: InferenceResult, served: ServedModel) -> Tensor:
     return Tensor.of(own.name, np.frombuffer(result.raw, own.dtype).reshape(own.shape))
 
 
-def _ranking(result: InferenceResult, served: ServedModel, classes: int) -> Tensor:
-    """Triton's classification extension: elements `score:index:label`."""
-    rows = [f"{score:f}:{index}:{served.labels[index]}".encode() for index, score in result.top[:classes]]
-    return Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})
+def _ranking(output: Tensor, served: ServedModel, classes: int) -> Tensor:
+    """Triton's classification extension: elements `value:index:label` of a model's own output, as it is: values that
+    may be quantized, and a background class among the others.
+    """
+    values, names = np.ravel(output.data), ("background", *served.labels) if served.background else served.labels
+    shown = "f" if values.dtype.kind == "f" else "d"
+    best = np.argsort(-values.astype(np.float64), kind="stable")[:classes]
+    rows = [f"{values[index]:{shown}}:{index}:{names[index]}".encode() for index in best]
+    return Tensor(output.name, "BYTES", (1, len(rows)), rows, {})

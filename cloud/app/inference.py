@@ -17,7 +17,7 @@ from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice
 from ondevice.cloud.select.selector import Selector
-from ondevice.errors import ModelError, NoRouteError, ProtocolError, ServeError, UpstreamError
+from ondevice.errors import ModelError, NoRouteError, OnDeviceError, ProtocolError, ServeError, UpstreamError
 from ondevice.protocol import cnnselect
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel
@@ -44,7 +44,7 @@ class Inference:
         """The choice alone."""
         if call.model != cnnselect.NAME:
             raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
-        given = request_parameters.of_body(call.request.body)
+        given = request_parameters.of_question(call.request.head.query, call.request.body)
         size = request_parameters.size_bytes(given)
         picture = PictureHead.guessed(size) if size else None
         arrival = Arrival(request_parameters.from_parameters(given), 0.0, picture, call.request.last_byte)
@@ -54,6 +54,13 @@ class Inference:
 
     async def infer(self, call: Call) -> Response:
         """The answer, or several of them, each of a model that decodes the picture for itself."""
+        try:
+            return await self._infer(call)
+        except OnDeviceError:
+            self._replies.none(call)
+            raise
+
+    async def _infer(self, call: Call) -> Response:
         named, request = None if call.model == cnnselect.NAME else self._directory.find(call.model), call.request
         served = named[1] if named else None
         decoded = infer.read(request, served)

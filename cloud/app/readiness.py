@@ -9,6 +9,9 @@ from ondevice.cloud.app.messages import Response
 from ondevice.cloud.select.selector import Selector
 from ondevice.protocol import cnnselect
 
+# The protocol wants the status alone; KServe's own server and client want these besides.
+_LIVE, _READY = responses.of({"live": True}), responses.of({"ready": True})
+
 
 class Readiness:
     """Of the selector's models, all of them in the directory. stopping: the server takes no more requests."""
@@ -19,7 +22,7 @@ class Readiness:
 
     async def live(self, call: Call) -> Response:
         """It is, where this is answered."""
-        return responses.YES
+        return _LIVE
 
     async def ready(self, call: Call) -> Response:
         """Whether any model can be asked."""
@@ -27,7 +30,7 @@ class Readiness:
             return _no("the server is stopping")
         if not any(backend.ready() for backend in self._selector.backends):
             return _no("no model can be asked now")
-        return responses.YES
+        return _READY
 
     async def model_ready(self, call: Call) -> Response:
         """Whether a model can be asked; of the one that chooses, whether it could choose any."""
@@ -38,7 +41,7 @@ class Readiness:
         else:
             backend, served = self._directory.find(call.model)
             ready = backend.ready() and backend.available(served.name)
-        return responses.YES if ready else _no(f"{call.model} is not ready")
+        return _READY if ready else _no(f"{call.model} is not ready")
 
 
 def _no(reason: str) -> Response:

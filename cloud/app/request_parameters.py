@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -13,6 +15,10 @@ from ondevice.protocol import cnnselect
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.bounds import LONGEST_MS
 
+# The picture that a question is about is not there: its size stands in its place.
+_OF_QUESTIONS = (*cnnselect.REQUEST, cnnselect.BYTES)
+# A query has at most nine parameters of ours; more are an attack on the parser.
+_MOST_FIELDS = 20
 # A picture of a terabyte is a mistake.
 _MOST_BYTES = 1 << 40
 
@@ -20,14 +26,12 @@ _MOST_BYTES = 1 << 40
 def from_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     """From a request's `parameters`, as JSON has them; other names are left to others. Raises ProtocolError."""
     sla_ms = _number(parameters, cnnselect.SLA_MS, SHORTEST_MS, LONGEST_MS)
-    timeout_us = _number(parameters, cnnselect.TIMEOUT, 1, LONGEST_MS * 1e3)
-    if sla_ms is None and timeout_us is not None:
-        sla_ms = timeout_us / 1e3
+    timeout_ms = _timeout_ms(parameters)
     policy = parameters.get(cnnselect.POLICY, "")
     if not isinstance(policy, str):
         raise ProtocolError("policy must be a name")
     return RequestParameters(
-        sla_ms,
+        timeout_ms if sla_ms is None else sla_ms,
         _number(parameters, cnnselect.UPLOAD_MS, 0, LONGEST_MS),
         _number(parameters, cnnselect.RETURN_MS, 0, LONGEST_MS),
         policy or None,
@@ -38,12 +42,24 @@ def from_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
     )
 
 
-def from_query(query: Mapping[str, str]) -> RequestParameters:
-    """From a URL's query, in which all are text. Raises ProtocolError, for unknown names too."""
-    for name in query:
-        if name not in cnnselect.REQUEST:
-            raise ProtocolError(f"no parameter '{name}': there are {', '.join(cnnselect.REQUEST)}")
-    return from_parameters({name: _plain(name, text) for name, text in query.items()})
+@lru_cache(512)  # a client's requests often ask for the same
+def of_query(text: str) -> Mapping[str, Any]:
+    """The parameters in a URL's query, as JSON has them. Raises ProtocolError, for unknown names too."""
+    try:
+        given = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise ProtocolError(f"the query has over {_MOST_FIELDS} parameters") from error
+    query = dict(given)
+    check_names(query, cnnselect.REQUEST)
+    if len(query) < len(given):
+        raise ProtocolError("a parameter stands twice in the query: give it once")
+    return {name: _plain(name, text) for name, text in query.items()}
+
+
+@lru_cache(512)
+def queried(text: str) -> RequestParameters:
+    """What a URL's query says, where there is nothing else. Raises ProtocolError."""
+    return from_parameters(of_query(text))
 
 
 def of_body(body: bytes) -> dict[str, Any]:
@@ -55,6 +71,29 @@ def of_body(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ProtocolError("the body must be a JSON object of parameters")
     return value
+
+
+def of_question(query: str, body: bytes) -> Mapping[str, Any]:
+    """The parameters of a question for the choice alone. Raises ProtocolError, for unknown names too."""
+    given = of_body(body)
+    check_names(given, _OF_QUESTIONS)
+    return together(of_query(query), given)
+
+
+def together(query: Mapping[str, Any], body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a query and of the body behind it. Raises ProtocolError for what stands in both."""
+    twice = query.keys() & body.keys()
+    if twice:
+        raise ProtocolError(f"{', '.join(sorted(twice))}: give it in the query or in the body, not in both")
+    return {**query, **body}
+
+
+def check_names(parameters: Iterable[str], known: Sequence[str]) -> None:
+    """Raise ProtocolError for one that is not known: who sends it believes that it does something."""
+    for name in parameters:
+        if name not in known:
+            there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+            raise ProtocolError(f"no parameter '{name[:40]}': {there}")
 
 
 def size_bytes(parameters: Mapping[str, Any]) -> int:
@@ -96,6 +135,14 @@ def _whole(value: Any) -> int:
     if type(value) is float and value.is_integer():
         return int(value)
     return value if type(value) is int else -1
+
+
+def _timeout_ms(parameters: Mapping[str, Any]) -> float | None:
+    """Triton's deadline, which is in µs; 0 means that there is none, and so the server's own."""
+    if _whole(parameters.get(cnnselect.TIMEOUT)) == 0:
+        return None
+    timeout_us = _number(parameters, cnnselect.TIMEOUT, 1, LONGEST_MS * 1e3)
+    return None if timeout_us is None else timeout_us / 1e3
 
 
 def _number(parameters: Mapping[str, Any], name: str, least: float, most: float) -> float | None:

@@ -20,6 +20,7 @@ _FIXED = {
     "/v2": ("GET", "server"),
     "/v2/health/live": ("GET", "live"),
     "/v2/health/ready": ("GET", "ready"),
+    "/v2/models/stats": ("GET", "all_stats"),
     "/v2/repository/index": ("POST", "index"),
     "/metrics": ("GET", "metrics"),
     "/openapi.json": ("GET", "openapi"),
@@ -27,6 +28,8 @@ _FIXED = {
 _MODEL = {
     "": ("GET", "model"),
     "ready": ("GET", "model_ready"),
+    "config": ("GET", "config"),
+    "stats": ("GET", "stats"),
     "infer": ("POST", "infer"),
     "select": ("POST", "select"),
 }

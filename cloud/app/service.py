@@ -19,6 +19,7 @@ from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.readiness import Readiness
 from ondevice.cloud.app.replies import InferenceReplies
 from ondevice.cloud.app.repository_extension import RepositoryExtension
+from ondevice.cloud.app.statistics import Statistics
 from ondevice.cloud.app.streams import AnswerStreams
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.select.selector import Selector
@@ -30,14 +31,16 @@ class Service:
     def __init__(self, selector: Selector, log: Log, metrics: Metrics, tokens: Tokens | None) -> None:
         self._log, self._gate, self._accounting = log, Gate(tokens), Accounting(log, metrics)
         directory = Directory(selector.backends)
-        replies = InferenceReplies(selector, directory, metrics)
+        statistics = Statistics(directory.names)
+        replies = InferenceReplies(selector, directory, metrics, statistics)
         streams = AnswerStreams(replies, self._accounting, log.event)
         inference = Inference(selector, directory, replies, streams, log.event)
         large = inference.large.budget
         metrics.gauge("decoding_bytes", "What large pictures take to decode", lambda: large.held)
         metrics.gauge("decoding_waiting", "Large pictures that wait for room", lambda: large.waiting)
         self._readiness = Readiness(selector, directory)
-        about, repository = About(selector, directory, metrics), RepositoryExtension(selector, directory)
+        about = About(selector, directory, metrics, statistics)
+        repository = RepositoryExtension(selector, directory)
         self._operations = _operations(about, self._readiness, repository, inference)
 
     def stop(self) -> None:
@@ -82,6 +85,9 @@ def _operations(
     return {
         "server": about.server,
         "model": about.model,
+        "config": about.config,
+        "stats": about.stats,
+        "all_stats": about.all_stats,
         "openapi": about.openapi,
         "metrics": about.metrics,
         "live": readiness.live,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ondevice.errors import ProtocolError
+from ondevice.protocol.cnnselect import IMAGE
 from ondevice.protocol.tensor import DATATYPES, datatype_of
 
 
@@ -40,7 +41,11 @@ class TensorMetadata(NamedTuple):
 
 
 class ModelMetadata(NamedTuple):
-    """A model's metadata. inputs, outputs: by name. parameters: what the server tells besides."""
+    """A model's metadata. inputs, outputs: by name, with those of pictures. parameters: what the server tells besides.
+
+    `ondevice serve` lists the tensors that a picture goes by apart, as the parameter `image`: who obeys the metadata
+    sends all the inputs. Version 0.1.0 listed them among the others.
+    """
 
     inputs: Mapping[str, TensorMetadata]
     outputs: Mapping[str, TensorMetadata]
@@ -51,10 +56,15 @@ class ModelMetadata(NamedTuple):
         """From JSON; what it does not have is empty. Raises ProtocolError for what cannot be metadata."""
         if not isinstance(value, dict):
             raise ProtocolError("its metadata are not an object")
-        parameters = value.get("parameters")
-        return cls(
-            _tensors(value, "inputs"), _tensors(value, "outputs"), parameters if isinstance(parameters, dict) else {}
-        )
+        parameters = _object(value, "parameters")
+        pictures = _object(parameters, IMAGE)
+        inputs, outputs = ({**_tensors(value, key), **_tensors(pictures, key)} for key in ("inputs", "outputs"))
+        return cls(inputs, outputs, parameters)
+
+
+def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _tensors(value: Mapping[str, Any], key: str) -> dict[str, TensorMetadata]:

@@ -30,14 +30,17 @@ def tensor(name: str, datatype: str, *shape: int) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": list(shape)}
 
 
+ANSWER = [tensor("label", "BYTES", -1), tensor("score", "FP32", -1), tensor("index", "INT32", -1)]
+
+
 def ours(**parameters: Any) -> dict[str, Any]:
     """Metadata as `ondevice serve` gives them."""
-    answer = [tensor("label", "BYTES", -1), tensor("score", "FP32", -1), tensor("index", "INT32", -1)]
     return {
         "name": "m",
-        "inputs": [tensor("image", "BYTES", 1), tensor("x", "INT8", 1, 40, 40, 1)],
-        "outputs": [*answer, tensor("y", "INT8", 1, 10)],
+        "inputs": [tensor("x", "INT8", 1, 40, 40, 1)],
+        "outputs": [tensor("y", "INT8", 1, 10)],
         "parameters": {
+            "image": {"inputs": [tensor("image", "BYTES", 1)], "outputs": ANSWER},
             "top1": 0.8, "accuracy_data": "digits", "precision": "int8", "background": False, "labels": LABELS,
             "profile": PROFILE, **parameters,
         },
@@ -74,6 +77,19 @@ def test_what_another_ondevice_serve_tells() -> None:
     assert remote.feed is None
     assert remote.ranks
     assert remote.published == Profile(**{**PROFILE, "quantiles_ms": tuple(PROFILE["quantiles_ms"])})  # type: ignore[arg-type]
+
+
+def test_version_0_1_0_listed_the_tensors_of_pictures_among_the_others() -> None:
+    told = ours()
+    pictures = told["parameters"].pop("image")
+    older = {key: [*pictures[key], *told[key]] for key in ("inputs", "outputs")}
+    assert describe("m", {**told, **older}, "w") == describe("m", ours(), "w")
+
+
+@pytest.mark.parametrize("value", [None, "yes", [], {}, {"inputs": [tensor("image", "FP32", 1)]}])
+def test_without_an_input_for_pictures_it_takes_none(value: Any) -> None:
+    with pytest.raises(ModelError, match="nothing is known of its labels"):
+        describe("m", ours(image=value), "w")
 
 
 def test_an_accuracy_that_nobody_measured_stays_unknown() -> None:
@@ -142,19 +158,19 @@ def changed(path: str, value: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         ("inputs", [1]),
         ("inputs", [{"name": 5}]),
         ("outputs", None),
-        ("inputs.1", None),
-        ("inputs.1.datatype", "FP16"),
-        ("inputs.1.datatype", ["FP32"]),
-        ("inputs.1.shape", None),
-        ("inputs.1.shape", []),
-        ("inputs.1.shape", [1, 40, 40]),
-        ("inputs.1.shape", [1, -1, -1, 1]),
-        ("inputs.1.shape", [2, 40, 40, 1]),
-        ("inputs.1.shape", [1, 40, 40, True]),
-        ("inputs.1.shape", [1, 10**9, 10**9, 3]),
+        ("inputs.0", None),
+        ("inputs.0.datatype", "FP16"),
+        ("inputs.0.datatype", ["FP32"]),
+        ("inputs.0.shape", None),
+        ("inputs.0.shape", []),
+        ("inputs.0.shape", [1, 40, 40]),
+        ("inputs.0.shape", [1, -1, -1, 1]),
+        ("inputs.0.shape", [2, 40, 40, 1]),
+        ("inputs.0.shape", [1, 40, 40, True]),
+        ("inputs.0.shape", [1, 10**9, 10**9, 3]),
         ("inputs", [tensor("image", "BYTES", 1), tensor("a", "FP32", 1), tensor("b", "FP32", 1)]),
-        ("outputs.3.shape", [1, 11]),
-        ("outputs.3.shape", [2, 5]),
+        ("outputs.0.shape", [1, 11]),
+        ("outputs.0.shape", [2, 5]),
         ("parameters.labels", LABELS[:9]),
         ("parameters.labels", "abcdefghij"),
         ("parameters.labels", [1] * 10),

@@ -34,16 +34,21 @@ def test_health_and_metadata(endpoint: Endpoint) -> None:
         assert endpoint.ask("GET", path).status_code == 200
         assert endpoint.ask("HEAD", path).status_code == 200
     assert endpoint.get("/v2")["name"] == "ondevice"
+    assert endpoint.get("/v2/health/live") == {"live": True}
+    for path in ("/v2/health/ready", f"/v2/models/{MODEL}/ready", "/v2/models/cnnselect/versions/1/ready"):
+        assert endpoint.get(path) == {"ready": True}
     assert "binary_tensor_data" in endpoint.get("/v2")["extensions"]
 
 
-def test_a_models_metadata_have_its_own_tensors_and_those_of_pictures(endpoint: Endpoint) -> None:
+def test_a_models_metadata_have_its_own_tensors_and_apart_those_of_pictures(endpoint: Endpoint) -> None:
     for path in (f"/v2/models/{MODEL}", f"/v2/models/{MODEL}/versions/1"):
         found = endpoint.get(path)
-        assert found["inputs"][0] == {"name": "image", "datatype": "BYTES", "shape": [1]}
-        assert found["inputs"][1]["shape"] == [1, 48, 48, 1]
-        assert found["inputs"][1]["datatype"] == found["outputs"][3]["datatype"] == "INT8"
-        assert [output["name"] for output in found["outputs"][:3]] == ["label", "score", "index"]
+        (own,), (output,), pictures = found["inputs"], found["outputs"], found["parameters"]["image"]
+        assert (own["datatype"], own["shape"], output["datatype"], output["shape"]) == (
+            "INT8", [1, 48, 48, 1], "INT8", [1, 10],
+        )  # fmt: skip
+        assert pictures["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [1]}]
+        assert [tensor["name"] for tensor in pictures["outputs"]] == ["label", "score", "index"]
         assert found["parameters"]["labels"] == [str(digit) for digit in range(10)]
         assert len(found["parameters"]["profile"]["quantiles_ms"]) == 21
 
@@ -131,7 +136,7 @@ BAD_ASKS = [
     ({"sla_ms": 1e300}, "sla_ms must be a number from 0.001"),
     ({"sla_ms": "fast"}, "sla_ms must be a number"),
     ({"sla_ms": None}, ""),
-    ({"timeout": 0}, "timeout must be a number from 1"),
+    ({"timeout": -1}, "timeout must be a number from 1"),
     ({"upload_ms": -1}, "upload_ms must be a number from 0"),
     ({"device_top1": 2}, "device_top1 must be a number from 0 to 1"),
     ({"top": 0}, "top must be a whole number from 1 to 1000"),
@@ -229,6 +234,8 @@ def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endp
         assert endpoint.ask("GET", f"/v2/models/{best}/ready").status_code == 503
         states = {row["name"]: row["state"] for row in endpoint.ask("POST", "/v2/repository/index").json()}
         assert states == dict.fromkeys(("cnnselect", *FAMILY), "READY") | {best: "UNAVAILABLE"}
+        ready = endpoint.ask("POST", "/v2/repository/index", json={"ready": True}).json()
+        assert [row["name"] for row in ready] == ["cnnselect", *FAMILY[:3]]
         reply = endpoint.classify(best)
         assert reply.status_code == 400
         assert f"POST /v2/repository/models/{best}/load first" in sentence(reply)
@@ -238,6 +245,35 @@ def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endp
     assert endpoint.classify(sla_ms=5000).json()["parameters"]["selected_model"] == best
     for event, lines in before.items():
         assert [line["model"] for line in until(lambda e=event, n=lines: endpoint.log(e)[n:])] == [best]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "said"),
+    [
+        ("/v2/repository/index", {"ready": 1}, "ready is 1, not true or false"),
+        ("/v2/repository/index", {"state": "READY"}, "no parameter 'state': there is ready"),
+        ("/v2/repository/index", [], "the body must be a JSON object"),
+        (f"/v2/repository/models/{MODEL}/load", {"config": "{}"}, "no parameter 'config': there is parameters"),
+        (f"/v2/repository/models/{MODEL}/load", {"parameters": {"config": "{}"}}, "config cannot be given: a model"),
+        (f"/v2/repository/models/{MODEL}/load", {"parameters": []}, "'parameters' is not an object"),
+        (f"/v2/repository/models/{MODEL}/unload", {"parameters": {"force": True}}, "no parameter 'force'"),
+        (f"/v2/repository/models/{MODEL}/unload", {"parameters": {"unload_dependents": 2}}, "not true or false"),
+        (SELECT, {"sla": 50}, "no parameter 'sla': there are sla_ms"),
+        (f"{SELECT}?sla_ms=50", {"sla_ms": 50}, "sla_ms: give it in the query or in the body"),
+        (f"{INFER}?sla_ms=50", {"inputs": [image_input()], "parameters": {"sla_ms": 50}}, "sla_ms: give it in"),
+        (f"{INFER}?deadline=50", {"inputs": [image_input()]}, "no parameter 'deadline'"),
+    ],
+)
+def test_what_is_not_honoured_is_refused(endpoint: Endpoint, path: str, asked: Any, said: str) -> None:
+    reply = endpoint.ask("POST", path, json=asked)
+    assert reply.status_code == 400
+    assert said in sentence(reply)
+
+
+def test_the_query_counts_beside_a_message(endpoint: Endpoint) -> None:
+    reply = endpoint.ask("POST", f"{INFER}?top=2&policy=static-latency", json={"inputs": [image_input()]}).json()
+    assert (reply["outputs"][0]["shape"], reply["parameters"]["selected_model"]) == ([2], FAMILY[0])
+    assert endpoint.ask("POST", f"{SELECT}?sla_ms=4000", json={"upload_ms": 100}).json()["budget_ms"] == 3800
 
 
 def test_when_all_are_unloaded_there_is_nothing_to_choose(endpoint: Endpoint) -> None:

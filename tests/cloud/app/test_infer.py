@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,11 @@ def test_a_models_own_tensor() -> None:
     assert (work.payload, work.is_picture, work.top, work.raw) == (bytes(range(4)), False, 0, True)
 
 
-def test_a_classification_of_the_models_own_output_needs_a_ranking() -> None:
+def test_a_classification_of_the_models_own_output_needs_all_of_it() -> None:
     asked = infer.decode(*native_request(outputs=[wish("logits", classification=2)]), SERVED)
-    assert asked.work(SERVED, 0.0).top == 2
+    assert (asked.work(SERVED, 0.0).top, asked.work(SERVED, 0.0).raw) == (0, True)
     asked = infer.decode(*picture_request(outputs=[wish("logits", classification=9)], parameters={"top": 3}), SERVED)
-    assert asked.work(SERVED, 0.0).top == 9
+    assert (asked.work(SERVED, 0.0).top, asked.work(SERVED, 0.0).raw) == (3, True)
 
 
 def read(body: bytes, served: ServedModel | None, query: str = "", **headers: str) -> infer.DecodedRequest:
@@ -146,7 +147,42 @@ def test_outputs_come_as_they_are_asked_for() -> None:
     ]
     (ranking,) = answer(picture_request(outputs=[wish("logits", classification=2)])).outputs
     assert (ranking.datatype, ranking.shape) == ("BYTES", (1, 2))
-    assert ranking.data == [b"0.750000:1:dog", b"0.200000:0:cat"]
+    assert ranking.data == [b"3.000000:1:dog", b"1.000000:0:cat"], "of the output itself"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored", "classes", "best"),
+    [
+        (np.uint8, [0, 200, 7, 200], 3, [b"200:1:cat", b"200:3:fish", b"7:2:dog"]),
+        (np.int8, [127, -128, 5, 0], 9, [b"127:0:background", b"5:2:dog", b"0:3:fish", b"-128:1:cat"]),
+        (
+            np.float32,
+            [np.nan, 0.5, np.inf, 0.25],
+            4,
+            [b"inf:2:dog", b"0.500000:1:cat", b"0.250000:3:fish", b"nan:0:background"],
+        ),
+    ],
+)
+def test_a_classification_has_the_values_and_places_of_the_output_that_it_is_of(
+    dtype: type, stored: list[float], classes: int, best: list[bytes]
+) -> None:
+    own = TensorMetadata.of("logits", (1, 4), np.dtype(dtype))
+    served = replace(SERVED, output=own, background=True)
+    result = InferenceResult("net", [(1, 0.75)], np.array(stored, dtype).tobytes())
+    asked = infer.decode(*native_request(outputs=[wish("logits", classification=classes)]), served)
+    (ranking,) = decode_response(*infer.encode("net", asked, served, result, {})).outputs
+    assert ranking.data == best
+
+
+def test_what_the_query_says_goes_with_what_the_message_says() -> None:
+    body, length = picture_request(parameters={"top": 2})
+    headers = {"inference_header_content_length": str(length)}
+    asked = read(body, None, "sla_ms=50", **headers)
+    assert (asked.parameters.top, asked.parameters.sla_ms) == (2, 50)
+    with pytest.raises(ProtocolError, match="top: give it in the query or in the body, not in both"):
+        read(body, None, "top=3", **headers)
+    with pytest.raises(ProtocolError, match="no parameter 'deadline': there are sla_ms"):
+        read(body, None, "deadline=3", **headers)
 
 
 def test_a_result_that_is_no_number_is_null_in_json() -> None:

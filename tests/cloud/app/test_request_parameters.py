@@ -24,6 +24,9 @@ def test_all_parameters() -> None:
 def test_tritons_timeout_is_a_deadline_in_microseconds() -> None:
     assert request_parameters.from_parameters({"timeout": 50_000}).sla_ms == 50
     assert request_parameters.from_parameters({"timeout": 50_000, "sla_ms": 80}).sla_ms == 80
+    for none in (0, 0.0):
+        assert request_parameters.from_parameters({"timeout": none}).sla_ms is None
+        assert request_parameters.from_parameters({"timeout": none, "sla_ms": 80}).sla_ms == 80
 
 
 def test_other_servers_parameters_are_left_alone() -> None:
@@ -44,7 +47,9 @@ def test_an_absurd_deadline_is_refused(value: Any) -> None:
     [
         ("upload_ms", -1),
         ("return_ms", float("nan")),
-        ("timeout", 0),
+        ("timeout", -1),
+        ("timeout", 0.5),
+        ("timeout", False),
         ("device_top1", 1.1),
         ("top", 0),
         ("top", 1.5),
@@ -59,23 +64,37 @@ def test_what_makes_no_sense_is_refused_by_its_name(name: str, value: Any) -> No
 
 
 def test_a_query_is_text() -> None:
-    assert request_parameters.from_query({"sla_ms": "50", "top": "1", "policy": "random"}) == RequestParameters(
+    assert request_parameters.queried("sla_ms=50&top=1&policy=random") == RequestParameters(
         50.0, None, None, "random", 1
     )
+    assert request_parameters.queried("") == RequestParameters()
 
 
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"sla": "50"}, "no parameter 'sla'"),
-        ({"sla_ms": "fast"}, "sla_ms must be a number, not 'fast'"),
-        ({"sla_ms": "nan"}, "sla_ms must be a number from"),
-        ({"top": "1.5"}, "top must be a number"),
+        ("sla=50", "no parameter 'sla'"),
+        ("sla_ms=fast", "sla_ms must be a number, not 'fast'"),
+        ("sla_ms=nan", "sla_ms must be a number from"),
+        ("top=1.5", "top must be a number"),
+        ("top=1&top=2", "a parameter stands twice in the query"),
     ],
 )
-def test_a_query_with_mistakes_is_refused(query: dict[str, str], said: str) -> None:
+def test_a_query_with_mistakes_is_refused(query: str, said: str) -> None:
     with pytest.raises(ProtocolError, match=said):
-        request_parameters.from_query(query)
+        request_parameters.queried(query)
+
+
+def test_a_question_has_its_parameters_in_the_query_and_in_the_body() -> None:
+    assert request_parameters.of_question("", b"") == {}
+    assert request_parameters.of_question("top=2", b'{"bytes":7}') == {"top": 2, "bytes": 7}
+    for query, body, said in (
+        ("", b'{"sla":50}', "no parameter 'sla': there are sla_ms"),
+        ("bytes=7", b"", "no parameter 'bytes'"),
+        ("top=2", b'{"top":2}', "top: give it in the query or in the body"),
+    ):
+        with pytest.raises(ProtocolError, match=said):
+            request_parameters.of_question(query, body)
 
 
 def test_the_size_of_a_picture_that_is_not_sent_yet() -> None:
@@ -88,7 +107,7 @@ def test_the_size_of_a_picture_that_is_not_sent_yet() -> None:
 
 def test_what_was_learned_of_replies() -> None:
     known = Replies().distribution
-    told = request_parameters.from_query({"reply": known.text}).reply
+    told = request_parameters.queried(f"reply={known.text}").reply
     assert told
     assert told.given(10.0) == pytest.approx(known.given(10.0), rel=1e-3)
     assert request_parameters.from_parameters({}).reply is None
@@ -100,7 +119,7 @@ def test_what_was_learned_of_replies() -> None:
 def test_how_many_answers_it_takes() -> None:
     assert request_parameters.from_parameters({}).anytime == 1
     assert request_parameters.from_parameters({"anytime": 2.0}).anytime == 2
-    assert request_parameters.from_query({"anytime": "8"}).anytime == 8
+    assert request_parameters.queried("anytime=8").anytime == 8
     for wrong in (0, 9, 1.5, True, "2", None):
         with pytest.raises(ProtocolError, match="anytime must be a whole number from 1 to 8"):
             request_parameters.from_parameters({"anytime": wrong})
