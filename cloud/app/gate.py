@@ -8,6 +8,7 @@ from ondevice.cloud.app import routes
 from ondevice.cloud.app.messages import Head
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.errors import NoRouteError
+from ondevice.protocol import content_coding
 
 # Load balancers ask these without a token.
 _OPEN = ("live", "ready")
@@ -28,7 +29,7 @@ class Gate:
         self._tokens = tokens
 
     def refusal(self, head: Head) -> Refusal | None:
-        """Why the body of this request is not wanted: no such path, no token, or compressed."""
+        """Why the body of this request is not wanted: no such path, no token, or compressed as nobody here knows."""
         try:
             route = routes.find(head.method, head.path)
         except NoRouteError as error:
@@ -36,9 +37,11 @@ class Gate:
         if route.operation not in _OPEN and not self._may_ask(head):
             challenge = ("www-authenticate", "Bearer")
             return Refusal(401, "give a valid token: Authorization: Bearer TOKEN", (challenge,))
-        encoding = head.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            return Refusal(415, f"Content-Encoding {encoding[:40]} is not read here: send it uncompressed")
+        encoding = head.headers.get("content-encoding")
+        if encoding is not None and not content_coding.is_read(encoding):
+            codings = ", ".join(content_coding.ACCEPTED)
+            said = f"Content-Encoding {encoding[:40]} is not read here: send it as it is, or as one of {codings}"
+            return Refusal(415, said, (("accept-encoding", codings),))
         return None
 
     def _may_ask(self, head: Head) -> bool:

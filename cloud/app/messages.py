@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 
 class Head(NamedTuple):
-    """What is known of a request before its body; header names are in lower case. length: as announced, or None.
+    """What is known of a request before its body; header names are in lower case. length: the body's, or None where it
+    was not announced, or comes compressed.
 
     peer: the client's address. first_byte: when it came, by perf_counter, in s.
     """

@@ -75,7 +75,7 @@ class Service:
             response = responses.refused(500, "internal error")
         if isinstance(response.body, bytes):
             self._accounting.finished(request, response.status, fields)
-        return response
+        return responses.compressed(response, request.head.headers.get("accept-encoding"))
 
 
 def _operations(

@@ -7,10 +7,12 @@ from time import perf_counter
 
 import httptools
 
-from ondevice.cloud.app.messages import Application
+from ondevice.cloud.app.messages import Application, ArrivingRequest
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.transaction import Transaction
+from ondevice.errors import ProtocolError
+from ondevice.protocol.content_coding import Inflater
 
 # So much at a time is parsed where it could be 28 requests, each of which takes a hundred times its length in memory.
 # Up to the end of a head, and in chunks, which are mostly a body, it may be more.
@@ -116,8 +118,24 @@ class RequestParser:
         self._head_bytes = 0
         transaction.received += len(body)
         if transaction.length is None:
-            transaction.grow(self._app, self._limits)
-        if (reply := transaction.request.receive(body)) is not None:
+            transaction.hold(transaction.received, self._app, self._limits)
+        if transaction.inflater:
+            self._expand(transaction, transaction.inflater, body)
+        else:
+            self._hand_on(transaction.request, body)
+
+    def _expand(self, transaction: Transaction, inflater: Inflater, body: bytes) -> None:
+        assert transaction.request
+        try:
+            for piece in inflater.expand(body):
+                transaction.expanded += len(piece)
+                transaction.hold(transaction.expanded, self._app, self._limits)
+                self._hand_on(transaction.request, piece)
+        except ProtocolError as error:
+            raise EarlyReplyError(self._app.refusal(400, str(error))) from None
+
+    def _hand_on(self, request: ArrivingRequest, body: bytes) -> None:
+        if (reply := request.receive(body)) is not None:
             raise EarlyReplyError(reply)
 
     def on_message_complete(self) -> None:
@@ -126,6 +144,8 @@ class RequestParser:
         assert transaction
         self._unparsed = self._parser.should_upgrade() and transaction.received != transaction.length
         if not self._unparsed:
+            if transaction.inflater and not transaction.inflater.finished:
+                raise EarlyReplyError(self._app.refusal(400, "the body ends before what it is compressed from does"))
             self.transaction = None
             transaction.last_byte = perf_counter()
             self._whole(transaction)

@@ -13,6 +13,7 @@ from ondevice.cloud.http import wire
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.transaction import Transaction
+from ondevice.protocol import content_coding
 
 # What a body of unknown length holds at first, and each time that it turns out to be longer twice as much.
 _UNKNOWN_BYTES = 256 << 10
@@ -43,7 +44,8 @@ class Reception:
         length = int(announced.lstrip("0") or 0) if announced else None
         if length and length > self._limits.body_bytes:
             raise EarlyReplyError(self._app.refusal(413, self._limits.too_large))
-        head = Head(method.decode("latin-1"), path, query, headers, length, self._peer, transaction.first_byte)
+        known = None if "content-encoding" in headers else length
+        head = Head(method.decode("latin-1"), path, query, headers, known, self._peer, transaction.first_byte)
         begun = self._app.begin(head)
         if isinstance(begun, Response):
             raise EarlyReplyError(begun)
@@ -55,7 +57,7 @@ class Reception:
 
     def _expect(self, transaction: Transaction, length: int | None, amount: int) -> None:
         """Make room for a body, or let it wait for some."""
-        transaction.length = length
+        transaction.length, transaction.inflater = length, content_coding.inflater(transaction.headers)
         transaction.share = self._bodies.take(amount, lambda: self._soon(transaction))
         if not transaction.share.granted:
             self.waits, transaction.held_from = True, perf_counter()

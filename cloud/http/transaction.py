@@ -5,6 +5,7 @@ from __future__ import annotations
 from ondevice.cloud.app.messages import Application, ArrivingRequest
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.limits import HttpLimits
+from ondevice.protocol.content_coding import Inflater
 from ondevice.resilience.budget import Allotment
 
 # While others wait for room for their bodies a body must keep pace; this is for clients that do not send evenly.
@@ -21,6 +22,9 @@ class Transaction:
     # Of its body, which holds a share of the room for all; None: it comes in chunks, and may be longer than its share.
     length: int | None = 0
     received = 0
+    # What makes of it what it stands for, if it comes compressed, and how much that is so far.
+    inflater: Inflater | None = None
+    expanded = 0
     share: Allotment | None = None
     # Since when it waits for room for its body, and how long it has done so before.
     held_from = held_s = 0.0
@@ -33,13 +37,16 @@ class Transaction:
         self.url = b""
         self.headers: dict[str, str] = {}
 
-    def grow(self, app: Application, limits: HttpLimits) -> None:
-        """Hold twice as much once a body of unknown length is longer than expected. Raises EarlyReplyError."""
+    def hold(self, size_bytes: int, app: Application, limits: HttpLimits) -> None:
+        """Hold so much of a body of unknown length, with room for as much again. Raises EarlyReplyError."""
         assert self.share
-        if self.received > limits.body_bytes:
+        if size_bytes > limits.body_bytes:
             raise EarlyReplyError(app.refusal(413, limits.too_large))
-        if self.received > self.share.amount and not self.share.grow(2 * self.share.amount):
-            message = "more is being sent than there is memory for; try again, or send a Content-Length"
+        room = min(max(2 * self.share.amount, size_bytes), limits.body_bytes)
+        if size_bytes > self.share.amount and not self.share.grow(room):
+            message = (
+                "more is being sent than there is memory for; try again, or send it as it is with a Content-Length"
+            )
             raise EarlyReplyError(app.refusal(503, message))
 
     def overdue(self, now: float, crowded: bool, send_s: float) -> tuple[int, str] | None:
@@ -56,7 +63,7 @@ class Transaction:
 
     def _slow(self, share: Allotment, waited_s: float, send_s: float) -> bool:
         """Whether the body, at its pace, would not be whole in time anyway."""
-        return waited_s > _GRACE_S and self.received * send_s < share.amount * waited_s
+        return waited_s > _GRACE_S and max(self.received, self.expanded) * send_s < share.amount * waited_s
 
     def give_back(self) -> None:
         """Hold and wait for nothing more; once or often."""

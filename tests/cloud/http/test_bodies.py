@@ -153,7 +153,7 @@ def test_a_body_of_unknown_length_holds_more_as_it_comes_and_is_refused_where_th
         bodies.held = bodies.total - step
         await server.take(chunk(step))
         assert b"503 Service Unavailable" in server.line.written
-        assert b"send a Content-Length" in server.line.written
+        assert b"with a Content-Length" in server.line.written
 
     asyncio.run(play())
 
