@@ -60,12 +60,13 @@ class SendOptions(NamedTuple):
 class CloudAttempt(Attempt):
     """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names.
 
-    received: its last answer, and that model's accuracy.
+    prepared: what was sent last. received: its last answer, and that model's accuracy.
     """
 
     sent_bytes = 0
     received: tuple[Answer, float | None] | None = None
     model = ""
+    prepared: PreparedRequest | None = None
     connection: HttpConnection | None = None
 
     def cancel(self) -> None:
@@ -183,9 +184,7 @@ class CloudExecutor:
         """Send the picture, and hand in each answer. Raises ImageError, UpstreamError."""
         try:
             upload = self._upload(attempt.task)
-            self._exchange(
-                attempt, lambda: self._prepare(attempt, upload, options), attempt.task.until + options.keep_s
-            )
+            self._ask_for(attempt, upload, options)
             if attempt.received is None:
                 raise UpstreamError("its answer is empty", FailureKind.WRONG)
         except UpstreamError as error:
@@ -193,6 +192,16 @@ class CloudExecutor:
             raise
         # Only now: the next request finds the connection free.
         attempt.end(*attempt.received)
+
+    def _ask_for(self, attempt: CloudAttempt, upload: Upload, options: SendOptions) -> None:
+        """Send it, and once more where the endpoint may not have understood how. Raises ImageError, UpstreamError."""
+        until = attempt.task.until + options.keep_s
+        try:
+            self._exchange(attempt, lambda: self._prepare(attempt, upload, options), until)
+        except UpstreamError as error:
+            if not (self.endpoint and attempt.prepared and self.endpoint.again(attempt.prepared, error)):
+                raise
+            self._exchange(attempt, lambda: self._prepare(attempt, upload, options), until)
 
     def _receive(self, attempt: CloudAttempt, sent: SentRequest, reply: HttpReply) -> None:
         """Take an answer. Raises UpstreamError."""
@@ -236,7 +245,7 @@ class CloudExecutor:
         context = RequestContext(left_ms, overhead_ms, return_ms, options.device_top1, task.top, self.network.reply())
         context = context._replace(anytime=options.anytime if endpoint else 1)  # older ones know of no more
         prepared = endpoint.prepare(upload, context) if endpoint else picture_request(upload, context)
-        attempt.sent_bytes, attempt.model = len(prepared.request.body), prepared.model
+        attempt.prepared, attempt.sent_bytes, attempt.model = prepared, len(prepared.request.body), prepared.model
         return endpoint, prepared
 
     def _exchange(self, attempt: CloudAttempt, prepare: Callable[[], _Prepared], until: float) -> None:

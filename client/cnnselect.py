@@ -14,7 +14,7 @@ from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, read
-from ondevice.errors import UsageError
+from ondevice.errors import UpstreamError, UsageError
 from ondevice.protocol import cnnselect, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
@@ -81,6 +81,10 @@ class CnnSelectEndpoint:
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """The model that it chose, and its answer. Raises UpstreamError."""
         return read(reply)
+
+    def again(self, prepared: PreparedRequest, error: UpstreamError) -> bool:
+        """Never: there is no other way to ask it."""
+        return False
 
     def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
         """See `EndpointDescription`; of each overhead the endpoint sees what is beyond return_ms as the upload."""

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply
+from ondevice.errors import UpstreamError
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
 
@@ -48,6 +49,9 @@ class EndpointDescription(Protocol):
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """The answer in its reply. Raises UpstreamError."""
+
+    def again(self, prepared: PreparedRequest, error: UpstreamError) -> bool:
+        """Whether a request that has failed so is to be prepared again, which is another one now, and sent at once."""
 
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""

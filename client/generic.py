@@ -15,9 +15,10 @@ from ondevice.client.connection import HttpReply, HttpRequest
 from ondevice.client.endpoint import PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, response, timing
-from ondevice.errors import FailureKind, ModelError, UpstreamError
+from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import headers, replies
+from ondevice.protocol.framing import Framing
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
 from ondevice.timing.arrays import FloatArray
@@ -34,10 +35,12 @@ _FIRST_MS = (20.0, 50.0, 100.0)
 class GenericEndpoint:
     """The models of such an endpoint of which labels and accuracy are known: from itself or from the zoo.
 
-    A server that says nothing of its own times has all of a request's time counted as the model's.
+    A server that says nothing of its own times has all of a request's time counted as the model's. framing: of the
+    messages to it.
     """
 
-    def __init__(self, models: Sequence[RemoteModel]) -> None:
+    def __init__(self, models: Sequence[RemoteModel], framing: Framing) -> None:
+        self._framing = framing
         self._models = {model.served.name: model for model in models}
         self._top1 = np.array([model.served.top1 or 0.0 for model in models])
         self._times = [_known(model) for model in models]
@@ -55,7 +58,7 @@ class GenericEndpoint:
         models = [model for model in usable if model.served.labels == usable[0].served.labels]
         names = ", ".join(model.served.name for model in models)
         _log.warning("the endpoint has no cnnselect: its models are chosen among here (%s)", names)
-        return cls(models)
+        return cls(models, _framing(ask))
 
     def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
         """The model with the greatest expected effective accuracy, asked by its native name. Raises ImageError."""
@@ -65,7 +68,7 @@ class GenericEndpoint:
         if not picture:
             payload = self._decoder(model).prepare(upload.body).tobytes()
         work = Work(payload, picture, context.top, False, perf_counter())
-        body, length = model.request(work)
+        body, length = model.request(work, self._framing.binary)
         name = model.served.name
         path = f"/v2/models/{quote(name, safe='')}/infer"
         return PreparedRequest(HttpRequest("POST", path, headers.of_body(length), body), name, context.top)
@@ -75,6 +78,7 @@ class GenericEndpoint:
         model, parts_ms = self._models[prepared.model], timing(reply)
         work = Work(b"", model.feed is None, prepared.top, False, 0.0)
         ranked, _ = model.read(response(reply), work)
+        self._framing.understood(_is_binary(prepared))
         labels = model.served.labels
         top = tuple(Prediction(index, labels[index], score) for index, score in ranked)
         queue_ms, decode_ms, infer_ms = (
@@ -82,6 +86,10 @@ class GenericEndpoint:
         )
         server_ms, upload_ms = parts_ms.get(headers.TOTAL), parts_ms.get(headers.UPLOAD)
         return ParsedReply(top, prepared.model, model.served.top1, queue_ms, decode_ms, infer_ms, server_ms, upload_ms)
+
+    def again(self, prepared: PreparedRequest, error: UpstreamError) -> bool:
+        """In JSON, where it was in binary and nobody knows whether the server takes that."""
+        return self._framing.again(_is_binary(prepared), error.failure)
 
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
@@ -110,17 +118,43 @@ def _known(model: RemoteModel) -> Recent:
     return Recent.seeded(model.published.distribution, model.published.n) if model.published else Recent(_FIRST_MS)
 
 
+def _is_binary(prepared: PreparedRequest) -> bool:
+    return headers.LENGTH in prepared.request.headers
+
+
+def _framing(ask: Ask) -> Framing:
+    """What is known of how messages to it are framed."""
+    framing = Framing()
+    try:
+        framing.listed(replies.extensions(ask(HttpRequest("GET", "/v2")).body))
+    except UpstreamError as error:
+        if error.failure in UNREACHED:
+            raise
+    return framing
+
+
 def _names(ask: Ask) -> list[str]:
-    """The models that are ready."""
-    return replies.ready_models(ask(HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b"{}")).body)
+    """The models that are ready; those that KServe's server lists, which has no repository index."""
+    index = HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b'{"ready":true}')
+    try:
+        return replies.ready_models(ask(index).body)
+    except UpstreamError as error:
+        if error.failure in UNREACHED:
+            raise
+        try:
+            return replies.listed_models(ask(HttpRequest("GET", "/v2/models")).body)
+        except UpstreamError:
+            raise error from None
 
 
 def _described(ask: Ask, name: str) -> RemoteModel | None:
     """A model, if enough is known of it; of any other the log says what is missing."""
-    reply = ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}"))
     try:
+        reply = ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}"))
         found = remote.describe(name, replies.metadata(reply.body), "endpoint")
     except (ModelError, UpstreamError) as error:
+        if isinstance(error, UpstreamError) and error.failure in UNREACHED:
+            raise
         _log.warning("%s is not used: %s", name, error)
         return None
     if found.served.top1 is None:

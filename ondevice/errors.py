@@ -62,6 +62,12 @@ class FailureKind(enum.StrEnum):
     WRONG = "wrong"
 
 
+# What a server that is not there ends in.
+LOST = (FailureKind.REFUSED, FailureKind.CUT, FailureKind.LATE)
+# What says nothing of what it was asked: the server is not there, does not let us in, or is not the one it should be.
+UNREACHED = (*LOST, FailureKind.DENIED, FailureKind.UNTRUSTED)
+
+
 class OnDeviceError(Exception):
     """The base of all errors raised on purpose."""
 

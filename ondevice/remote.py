@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import replies
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
+from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
 from ondevice.protocol.request import RequestedOutput, encode_request
 from ondevice.protocol.response import InferResponse
@@ -34,6 +36,8 @@ _NATIVE = ("FP32", "UINT8", "INT8")
 _PICTURE_RANK = 4
 # What a stranger may have us allocate for one tensor: a picture of 2300 x 2300 pixels in colour.
 _MOST_ELEMENTS = 2**24
+# Of every request, for a reply comes on its own connection: models in KServe's server that answer with it need one.
+_ID = "ondevice"
 # What a stored pixel or score of 0 is: TensorFlow Lite's 8-bit quantization specification.
 _ZERO = {"u": 0, "i": -128}
 # The width of a step in a quantized softmax, from the same specification.
@@ -60,17 +64,21 @@ class RemoteModel:
     ranks: bool
     published: Profile | None
 
-    def request(self, work: Work) -> tuple[bytes, int | None]:
-        """The body and header length of a request for the work; a picture only where `feed` is None."""
+    def request(self, work: Work, binary: bool, dumps: ArrayDumps | None = None) -> tuple[bytes, int | None]:
+        """The body and header length of a request for the work; a picture only where `feed` is None.
+
+        binary: in the binary extension, or without any. dumps: as `encode_request` takes it. Raises ProtocolError.
+        """
         own = self.served.input
         if work.is_picture:
-            tensor = Tensor.of(IMAGE, [work.payload])
+            tensor = Tensor.of(IMAGE, [work.payload if binary else base64.b64encode(work.payload)])
         else:
             tensor = Tensor.of(own.name, np.frombuffer(work.payload, own.dtype).reshape(own.shape))
         ranked = work.is_picture and self.ranks
         names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
-        outputs = [RequestedOutput(name, binary=True) for name in names]
-        return encode_request([tensor], parameters={TOP: work.top} if ranked else None, outputs=outputs, binary=True)
+        outputs = [RequestedOutput(name, binary) for name in names]
+        parameters = {TOP: work.top} if ranked else None
+        return encode_request([tensor], parameters=parameters, outputs=outputs, binary=binary, id=_ID, dumps=dumps)
 
     def read(self, response: InferResponse, work: Work) -> tuple[Ranking, bytes]:
         """The best (index, score), best first, and the own output if `work` wants it. Raises UpstreamError."""

@@ -52,6 +52,13 @@ def metadata(body: bytes) -> ModelMetadata:
         raise wrong(str(error)) from error
 
 
+def extensions(body: bytes) -> frozenset[str]:
+    """What the server's metadata list beside the required protocol. Raises UpstreamError."""
+    said = _parsed(body)
+    listed = said.get("extensions") if isinstance(said, dict) else None
+    return frozenset(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else frozenset()
+
+
 def ready_models(body: bytes) -> list[str]:
     """The names in a repository index of the models that are ready, `cnnselect` left out. Raises UpstreamError.
 
@@ -62,6 +69,15 @@ def ready_models(body: bytes) -> list[str]:
         raise wrong("its repository index is not a list of models")
     ready = dict.fromkeys(row["name"] for row in rows if row.get("state") in (None, "", "READY"))
     return [name for name in ready if name != NAME]
+
+
+def listed_models(body: bytes) -> list[str]:
+    """The names in KServe's list of models, which has no states. Raises UpstreamError."""
+    said = _parsed(body)
+    names = said.get("models") if isinstance(said, dict) else None
+    if not isinstance(names, list) or not all(map(_is_name, names)):
+        raise wrong("its list of models is not one of names")
+    return [name for name in dict.fromkeys(names) if name != NAME]
 
 
 def response(body: bytes, length: str | None) -> InferResponse:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ondevice.errors import ProtocolError
 from ondevice.protocol.message import (
+    ArrayDumps,
     MessageReader,
     check_names,
     check_no_shared_memory,
@@ -58,24 +59,26 @@ def decode_request(body: bytes | memoryview, header_length: int | None) -> Infer
     return InferRequest(string_of(message.json, "id"), parameters, inputs, outputs, binary)
 
 
-def encode_request(
+def encode_request(  # noqa: PLR0913  # as many as a request has members
     inputs: Sequence[Tensor],
     *,
     parameters: Mapping[str, Any] | None = None,
     outputs: Sequence[RequestedOutput] = (),
     binary: bool,
     id: str | None = None,  # noqa: A002  # as the protocol calls it
+    dumps: ArrayDumps | None = None,
 ) -> tuple[bytes, int | None]:
     """The body of a request, and its header length; None: all of it is JSON.
 
-    binary: the inputs travel in binary, and where no outputs are named, all are wanted in binary. Raises ProtocolError
-    for what cannot be written, such as NaN in JSON.
+    binary: the inputs travel in binary, and where no outputs are named, all are wanted in binary; without it there is
+    nothing in it that the protocol does not require of a server. dumps: as `message.encode` takes it. Raises
+    ProtocolError for what cannot be written, such as NaN in JSON.
     """
     wanted = {"binary_data_output": True} if binary and not outputs else {}
     head = head_of(id, {**(parameters or {}), **wanted})
     if outputs:
         head["outputs"] = [_wish(output) for output in outputs]
-    return encode(head, "inputs", inputs, {tensor.name for tensor in inputs} if binary else ())
+    return encode(head, "inputs", inputs, {tensor.name for tensor in inputs} if binary else (), dumps)
 
 
 def _requested(item: dict[str, Any], message: MessageReader, binary: bool) -> RequestedOutput:
@@ -92,5 +95,7 @@ def _requested(item: dict[str, Any], message: MessageReader, binary: bool) -> Re
 
 
 def _wish(output: RequestedOutput) -> dict[str, Any]:
+    binary = {"binary_data": True} if output.binary else {}
     classes = {"classification": output.classification} if output.classification else {}
-    return {"name": output.name, "parameters": {"binary_data": output.binary, **classes}}
+    parameters = {**binary, **classes}
+    return {"name": output.name, "parameters": parameters} if parameters else {"name": output.name}

@@ -172,10 +172,11 @@ def to_binary(tensor: Tensor) -> bytes:
     return data.tobytes()
 
 
-def to_json(tensor: Tensor, response: bool = False) -> list[Any]:
+def to_json(tensor: Tensor, response: bool = False, arrays: bool = False) -> list[Any] | NDArray[Any]:
     """The tensor's data as they travel in JSON, flat; in a response, floats that are not finite become null.
 
-    Raises ProtocolError for data that JSON has not, or that are not of the tensor's shape and datatype.
+    arrays: whether an array may be left one, for whoever writes the JSON of it. Raises ProtocolError for data that JSON
+    has not, or that are not of the tensor's shape and datatype.
     """
     _check_consistent(tensor)
     data = tensor.data
@@ -184,12 +185,13 @@ def to_json(tensor: Tensor, response: bool = False) -> list[Any]:
             return [element.decode() for element in data]
         except UnicodeDecodeError:
             raise ProtocolError(f"tensor {reprlib.repr(tensor.name)} is not UTF-8 text: send it in binary") from None
+    finite = bool(np.isfinite(data).all())
+    if not finite and not response:
+        raise ProtocolError(f"JSON has no NaN and no infinities: send tensor {reprlib.repr(tensor.name)} in binary")
+    if arrays and finite:
+        return np.ascontiguousarray(data.ravel())
     values: list[Any] = data.ravel().tolist()
-    if not all(map(math.isfinite, values)):
-        if not response:
-            raise ProtocolError(f"JSON has no NaN and no infinities: send tensor {reprlib.repr(tensor.name)} in binary")
-        values = [value if math.isfinite(value) else None for value in values]
-    return values
+    return values if finite else [value if math.isfinite(value) else None for value in values]
 
 
 def _elements(raw: memoryview, count: int) -> list[bytes]:

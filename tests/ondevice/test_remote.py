@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
+from functools import partial
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from ondevice import remote as remotes
 from ondevice.errors import ModelError, ProtocolError, UpstreamError
+from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.request import InferRequest, decode_request
 from ondevice.protocol.response import InferResponse
@@ -200,7 +205,7 @@ def test_a_card_that_is_another_models(shape: tuple[int, ...]) -> None:
 
 
 def asked(remote: RemoteModel, wanted: Work) -> InferRequest:
-    return decode_request(*remote.request(wanted))
+    return decode_request(*remote.request(wanted, binary=True))
 
 
 def test_the_request_for_a_picture() -> None:
@@ -224,6 +229,33 @@ def test_the_request_for_a_tensor() -> None:
     assert sent.data.tobytes() == bytes(range(100)) * 16
     assert request.parameters == {}
     assert [output.name for output in request.outputs] == ["y"]
+
+
+@pytest.mark.parametrize("dumps", [None, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)])
+def test_a_request_of_what_every_server_must_take(dumps: ArrayDumps | None) -> None:
+    values = np.linspace(-1, 1, 1600, dtype=np.float32)
+    body, length = describe("digits_xs_fp32", theirs(-1, 40, 40, 1), "w").request(
+        work(values.tobytes(), picture=False), binary=False, dumps=dumps
+    )
+    said = json.loads(body)
+    (sent,) = said.pop("inputs")
+    assert np.array_equal(np.array(sent.pop("data"), np.float32), values)
+    assert sent == {"name": "x", "datatype": "FP32", "shape": [1, 40, 40, 1]}
+    assert said == {"id": "ondevice", "outputs": [{"name": "y"}]}
+    assert length is None
+
+
+def test_a_tensor_that_json_cannot_hold_is_told_so() -> None:
+    remote = describe("digits_xs_fp32", theirs(-1, 40, 40, 1), "w")
+    spoiled = np.full(1600, np.nan, np.float32).tobytes()
+    for dumps in (None, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)):
+        with pytest.raises(ProtocolError, match="JSON has no NaN"):
+            remote.request(work(spoiled, picture=False), binary=False, dumps=dumps)
+
+
+def test_a_picture_in_json_is_base64_as_our_endpoint_takes_it() -> None:
+    body, _ = describe("m", ours(), "w").request(work(b"\xff\xd8jpeg"), binary=False)
+    assert json.loads(body)["inputs"][0]["data"] == [base64.b64encode(b"\xff\xd8jpeg").decode()]
 
 
 def answer(**data: Any) -> InferResponse:

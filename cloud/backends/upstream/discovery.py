@@ -10,11 +10,10 @@ import numpy as np
 from ondevice import remote
 from ondevice.cloud.backends.learning import Learned
 from ondevice.cloud.backends.upstream.decoder import PictureDecoder
-from ondevice.cloud.backends.upstream.health import LOST
 from ondevice.cloud.backends.upstream.link import UpstreamLink
 from ondevice.cloud.backends.upstream.model import UpstreamModel
 from ondevice.cloud.backends.upstream.url import TOKEN_VARIABLE, UpstreamUrl
-from ondevice.errors import FailureKind, OnDeviceError, ServeError, UpstreamError
+from ondevice.errors import UNREACHED, FailureKind, OnDeviceError, ServeError, UpstreamError
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
 from ondevice.timing.profile import Profile
@@ -24,8 +23,6 @@ from ondevice.timing.recent import Recent
 _START_S, _COLD_S = 5.0, 60.0
 # A model is timed so often, or until that has taken so long in all, but at least twice.
 _RUNS, _TIME_MS = 5, 300.0
-# What does not speak against a model: its server is not there, or does not let us in.
-_UNREACHED = (*LOST, FailureKind.DENIED)
 
 
 class Discovery:
@@ -40,7 +37,7 @@ class Discovery:
     async def models(self) -> list[UpstreamModel]:
         """All that can be served, each timed. Raises ServeError where there is none."""
         try:
-            await self._link.client.ready(_START_S)
+            await self._link.meet(_START_S)
             names = await self._names()
             met: list[UpstreamModel] = []
             for name in names:
@@ -61,12 +58,21 @@ class Discovery:
         try:
             return await self._link.client.ready_models(_START_S)
         except UpstreamError as error:
-            if error.failure in _UNREACHED:
+            if error.failure in UNREACHED:
+                raise
+            return await self._listed(error)
+
+    async def _listed(self, unindexed: UpstreamError) -> list[str]:
+        """The models of a server that has no repository index, and why not. Raises UpstreamError, ServeError."""
+        try:
+            return await self._link.client.listed_models(_START_S)
+        except UpstreamError as error:
+            if error.failure in UNREACHED:
                 raise
             raise ServeError(
-                f"--upstream {self._url.base} does not list its models: {error}; name each that you want by an "
+                f"--upstream {self._url.base} does not list its models: {unindexed}; name each that you want by an "
                 "--upstream of its own, with /v2/models/NAME behind the port"
-            ) from error
+            ) from unindexed
 
     async def _meet(self, name: str, row: int) -> list[UpstreamModel]:
         """The model, or nothing where it cannot be served, and the reason is told. Raises UpstreamError."""
@@ -76,7 +82,7 @@ class Discovery:
             sample = await self._decoder.sample(described, decode)
             times_ms = await self._timed(described, sample)
         except OnDeviceError as error:
-            if isinstance(error, UpstreamError) and error.failure in _UNREACHED:
+            if isinstance(error, UpstreamError) and error.failure in UNREACHED:
                 raise
             self._tell("upstream model left out", upstream=self._url.name, model=name, reason=str(error))
             self._left_out.append(f"{name}: {error}")

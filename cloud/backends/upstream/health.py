@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ondevice.cloud.backends.states import ModelState
-from ondevice.errors import FailureKind, UpstreamError
+from ondevice.errors import LOST, FailureKind, UpstreamError
 from ondevice.resilience.breaker import Breaker
 
 # Between two questions after a server's health: a server that dies unused is found before the next requests come.
 _CHECK_S = 2.0
-# What a server that is not there ends in.
-LOST = (FailureKind.REFUSED, FailureKind.CUT, FailureKind.LATE)
 
 
 class ServerHealth:

@@ -9,6 +9,9 @@ from ondevice.protocol import headers, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.response import InferResponse
 
+# Of a repository index only the rows of what is ready; Triton's has all else without a state.
+_READY = b'{"ready":true}'
+
 
 class OipClient:
     """Asks a server in a session that is open. Whatever fails raises UpstreamError, one line without the address."""
@@ -20,10 +23,18 @@ class OipClient:
         """Ask whether it is ready; it is if this does not raise."""
         await self._session.ask(UpstreamRequest("GET", "/v2/health/ready", timeout_s))
 
+    async def extensions(self, timeout_s: float) -> frozenset[str]:
+        """What it offers beside the required protocol."""
+        return replies.extensions((await self._session.ask(UpstreamRequest("GET", "/v2", timeout_s))).body)
+
     async def ready_models(self, timeout_s: float) -> list[str]:
         """The models in its repository that are ready."""
-        request = UpstreamRequest("POST", "/v2/repository/index", timeout_s, b"{}", headers.of_body(None))
+        request = UpstreamRequest("POST", "/v2/repository/index", timeout_s, _READY, headers.of_body(None))
         return replies.ready_models((await self._session.ask(request)).body)
+
+    async def listed_models(self, timeout_s: float) -> list[str]:
+        """The models that a server without a repository index has, as KServe's list them."""
+        return replies.listed_models((await self._session.ask(UpstreamRequest("GET", "/v2/models", timeout_s))).body)
 
     async def metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         """What it says of a model."""

@@ -40,6 +40,7 @@ def outcome(server: Refusing, work: Work) -> tuple[UpstreamModel, Exception | No
     """The model after it was asked to do this, and what that raised."""
     known = model("m", at=(health := well(Clock())))
     link = UpstreamLink(cast(OipClient, server), health)
+    link.framing.understood(binary=True)
 
     async def three() -> Exception | None:
         raised: Exception | None = None
