@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
-from ondevice.models.card import Card
+from ondevice.models.card import Accuracy, Card
 
 
 def register(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:
@@ -32,6 +33,29 @@ def register(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: b
     except OSError as error:
         raise files.explain(error, folder) from error
     return entry
+
+
+def own(entry: zoo.Entry | None, model: str) -> zoo.Entry:
+    """The entry, if its card is the user's, to be changed. Raises UsageError."""
+    if entry is None:
+        raise UsageError(f"{model} has no card: `ondevice models add` gives it one")
+    if entry.origin not in ("added", "beside"):
+        raise UsageError(
+            f"the card of {entry.card.name} is part of ondevice and stays: "
+            f"`ondevice models add {entry.path} --name NAME` makes one of your own"
+        )
+    return entry
+
+
+def rate(entry: zoo.Entry, accuracy: Accuracy) -> zoo.Entry:
+    """Write an accuracy into a card of the user's own. Raises UsageError, OnDeviceError."""
+    own(entry, entry.card.name)
+    card = dataclasses.replace(entry.card, accuracy=accuracy)
+    try:
+        card.write(entry.card_path)
+    except OSError as error:
+        raise files.explain(error, entry.card_path) from error
+    return entry._replace(card=card)
 
 
 def remove(name: str) -> Path:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ondevice.answer import Outcome
+from ondevice.errors import UsageError
+from ondevice.models.card import Accuracy
 from ondevice.runner import Runner
 from ondevice.sources import Labelled
 
@@ -30,6 +33,14 @@ class Evaluation:
     decode_p50_ms: float
     invoke_p50_ms: float
     total_p50_ms: float
+
+
+def measured(result: Evaluation, folder: Path) -> Accuracy:
+    """What a card says of it. folder: of the pictures. Raises UsageError where none was answered."""
+    if not result.n:
+        raise UsageError(f"{folder}: no picture could be read: the card stays as it was")
+    data = f"{result.n} pictures of {folder.resolve().name}, by `ondevice evaluate` with {result.runtime}"
+    return Accuracy(result.top1, data, result.top5)
 
 
 def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:

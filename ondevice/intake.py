@@ -8,7 +8,7 @@ from pathlib import Path
 from ondevice import runtime, trial
 from ondevice.errors import UsageError
 from ondevice.models import files, labels, metadata, zoo
-from ondevice.models.card import Card, Input
+from ondevice.models.card import Accuracy, Card, Input
 from ondevice.models.registry import register
 from ondevice.runner import guess_input
 from ondevice.runtime import Model
@@ -22,11 +22,13 @@ def add(  # noqa: PLR0913
     crop: float = 0.875,
     licence: str = "unknown",
     force: bool = False,
+    accuracy: Accuracy | None = None,
 ) -> zoo.Entry:
     """Add `file` as `name`. label_list: `imagenet`, `digits` or a text file; value_range: what pixels 0 and 255 become.
 
-    A card beside the file says all, unless labels or a range are given; else the file's metadata does, and a float
-    model that has none needs its value_range. Raises UsageError, ModelError, HostileModelError, CardError.
+    accuracy: as far as it is known. A card beside the file says all, unless labels or a range are given; else the
+    file's metadata does, and a float model that has none needs its value_range. Raises UsageError, ModelError,
+    HostileModelError, CardError.
     """
     path, _ = zoo.locate(str(file))
     if value_range is not None and not value_range[0] < value_range[1]:
@@ -35,7 +37,7 @@ def add(  # noqa: PLR0913
     trial.ensure(path, checksum, runtime.get())
     described = zoo.beside(path, checksum)
     if described is not None and (label_list, value_range) == (None, None):
-        return _as_described(described, path, name, force)
+        return _as_described(described, path, name, force, accuracy)
     model = Model(path)
     name = name or path.stem
     embedded = metadata.read(path, model.classes)
@@ -53,13 +55,16 @@ def add(  # noqa: PLR0913
             licence=licence,
             source=f"added from {path.name}",
             background=background,
+            accuracy=accuracy,
         )
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
     return register(card, path, lines, force)
 
 
-def _as_described(described: zoo.Entry, path: Path, name: str | None, force: bool) -> zoo.Entry:
+def _as_described(
+    described: zoo.Entry, path: Path, name: str | None, force: bool, accuracy: Accuracy | None
+) -> zoo.Entry:
     """Add the file with the card that lies beside it."""
     card = described.card
     lines: tuple[str, ...] = ()
@@ -68,7 +73,7 @@ def _as_described(described: zoo.Entry, path: Path, name: str | None, force: boo
         lines = tuple(own.read_text(encoding="utf-8").splitlines())
         card = dataclasses.replace(card, labels=f"{name or card.name}.labels.txt")
     try:
-        named = dataclasses.replace(card, name=name or card.name)
+        named = dataclasses.replace(card, name=name or card.name, accuracy=accuracy or card.accuracy)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
     return register(named, path, lines, force)

@@ -30,6 +30,14 @@ def evaluate(
     threads: Threads = None,
     scaled_decode: ScaledDecode = True,
     runtime: RuntimeName = None,
+    update_card: Annotated[
+        bool,
+        typer.Option(
+            "--update-card",
+            help="Write the accuracy into the model's card, and on what it was measured. Of a model of your own: one "
+            "that was added, or whose card lies beside it.",
+        ),
+    ] = False,
     form: OutputFormat = Format.TABLE,
 ) -> None:
     """Top-1 and top-5 of a model on labelled pictures, with the 95 % interval and the median times.
@@ -37,11 +45,13 @@ def evaluate(
     A picture that cannot be read is reported, left out of the figures and counted; the exit status is then 1.
     """
     from ondevice import evaluate as evaluation
+    from ondevice.models import registry
     from ondevice.runner import Runner
     from ondevice.sources import labelled
 
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode)
+    entry = registry.own(runner.entry, runner.name) if update_card else None
     data = labelled(folder, runner.labels)
     with console.progress(len(data.paths), runner.name) as step:
 
@@ -52,5 +62,9 @@ def evaluate(
 
         result = evaluation.evaluate(runner, data, on_outcome)
     console.emit([console.as_record(result)], form)
+    if entry:
+        accuracy = evaluation.measured(result, folder)
+        registry.rate(entry, accuracy)
+        console.note(f"{entry.card_path}: top1 {accuracy.top1:.4f}, {accuracy.data}")
     if result.failed:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat, pixel_range
 
 if TYPE_CHECKING:
+    from ondevice.models.card import Accuracy
     from ondevice.models.zoo import Entry
 
 app = Commands("The zoo: list, show, pull, add and remove models.")
@@ -109,6 +110,20 @@ def add(
         float, typer.Option("--crop", help="The share of the shorter side that the centre crop keeps.")
     ] = 0.875,
     licence: Annotated[str, typer.Option("--licence", help="The file's licence, for its card.")] = "unknown",
+    top1: Annotated[
+        float | None,
+        typer.Option(
+            "--top1",
+            metavar="SHARE",
+            help="Its accuracy, such as 0.71, by which `ondevice serve` chooses; `ondevice evaluate --update-card` "
+            "measures it.",
+            show_default="not known",
+        ),
+    ] = None,
+    accuracy_data: Annotated[
+        str | None,
+        typer.Option("--accuracy-data", metavar="TEXT", help="On what --top1 was measured, or who published it."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model added before under this name.")] = False,
 ) -> None:
     """Take a .tflite file of your own into the zoo.
@@ -117,8 +132,9 @@ def add(
     """
     from ondevice import intake
 
+    accuracy = _accuracy(top1, accuracy_data)
     with console.quiet_runtime():
-        entry = intake.add(file, name, labels, pixel_range(value_range), crop, licence, force)
+        entry = intake.add(file, name, labels, pixel_range(value_range), crop, licence, force, accuracy)
     print(f"added {entry.card.name}; try: ondevice run {entry.card.name} PHOTO.jpg")
 
 
@@ -128,6 +144,20 @@ def remove(name: Name) -> None:
     from ondevice.models.registry import remove as delete
 
     print(f"removed {delete(name)}")
+
+
+def _accuracy(top1: float | None, data: str | None) -> Accuracy | None:
+    """What is said of a model's accuracy. Raises UsageError."""
+    from ondevice.errors import UsageError
+    from ondevice.models.card import Accuracy
+
+    if top1 is None:
+        if data is not None:
+            raise UsageError("--accuracy-data says on what --top1 was measured: give --top1 too")
+        return None
+    if not 0 <= top1 <= 1:
+        raise UsageError(f"--top1 is a share from 0 to 1, such as 0.71, not {top1:g}")
+    return Accuracy(top1, data or "as given to `ondevice models add`")
 
 
 def _row(entry: Entry) -> dict[str, Any]:

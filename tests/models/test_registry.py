@@ -9,6 +9,7 @@ import pytest
 
 from ondevice.errors import UsageError
 from ondevice.models import registry, zoo
+from ondevice.models.card import Accuracy
 
 LIKE = "digits_xs_fp32"
 PULLABLE = "mobilenet_v1_0.25_128_quant"
@@ -34,6 +35,19 @@ def test_only_an_added_model_is_replaced_and_only_by_force(tmp_path: Path) -> No
     other = tmp_path / "other.tflite"
     other.write_bytes(b"other")
     assert registry.register(card, other, force=True).path.read_bytes() == b"other"
+
+
+def test_an_accuracy_goes_into_a_card_of_ones_own_alone(tmp_path: Path) -> None:
+    like, accuracy = zoo.find(LIKE), Accuracy(0.71, "somebody's photos")
+    mine = registry.register(replace(like.card, name="mine", accuracy=None), like.path)
+    assert registry.rate(mine, accuracy) == zoo.find("mine")
+    assert zoo.find("mine").card == replace(like.card, name="mine", accuracy=accuracy)
+    for foreign in (like, zoo.find(PULLABLE)):
+        with pytest.raises(UsageError, match="is part of ondevice and stays: `ondevice models add"):
+            registry.rate(foreign, accuracy)
+        assert zoo.find(foreign.card.name) == foreign
+    with pytest.raises(UsageError, match=r"^some\.tflite has no card: `ondevice models add` gives it one$"):
+        registry.own(None, "some.tflite")
 
 
 def test_removing_a_pulled_model_keeps_its_card() -> None:

@@ -13,7 +13,7 @@ import pytest
 from ondevice import Runner, intake
 from ondevice.errors import CardError, ModelError, UnknownModelError, UsageError
 from ondevice.models import files, registry, zoo
-from ondevice.models.card import Card
+from ondevice.models.card import Accuracy, Card
 
 pytestmark = pytest.mark.usefixtures("tried")
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -65,6 +65,12 @@ def test_its_card_says_what_is_known(stranger: Path) -> None:
 
 def test_the_name_is_the_files_own_by_default(stranger: Path) -> None:
     assert intake.add(stranger, **HOW) == zoo.find("stranger")
+
+
+def test_its_accuracy_is_what_is_said_of_it(stranger: Path) -> None:
+    accuracy = Accuracy(0.71, "a thousand photos")
+    assert intake.add(stranger, "mine", **HOW, accuracy=accuracy).card.accuracy == accuracy
+    assert zoo.find("mine").card.accuracy == accuracy
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""A model's accuracy, given or measured: it goes into the card, by which the model is chosen and told of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from offloading import labelled
+from refusals import one_line
+
+from ondevice import intake
+from ondevice.models import zoo
+from ondevice.models.card import Accuracy
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+ADD = ("--labels", "digits", "--range=-1,1", "--crop", "1")
+
+
+def test_it_is_given_when_a_model_is_added(cli: Cli, stranger: Path) -> None:
+    done = cli("models", "add", stranger, "--name", "mine", *ADD, "--top1", "0.71")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert zoo.find("mine").card.accuracy == Accuracy(0.71, "as given to `ondevice models add`")
+    (row,) = [row for row in json.loads(cli("models", "list", "--format", "json").stdout) if row["name"] == "mine"]
+    assert row["top1"] == 0.71
+    cli("models", "add", stranger, "--name", "mine", *ADD, "--top1", 0.72, "--accuracy-data", "its authors", "--force")
+    assert zoo.find("mine").card.accuracy == Accuracy(0.72, "its authors")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--top1", "71"), "--top1 is a share from 0 to 1, such as 0.71, not 71"),
+        (("--top1=-0.1",), "--top1 is a share from 0 to 1, such as 0.71, not -0.1"),
+        (("--top1", "nan"), "--top1 is a share from 0 to 1, such as 0.71, not nan"),
+        (("--accuracy-data", "photos"), "--accuracy-data says on what --top1 was measured: give --top1 too"),
+    ],
+)
+def test_what_is_none_is_refused(cli: Cli, stranger: Path, given: tuple[str, ...], said: str) -> None:
+    done = cli("models", "add", stranger, *ADD, *given)
+    assert one_line(done, 2) == f"ondevice: error: {said}"
+
+
+def test_it_is_measured_and_written_into_the_card(cli: Cli, stranger: Path, tmp_path: Path) -> None:
+    before = intake.add(stranger, "mine", "digits", (-1.0, 1.0), 1.0).card
+    assert before.accuracy is None
+    done = cli("evaluate", "mine", labelled(tmp_path), "--update-card", "--format", "json")
+    assert done.returncode == 0
+    (row,) = json.loads(done.stdout)
+    card = zoo.find("mine").card
+    assert card.accuracy is not None
+    assert (card.accuracy.top1, card.accuracy.top5) == pytest.approx((row["top1"], row["top5"]), abs=1e-6)
+    assert card.accuracy.data == f"8 pictures of labelled, by `ondevice evaluate` with {row['runtime']}"
+    assert f"mine.toml: top1 {card.accuracy.top1:.4f}, 8 pictures of labelled" in done.stderr
+
+
+def test_without_being_asked_to_it_writes_nothing(cli: Cli, stranger: Path, tmp_path: Path) -> None:
+    intake.add(stranger, "mine", "digits", (-1.0, 1.0), 1.0)
+    assert cli("evaluate", "mine", labelled(tmp_path)).returncode == 0
+    assert zoo.find("mine").card.accuracy is None
+
+
+def test_a_card_that_is_not_the_users_is_told_of_before_anything_is_measured(cli: Cli, stranger: Path) -> None:
+    for model, said in (("digits_xs_fp32", "is part of ondevice and stays"), (stranger, "has no card")):
+        done = cli("evaluate", model, "nowhere", "--update-card")
+        assert said in one_line(done, 2)
+
+
+def test_where_no_picture_can_be_read_the_card_stays(cli: Cli, stranger: Path, tmp_path: Path) -> None:
+    known = intake.add(stranger, "mine", "digits", (-1.0, 1.0), 1.0, accuracy=Accuracy(0.7, "known"))
+    (tmp_path / "bad" / "7").mkdir(parents=True)
+    (tmp_path / "bad" / "7" / "a.png").write_bytes(b"no picture")
+    done = cli("evaluate", "mine", tmp_path / "bad", "--update-card")
+    assert done.returncode != 0
+    assert "no picture could be read" in done.stderr
+    assert zoo.find("mine") == known
