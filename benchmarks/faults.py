@@ -128,7 +128,7 @@ def log(by: By) -> Figures:
 
 def bodies(by: By) -> Figures:
     """100 unfinished bodies of 15 MB: the most that the front takes, MB, and polite requests served meanwhile."""
-    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 15000001\r\n\r\n"
+    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 15000001\r\n\r\n"
     with serving([Path(FAST)], QUIET, by=by) as server:
         with flood(server, head.encode() + bytes(15_000_000)):
             served = sum(post(server, PICTURE, "sla_ms=10000") == 200 for _ in range(30))
@@ -219,7 +219,7 @@ async def answered_in_a_row(server: Running, count: int) -> int:
     reader, writer = await asyncio.open_connection(*address(server))
     try:
         for number in range(count):
-            writer.write(b"HEAD /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"HEAD /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             try:
                 await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
             except TimeoutError:

@@ -8,17 +8,23 @@ import logging
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from ondevice.cloud.app.cors import CorsApplication
+from ondevice.cloud.app.gate import Gate
 from ondevice.cloud.app.log import LibraryLog, Log
 from ondevice.cloud.app.log_writer import LogWriter
+from ondevice.cloud.app.messages import Application
 from ondevice.cloud.app.metrics import Metrics
+from ondevice.cloud.app.origins import AllowedOrigins
+from ondevice.cloud.app.own_hosts import OwnHosts
 from ondevice.cloud.app.service import Service
+from ondevice.cloud.app.strangers import Strangers
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend
 from ondevice.cloud.backends.local.local import Local
@@ -27,9 +33,11 @@ from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.supervisor import Workers
 from ondevice.cloud.http.address import ListenAddress
 from ondevice.cloud.http.limits import HttpLimits
+from ondevice.cloud.reloading import Reloading
 from ondevice.cloud.select.rules import Rules
 from ondevice.cloud.select.selector import Selector
 from ondevice.cloud.server import Server
+from ondevice.host import names
 from ondevice.models import zoo
 
 # What the end waits for its last lines, where nobody may be reading them.
@@ -42,6 +50,8 @@ class Setup:
 
     sources: models for this machine. upstreams: URLs of other servers, as `Upstream` takes them. profiles: the file
     that keeps learned times. memory_budget: bytes, or None. drain_s: what requests in flight are given at the end.
+    tokens: of those who may ask, or None for all. hosts: names of this endpoint that this machine does not know of.
+    allowed: pages that may ask.
     """
 
     sources: Sequence[str]
@@ -55,6 +65,8 @@ class Setup:
     drain_s: float = 10.0
     log_requests: bool = True
     upstreams: Sequence[str] = ()
+    hosts: Sequence[str] = ()
+    allowed: AllowedOrigins = field(default_factory=AllowedOrigins)
 
 
 def bundled() -> list[str]:
@@ -71,6 +83,7 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
     log = Log(writer, setup.log_requests, metrics.event)
     metrics.counter("log_dropped", "Lines of the log that could not be written", lambda: writer.dropped)
     asyncio.get_running_loop().set_exception_handler(partial(_unhandled, log))
+    Reloading({"--tokens": setup.tokens, "--tls-cert": setup.address.tls}, log.event).watch()
     with ExitStack() as stack:
         stack.callback(writer.close, _LAST_LINES_S)
         libraries = LibraryLog(log)
@@ -85,9 +98,22 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
             await backend.start()
         selector = Selector(backends, setup.rules, np.random.default_rng())
         metrics.watch(backends)
-        service = Service(selector, log, metrics, setup.tokens)
-        server = Server(setup.address, service, backends, setup.limits, setup.drain_s, metrics)
+        service = Service(selector, log, metrics, _gate(setup))
+        app: Application = service
+        if setup.allowed:
+            app = CorsApplication(service, setup.allowed, service.accounting)
+        server = Server(setup.address, app, service, backends, setup.limits, setup.drain_s, metrics)
         await server.run(lambda address: _announce(writer, lambda: listening(address, selector)))
+
+
+def _gate(setup: Setup) -> Gate:
+    """Who may ask: those with a token, or all but pages of strangers."""
+    if setup.tokens:
+        return Gate(setup.tokens)
+    address = setup.address
+    # Who gets in from a private network may as well know this machine by a name that only that network has.
+    hosts = OwnHosts((*names.names(), address.host, *setup.hosts), neighbours=not names.is_loopback(address.host))
+    return Gate(Strangers(hosts, setup.allowed, address.tls is not None))
 
 
 def _announce(writer: LogWriter, listening: Callable[[], None]) -> None:

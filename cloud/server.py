@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ondevice import host, words
+from ondevice.cloud.app.messages import Application
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
 from ondevice.cloud.backends.backend import Backend
@@ -41,9 +42,13 @@ def event_loop(encrypted: bool) -> asyncio.AbstractEventLoop:
 
 @dataclass(frozen=True)
 class Server:
-    """Serves `service` at `address` until SIGTERM or SIGINT; then it lets what is in flight finish, for `drain_s`."""
+    """Serves `service` at `address` until SIGTERM or SIGINT; then it lets what is in flight finish, for `drain_s`.
+
+    app: the service as clients meet it.
+    """
 
     address: ListenAddress
+    app: Application
     service: Service
     backends: Sequence[Backend]
     limits: HttpLimits
@@ -56,7 +61,7 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        connections = Connections(self.service, self.limits, self.address.tls)
+        connections = Connections(self.app, self.limits, self.address.tls)
         self._show(connections)
         server = await self._listen(connections)
         ticking = loop.create_task(self._tick(connections))

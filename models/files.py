@@ -6,6 +6,7 @@ import contextlib
 import glob
 import hashlib
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -107,12 +108,24 @@ def check(path: Path) -> None:
 
 
 def filled_lines(path: Path) -> list[str]:
-    """The lines of a text file, without those that are blank or begin with #. Raises UsageError."""
+    """The lines of a text file, without those that are blank or begin with #, nor the mark (BOM) at its beginning.
+
+    Raises UsageError.
+    """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:  # ValueError: not UTF-8
         raise UsageError(f"{path}: cannot be read: {words.reason(error)}") from error
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether any user of this machine may read the file, or change it."""
+    try:
+        reachable = all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)
+        return reachable and bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH)) and path.is_file()
+    except OSError:
+        return False
 
 
 def explain(error: OSError, path: Path) -> OnDeviceError:

@@ -21,19 +21,18 @@ from ondevice.cloud.app.replies import InferenceReplies
 from ondevice.cloud.app.repository_extension import RepositoryExtension
 from ondevice.cloud.app.statistics import Statistics
 from ondevice.cloud.app.streams import AnswerStreams
-from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.select.selector import Selector
 
 
 class Service:
-    """Answers requests with a selector's models. tokens: who may ask, or None for all."""
+    """Answers with a selector's models those whom the gate lets in. accounting: where requests are noted."""
 
-    def __init__(self, selector: Selector, log: Log, metrics: Metrics, tokens: Tokens | None) -> None:
-        self._log, self._gate, self._accounting = log, Gate(tokens), Accounting(log, metrics)
+    def __init__(self, selector: Selector, log: Log, metrics: Metrics, gate: Gate) -> None:
+        self._log, self._gate, self.accounting = log, gate, Accounting(log, metrics)
         directory = Directory(selector.backends)
         statistics = Statistics(directory.names)
         replies = InferenceReplies(selector, directory, metrics, statistics)
-        streams = AnswerStreams(replies, self._accounting, log.event)
+        streams = AnswerStreams(replies, self.accounting, log.event)
         inference = Inference(selector, directory, replies, streams, log.event)
         large = inference.large.budget
         metrics.gauge("decoding_bytes", "What large pictures take to decode", lambda: large.held)
@@ -53,14 +52,14 @@ class Service:
 
     def refusal(self, status: int, message: str) -> Response:
         """An error of the transport as a reply."""
-        return self._accounting.refuse_unread(status, message)
+        return self.accounting.refuse_unread(status, message)
 
     def begin(self, head: Head) -> Incoming | Response:
         """The request whose head this is; a refusal where its body is not wanted."""
         refusal = self._gate.refusal(head)
         if refusal:
-            return self._accounting.refuse(head, refusal.status, refusal.message, *refusal.headers)
-        return Incoming(head, self._handle, self._accounting.refuse)
+            return self.accounting.refuse(head, refusal.status, refusal.message, *refusal.headers)
+        return Incoming(head, self._handle, self.accounting.refuse)
 
     async def _handle(self, request: Request) -> Response:
         fields: dict[str, Any] = {}
@@ -68,13 +67,13 @@ class Service:
             route = routes.find(request.head.method, request.head.path)
             response = await self._operations[route.operation](Call(route.model, request, fields))
         except failures.EXPECTED as error:
-            self._accounting.failed(fields, error)
+            self.accounting.failed(fields, error)
             response = failures.response(error)
         except Exception:
-            self._accounting.fault(request.head)
+            self.accounting.fault(request.head)
             response = responses.refused(500, "internal error")
         if isinstance(response.body, bytes):
-            self._accounting.finished(request, response.status, fields)
+            self.accounting.finished(request, response.status, fields)
         return responses.compressed(response, request.head.headers.get("accept-encoding"))
 
 

@@ -20,12 +20,12 @@ class Tokens:
     """
 
     def __init__(self, path: Path) -> None:
-        tokens = files.filled_lines(path)
-        if not tokens:
-            raise UsageError(f"{path}: has no token; put one on each line, such as `openssl rand -hex 32` makes")
-        if min(map(len, tokens)) < _SHORTEST:
-            raise UsageError(f"{path}: a token under {_SHORTEST} characters can be guessed; make them longer")
-        self._hashes = [_hash(token) for token in tokens]
+        self.paths = (path,)
+        self._hashes = _read(path)
+
+    def reload(self) -> None:
+        """Those that the file has now are the tokens. Raises UsageError, and keeps those that there were."""
+        self._hashes = _read(*self.paths)
 
     def allow(self, authorization: str) -> bool:
         """Whether this Authorization header carries one of them. Takes as long for any that is wrong."""
@@ -33,6 +33,16 @@ class Tokens:
         given = _hash(token.strip())
         matches = [hmac.compare_digest(given, known) for known in self._hashes]
         return any(matches) and scheme.lower() == "bearer"
+
+
+def _read(path: Path) -> list[bytes]:
+    """The tokens' hashes."""
+    tokens = files.filled_lines(path)
+    if not tokens:
+        raise UsageError(f"{path}: has no token; put one on each line, such as `openssl rand -hex 32` makes")
+    if min(map(len, tokens)) < _SHORTEST:
+        raise UsageError(f"{path}: a token under {_SHORTEST} characters can be guessed; make them longer")
+    return [_hash(token) for token in tokens]
 
 
 def _hash(token: str) -> bytes:

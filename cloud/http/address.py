@@ -10,12 +10,27 @@ from ondevice import words
 from ondevice.errors import UsageError
 
 
+class Certificate:
+    """A certificate (chain) and its key, PEM files. context: encryption with them, for new connections.
+
+    Raises UsageError.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self.paths = certificate, key
+        self.context = _context(certificate, key)
+
+    def reload(self) -> None:
+        """What the files have now is the certificate. Raises UsageError, and keeps the one that there was."""
+        self.context = _context(*self.paths)
+
+
 class ListenAddress(NamedTuple):
     """Where to listen; port 0: any that is free. tls: encryption, or None."""
 
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    tls: Certificate | None = None
 
     @property
     def url(self) -> str:
@@ -24,8 +39,7 @@ class ListenAddress(NamedTuple):
         return f"http{'s' if self.tls else ''}://{host}:{self.port}"
 
 
-def tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Encryption with a certificate (chain) and its key, PEM files. Raises UsageError."""
+def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

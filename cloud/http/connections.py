@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Sequence
 from enum import Enum, auto
 from time import perf_counter
 from typing import Protocol
 
 from ondevice.cloud.app.messages import Application
+from ondevice.cloud.http.address import Certificate
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.resilience.budget import Budget
 
@@ -57,9 +57,9 @@ class ServedConnection(Protocol):
 
 
 class Connections:
-    """Counts them, lets the idle give way to the new, ends the slow, and drains. tls: encryption, or None."""
+    """Counts them, lets the idle give way to the new, ends the slow, and drains. tls: for encryption, or None."""
 
-    def __init__(self, app: Application, limits: HttpLimits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: Application, limits: HttpLimits, tls: Certificate | None = None) -> None:
         self.app, self.limits, self.tls = app, limits, tls
         self.bodies = Budget(limits.bodies_bytes)
         self.open: set[ServedConnection] = set()

@@ -16,7 +16,7 @@ _HANDSHAKE_S = 10.0
 
 def accepted(connections: Connections) -> asyncio.Protocol:
     """What a new connection has to do with first."""
-    return Handshake(connections, connections.tls) if connections.tls else Connection(connections)
+    return Handshake(connections, connections.tls.context) if connections.tls else Connection(connections)
 
 
 class Handshake(asyncio.Protocol):

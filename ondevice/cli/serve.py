@@ -17,17 +17,14 @@ from ondevice.cli.options import RuntimeName, size_bytes
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
+    from ondevice.cloud.app.origins import AllowedOrigins
     from ondevice.cloud.app.tokens import Tokens
     from ondevice.cloud.backends.workers.supervisor import Workers
     from ondevice.cloud.endpoint import Setup
-    from ondevice.cloud.http.address import ListenAddress
+    from ondevice.cloud.http.address import Certificate, ListenAddress
     from ondevice.cloud.http.limits import HttpLimits
     from ondevice.cloud.select.rules import Rules
     from ondevice.cloud.select.selector import Selector
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Overload(enum.StrEnum):
@@ -167,33 +164,80 @@ class AccessFlags:
 
     tokens: Annotated[
         Path | None,
-        typer.Option("--tokens", help="A file of bearer tokens, one a line: only who sends one is served."),
+        typer.Option(
+            "--tokens",
+            help="A file of bearer tokens, one a line: only who sends one is served. SIGHUP reads it again, and "
+            "certificate and key.",
+        ),
     ] = None
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Listen on other addresses than loopback without --tokens.")
     ] = False
     tls_cert: Annotated[Path | None, typer.Option("--tls-cert", help="Certificate (chain), PEM: serve https.")] = None
     tls_key: Annotated[Path | None, typer.Option("--tls-key", help="The certificate's key, PEM.")] = None
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="Serve requests to this host name too, without --tokens: it leads here, though this machine does not "
+            "know it, such as a proxy's that passes it on. May be given several times.",
+            show_default="this machine's names and any IP address",
+        ),
+    ] = None
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="Let web pages of this origin ask, such as https://photos.example.org; *: of any. May be given "
+            "several times.",
+            show_default="none but the endpoint's own",
+        ),
+    ] = None
 
     def check(self, host: str) -> None:
         """Raise UsageError where this would let anyone in who has not been let in expressly."""
-        if host not in _LOOPBACK and not self.tokens and not self.open_to_all:
+        from ondevice.host.names import is_loopback
+
+        if self.tokens and self.allow_host:
+            raise UsageError("--allow-host is for serving without --tokens: with them any name will do")
+        if not is_loopback(host) and not self.tokens and not self.open_to_all:
             raise UsageError(f"--host {host} lets others in: give --tokens FILE, or --open to serve anyone who asks")
 
     def known(self) -> Tokens | None:
         """The tokens of those who are served. Raises UsageError."""
         from ondevice.cloud.app.tokens import Tokens
+        from ondevice.models import files
 
+        if self.tokens is None:
+            return None
+        if files.is_open_to_others(self.tokens):
+            note(f"--tokens {self.tokens} is open to all users of this machine: chmod o-rwx {self.tokens}")
         with naming("--tokens"):
-            return None if self.tokens is None else Tokens(self.tokens)
+            return Tokens(self.tokens)
 
-    def tls(self) -> SSLContext | None:
+    def hosts(self) -> tuple[str, ...]:
+        """Names of this endpoint that this machine does not know of. Raises UsageError."""
+        from ondevice.cloud.app.own_hosts import host_name
+
+        with naming("--allow-host"):
+            return tuple(host_name(name) for name in self.allow_host or ())
+
+    def allowed(self) -> AllowedOrigins:
+        """The pages that may ask. Raises UsageError."""
+        from ondevice.cloud.app.origins import AllowedOrigins
+
+        with naming("--cors"):
+            return AllowedOrigins(self.cors or ())
+
+    def tls(self) -> Certificate | None:
         """The encryption. Raises UsageError."""
-        from ondevice.cloud.http.address import tls
+        from ondevice.cloud.http.address import Certificate
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("--tls-cert and --tls-key belong together: give both")
-        return tls(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+        return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
 
 @dataclass(frozen=True)
@@ -262,6 +306,8 @@ def serve(
             drain,
             log_requests,
             tuple(model.upstream or ()),
+            access.hosts(),
+            access.allowed(),
         )
     )
 

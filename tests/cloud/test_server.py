@@ -31,7 +31,7 @@ def test_a_fault_between_requests_is_told_and_keeps_nothing_else_from_being_done
         connections: Any = SimpleNamespace(sweep=lambda: done.append("sweep"), shrunk=lambda: False)
         service: Any = SimpleNamespace(flush=lambda: done.append("flush"))
         backends: Any = [SimpleNamespace(tick=fail), SimpleNamespace(tick=lambda: done.append("tick"))]
-        made = Server(ListenAddress("127.0.0.1", 0), service, backends, HttpLimits(), 0.0, service)
+        made = Server(ListenAddress("127.0.0.1", 0), service, service, backends, HttpLimits(), 0.0, service)
         ticking = asyncio.ensure_future(made._tick(connections))
         while len(done) < 6 and not ticking.done():
             await asyncio.sleep(0)

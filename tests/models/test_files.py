@@ -7,6 +7,7 @@ import hashlib
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -254,3 +255,34 @@ def test_system_errors_in_one_line(error: OSError, said: str) -> None:
     explained = files.explain(error, Path("here"))
     assert isinstance(explained, OnDeviceError)
     assert str(explained) == said
+
+
+def test_lines_begin_after_the_mark_of_their_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_bytes("\ufeff# of the phones\r\none\r\n\r\n two \r\n".encode())
+    assert files.filled_lines(path) == ["one", "two"]
+    path.write_bytes("\ufeffone".encode())
+    assert files.filled_lines(path) == ["one"]
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """One that all users of this machine may go into, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("mode", "is_open"), [(0o644, True), (0o602, True), (0o640, False), (0o600, False)])
+def test_a_file_that_any_user_may_read_or_change(shared_folder: Path, mode: int, is_open: bool) -> None:
+    path = shared_folder / "tokens"
+    path.write_text("secret")
+    path.chmod(mode)
+    assert files.is_open_to_others(path) is is_open
+    shared_folder.chmod(0o700)
+    assert not files.is_open_to_others(path), "nobody else gets there"
+
+
+def test_what_is_not_a_file_is_open_to_nobody(shared_folder: Path) -> None:
+    assert not files.is_open_to_others(shared_folder)
+    assert not files.is_open_to_others(shared_folder / "none")

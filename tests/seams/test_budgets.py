@@ -36,7 +36,7 @@ REQUESTS = 10_000
 
 def ask_often(endpoint: Endpoint, times: int, statuses: Counter[int]) -> None:
     """On one connection, one request after the other."""
-    request = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with endpoint.connect() as client, client.makefile("rb") as replies:
         for _ in range(times):
             client.sendall(request)

@@ -100,7 +100,7 @@ def test_a_client_that_does_not_trust_the_certificate_gets_nothing(encrypted: En
 def test_plain_http_to_the_tls_port_is_refused_and_the_server_lives_on(
     encrypted: Endpoint, certificate: tuple[Path, Path]
 ) -> None:
-    for junk in (b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", bytes(100)):
+    for junk in (b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", bytes(100)):
         try:
             with encrypted.connect() as client:
                 client.sendall(junk)
@@ -126,7 +126,7 @@ def test_it_answers_what_is_in_flight_and_ends(tmp_path: Path, number: signal.Si
     with Endpoint(tmp_path, *ONE) as running, running.connect() as busy, running.connect() as idle:
         request = post(INFER, PICTURE)
         busy.sendall(request[:-10])
-        idle.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert status(idle.recv(65536)) == 200
         running.process.send_signal(number)
         assert idle.recv(1) == b""
@@ -152,7 +152,7 @@ def takes_connections(running: Endpoint) -> bool:
 
 def test_while_it_drains_it_is_not_ready(tmp_path: Path) -> None:
     with Endpoint(tmp_path, *ONE) as running, running.connect() as busy:
-        ready = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+        ready = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
         busy.sendall(ready[:-2])
         running.get("/v2")  # by then it has what was sent before
         running.process.send_signal(signal.SIGTERM)

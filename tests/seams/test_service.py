@@ -311,7 +311,7 @@ def test_pipelined_pictures_are_answered_in_order(endpoint: Endpoint) -> None:
 
 
 def test_a_client_that_does_not_read_gets_no_more_and_holds_up_nobody(endpoint: Endpoint) -> None:
-    many = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
+    many = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
     with endpoint.connect() as client:
         client.settimeout(0.5)
         sent_bytes = 0

@@ -10,10 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from ondevice.cloud.app.gate import Gate
 from ondevice.cloud.app.log import Log
 from ondevice.cloud.app.messages import Head, Piece, Response
 from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.service import Service
+from ondevice.cloud.app.strangers import Strangers
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend, BackendQueue, BackendTimes, InferenceResult
 from ondevice.cloud.backends.states import ModelState
@@ -119,12 +121,12 @@ class Lines(list[dict[str, Any]]):
 
 
 class Asked:
-    """A service before these backends, and its log. tokens: who may ask, or None for all."""
+    """A service before these backends, and its log. may_ask: as for the gate."""
 
-    def __init__(self, *backends: Answering, tokens: Tokens | None = None) -> None:
+    def __init__(self, *backends: Answering, may_ask: Tokens | Strangers | None = None) -> None:
         self.log, self.metrics = Lines(), Metrics()
         selector = Selector(backends, Rules(), np.random.default_rng(0))
-        self.service = Service(selector, cast(Log, self.log), self.metrics, tokens)
+        self.service = Service(selector, cast(Log, self.log), self.metrics, Gate(may_ask))
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
         """The status and the whole body of the reply."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from serving import read_all
 
 from ondevice.cloud.app.messages import Head, Piece, Request, Response
+from ondevice.cloud.http.address import Certificate
 from ondevice.cloud.http.connections import Connections
 from ondevice.cloud.http.handshake import accepted
 from ondevice.cloud.http.limits import HttpLimits
@@ -115,7 +115,7 @@ class Asked:
 
 
 @contextmanager
-def running(limits: HttpLimits = SMALL, tls: ssl.SSLContext | None = None) -> Iterator[Running]:
+def running(limits: HttpLimits = SMALL, tls: Certificate | None = None) -> Iterator[Running]:
     async def handle(request: Request) -> Response:
         return await answer(server, request)
 

@@ -166,7 +166,7 @@ def read_all(client: socket.socket) -> bytes:
 def post(path: str, body: bytes, kind: str = "image/png", extra: str = "", length: int | None = None) -> bytes:
     """A request as it stands on the wire. length: the Content-Length, if it is to be a lie."""
     size = len(body) if length is None else length
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n{extra}\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n{extra}\r\n"
     return head.encode() + body
 
 

@@ -185,7 +185,7 @@ def test_what_is_not_there(asked: Asked, method: str, path: str, status: int, sa
 
 def test_only_who_has_a_token_may_ask_but_for_the_health(backend: Answering, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("sixteen-characters-and-more\n")
-    asked = Asked(backend, tokens=Tokens(tmp_path / "tokens"))
+    asked = Asked(backend, may_ask=Tokens(tmp_path / "tokens"))
     assert asked.ask("GET", "/v2/health/ready")[0] == 200
     status, body = asked.ask("GET", "/v2")
     assert (status, error(body)) == (401, "give a valid token: Authorization: Bearer TOKEN")

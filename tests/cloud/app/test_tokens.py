@@ -44,3 +44,17 @@ def test_a_file_without_good_tokens_is_refused(tmp_path: Path, text: str, said: 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         Tokens(tmp_path / "none")
+
+
+def test_reloading_takes_what_the_file_has_now_or_keeps_what_was(tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(ONE)
+    tokens = Tokens(path)
+    path.write_text(TWO)
+    tokens.reload()
+    assert (tokens.allow(f"Bearer {ONE}"), tokens.allow(f"Bearer {TWO}")) == (False, True)
+    for bad in ("", "short"):
+        path.write_text(bad)
+        with pytest.raises(UsageError, match="tokens: "):
+            tokens.reload()
+        assert tokens.allow(f"Bearer {TWO}")

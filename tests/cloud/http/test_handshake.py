@@ -12,11 +12,12 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from certificates import self_signed, server_context
+from certificates import self_signed
 from http_line import Line, Timed, rest
 from http_server import CLOSE, get, running
 from serving import read_all, status, until
 
+from ondevice.cloud.http.address import Certificate
 from ondevice.cloud.http.handshake import Handshake, accepted
 
 
@@ -28,7 +29,7 @@ def trusting(cert: Path) -> ssl.SSLContext:
 
 def test_connections_that_only_shake_hands_count_and_lock_nobody_out(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path)
-    with running(tls=server_context(cert, key)) as server, contextlib.ExitStack() as stack:
+    with running(tls=Certificate(cert, key)) as server, contextlib.ExitStack() as stack:
         silent = [stack.enter_context(server.connect()) for _ in range(12)]
         until(lambda: len(server.connections.open) == 4)
         for _ in range(3):
@@ -41,7 +42,7 @@ def test_connections_that_only_shake_hands_count_and_lock_nobody_out(tmp_path: P
 
 def test_what_is_not_tls_ends_and_counts_no_more(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path)
-    with running(tls=server_context(cert, key)) as server:
+    with running(tls=Certificate(cert, key)) as server:
         for junk in (get("/a").encode(), b"\x16\x03\x01\x02\x00\x01\x00", b""):
             with server.connect() as client, contextlib.suppress(ConnectionError):
                 client.sendall(junk)
@@ -52,7 +53,7 @@ def test_what_is_not_tls_ends_and_counts_no_more(tmp_path: Path) -> None:
 
 def test_where_all_are_busy_one_more_is_told_so_through_tls(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path)
-    with running(tls=server_context(cert, key)) as server, contextlib.ExitStack() as stack:
+    with running(tls=Certificate(cert, key)) as server, contextlib.ExitStack() as stack:
         for _ in range(4):
             client = stack.enter_context(trusting(cert).wrap_socket(server.connect()))
             client.sendall(get("/slow").encode())
@@ -61,10 +62,12 @@ def test_where_all_are_busy_one_more_is_told_so_through_tls(tmp_path: Path) -> N
             assert status(one_more.recv(65536)) == 503
 
 
-def test_what_comes_with_the_end_of_the_handshake_is_answered_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_with_the_end_of_the_handshake_is_answered_encrypted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     async def play() -> None:
         encrypted, server = Line(), Timed()
-        server.connections.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.connections.tls = Certificate(*self_signed(tmp_path))
 
         async def start_tls(plain: Line, protocol: Handshake, *_: object, **__: object) -> Line:
             assert not plain.reading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,3 +75,15 @@ def test_models_with_other_labels_are_refused(cli: Cli, stranger: Path) -> None:
 def test_a_file_that_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "no.tflite").write_bytes(b"no model")
     assert "no.tflite" in one_line(cli("serve", "--port", 0, "--workers", 1, "--models", tmp_path / "no.tflite"), 1)
+
+
+def test_tokens_that_any_user_may_read_are_remarked_on_in_one_line(cli: Cli) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is for one user alone
+        tokens = Path(folder, "tokens")
+        tokens.write_text("sixteen-characters-and-more\n")
+        for path in (tokens.parent, tokens):
+            path.chmod(0o755)
+        remark, error = cli("serve", "--tokens", tokens, "--models", "none").stderr.splitlines()
+        assert remark == f"ondevice: --tokens {tokens} is open to all users of this machine: chmod o-rwx {tokens}"
+        tokens.chmod(0o640)
+        assert cli("serve", "--tokens", tokens, "--models", "none").stderr.splitlines() == [error]
