@@ -24,12 +24,12 @@ class Seen(NamedTuple):
     complaints: list[str]
 
 
-def look(url: str, size: tuple[int, int], ready: str, wanted: str, profile: Path) -> Seen:
+def look(url: str, size: tuple[int, int], ready: str, wanted: str, profile: Path, *flags: str) -> Seen:
     """Open a page on a screen of so many pixels, wait until the expression `ready` holds, and evaluate `wanted`.
 
-    profile: a folder for the browser.
+    profile: a folder for the browser. flags: more of its own.
     """
-    command = [str(CHROMIUM), *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    command = [str(CHROMIUM), *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
     with (
         tempfile.TemporaryDirectory() as sockets,  # which it leaves behind, and whose path must be short
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": sockets}) as browser,
