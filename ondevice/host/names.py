@@ -13,10 +13,10 @@ _MOST_BYTES = 64 << 10
 
 
 def names(hosts: Path = _HOSTS) -> frozenset[str]:
-    """The host name, long, short and as mDNS has it, and what the file `hosts` calls this machine; in lower case."""
+    """The host name, long and short, and what the file `hosts` calls this machine; in lower case."""
     own = socket.gethostname().lower()
     short = own.partition(".")[0]
-    found = {own, short, f"{short}.local"} if short else set()
+    found = {own, short} - {""}
     for address, called in _entries(hosts):
         if is_loopback(address) or not found.isdisjoint(called):
             found |= called
