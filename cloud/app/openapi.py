@@ -15,7 +15,7 @@ from ondevice._version import __version__
 from ondevice.protocol import cnnselect
 
 # What any request may end in.
-_ERRORS = ("400", "401", "404", "408", "413", "415", "503")
+_ERRORS = ("400", "401", "403", "404", "408", "413", "415", "503")
 _OF_MODEL, _OF_VERSION = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
 
 

@@ -23,7 +23,7 @@ def test_every_operation_has_a_route_and_its_own_parameters(path: str, method: s
     named = {parameter["name"] for parameter in item.get("parameters", []) if parameter["in"] == "path"}
     assert named == set(re.findall(r"\{(\w+)\}", path))
     assert item[method]["summary"]
-    assert {"200", "400", "401", "404", "503"} <= set(item[method]["responses"])
+    assert {"200", "400", "401", "403", "404", "503"} <= set(item[method]["responses"])
 
 
 def test_every_route_is_in_the_document() -> None:
