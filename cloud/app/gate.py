@@ -31,7 +31,7 @@ class Gate:
         self._strangers = may_ask if isinstance(may_ask, Strangers) else None
 
     def refusal(self, head: Head) -> Refusal | None:
-        """Why the body of this request is not wanted: who asks, no such path, no token, or compressed as nobody knows."""
+        """Why the body of this request is not wanted: who asks, no such path, or compressed as nobody knows."""
         try:
             route = routes.find(head.method, head.path)
         except NoRouteError as error:
