@@ -17,7 +17,7 @@ from ondevice.cli import console
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.notes import Notes, notes_of_the_client
-from ondevice.cli.options import DeviceName, DeviceThreads, OutputFormat, expanded
+from ondevice.cli.options import DeviceName, DeviceThreads, OutputFormat, check_secret, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
 from ondevice.cli.tally import Graded, Tally, lines
 from ondevice.errors import OffloadError, OnDeviceError, UsageError, naming
@@ -164,6 +164,7 @@ class TrustFlags:
 
         if self.token_file is None:
             return os.environ.get(_TOKEN, "").strip() or None
+        check_secret("--token-file", self.token_file)
         with naming("--token-file"):
             tokens = files.filled_lines(self.token_file)
             if not tokens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -67,6 +68,14 @@ def pixel_range(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
     return low, high
+
+
+def check_secret(flag: str, path: Path) -> None:
+    """Note that any user of this machine may read the file, or change it, where that is so."""
+    from ondevice.models import files
+
+    if files.is_open_to_others(path):
+        console.note(f"{flag} {path} is open to all users of this machine: chmod o-rwx {path}")
 
 
 def size_bytes(flag: str, text: str) -> int:

@@ -13,7 +13,7 @@ import typer
 
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
-from ondevice.cli.options import RuntimeName, size_bytes
+from ondevice.cli.options import RuntimeName, check_secret, size_bytes
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
@@ -208,12 +208,10 @@ class AccessFlags:
     def known(self) -> Tokens | None:
         """The tokens of those who are served. Raises UsageError."""
         from ondevice.cloud.app.tokens import Tokens
-        from ondevice.models import files
 
         if self.tokens is None:
             return None
-        if files.is_open_to_others(self.tokens):
-            note(f"--tokens {self.tokens} is open to all users of this machine: chmod o-rwx {self.tokens}")
+        check_secret("--tokens", self.tokens)
         with naming("--tokens"):
             return Tokens(self.tokens)
 
@@ -237,7 +235,10 @@ class AccessFlags:
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("--tls-cert and --tls-key belong together: give both")
-        return Certificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+        if not self.tls_cert or not self.tls_key:
+            return None
+        check_secret("--tls-key", self.tls_key)
+        return Certificate(self.tls_cert, self.tls_key)
 
 
 @dataclass(frozen=True)

@@ -77,13 +77,21 @@ def test_a_file_that_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
     assert "no.tflite" in one_line(cli("serve", "--port", 0, "--workers", 1, "--models", tmp_path / "no.tflite"), 1)
 
 
-def test_tokens_that_any_user_may_read_are_remarked_on_in_one_line(cli: Cli) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("serve", "--models", "none", "--tokens"),
+        ("serve", "--tls-cert", "none", "--tls-key"),
+        ("offload", "none.png", "--endpoint", "http://localhost:1", "--token-file"),
+    ],
+)
+def test_secrets_that_any_user_may_read_are_remarked_on_in_one_line(cli: Cli, command: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is for one user alone
-        tokens = Path(folder, "tokens")
-        tokens.write_text("sixteen-characters-and-more\n")
-        for path in (tokens.parent, tokens):
+        secret = Path(folder, "secret")
+        secret.write_text("sixteen-characters-and-more\n")
+        for path in (secret.parent, secret):
             path.chmod(0o755)
-        remark, error = cli("serve", "--tokens", tokens, "--models", "none").stderr.splitlines()
-        assert remark == f"ondevice: --tokens {tokens} is open to all users of this machine: chmod o-rwx {tokens}"
-        tokens.chmod(0o640)
-        assert cli("serve", "--tokens", tokens, "--models", "none").stderr.splitlines() == [error]
+        remark, *others = cli(*command, secret).stderr.splitlines()
+        assert remark == f"ondevice: {command[-1]} {secret} is open to all users of this machine: chmod o-rwx {secret}"
+        secret.chmod(0o640)
+        assert cli(*command, secret).stderr.splitlines() == others
