@@ -201,7 +201,10 @@ def _elements(raw: memoryview, count: int) -> list[bytes]:
         start = at + 4
         at = start + int.from_bytes(raw[at:start], "little")
         if at > end:
-            raise ProtocolError(f"element {len(elements)} of {count} ends past the {end} bytes of binary_data_size")
+            raise ProtocolError(
+                f"element {len(elements)} of {count} ends past the {end} bytes of binary_data_size; each stands behind "
+                "its length, 4 bytes, little-endian"
+            )
         elements.append(bytes(raw[start:at]))
     if at < end:
         raise ProtocolError(f"binary_data_size is {end}, {count} elements take {at} bytes")
