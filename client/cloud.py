@@ -89,14 +89,17 @@ _Prepared = tuple[EndpointDescription | None, PreparedRequest]
 
 
 class CloudExecutor:
-    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `connections.tls_context`.
+    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `connections.tls_context`. host: the
+    Host that it is to be asked for, where that is not the URL's.
 
     labels: the classes that its models must have; empty: any. The endpoint need not be there: until it is, and whenever
     it is not, attempts fail. Raises UsageError for what is not a URL.
     """
 
-    def __init__(self, url: str, token: str | None = None, verify: bool | str | Path = True) -> None:
-        address = ServerAddress.parse(url)
+    def __init__(
+        self, url: str, token: str | None = None, verify: bool | str | Path = True, host: str | None = None
+    ) -> None:
+        address = ServerAddress.parse(url, host)
         tls = connections.tls_context(verify) if address.scheme == "https" else None
         self.network, self.breaker = NetworkEstimates(), Breaker()
         self._connections = IdleConnections(address, connections.bearer(token), tls, self.network)

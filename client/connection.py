@@ -25,15 +25,18 @@ _IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
 class ServerAddress(NamedTuple):
-    """Where the server is. path: what stands before /v2 in its URLs."""
+    """Where the server is. path: what stands before /v2 in its URLs. asked_for: the Host that it is to be asked for,
+    where that is not where it is, as behind KServe's ingress.
+    """
 
     scheme: str
     host: str
     port: int
     path: str
+    asked_for: str = ""
 
     @classmethod
-    def parse(cls, url: str) -> ServerAddress:
+    def parse(cls, url: str, asked_for: str | None = None) -> ServerAddress:
         """From http(s)://HOST[:PORT][/PATH]. Raises UsageError."""
         if "://" not in url:
             raise UsageError(f"the endpoint '{url}' has no scheme; did you mean http://{url or 'localhost:8000'}?")
@@ -48,15 +51,26 @@ class ServerAddress(NamedTuple):
         if parts.username or parts.password:
             raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
         usual = 443 if parts.scheme == "https" else 80
-        return cls(
-            parts.scheme, parts.hostname, usual if port is None else port, quote(parts.path.rstrip("/"), safe=_IN_PATHS)
-        )
+        path = quote(parts.path.rstrip("/"), safe=_IN_PATHS)
+        host = headers.checked_host(asked_for) if asked_for else ""
+        return cls(parts.scheme, parts.hostname, usual if port is None else port, path, host)
+
+    @property
+    def where(self) -> str:
+        """For messages: host and port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     @property
     def host_header(self) -> str:
-        """As the Host header has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        """As the Host header has it: without the usual port, which not every ingress knows to belong to the name."""
+        usual = ":443" if self.scheme == "https" else ":80"
+        return self.asked_for or self.where.removesuffix(usual)
+
+    @property
+    def tls_name(self) -> str:
+        """Whose certificate it must have."""
+        return headers.host_name(self.asked_for) or self.host
 
 
 class HttpReply(NamedTuple):
@@ -103,7 +117,7 @@ class HttpConnection:
             if tls is None:
                 return opened
             opened.settimeout(_left_s(until))
-            return tls.wrap_socket(opened, server_hostname=self._address.host)
+            return tls.wrap_socket(opened, server_hostname=self._address.tls_name)
         except OSError:
             opened.close()
             raise
@@ -126,7 +140,7 @@ class HttpConnection:
             self.close()
             raise
         if status != 200:
-            raise replies.refusal(self._address.host_header, status, reply.body)
+            raise replies.refusal(self._address.where, status, reply.body)
         return reply
 
     @property
@@ -291,7 +305,7 @@ def _translated(address: ServerAddress, until: float) -> Any:
 
 
 def _raise(error: Exception, address: ServerAddress) -> NoReturn:
-    where = address.host_header
+    where = address.where
     if isinstance(error, TimeoutError):
         raise UpstreamError(f"{where}: no answer in time", FailureKind.LATE) from error
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -52,7 +52,8 @@ class Options:
     request at once; above 1: never; None: CONFIDENT in `cascade`, else never. token: the endpoint's bearer token.
     verify: whether its certificate is checked, or a file with the authorities for it. patience_ms: how long after the
     deadline the cloud is waited for where there is nothing else; None: as long again. anytime: how many models of the
-    endpoint may answer a request side by side; the best answer by the deadline counts. observe: called with each
+    endpoint may answer a request side by side; the best answer by the deadline counts. host: the Host that the
+    endpoint is asked for, where that is not its URL's, as behind KServe's ingress. observe: called with each
     `Event`, on the caller's thread; must be quick.
     """
 
@@ -63,6 +64,7 @@ class Options:
     patience_ms: float | None = None
     anytime: int = 1
     observe: Callable[[Event], None] | None = None
+    host: str | None = None
 
 
 class OffloadClient:
@@ -88,7 +90,9 @@ class OffloadClient:
         self.sla_ms, self.mode, self.options = _deadline(sla_ms), _mode(mode), options
         self._confident = _confident(options.confident, self.mode)
         self.totals = Totals()
-        self.cloud = CloudExecutor(endpoint, options.token, options.verify) if endpoint is not None else None
+        self.cloud = None
+        if endpoint is not None:
+            self.cloud = CloudExecutor(endpoint, options.token, options.verify, options.host)
         runners = [_runner(one) for one in _listed(local)]
         self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
         self._check()

@@ -48,8 +48,9 @@ _LAST_LINES_S = 1.0
 class Setup:
     """What to serve, and how.
 
-    sources: models for this machine. upstreams: URLs of other servers, as `Upstream` takes them. profiles: the file
-    that keeps learned times. memory_budget: bytes, or None. drain_s: what requests in flight are given at the end.
+    sources: models for this machine. upstreams: URLs of other servers, each with a Host of its own or None, as
+    `Upstream` takes them. profiles: the file that keeps learned times. memory_budget: bytes, or None. drain_s: what
+    requests in flight are given at the end.
     tokens: of those who may ask, or None for all. hosts: names of this endpoint that this machine does not know of.
     allowed: pages that may ask.
     """
@@ -64,7 +65,7 @@ class Setup:
     profiles: Path | None = None
     drain_s: float = 10.0
     log_requests: bool = True
-    upstreams: Sequence[str] = ()
+    upstreams: Sequence[tuple[str, str | None]] = ()
     hosts: Sequence[str] = ()
     allowed: AllowedOrigins = field(default_factory=AllowedOrigins)
 
@@ -132,7 +133,7 @@ def _unhandled(log: Log, loop: asyncio.AbstractEventLoop, context: dict[str, Any
 
 def _backends(setup: Setup, pool: Pool, log: Log) -> list[Backend]:
     """The workers here also decode pictures for upstreams that take only tensors."""
-    upstreams = [Upstream(url, pool, log.event) for url in setup.upstreams]
+    upstreams = [Upstream(url, pool, log.event, host) for url, host in setup.upstreams]
     if not setup.sources:
         return [*upstreams]
     return [Local(setup.sources, pool, setup.memory_budget, setup.profiles, log.event), *upstreams]

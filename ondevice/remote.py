@@ -32,8 +32,9 @@ from ondevice.timing.profile import Profile, loads
 Ranking = list[tuple[int, float]]
 
 _NATIVE = ("FP32", "UINT8", "INT8")
-# Pictures, height, width and channels; or channels before height.
-_PICTURE_RANK = 4
+# Height, width and channels of a picture, or channels first; before them one for pictures, but for models that Triton
+# serves without batches.
+_PICTURE_RANK = 3
 # What a stranger may have us allocate for one tensor: a picture of 2300 x 2300 pixels in colour.
 _MOST_ELEMENTS = 2**24
 # Of every request, for a reply comes on its own connection: models in KServe's server that answer with it need one.
@@ -136,7 +137,7 @@ def preparation(remote: RemoteModel) -> dict[str, Any]:
     values = {"mean": given.mean, "std": given.std} if plain else {"mean": [0.0], "std": [1.0]}
     return {
         "input": {**size, **values},
-        "shape": own.shape,
+        "shape": (1, *own.shape[-_PICTURE_RANK:]),
         "dtype": own.dtype.name,
         "zero_point": 0 if plain else _ZERO[own.dtype.kind],
         "channels_first": remote.feed.channels_first,
@@ -212,6 +213,8 @@ def _carded(name: str) -> _Known:
 def _only(tensors: Mapping[str, TensorMetadata], kind: str, rank: int | None = None) -> TensorMetadata:
     """The model's own tensor among those of one end: that of a datatype and rank that classifiers have."""
     beside = (IMAGE, *ANSWER)
+    if not tensors:
+        raise ValueError(f"its metadata tell no {kind}s: have its server say them (KServe's: get_{kind}_types)")
     own = [tensor for tensor in tensors.values() if tensor.name not in beside and tensor.datatype in _NATIVE]
     if len(own) != 1:
         raise ValueError(f"it has {len(own)} {kind}s of {', '.join(_NATIVE)}: an image classifier has one")
@@ -219,7 +222,8 @@ def _only(tensors: Mapping[str, TensorMetadata], kind: str, rank: int | None = N
     if not shape:
         raise ValueError(f"its {kind} has no shape")
     single = (1, *shape[1:]) if shape[0] == -1 else shape  # a batch of any size: of one
-    if min(single) < 1 or math.prod(single) > _MOST_ELEMENTS or (rank and (single[0] != 1 or len(single) != rank)):
+    one_picture = rank is None or len(single) == rank or (len(single) == rank + 1 and single[0] == 1)
+    if min(single) < 1 or math.prod(single) > _MOST_ELEMENTS or not one_picture:
         raise ValueError(f"its {kind} is {list(shape)}, not that of an image classifier for one picture")
     return own[0]._replace(shape=single)
 
@@ -227,11 +231,11 @@ def _only(tensors: Mapping[str, TensorMetadata], kind: str, rank: int | None = N
 def _feed(own: TensorMetadata, given: Input | None) -> Feed:
     if given is None:
         raise ValueError("it takes no pictures, and no card says how to decode them for it")
-    last = (1, given.height, given.width, given.channels)
-    first = (1, given.channels, given.height, given.width)
-    if own.shape not in (last, first):
-        raise ValueError(f"its input is {list(own.shape)}, that of the card of its name {list(last)}")
-    return Feed(given, channels_first=own.shape != last)
+    last, first = (given.height, given.width, given.channels), (given.channels, given.height, given.width)
+    picture = own.shape[-_PICTURE_RANK:]
+    if picture not in (last, first):
+        raise ValueError(f"its input is {list(own.shape)}, that of the card of its name {[1, *last]}")
+    return Feed(given, channels_first=picture != last)
 
 
 def _served(name: str, where: str, known: _Known, source: TensorMetadata, output: TensorMetadata) -> ServedModel:

@@ -45,8 +45,18 @@ class RequestFlags:
             "--endpoint",
             "-e",
             metavar="URL",
-            help="An `ondevice serve`, such as http://laptop:8000.",
+            help="An `ondevice serve`, such as http://laptop:8000, or another server of the Open Inference Protocol; "
+            "with a path where it has one before /v2.",
             show_default=False,
+        ),
+    ] = None
+    endpoint_host: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint-host",
+            metavar="HOST",
+            help="The Host that the endpoint is asked for, for an ingress that goes by it, as KServe's does.",
+            show_default="the URL's",
         ),
     ] = None
     sla: Annotated[float, typer.Option("--sla", help="The deadline of each picture, ms.")] = 200.0
@@ -214,7 +224,8 @@ def offload(
     """
     from ondevice.client.offload import OffloadClient, Options
 
-    options = Options(answer.top, answer.confident, trust.token(), trust.verify(), patience, answer.anytime)
+    verify, host = trust.verify(), request.endpoint_host
+    options = Options(answer.top, answer.confident, trust.token(), verify, patience, answer.anytime, host=host)
     stream = PictureStream([_named(path) for path in expanded(images)], pace.every, pace.repeat)
     with notes_of_the_client() as notes:
         with console.quiet_runtime():

@@ -52,8 +52,19 @@ class ModelFlags:
             "--upstream",
             metavar="URL",
             help="Choose among the models of another Open Inference Protocol server too, such as http://gpu:8000; "
-            "for one of its models alone, http://gpu:8000/v2/models/NAME. May be given several times.",
+            "for one of its models alone, http://gpu:8000/v2/models/NAME; with a path where it has one before /v2. May "
+            "be given several times.",
             show_default=False,
+        ),
+    ] = None
+    upstream_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--upstream-host",
+            metavar="HOST",
+            help="The Host that --upstream is asked for, where an ingress goes by it, as KServe's does: one for all, "
+            "or one for each, in their order.",
+            show_default="the URL's",
         ),
     ] = None
 
@@ -64,6 +75,18 @@ class ModelFlags:
         if self.models is None:
             return [] if self.upstream else bundled()
         return [name.strip() for name in self.models.split(",") if name.strip()]
+
+    def upstreams(self) -> list[tuple[str, str | None]]:
+        """The other servers' URLs, and the Host that each is asked for. Raises UsageError."""
+        urls, hosts = self.upstream or [], self.upstream_host or []
+        if hosts and not urls:
+            raise UsageError("--upstream-host is for --upstream: give that too")
+        if len(hosts) not in (0, 1, len(urls)):
+            raise UsageError(
+                f"there are {len(hosts)} --upstream-host for {len(urls)} --upstream: give one, or one for each"
+            )
+        for_all = hosts[0] if hosts else None
+        return [(url, hosts[n] if len(hosts) > 1 else for_all) for n, url in enumerate(urls)]
 
 
 @dataclass(frozen=True)
@@ -306,7 +329,7 @@ def serve(
             worker.profiles,
             drain,
             log_requests,
-            tuple(model.upstream or ()),
+            model.upstreams(),
             access.hosts(),
             access.allowed(),
         )

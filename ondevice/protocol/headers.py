@@ -7,7 +7,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 
-from ondevice.errors import ProtocolError
+from ondevice.errors import ProtocolError, UsageError
 
 # With binary data behind the JSON: the length of the JSON in bytes.
 LENGTH = "Inference-Header-Content-Length"
@@ -22,6 +22,8 @@ BINARY = "application/octet-stream"
 # Several responses to one request, one a line.
 LINES = "application/x-ndjson"
 
+# A name or address, and a port (RFC 9110, section 7.2).
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _DURATION = re.compile(r"([A-Za-z_-]+);dur=([0-9.]{1,20})")
 # Five times what `ondevice serve` writes; who writes more does not mean us.
 _MOST_CHARACTERS = 1000
@@ -34,6 +36,19 @@ def of_body(json_length: int | None) -> dict[str, str]:
     if json_length is None:
         return {"Content-Type": JSON}
     return {"Content-Type": BINARY, LENGTH: str(json_length)}
+
+
+def checked_host(text: str) -> str:
+    """What is to be the Host header, for a server that goes by it and not by its address. Raises UsageError."""
+    if not _HOST.fullmatch(text):
+        raise UsageError(f"{reprlib.repr(text)} is not a Host: give NAME or NAME:PORT, such as model.example.com")
+    return text
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, by which a certificate is judged."""
+    found = _HOST.fullmatch(host)
+    return found[1].strip("[]") if found else host
 
 
 def json_length(text: str | None) -> int | None:

@@ -28,12 +28,29 @@ def said_by(url: str) -> str:
     ],
 )
 def test_an_address(url: str, address: tuple[str, str, int, str]) -> None:
-    assert ServerAddress.parse(url) == address
+    assert ServerAddress.parse(url) == (*address, "")
 
 
 def test_the_host_header() -> None:
-    assert ServerAddress.parse("http://localhost").host_header == "localhost:80"
+    assert ServerAddress.parse("http://localhost").host_header == "localhost"
+    assert ServerAddress.parse("https://localhost:443/a").host_header == "localhost"
+    assert ServerAddress.parse("https://localhost:80").host_header == "localhost:80"
     assert ServerAddress.parse("http://[fe80::1]:8000").host_header == "[fe80::1]:8000"
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"), [("model.example.com", "model.example.com"), ("a_b:81", "a_b"), ("[::1]:8", "::1")]
+)
+def test_a_host_of_its_own_is_what_is_asked_for_and_whose_certificate_is_wanted(asked: str, name: str) -> None:
+    address = ServerAddress.parse("https://10.0.0.1:8443/a", asked)
+    assert (address.host_header, address.tls_name, address.where) == (asked, name, "10.0.0.1:8443")
+
+
+@pytest.mark.parametrize("asked", ["a b", "a/b", "http://a", "a:b", "a\r\nX: y", "ä", "a:1:2", "a:123456"])
+def test_what_is_not_a_host_is_one_line(asked: str) -> None:
+    with pytest.raises(UsageError, match="is not a Host: give NAME or NAME:PORT") as caught:
+        ServerAddress.parse("http://10.0.0.1", asked)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def test_https_with_another_s_certificate(tmp_path: Path) -> None:
     with Rude(answering(http()), tls=server_context(cert, key)) as server:
         said = "certificate is refused: IP address mismatch"
         assert failure(lambda: connect(server.url, verify=str(cert)), said) == "untrusted"
+        connection = connect(server.url, verify=str(cert), asked_for="10.1.2.3")
+        assert ask(connection).body == b""
+        connection.close()
+        assert server.asked[0].headers["host"] == "10.1.2.3", "whose certificate it is"
 
 
 def test_an_encrypted_connection_is_kept(encrypted: Rude) -> None:

@@ -105,6 +105,19 @@ def test_nothing_of_use() -> None:
         assert client.cloud.problem.failure == "missing"
 
 
+def test_behind_an_ingress_that_goes_by_path_and_host() -> None:
+    server = Server(SMALL)
+    server.prefix, server.host = "/serving/digits", "digits.example.com"
+    with running(server) as url:
+        with OffloadClient(url, sla_ms=20_000, options=Options(host="digits.example.com")) as client:
+            assert client.cloud
+            assert client.cloud.ready(10), client.cloud.problem
+            assert client.classify(PICTURES[0]).label == Runner(SMALL).classify(PICTURES[0]).label
+        with OffloadClient(url, options=Options(patience_ms=0)) as client:
+            assert client.cloud
+            assert not client.cloud.ready(10)
+
+
 def test_a_response_that_is_none_is_a_failure() -> None:
     async def spoil(response: web.Response) -> web.Response:
         return web.Response(text="<html>")

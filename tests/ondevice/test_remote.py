@@ -168,7 +168,7 @@ def changed(path: str, value: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         ("inputs.0.datatype", ["FP32"]),
         ("inputs.0.shape", None),
         ("inputs.0.shape", []),
-        ("inputs.0.shape", [1, 40, 40]),
+        ("inputs.0.shape", [40, 40]),
         ("inputs.0.shape", [1, -1, -1, 1]),
         ("inputs.0.shape", [2, 40, 40, 1]),
         ("inputs.0.shape", [1, 40, 40, True]),
@@ -202,6 +202,22 @@ def test_without_a_card_it_is_left_out_and_told_what_to_do() -> None:
 def test_a_card_that_is_another_models(shape: tuple[int, ...]) -> None:
     with pytest.raises(ModelError, match="its input is"):
         describe("digits_xs_fp32", theirs(*shape), "w")
+
+
+def test_a_model_without_batches() -> None:
+    metadata = changed("outputs", [tensor("y", "FP32", 10)], theirs(40, 40, 1))
+    remote = describe("digits_xs_fp32", metadata, "w")
+    assert (remote.served.input.shape, remote.served.output.shape) == ((40, 40, 1), (10,))
+    assert preparation(remote)["shape"] == (1, 40, 40, 1)
+    (sent,) = asked(remote, work(bytes(6400), picture=False)).inputs
+    assert sent.shape == (40, 40, 1)
+
+
+def test_metadata_without_tensors_are_told_so() -> None:
+    """KServe's server knows a model's tensors only where its author says them."""
+    for key, kind in (("inputs", "input"), ("outputs", "output")):
+        with pytest.raises(ModelError, match=f"tell no {kind}s: have its server say them .KServe's: get_{kind}_types"):
+            describe("digits_xs_fp32", changed(key, [], theirs(1, 40, 40, 1)), "w")
 
 
 def asked(remote: RemoteModel, wanted: Work) -> InferRequest:

@@ -27,10 +27,12 @@ PICTURES = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png
 
 
 @contextlib.asynccontextmanager
-async def fronted(url: str, pool: Pool | None = None) -> AsyncIterator[tuple[Upstream, Events]]:
+async def fronted(
+    url: str, pool: Pool | None = None, host: str | None = None
+) -> AsyncIterator[tuple[Upstream, Events]]:
     """A backend in front of the server at `url`, started."""
     events = Events()
-    backend = Upstream(url, pool, events)
+    backend = Upstream(url, pool, events, host)
     try:
         await backend.start()
         yield backend, events

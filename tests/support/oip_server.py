@@ -22,7 +22,9 @@ from ondevice.runner import Runner
 class Server:
     """An OIP server of digits models. pictures: whether it takes pictures, as `ondevice serve` does, or tensors alone.
 
-    spoil: for a model, what it does instead of answering well: from the good response to the one that is sent.
+    prefix, host: what stands before /v2, and the Host without which nothing is found, as an ingress has it. rows: of
+    its repository index, instead of one for each model. extensions: what it lists. spoil: for a model, what it does
+    instead of answering well: from the good response to the one that is sent.
     """
 
     def __init__(self, *names: str, pictures: bool = True) -> None:
@@ -32,21 +34,37 @@ class Server:
         self.spoil: dict[str, Callable[[web.Response], Awaitable[web.Response]]] = {}
         self.ready, self.token, self.indexed = True, "", True
         self.profile: dict[str, Any] | None = None
+        self.prefix, self.host = "", ""
+        self.rows: list[dict[str, str]] | None = None
+        self.extensions = ["binary_tensor_data"]
         self.asked: list[str] = []
+        # The bodies of questions after the index, and the versions that were named.
+        self.indexes: list[Any] = []
+        self.versions: list[str] = []
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._gate])
-        app.router.add_get("/v2/health/ready", self._ready)
-        app.router.add_post("/v2/repository/index", self._index)
-        app.router.add_get("/v2/models/{name}", self._metadata)
-        app.router.add_post("/v2/models/{name}/infer", self._infer)
+        app.router.add_get(f"{self.prefix}/v2", self._about)
+        app.router.add_get(f"{self.prefix}/v2/health/ready", self._ready)
+        app.router.add_post(f"{self.prefix}/v2/repository/index", self._index)
+        for model in ("{name}", "{name}/versions/{version}"):
+            app.router.add_get(f"{self.prefix}/v2/models/{model}", self._metadata)
+            app.router.add_post(f"{self.prefix}/v2/models/{model}/infer", self._infer)
         return app
 
     @web.middleware
     async def _gate(self, request: web.Request, handler: Callable[..., Awaitable[web.Response]]) -> web.StreamResponse:
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response({"error": "give a valid token"}, status=401)
-        return await handler(request)
+        if self.host and request.headers["Host"] != self.host:
+            return web.Response(status=404)
+        version = request.match_info.get("version")
+        if version is not None:
+            self.versions.append(version)
+        return _missing(f"version {version}") if version not in (None, "1") else await handler(request)
+
+    async def _about(self, request: web.Request) -> web.Response:
+        return web.json_response({"name": "tests", "version": "1", "extensions": self.extensions})
 
     async def _ready(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if self.ready else 503)
@@ -54,6 +72,9 @@ class Server:
     async def _index(self, request: web.Request) -> web.Response:
         if not self.indexed:
             raise web.HTTPNotFound
+        self.indexes.append(await request.json())
+        if self.rows is not None:
+            return web.json_response(self.rows)
         rows = [{"name": name, "version": "1", "state": "READY"} for name in [*self.runners, *self.extra, "cnnselect"]]
         return web.json_response([*rows, {"name": "asleep", "version": "1", "state": "UNAVAILABLE"}])
 
@@ -131,7 +152,7 @@ async def listening(server: Server, port: int = 0) -> AsyncIterator[str]:
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}{getattr(server, 'prefix', '')}"
     finally:
         await runner.cleanup()
 

@@ -20,9 +20,13 @@ LARGE = PICTURE._replace(body=bytes(8 << 20))
 
 
 def connect(
-    url: str, within_s: float = PATIENCE_S, token: str | None = None, verify: bool | str = True
+    url: str,
+    within_s: float = PATIENCE_S,
+    token: str | None = None,
+    verify: bool | str = True,
+    asked_for: str | None = None,
 ) -> HttpConnection:
-    address = ServerAddress.parse(url)
+    address = ServerAddress.parse(url, asked_for)
     tls = connections.tls_context(verify) if address.scheme == "https" else None
     return HttpConnection(address, token, tls, perf_counter() + within_s)
 

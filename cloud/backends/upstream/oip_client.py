@@ -14,10 +14,13 @@ _READY = b'{"ready":true}'
 
 
 class OipClient:
-    """Asks a server in a session that is open. Whatever fails raises UpstreamError, one line without the address."""
+    """Asks a server in a session that is open. Whatever fails raises UpstreamError, one line without the address.
 
-    def __init__(self, session: UpstreamSession) -> None:
-        self._session = session
+    version: of the models, percent-encoded; None: the one that the server chooses, Triton's the latest that is ready.
+    """
+
+    def __init__(self, session: UpstreamSession, version: str | None = None) -> None:
+        self._session, self._version = session, f"/versions/{version}" if version else ""
 
     async def ready(self, timeout_s: float) -> None:
         """Ask whether it is ready; it is if this does not raise."""
@@ -38,14 +41,13 @@ class OipClient:
 
     async def metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         """What it says of a model."""
-        return replies.metadata((await self._session.ask(UpstreamRequest("GET", _path(model), timeout_s))).body)
+        return replies.metadata((await self._session.ask(UpstreamRequest("GET", self._path(model), timeout_s))).body)
 
     async def infer(self, model: str, body: bytes, header_length: int | None, timeout_s: float) -> InferResponse:
         """Its response to a request as `encode_request` makes it."""
-        request = UpstreamRequest("POST", f"{_path(model)}/infer", timeout_s, body, headers.of_body(header_length))
+        request = UpstreamRequest("POST", f"{self._path(model)}/infer", timeout_s, body, headers.of_body(header_length))
         reply = await self._session.ask(request)
         return replies.response(reply.body, reply.headers.get(headers.LENGTH))
 
-
-def _path(model: str) -> str:
-    return f"/v2/models/{quote(model, safe='')}"
+    def _path(self, model: str) -> str:
+        return f"/v2/models/{quote(model, safe='')}{self._version}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ondevice import words
 from ondevice.errors import FailureKind, UpstreamError
-from ondevice.protocol import replies
+from ondevice.protocol import headers, replies
 
 if TYPE_CHECKING:
     import aiohttp
@@ -38,14 +38,17 @@ class UpstreamReply(NamedTuple):
 
 
 class UpstreamSession:
-    """A pool of connections to the server at `base`, http(s)://host:port. token: the bearer token it wants, or None.
+    """A pool of connections to the server at `base`, http(s)://host:port and perhaps a path. token: the bearer token it
+    wants, or None. host: the Host that it is asked for, and whose certificate it must have, or None for its own.
 
     Usable from `open` to `close`, in one event loop.
     """
 
-    def __init__(self, base: str, token: str | None) -> None:
-        self._base = base
+    def __init__(self, base: str, token: str | None, host: str | None = None) -> None:
+        self._base, self._tls_name = base, headers.host_name(host) if host else None
         self._headers = {"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})}
+        if host:
+            self._headers["Host"] = host
         self._session: aiohttp.ClientSession
         self._keeper: asyncio.Task[None] | None = None
 
@@ -111,7 +114,12 @@ class UpstreamSession:
 
         url = URL(self._base + request.path, encoded=True)
         async with self._session.request(
-            request.method, url, data=request.body, headers=request.headers, allow_redirects=False
+            request.method,
+            url,
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            server_hostname=self._tls_name,
         ) as response:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise UpstreamError("its answer is compressed, though it was asked not to", FailureKind.WRONG)

@@ -28,19 +28,22 @@ from ondevice.protocol.served import ServedModel
 class Upstream(Backend):
     """The models of another server, of `ondevice serve` or any that speaks the Open Inference Protocol V2.
 
-    url: http(s)://host:port for all models of its repository, or …/v2/models/NAME for that one alone. pool: the workers
-    that decode pictures for models that take only tensors, running; None: such models are left out. tell: called with
-    an event and its fields. A bearer token for the server is taken from the environment, ONDEVICE_UPSTREAM_TOKEN.
-    Its times are those of the whole round trip. Raises UsageError for a URL that is none of these.
+    url: http(s)://host:port for all models of its repository, or …/v2/models/NAME for that one alone, or
+    …/versions/VERSION of it; there may be a path before /v2. pool: the workers that decode pictures for models that
+    take only tensors, running; None: such models are left out. tell: called with an event and its fields. host: the
+    Host that it is asked for, or None for the URL's. A bearer token for the server is taken from the environment,
+    ONDEVICE_UPSTREAM_TOKEN. Its times are those of the whole round trip. Raises UsageError for a URL that is none of
+    these.
     """
 
     times: RoundTrips
 
-    def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None]) -> None:
-        self._url, self._tell = parsed(url), tell
+    def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None], host: str | None = None) -> None:
+        self._url, self._tell = parsed(url, host), tell
         self.name = self._url.name
-        self._session = UpstreamSession(self._url.base, os.environ.get(TOKEN_VARIABLE))
-        self.link = UpstreamLink(OipClient(self._session), ServerHealth(self.name, monotonic, tell))
+        self._session = UpstreamSession(self._url.base, os.environ.get(TOKEN_VARIABLE), host)
+        client = OipClient(self._session, self._url.version)
+        self.link = UpstreamLink(client, ServerHealth(self.name, monotonic, tell))
         self._decoder = PictureDecoder(pool)
         self._known: dict[str, UpstreamModel] = {}
         self._closing = ExitStack()

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-from ondevice.errors import UsageError
+from ondevice.errors import UsageError, naming
+from ondevice.protocol import headers
 
 TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
-_ONE_MODEL = re.compile(r"/v2/models/([^/]+)")
+# What stands before /v2, if anything; then the model and its version, where one is meant.
+_PATH = re.compile(r"(?P<prefix>(?:/[^/]+)*?)(?:/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?)?/?")
+# Parts of other URLs of a server, which nobody means to put before /v2.
+_MISTAKEN = re.compile(r"/v[12](/|$)")
+# Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
+_IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
 class UpstreamUrl(NamedTuple):
-    """The server's base URL; its name, host:port; and that of the one model that is meant, or None for all."""
+    """The server's base URL, what stands before /v2 included; its name, host:port and that; the model that is meant, or
+    None for all, and its version, or None for the one that its server chooses; the Host that it is asked for, or None.
+    """
 
     base: str
     name: str
     model: str | None
+    version: str | None
+    host: str | None
 
 
-def parsed(url: str) -> UpstreamUrl:
-    """What is meant by a URL. Raises UsageError."""
+def parsed(url: str, host: str | None = None) -> UpstreamUrl:
+    """What is meant by a URL, asked for a Host of its own or None. Raises UsageError."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (ValueError, KeyError):
         raise _malformed() from None
-    one = _ONE_MODEL.fullmatch(parts.path)
+    found = _PATH.fullmatch(parts.path)
     rest = parts.username is not None or parts.password is not None or parts.query or parts.fragment
-    if not parts.hostname or rest or not (one or parts.path in ("", "/")):
+    if not parts.hostname or rest or not found or _MISTAKEN.search(found["prefix"]):
         raise _malformed()
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return UpstreamUrl(f"{parts.scheme}://{host}:{port}", f"{host}:{port}", unquote(one[1]) if one else None)
+    with naming("--upstream-host"):
+        asked = headers.checked_host(host) if host is not None else None
+    where = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
+    prefix, model, version = quote(found["prefix"], safe=_IN_PATHS), found["model"], found["version"]
+    name = f"{asked or where}{prefix}"
+    return UpstreamUrl(f"{parts.scheme}://{where}{prefix}", name, model and unquote(model), version, asked)
 
 
 def _malformed() -> UsageError:
     # What was given is not repeated: it may hold a password.
     return UsageError(
-        "--upstream takes http://HOST:PORT, https too, or http://HOST:PORT/v2/models/NAME for one of its models; "
-        f"its token goes into the environment variable {TOKEN_VARIABLE}"
+        "--upstream takes http://HOST:PORT or http://HOST:PORT/PREFIX, https too, and behind it /v2/models/NAME for "
+        f"one of its models; its token goes into the environment variable {TOKEN_VARIABLE}"
     )

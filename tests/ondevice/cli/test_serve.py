@@ -33,6 +33,12 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
         (["--max-body", "much"], "--max-body 'much' is not a size"),
         (["--memory-budget", "much"], "--memory-budget 'much' is not a size"),
         (["--models", " , "], "no model to serve"),
+        (["--upstream-host", "a"], "--upstream-host is for --upstream: give that too"),
+        (["--upstream", "http://a", "--upstream-host", "a b"], "--upstream-host 'a b' is not a Host: give NAME"),
+        (
+            ["--upstream", "http://a", "--upstream-host", "a", "--upstream-host", "b"],
+            "there are 2 --upstream-host for 1 --upstream: give one, or one for each",
+        ),
         (["--models", "digits_xs_int8,digits_xs_int8"], "two models are called digits_xs_int8"),
     ],
 )

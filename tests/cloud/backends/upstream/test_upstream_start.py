@@ -14,6 +14,7 @@ from ports import closed_port
 
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream.upstream import Upstream
+from ondevice.cloud.backends.upstream.url import parsed
 from ondevice.errors import ServeError, UsageError
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
@@ -136,6 +137,10 @@ def test_a_model_that_does_not_answer_well_is_left_out() -> None:
         "http://a/v1/models/m",
         "http://a/v2/models/",
         "http://a/v2/models/m/infer",
+        "http://a/v2",
+        "http://a/b/v2/",
+        "http://a//b",
+        "http://a/v2/models/m/versions/",
         "http://a?b=c",
         "http://a#b",
     ],
@@ -157,6 +162,79 @@ def test_urls_that_are_none(url: str) -> None:
 )
 def test_its_name(url: str, name: str) -> None:
     assert Upstream(url, None, Events()).name == name
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "parts"),
+    [
+        ("http://gpu:8000/a/b/", None, ("http://gpu:8000/a/b", "gpu:8000/a/b", None, None)),
+        ("http://gpu/a b%20c", None, ("http://gpu:80/a%20b%20c", "gpu:80/a%20b%20c", None, None)),
+        ("https://gpu/a/v2/models/m%2Fn", None, ("https://gpu:443/a", "gpu:443/a", "m/n", None)),
+        ("http://gpu/v2/models/m/versions/3", None, ("http://gpu:80", "gpu:80", "m", "3")),
+        ("http://10.0.0.1/a", "m.example.com", ("http://10.0.0.1:80/a", "m.example.com/a", None, None)),
+    ],
+)
+def test_what_a_url_means(url: str, host: str | None, parts: tuple[str | None, ...]) -> None:
+    assert parsed(url, host) == (*parts, host)
+
+
+def test_a_host_that_is_not_one_is_named_by_its_flag() -> None:
+    with pytest.raises(UsageError, match=r"^--upstream-host 'a b' is not a Host"):
+        parsed("http://gpu", "a b")
+
+
+def test_behind_an_ingress_that_goes_by_path_and_host() -> None:
+    server = Server(FP32)
+    server.prefix, server.host = "/serving/digits", "digits.example.com"
+
+    async def main() -> None:
+        async with listening(server) as url:
+            assert url.endswith("/serving/digits")
+            with pytest.raises(ServeError, match="404"):
+                async with fronted(url):
+                    pass
+            for one in (url, f"{url}/v2/models/{FP32}"):
+                async with fronted(one, host="digits.example.com") as (backend, _):
+                    assert backend.name == "digits.example.com/serving/digits"
+                    assert (await backend.run(Ticket(FP32, work()))).top
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_of_several_versions_one_that_is_ready_makes_the_model_ready(order: list[int]) -> None:
+    """Triton goes on with the version before where the newest cannot be loaded, and has a row for each."""
+    rows = [
+        {"name": FP32, "version": "1", "state": "READY"},
+        {"name": FP32, "version": "2", "state": "UNAVAILABLE", "reason": "load failed"},
+    ]
+    server = Server(FP32)
+    server.rows = [rows[place] for place in order]
+
+    async def use(backend: Upstream, events: Events) -> None:
+        assert [served.name for served in backend.models] == [FP32]
+        assert (await backend.run(Ticket(FP32, work()))).top
+
+    behind(server, use)
+    assert server.indexes == [{"ready": True}]
+    server.rows = rows[1:]
+    with pytest.raises(ServeError, match="none that is ready"):
+        behind(server, use)
+
+
+def test_a_version_that_is_named_is_the_one_that_is_asked() -> None:
+    server = Server(FP32)
+
+    async def main() -> None:
+        async with listening(server) as url:
+            async with fronted(f"{url}/v2/models/{FP32}/versions/1") as (backend, _):
+                assert (await backend.run(Ticket(FP32, work()))).top
+            with pytest.raises(ServeError, match="404"):
+                async with fronted(f"{url}/v2/models/{FP32}/versions/2"):
+                    pass
+
+    asyncio.run(main())
+    assert set(server.versions) == {"1", "2"}
 
 
 def test_what_its_server_has_learned_is_moved_by_the_way_there() -> None:
