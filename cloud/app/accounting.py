@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-from ondevice.cloud.app import responses
+from ondevice.cloud.app import responses, routes
 from ondevice.cloud.app.log import Log
 from ondevice.cloud.app.messages import Head, Request, Response
 from ondevice.cloud.app.metrics import Metrics
@@ -25,7 +25,7 @@ class Accounting:
 
     def refuse_unread(self, status: int, message: str) -> Response:
         """An error of which no more is known, as a reply; nor for how long it was on its way."""
-        self._metrics.request(status, None)
+        self._metrics.unread(status)
         self._log.request({"status": status, "error": message})
         return responses.refused(status, message)
 
@@ -50,6 +50,6 @@ class Accounting:
 
     def _done(self, head: Head, status: int, fields: Mapping[str, Any]) -> None:
         total_ms = (perf_counter() - head.first_byte) * 1e3
-        self._metrics.request(status, total_ms)
+        self._metrics.request(routes.operation(head.method, head.path), status, total_ms)
         asked = {"peer": head.peer, "method": head.method, "path": head.path[:_MOST_CHARACTERS]}
         self._log.request({**asked, "status": status, **fields, "total_ms": total_ms})

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from ondevice.cloud.app.routes import UNKNOWN
+
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 
 # The bounds of the histograms: Prometheus's own below 10 s, and two more for the smallest CNNs.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-# The same in ms.
+# HTTP's first status that is not an answer.
+_REFUSED = 400
+# The bounds in ms.
 _BOUNDS_MS = tuple(1e3 * bound for bound in _SECONDS)
 
 
@@ -48,9 +52,10 @@ class Metrics:
             "ondevice_events", "What happened, by the log's name for it", ["event"], registry=registry
         )
         # What is counted at every request.
-        self._statuses: Counter[int] = Counter()
+        self._requests: Counter[tuple[str, int]] = Counter()
         self._late = 0
-        self._request, self._queue = _Times(), _Times()
+        self._queue = _Times()
+        self._request: defaultdict[str, _Times] = defaultdict(_Times)
         self._infer: defaultdict[str, _Times] = defaultdict(_Times)
         # What others count: names, what they mean, and where the number is read.
         self._read: list[tuple[str, str, Callable[[], float]]] = []
@@ -76,11 +81,18 @@ class Metrics:
 
         Gauge(f"ondevice_{name}", meaning, registry=self._registry).set_function(read)
 
-    def request(self, status: int, total_ms: float | None) -> None:
-        """A request was answered. total_ms: since its first byte; None where that is not known."""
-        self._statuses[status] += 1
-        if total_ms is not None:
-            self._request.add(total_ms)
+    def request(self, operation: str, status: int, total_ms: float) -> None:
+        """A request was answered. operation: its route's. total_ms: since its first byte.
+
+        How long refusals take says nothing of how long an answer takes, and an attack is many of them.
+        """
+        self._requests[operation, status] += 1
+        if status < _REFUSED:
+            self._request[operation].add(total_ms)
+
+    def unread(self, status: int) -> None:
+        """What cannot be read as a request was refused."""
+        self._requests[UNKNOWN, status] += 1
 
     def inference(self, result: InferenceResult, late: bool) -> None:
         """A backend has answered."""
@@ -106,19 +118,21 @@ class Metrics:
         """For the registry: what is counted at every request."""
         from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
 
-        requests = CounterMetricFamily("ondevice_requests", "HTTP requests answered", labels=["status"])
-        for status, count in self._statuses.items():
-            requests.add_metric([str(status)], count)
+        requests = CounterMetricFamily("ondevice_requests", "HTTP requests answered", labels=["operation", "status"])
+        for (operation, status), count in self._requests.items():
+            requests.add_metric([operation, str(status)], count)
         yield requests
         yield CounterMetricFamily("ondevice_late", "Answers after the server's budget for them", self._late)
         for name, meaning, read in self._read:
             yield CounterMetricFamily(name, meaning, read())
-        for name, text, times in (
-            ("ondevice_request_seconds", "From a request's first byte to its reply", self._request),
-            ("ondevice_queue_seconds", "Wait for a worker", self._queue),
+        yield HistogramMetricFamily(
+            "ondevice_queue_seconds", "Wait for a worker", self._queue.buckets, self._queue.sum_s
+        )
+        for name, text, label, histograms in (
+            ("ondevice_request_seconds", "From a request's first byte to its answer", "operation", self._request),
+            ("ondevice_infer_seconds", "Inference", "model", self._infer),
         ):
-            yield HistogramMetricFamily(name, text, times.buckets, times.sum_s)
-        infer = HistogramMetricFamily("ondevice_infer_seconds", "Inference", labels=["model"])
-        for model, times in self._infer.items():
-            infer.add_metric([model], times.buckets, times.sum_s)
-        yield infer
+            family = HistogramMetricFamily(name, text, labels=[label])
+            for value, times in histograms.items():
+                family.add_metric([value], times.buckets, times.sum_s)
+            yield family

@@ -33,6 +33,8 @@ _MODEL = {
     "infer": ("POST", "infer"),
     "select": ("POST", "select"),
 }
+# The operation of what leads nowhere.
+UNKNOWN = "unknown"
 _REPOSITORY = {"load": ("POST", "load"), "unload": ("POST", "unload")}
 
 
@@ -47,6 +49,14 @@ def find(method: str, path: str) -> Route:
     if method not in allowed:
         raise NoRouteError(f"{path[:200]} takes {wanted}, not {method}", 405, ", ".join(allowed))
     return Route(operation, model)
+
+
+def operation(method: str, path: str) -> str:
+    """The operation of a request, for counting; `options`: what browsers ask before their pages may."""
+    try:
+        return find(method, path).operation
+    except NoRouteError:
+        return "options" if method == "OPTIONS" else UNKNOWN
 
 
 def _of_model(parts: list[str], path: str) -> tuple[str, str, str]:

@@ -53,7 +53,7 @@ def counted(endpoint: Endpoint) -> tuple[float, float]:
     lines = endpoint.ask("GET", "/metrics").text.splitlines()
     return (
         sum(float(line.split()[-1]) for line in lines if line.startswith("ondevice_infer_seconds_count")),
-        sum(float(line.split()[-1]) for line in lines if 'requests_total{status="200"}' in line),
+        sum(float(line.split()[-1]) for line in lines if 'requests_total{operation="infer",status="200"}' in line),
     )
 
 

@@ -55,9 +55,12 @@ def test_a_line_a_request_with_all_that_was_decided(told: Told) -> None:
 def test_it_is_scraped(told: Told) -> None:
     assert told.metrics.headers["content-type"].startswith("text/plain")
     found = samples(told.metrics.text)
-    assert found["ondevice_requests_total", (("status", "200"),)] == 3
-    assert found["ondevice_requests_total", (("status", "404"),)] == 1
-    assert found["ondevice_requests_total", (("status", "400"),)] == 2
+    for operation, status, count in (
+        ("infer", 200, 2), ("infer", 400, 1), ("unload", 200, 1), ("unknown", 404, 1), ("unknown", 400, 1),
+    ):  # fmt: skip
+        assert found["ondevice_requests_total", (("operation", operation), ("status", str(status)))] == count
+    timed = {labels: value for (name, labels), value in found.items() if name == "ondevice_request_seconds_count"}
+    assert timed == {(("operation", "infer"),): 2, (("operation", "unload"),): 1}, "none that was refused"
     assert [found["ondevice_infer_seconds_count", (("model", name),)] for name in (SMALL, BETTER)] == [1, 1]
     assert found["ondevice_late_total", ()] >= 1
     assert found["ondevice_ready", (("backend", "local"),)] == 1

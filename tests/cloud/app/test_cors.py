@@ -88,7 +88,12 @@ def test_a_preflight_is_answered_without_a_token_and_noted(tmp_path: Path) -> No
     assert headers["access-control-allow-methods"] == "GET, HEAD, POST"
     assert headers["access-control-allow-headers"] == "*, authorization"
     assert [(line["method"], line["status"]) for line in told.asked.log.named("request")] == [("OPTIONS", 200)]
-    assert samples(told.asked.metrics.text()[1].decode())["ondevice_requests_total", (("status", "200"),)] == 1
+    assert (
+        samples(told.asked.metrics.text()[1].decode())[
+            "ondevice_requests_total", (("operation", "options"), ("status", "200"))
+        ]
+        == 1
+    )
     status, headers = told.ask("GET", "/v2", origin=PAGE)
     assert (status, headers["access-control-allow-origin"]) == (401, PAGE)
     assert told.ask("GET", "/v2", origin=PAGE, authorization=f"Bearer {TOKEN}")[0] == 200

@@ -64,3 +64,16 @@ def test_a_long_path_is_not_repeated_whole() -> None:
     with pytest.raises(NoRouteError) as caught:
         routes.find("GET", "/" + "a" * 10_000)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"),
+    [
+        ("POST", "/v2/models/a/infer", "infer"),
+        ("GET", "/v2/models/a/infer", "unknown"),
+        ("GET", "/a", "unknown"),
+        ("OPTIONS", "/v2", "options"),
+    ],
+)
+def test_what_strangers_ask_is_counted_by_few_names(method: str, path: str, operation: str) -> None:
+    assert routes.operation(method, path) == operation

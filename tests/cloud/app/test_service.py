@@ -108,7 +108,7 @@ def test_what_is_refused_is_counted(asked: Asked, backend: Answering) -> None:
     assert asked.ask("POST", NAMED, b"picture", content_type=PICTURE)[0] == 503
     found = samples(asked.metrics.text()[1].decode())
     assert found["ondevice_refused_total", ()] == 1
-    assert found["ondevice_requests_total", (("status", "503"),)] == 1
+    assert found["ondevice_requests_total", (("operation", "infer"), ("status", "503"))] == 1
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,17 @@ def test_only_who_has_a_token_may_ask_but_for_the_health(backend: Answering, tmp
     assert asked.ask("GET", "/v2", authorization="Bearer sixteen-characters-and-more")[0] == 200
 
 
-def test_how_long_a_request_took_is_counted_where_it_is_known_and_refusals_are_no_exception(asked: Asked) -> None:
+def test_requests_are_counted_by_operation_and_only_answers_are_timed(asked: Asked) -> None:
+    assert asked.ask("GET", "/v2")[0] == 200
     assert asked.ask("GET", "/nowhere")[0] == 404
     assert asked.service.refusal(400, "no valid request").status == 400
     found = samples(asked.metrics.text()[1].decode())
-    assert found["ondevice_requests_total", (("status", "404"),)] == 1
-    assert found["ondevice_requests_total", (("status", "400"),)] == 1
-    assert found["ondevice_request_seconds_count", ()] == 1
-    assert found["ondevice_request_seconds_sum", ()] > 0
-    assert ["total_ms" in line for line in asked.log.named("request")] == [True, False]
+    for operation, status in (("server", "200"), ("unknown", "404"), ("unknown", "400")):
+        assert found["ondevice_requests_total", (("operation", operation), ("status", status))] == 1
+    timed = {labels: count for (name, labels), count in found.items() if name == "ondevice_request_seconds_count"}
+    assert timed == {(("operation", "server"),): 1}
+    assert found["ondevice_request_seconds_sum", (("operation", "server"),)] > 0
+    assert ["total_ms" in line for line in asked.log.named("request")] == [True, True, False]
 
 
 def test_a_body_in_an_unknown_coding_is_not_read(asked: Asked) -> None:
