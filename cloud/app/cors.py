@@ -38,8 +38,8 @@ class CorsApplication:
         return _with(headers, begun) if isinstance(begun, Response) else _PageRequest(begun, headers)
 
     def refusal(self, status: int, message: str) -> Response:
-        """An error of the transport, which does not know who asked."""
-        return _with(self._headers(None), self._app.refusal(status, message))
+        """An error of the transport, which does not know who asked: it may be read where only one origin may."""
+        return _with(self._headers(self._allowed.only), self._app.refusal(status, message))
 
     def _headers(self, origin: str | None) -> _Headers:
         if self._allowed.any:

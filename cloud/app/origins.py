@@ -14,11 +14,15 @@ ANY = "*"
 
 
 class AllowedOrigins:
-    """named: origins such as https://photos.example.org, `null`, or * for all. Raises UsageError for what is none."""
+    """named: origins such as https://photos.example.org, `null`, or * for all. Raises UsageError for what is none.
+
+    only: the one that is named, where it is one.
+    """
 
     def __init__(self, named: Iterable[str] = ()) -> None:
         self._named = {_parsed(text) for text in named}
         self.any = ANY in self._named
+        self.only = min(self._named) if len(self._named) == 1 else None
 
     def __bool__(self) -> bool:
         return bool(self._named)

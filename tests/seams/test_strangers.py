@@ -112,6 +112,13 @@ def test_a_page_that_was_named_may_read(open_endpoint: Endpoint) -> None:
         assert b"vary: origin\r\n" in reply
 
 
+def test_it_may_read_that_its_picture_is_too_large(open_endpoint: Endpoint) -> None:
+    large = {"content_type": "image/jpeg", "content_length": "99000000", "origin": PAGE}
+    found, reply = said(open_endpoint, "POST /v2/models/cnnselect/infer HTTP/1.1", host="localhost", **large)
+    assert found == 413
+    assert f"access-control-allow-origin: {PAGE}\r\n".encode() in reply
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
