@@ -23,7 +23,6 @@ from ondevice.client.idle import IdleConnections
 from ondevice.client.network import CENSORED, NetworkEstimates, NetworkSample
 from ondevice.client.picture import Scaling, Upload, side_for
 from ondevice.errors import FailureKind, ImageError, OnDeviceError, UpstreamError
-from ondevice.protocol import cnnselect, replies
 from ondevice.resilience.breaker import Breaker
 
 _log = logging.getLogger("ondevice.client")
@@ -40,8 +39,6 @@ _METADATA_S, _PROBE_S = 5.0, 2.0
 _CERTAIN = (FailureKind.REFUSED, FailureKind.DENIED, FailureKind.UNTRUSTED)
 # Failures that say nothing of whether the endpoint is well.
 _NO_FAULT = (FailureKind.BUSY, FailureKind.REJECTED)
-# That a server has no such model: which of them it says, is not agreed on.
-_UNKNOWN = (FailureKind.MISSING, FailureKind.REJECTED)
 # A scaled picture must be expected so much sooner there: scaling costs some accuracy, and the estimate is that rough.
 _MIN_GAIN_MS = 2.0
 
@@ -362,15 +359,14 @@ class CloudExecutor:
                 self._refresh()
 
     def _found(self, until: float) -> EndpointDescription:
-        try:
-            reply = self._ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}"), until)
-        except UpstreamError as error:
-            if error.failure not in _UNKNOWN:
-                raise
-            if isinstance(self.endpoint, GenericEndpoint):  # it goes on learning
-                return self.endpoint
-            return GenericEndpoint.discover(lambda request: self._ask(request, until))
-        return CnnSelectEndpoint(replies.metadata(reply.body))
+        def ask(request: HttpRequest) -> HttpReply:
+            return self._ask(request, until)
+
+        if chooser := CnnSelectEndpoint.discover(ask):
+            return chooser
+        if isinstance(self.endpoint, GenericEndpoint):  # it goes on learning
+            return self.endpoint
+        return GenericEndpoint.discover(ask)
 
     def _ask(self, request: HttpRequest, until: float) -> HttpReply:
         connection = self._connections.take() or self._connections.open(until)

@@ -11,10 +11,10 @@ import numpy as np
 
 from ondevice import records
 from ondevice.client.connection import HttpReply, HttpRequest
-from ondevice.client.endpoint import PreparedRequest, RequestContext
+from ondevice.client.endpoint import Ask, PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, read
-from ondevice.errors import UpstreamError, UsageError
+from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.protocol import cnnselect, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
@@ -25,6 +25,8 @@ from ondevice.timing.recent import Recent
 
 # A policy that only newer endpoints know is taken for this one.
 _LIKELY = "effective"
+# That a server has no such model: which of them it says, is not agreed on.
+_UNKNOWN = (FailureKind.MISSING, FailureKind.REJECTED)
 # A larger input, pixels, is a mistake or a lie: no published image classifier takes more than some 600.
 _LARGEST = 4096
 
@@ -66,6 +68,19 @@ class CnnSelectEndpoint:
         self.side, self._anytime = parameters.picture_side, parameters.anytime
         self.names = self._models.names
         self.best_top1 = float(self._models.top1.max())
+
+    @classmethod
+    def discover(cls, ask: Ask) -> CnnSelectEndpoint | None:
+        """Ask an endpoint for them; None where it has no model that chooses. Raises UpstreamError."""
+        try:
+            metadata = replies.metadata(ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}")).body)
+        except UpstreamError as error:
+            if error.failure in _UNKNOWN:
+                return None
+            raise
+        # A server of one model may tell of that whatever name it is asked for.
+        another = metadata.inputs and cnnselect.IMAGE not in metadata.inputs
+        return None if another else cls(metadata)
 
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn from a reply."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from ondevice.client.connection import HttpReply, HttpRequest
@@ -10,6 +11,9 @@ from ondevice.client.reply import ParsedReply
 from ondevice.errors import UpstreamError
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
+
+# Asks the endpoint something small. Raises UpstreamError.
+Ask = Callable[[HttpRequest], HttpReply]
 
 
 class RequestContext(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ import numpy as np
 from ondevice import remote
 from ondevice.answer import Prediction
 from ondevice.client.connection import HttpReply, HttpRequest
-from ondevice.client.endpoint import PreparedRequest, RequestContext
+from ondevice.client.endpoint import Ask, PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, response, timing
 from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
@@ -27,7 +27,6 @@ from ondevice.timing.recent import Recent
 
 _log = logging.getLogger("ondevice.client")
 
-Ask = Callable[[HttpRequest], HttpReply]
 # The times, ms, of a model of which none is known: as a mobile CNN takes on an idle, a used and a busy server.
 _FIRST_MS = (20.0, 50.0, 100.0)
 

@@ -67,9 +67,12 @@ class Metrics:
 
         waiting = Gauge("ondevice_waiting", "Requests in the queue", ["backend"], registry=self._registry)
         ready = Gauge("ondevice_ready", "Whether the backend can run anything", ["backend"], registry=self._registry)
-        for backend in backends:
-            waiting.labels(backend.name).set_function(lambda b=backend: b.queue.waiting)  # type: ignore[misc]
-            ready.labels(backend.name).set_function(lambda b=backend: b.ready())  # type: ignore[misc]
+        by_name: defaultdict[str, list[Backend]] = defaultdict(list)
+        for backend in backends:  # those of one server, of which several models were named, have one name
+            by_name[backend.name].append(backend)
+        for name, alike in by_name.items():
+            waiting.labels(name).set_function(lambda a=alike: sum(b.queue.waiting for b in a))  # type: ignore[misc]
+            ready.labels(name).set_function(lambda a=alike: any(b.ready() for b in a))  # type: ignore[misc]
 
     def counter(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Read a number that only grows when scraped; its name is given without `ondevice_`."""

@@ -353,9 +353,11 @@ def _run(setup: Setup) -> None:
 def _say(address: ListenAddress, selector: Selector) -> None:
     """Where it listens, what it serves, and a line to try."""
     models = [served for backend in selector.backends for served in backend.models]
-    for served in models:
-        if served.top1 is None:
-            note(f"{served.name} has no known accuracy: it is served by its name, and never chosen")
-    note(f"{len(models)} models, chosen by {selector.rules.policy}; Ctrl-C ends")
+    rated = {served.name for served in models if served.top1 is not None}
+    names = dict.fromkeys(served.name for served in models)
+    for name in names:
+        if name not in rated:
+            note(f"{name} has no known accuracy: it is served by its name, and never chosen")
+    note(f"{len(names)} models, chosen by {selector.rules.policy}; Ctrl-C ends")
     note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/cnnselect/infer'")
     print(address.url, flush=True)

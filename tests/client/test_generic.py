@@ -94,6 +94,15 @@ def test_models_of_which_too_little_is_known_are_named_once(said: pytest.LogCapt
     ]
 
 
+def test_a_server_that_tells_of_its_one_model_whatever_it_is_asked_for() -> None:
+    server = Server(SMALL, pictures=False)
+    server.extra["cnnselect"] = server.of(SMALL)
+    with running(server) as url, OffloadClient(url, sla_ms=20_000) as client:
+        assert client.cloud
+        assert client.cloud.ready(10), client.cloud.problem
+        assert client.classify(PICTURES[0]).model == SMALL
+
+
 def test_nothing_of_use() -> None:
     server = Server()
     with running(server) as url, OffloadClient(url, options=Options(patience_ms=0)) as client:

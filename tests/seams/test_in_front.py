@@ -8,12 +8,28 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from certificates import self_signed, server_context
 from fronting import FP32, INT8
 from oip_server import Server, running
 from serving import PICTURE, Endpoint
 
 from ondevice.client.cnnselect import CnnSelectEndpoint
 from ondevice.client.offload import OffloadClient
+
+
+def test_over_https_its_certificate_is_that_of_the_host_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(INT8)
+    server.host = "10.1.2.3"
+    cert, key = self_signed(tmp_path, host=server.host)
+    monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+    with (
+        running(server, server_context(cert, key)) as url,
+        Endpoint(tmp_path, "--upstream", url, "--upstream-host", server.host) as endpoint,
+    ):
+        assert url.startswith("https://127.0.0.1:")
+        assert endpoint.classify().json()["outputs"][0]["data"][0] == "7"
 
 
 def test_a_model_here_and_there_is_published_once_and_the_client_understands_it(tmp_path: Path) -> None:

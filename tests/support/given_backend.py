@@ -40,7 +40,7 @@ class GivenQueue(BackendQueue):
 
     def __init__(self, models: int) -> None:
         self.models, self.waits_ms, self.is_crowded, self.idle = models, 0.0, False, 2
-        self.met = Others(math.inf, 0.0)
+        self.met, self.waits = Others(math.inf, 0.0), 0
 
     def wait_ms(self, picture: PictureHead | None, due: float = math.inf) -> FloatArray:
         return np.full(self.models, self.waits_ms)
@@ -50,7 +50,7 @@ class GivenQueue(BackendQueue):
 
     @property
     def waiting(self) -> int:
-        return 0
+        return self.waits
 
     @property
     def saturated(self) -> bool:

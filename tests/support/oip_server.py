@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from aiohttp import web
@@ -17,6 +18,14 @@ from ondevice.protocol.request import InferRequest, decode_request
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.tensor import Tensor, datatype_of
 from ondevice.runner import Runner
+
+
+class Site(Protocol):
+    """What listens. prefix: what stands before its paths."""
+
+    prefix: str
+
+    def app(self) -> web.Application: ...
 
 
 class Server:
@@ -82,9 +91,9 @@ class Server:
         name = request.match_info["name"]
         if name not in self.runners and name not in self.extra:
             return _missing(name)
-        return web.json_response(self.extra[name] if name in self.extra else self._of(name))
+        return web.json_response(self.extra[name] if name in self.extra else self.of(name))
 
-    def _of(self, name: str) -> dict[str, Any]:
+    def of(self, name: str) -> dict[str, Any]:
         runner = self.runners[name]
         ends = [end(x.name, x.shape, x.dtype) for x in (runner.model.input, runner.model.output)]
         metadata: dict[str, Any] = {"name": name, "versions": ["1"], "inputs": ends[:1], "outputs": ends[1:]}
@@ -146,24 +155,24 @@ def end(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, An
 
 
 @contextlib.asynccontextmanager
-async def listening(server: Server, port: int = 0) -> AsyncIterator[str]:
+async def listening(server: Site, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
     try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}{getattr(server, 'prefix', '')}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}{server.prefix}"
     finally:
         await runner.cleanup()
 
 
 @contextlib.contextmanager
-def running(server: Server) -> Iterator[str]:
+def running(server: Site, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """It listens, on a thread of its own; gives its URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    context = listening(server)
+    context = listening(server, tls=tls)
     try:
         yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result()
     finally:

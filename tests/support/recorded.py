@@ -35,6 +35,8 @@ def question(request: web.Request, body: bytes) -> dict[str, Any]:
 class Recorded:
     """The server of a recording. unknown: questions that were not asked of the real one."""
 
+    prefix = ""
+
     def __init__(self, name: str) -> None:
         self.exchanges = json.loads((FOLDER / f"{name}.json").read_text())
         self.asked: list[dict[str, Any]] = []

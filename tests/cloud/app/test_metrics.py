@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("prometheus_client", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from given_backend import Given
 from metrics import Samples, samples
 
 from ondevice.cloud.app.metrics import Metrics
@@ -43,6 +44,21 @@ def test_what_happens_is_counted() -> None:
     assert found["ondevice_request_seconds_count", infer] == 2, "how long a refusal takes says nothing of answers"
     assert found["ondevice_request_seconds_sum", infer] == pytest.approx(0.015)
     assert found["ondevice_request_seconds_bucket", (("le", "0.005"), *infer)] == 1
+
+
+def test_backends_of_one_name_are_one_server() -> None:
+    """Of a server that lists no models each is named by an upstream of its own."""
+    one, other, local = Given("gpu:8000"), Given("gpu:8000"), Given("local")
+    metrics = Metrics()
+    metrics.watch([local, one, other])
+    one.is_ready = False
+    there = (("backend", "gpu:8000"),)
+    assert read(metrics)["ondevice_ready", there] == 1
+    other.is_ready = False
+    found = read(metrics)
+    assert (found["ondevice_ready", there], found["ondevice_ready", (("backend", "local"),)]) == (0, 1)
+    one.queue.waits, other.queue.waits = 2, 3
+    assert read(metrics)["ondevice_waiting", there] == 5
 
 
 def test_two_servers_of_one_process_do_not_share_them() -> None:
