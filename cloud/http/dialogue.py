@@ -35,10 +35,10 @@ class Dialogue:
         self._end(self._connections.app.refusal(status, message))
 
     def _end(self, response: Response) -> None:
-        self._ended = True
+        self._ended, transaction = True, self._parser.transaction
         self.inbox.close()
         self._parser.abandon()
-        self._replies.finish(response)
+        self._replies.finish(response, transaction)
 
     def lost(self) -> None:
         """The client has gone."""

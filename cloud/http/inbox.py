@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 from ondevice.cloud.app.messages import Response
@@ -41,10 +42,10 @@ class Inbox:
             return
         if self._pending:
             data = self._pending + data
-        at, full = 0, self._paused and self._full
+        at, full, now = 0, self._paused and self._full, perf_counter()
         try:
             while at < len(data) and not full:
-                at = self._parser.advance(data, at)
+                at = self._parser.advance(data, at, now)
                 full = self._full
         except EarlyReplyError as early:
             self._end(early.response)

@@ -1,114 +1,131 @@
-"""What the bytes say, by httptools' parser: requests, one after the other. It has no socket, and never waits."""
+"""What the bytes say, by httptools: requests, one after the other. It has no socket and no clock, and never waits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from time import perf_counter
+from collections.abc import Callable, Sequence
 
 import httptools
 
-from ondevice.cloud.app.messages import Application, ArrivingRequest
+from ondevice.cloud.app.messages import Application
+from ondevice.cloud.http import framing
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.transaction import Transaction
-from ondevice.errors import ProtocolError
-from ondevice.protocol.content_coding import Inflater
 
 # So much at a time is parsed where it could be 28 requests, each of which takes a hundred times its length in memory.
 # Up to the end of a head, and in chunks, which are mostly a body, it may be more.
 _PIECE, _MOST_PIECE = 512, 4096
+# For a parser that is to read chunks alone.
+_CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class RequestParser:
-    """Begins a transaction at a request's first byte; `take_in` is given it with its head, `whole` when all is here."""
+    """Begins a transaction at a request's first byte; `take_in` is given it with its head, `whole` when all is here, or
+    its head declined.
+    """
 
     def __init__(
         self,
         app: Application,
         limits: HttpLimits,
-        take_in: Callable[[Transaction, bytes], None],
+        take_in: Callable[[Transaction], None],
         whole: Callable[[Transaction], None],
     ) -> None:
         self._app, self._limits, self._take_in, self._whole = app, limits, take_in, whole
         self._parser = httptools.HttpRequestParser(self)
-        # Whose request is arriving.
+        # Whose request is arriving, and its headers as they come.
         self.transaction: Transaction | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
         # What came since the last head, or piece of a body.
         self._head_bytes = 0
-        # Whether the body that is arriving is one that httptools leaves out: that of whoever offers another protocol,
-        # as curl and Java's client do with HTTP/2.
-        self._unparsed = False
+        self._now = 0.0
+        # Whether the last request was to be the last.
+        self._over = False
 
-    def advance(self, data: bytes, start: int) -> int:
-        """Parse a head, the rest of a body, or little, from there on; where that ended. Raises EarlyReplyError."""
-        if self._unparsed:
-            return self._take_unparsed(data, start)
-        piece = self._piece(data, start)
+    def advance(self, data: bytes, start: int, now: float) -> int:
+        """Parse a head, the rest of a body, or little, from there on; where that ended. now: by perf_counter, in s.
+
+        Raises EarlyReplyError.
+        """
+        self._now, transaction = now, self.transaction
+        if transaction is None and self._over:
+            return len(data)
+        if transaction and transaction.request and transaction.length:
+            return self._count(transaction, transaction.length, data, start)
+        piece = _piece(data, start, transaction is not None and transaction.request is not None)
         self._head_bytes += len(piece)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            return start + int(upgrade.args[0])  # which nobody need follow: a body or the next request may be there
+            self._go_on()
+            return start + int(upgrade.args[0])
         except httptools.HttpParserError as error:
             if error.__context__ is not None:  # what a callback below raised
                 raise error.__context__ from None
-            message = f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}"
-            raise EarlyReplyError(self._app.refusal(400, message)) from None
+            if self._over:
+                return len(data)
+            raise self._refused(400, f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}") from None
         if self._head_bytes > self._limits.header_bytes:
-            raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
+            raise self._refused(431, self._limits.too_long)
         return start + len(piece)
 
-    def _take_unparsed(self, data: bytes, start: int) -> int:
-        transaction = self.transaction
-        assert transaction
-        assert transaction.length
-        body = data[start : start + transaction.length - transaction.received]
+    def _count(self, transaction: Transaction, length: int, data: bytes, start: int) -> int:
+        """Of a body whose length is known the parser need not see anything, which would be another copy."""
+        end = start + length - transaction.received
+        body = data if not start and end >= len(data) else data[start:end]
         self.on_body(body)
-        if transaction.received == transaction.length:
-            self.on_message_complete()
+        if transaction.received == length:
+            self._parser = httptools.HttpRequestParser(self)  # the last one waits for this body
+            self._complete(transaction)
         return start + len(body)
 
-    def _piece(self, data: bytes, start: int) -> bytes | memoryview:
-        """What to parse before looking again whether there is room for more."""
-        transaction = self.transaction
-        if transaction is None or transaction.request is None:
-            end = data.find(b"\r\n\r\n", start, start + _MOST_PIECE)
-            return data[start : start + _PIECE if end < 0 else end + 4]
-        if transaction.length is None:
-            return data[start : start + _MOST_PIECE]
-        end = start + max(transaction.length - transaction.received, _PIECE)
-        return memoryview(data)[start:end] if start or end < len(data) else data
+    def _go_on(self) -> None:
+        """Nobody need follow to another protocol, which curl and Java's client offer with each first request. What the
+        parser takes for the beginning of that is a body, or the next request.
+        """
+        if self.transaction and self.transaction.length is None:
+            self._parser = httptools.HttpRequestParser(self)
+            self._parser.feed_data(_CHUNKED)
+
+    def _refused(self, status: int, message: str) -> EarlyReplyError:
+        return EarlyReplyError(self._app.refusal(status, message))
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self.transaction = Transaction(perf_counter())
+        if self.transaction is None:  # else its chunks do
+            self.transaction = Transaction(self._now)
 
     def on_url(self, url: bytes) -> None:
         """A piece of its target."""
-        assert self.transaction
-        self.transaction.url += url
-        self.transaction.head_bytes += len(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; of several with one name the last counts, which no header used here may have."""
         transaction = self.transaction
         assert transaction
-        if transaction.request is None:  # else a trailer
-            transaction.head_bytes += len(name) + len(value) + 4
-            # Blanks behind a value do not belong to it (RFC 9110, 5.5); the parser leaves them there.
-            transaction.headers[name.decode("latin-1").lower()] = value.rstrip(b" \t").decode("latin-1")
+        if not transaction.request:
+            transaction.url += url
+            transaction.method = self._parser.get_method()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody looks at."""
+        self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         """All but the body is here: refuse what can be refused before the body is read."""
-        assert self.transaction
-        if self.transaction.head_bytes > self._limits.header_bytes:
-            raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
-        self._head_bytes = 0
-        transaction, parser = self.transaction, self._parser
-        if parser.should_upgrade() and "transfer-encoding" in transaction.headers:
-            raise EarlyReplyError(self._app.refusal(411, "send a Content-Length, or offer no other protocol"))
-        transaction.keep, transaction.chunks = parser.should_keep_alive(), parser.get_http_version() == "1.1"
-        self._take_in(transaction, parser.get_method())
+        transaction, fields = self.transaction, self._fields
+        # Of the piece that is being parsed not all may count.
+        most_bytes, self._head_bytes, self._fields = self._head_bytes + _MOST_PIECE, 0, []
+        assert transaction
+        if transaction.request:  # whose chunks begin here
+            return
+        limits = self._limits
+        if most_bytes > limits.header_bytes and _head_bytes(transaction.url, fields) > limits.header_bytes:
+            raise self._refused(431, limits.too_long)
+        parser = self._parser
+        transaction.keep, transaction.http_1_1 = parser.should_keep_alive(), parser.get_http_version() == "1.1"
+        transaction.headers = framing.headers(fields)
+        if fault := framing.fault(fields, transaction.headers, transaction.http_1_1):
+            raise self._refused(*fault)
+        self._take_in(transaction)
+        if transaction.declined:
+            self._whole(transaction)
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -117,37 +134,23 @@ class RequestParser:
         assert transaction.request
         self._head_bytes = 0
         transaction.received += len(body)
-        if transaction.length is None:
+        if transaction.length is None and transaction.share:
             transaction.hold(transaction.received, self._app, self._limits)
-        if transaction.inflater:
-            self._expand(transaction, transaction.inflater, body)
-        else:
-            self._hand_on(transaction.request, body)
-
-    def _expand(self, transaction: Transaction, inflater: Inflater, body: bytes) -> None:
-        assert transaction.request
-        try:
-            for piece in inflater.expand(body):
-                transaction.expanded += len(piece)
-                transaction.hold(transaction.expanded, self._app, self._limits)
-                self._hand_on(transaction.request, piece)
-        except ProtocolError as error:
-            raise EarlyReplyError(self._app.refusal(400, str(error))) from None
-
-    def _hand_on(self, request: ArrivingRequest, body: bytes) -> None:
-        if (reply := request.receive(body)) is not None:
+        if (reply := transaction.request.receive(body)) is not None:
             raise EarlyReplyError(reply)
 
     def on_message_complete(self) -> None:
-        """The request is whole, but for a body that is left out."""
+        """The request is whole, but for a body that the parser leaves out where another protocol is offered."""
         transaction = self.transaction
         assert transaction
-        self._unparsed = self._parser.should_upgrade() and transaction.received != transaction.length
-        if not self._unparsed:
-            if transaction.inflater and not transaction.inflater.finished:
-                raise EarlyReplyError(self._app.refusal(400, "the body ends before what it is compressed from does"))
-            self.transaction = None
-            transaction.last_byte = perf_counter()
+        self._fields.clear()  # trailers
+        if not self._parser.should_upgrade() or transaction.received == transaction.length:
+            self._complete(transaction)
+
+    def _complete(self, transaction: Transaction) -> None:
+        self.transaction, self._over = None, not transaction.keep
+        transaction.last_byte = self._now
+        if not transaction.declined:
             self._whole(transaction)
 
     def abandon(self) -> None:
@@ -155,3 +158,15 @@ class RequestParser:
         if self.transaction:
             self.transaction.give_back()
             self.transaction = None
+
+
+def _head_bytes(url: bytes, fields: Sequence[tuple[bytes, bytes]]) -> int:
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in fields)
+
+
+def _piece(data: bytes, start: int, chunks: bool) -> bytes:
+    """What to parse before looking again whether there is room for more."""
+    if chunks:
+        return data[start : start + _MOST_PIECE]
+    end = data.find(b"\r\n\r\n", start, start + _MOST_PIECE)
+    return data[start : start + _PIECE if end < 0 else end + 4]

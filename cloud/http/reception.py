@@ -8,10 +8,11 @@ from time import perf_counter
 
 import httptools
 
-from ondevice.cloud.app.messages import Head, Response
+from ondevice.cloud.app.messages import ArrivingRequest, Head, Response
 from ondevice.cloud.http import wire
 from ondevice.cloud.http.connections import Connections
-from ondevice.cloud.http.early import EarlyReplyError
+from ondevice.cloud.http.declined import Declined
+from ondevice.cloud.http.expanding import Expanding
 from ondevice.cloud.http.transaction import Transaction
 from ondevice.protocol import content_coding
 
@@ -32,37 +33,41 @@ class Reception:
         self._peer, self._go_on, self._read_on = peer, go_on, read_on
         self.waits = False
 
-    def take_in(self, transaction: Transaction, method: bytes) -> None:
-        """Begin a request whose head is here. Raises EarlyReplyError where its body is not wanted."""
+    def take_in(self, transaction: Transaction) -> None:
+        """Begin a request whose head is here. Raises EarlyReplyError where it is refused, and not read to its end."""
         headers = transaction.headers
-        try:
-            path, query = wire.target(transaction.url)
-        except httptools.HttpParserInvalidURLError:
-            raise EarlyReplyError(self._app.refusal(400, "the request's target is not a URL")) from None
         announced = headers.get("content-length")
         # The parser lets in digits alone, of 64 bits; zeros before them may be thousands, more than `int` reads.
         length = int(announced.lstrip("0") or 0) if announced else None
-        if length and length > self._limits.body_bytes:
-            raise EarlyReplyError(self._app.refusal(413, self._limits.too_large))
-        known = None if "content-encoding" in headers else length
-        head = Head(method.decode("latin-1"), path, query, headers, known, self._peer, transaction.first_byte)
-        begun = self._app.begin(head)
+        transaction.length = None if "transfer-encoding" in headers else length or 0
+        begun = self._begin(transaction, length)
         if isinstance(begun, Response):
-            raise EarlyReplyError(begun)
-        transaction.request, transaction.head_only = begun, method == b"HEAD"
-        if length:
-            self._expect(transaction, length, length)
-        elif "transfer-encoding" in headers:
-            self._expect(transaction, None, _UNKNOWN_BYTES)
+            transaction.request, transaction.declined = Declined(begun, transaction), True
+            return
+        transaction.request = begun
+        if transaction.length != 0:
+            if inflater := content_coding.inflater(headers):
+                transaction.request = Expanding(begun, inflater, transaction, self._app, self._limits)
+            self._expect(transaction, transaction.length or _UNKNOWN_BYTES)
 
-    def _expect(self, transaction: Transaction, length: int | None, amount: int) -> None:
+    def _begin(self, transaction: Transaction, length: int | None) -> ArrivingRequest | Response:
+        try:
+            path, query = wire.target(transaction.url)
+        except httptools.HttpParserInvalidURLError:
+            return self._app.refusal(400, "the request's target is not a URL")
+        if length and length > self._limits.body_bytes:
+            return self._app.refusal(413, self._limits.too_large)
+        method, headers = transaction.method.decode("latin-1"), transaction.headers
+        known = None if "content-encoding" in headers else length
+        return self._app.begin(Head(method, path, query, headers, known, self._peer, transaction.first_byte))
+
+    def _expect(self, transaction: Transaction, amount: int) -> None:
         """Make room for a body, or let it wait for some."""
-        transaction.length, transaction.inflater = length, content_coding.inflater(transaction.headers)
         transaction.share = self._bodies.take(amount, lambda: self._soon(transaction))
         if not transaction.share.granted:
             self.waits, transaction.held_from = True, perf_counter()
-        elif "expect" in transaction.headers:
-            self._invite(transaction)
+        elif transaction.waits_to_send:
+            self._go_on()
 
     def _soon(self, transaction: Transaction) -> None:
         """Some room was given back: whoever did that is to finish first."""
@@ -72,9 +77,6 @@ class Reception:
         """There is room for its body now."""
         if transaction.share:  # else its client has left meanwhile
             self.waits, transaction.held_s = False, perf_counter() - transaction.held_from
-            self._invite(transaction)
+            if transaction.waits_to_send:
+                self._go_on()
             self._read_on()
-
-    def _invite(self, transaction: Transaction) -> None:
-        if transaction.headers.get("expect", "").lower() == "100-continue":
-            self._go_on()

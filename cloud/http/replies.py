@@ -24,7 +24,7 @@ class ReplyQueue:
         self.waiting: deque[Transaction] = deque()
         self.since = perf_counter()
         self._task: asyncio.Task[None] | None = None
-        self._last: Response | None = None
+        self._last: tuple[Response, Transaction | None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -37,11 +37,11 @@ class ReplyQueue:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer_or_close())
 
-    def finish(self, response: Response) -> None:
-        """After those that wait this is the last."""
-        self._last = response
+    def finish(self, response: Response, transaction: Transaction | None) -> None:
+        """After those that wait this is the last, to what has come of a request; none if that has its reply."""
+        self._last = response, transaction
         if self._task is None:
-            self._send_last(response)
+            self._send_last(response, transaction)
 
     def cancel(self) -> None:
         """The client has gone: what it asked for is no longer wanted."""
@@ -69,10 +69,10 @@ class ReplyQueue:
                 transaction.give_back()
             keep = transaction.keep and not self._connections.draining
             if isinstance(response.body, bytes):
-                self._sender.send(response, response.body, keep, transaction.head_only)
+                self._sender.send(response, response.body, keep, transaction)
             else:
-                keep = keep and transaction.chunks
-                await self._sender.stream(response, response.body, keep, transaction.chunks)
+                keep = keep and transaction.http_1_1
+                await self._sender.stream(response, response.body, keep, transaction.http_1_1)
             self.since = perf_counter()
             if not keep:
                 self._sender.close()
@@ -83,14 +83,15 @@ class ReplyQueue:
                 await asyncio.sleep(0)
         self._task = None
         if self._last:
-            self._send_last(self._last)
+            self._send_last(*self._last)
 
     def _more(self, then: Callable[[], None]) -> bool:
         then()
         return bool(self.waiting)
 
-    def _send_last(self, response: Response) -> None:
-        assert isinstance(response.body, bytes)
-        self._sender.send(response, response.body, keep=False)
+    def _send_last(self, response: Response, transaction: Transaction | None) -> None:
+        if not transaction or not transaction.declined:
+            assert isinstance(response.body, bytes)
+            self._sender.send(response, response.body, keep=False, to=transaction)
         self._sender.end()
         self.since = perf_counter()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from ondevice.cloud.app.messages import Piece, Response
 from ondevice.cloud.http import wire
+from ondevice.cloud.http.transaction import Transaction
 
 _LAST_CHUNK = b"0\r\n\r\n"
 
@@ -28,14 +29,19 @@ class Sender:
         """The client, which waits to be told so, is to send its body."""
         self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def send(self, response: Response, body: bytes, keep: bool, head_only: bool = False) -> None:
-        """A whole reply. keep: whether the connection stays."""
-        head = wire.head(response, f"content-length: {len(body)}\r\n", keep)
-        self._transport.write(head if head_only else head + body)
+    def send(self, response: Response, body: bytes, keep: bool, to: Transaction | None) -> None:
+        """A whole reply. keep: whether the connection stays. to: whose it is, if that was understood."""
+        length = f"content-length: {len(body)}\r\n"
+        if to is None:
+            self._transport.write(wire.head(response, length, keep, True, time()) + body)
+            return
+        head = wire.head(response, length, keep, to.http_1_1, time())
+        self._transport.write(head if to.method == b"HEAD" else head + body)
 
     async def stream(self, response: Response, pieces: AsyncGenerator[Piece, None], keep: bool, chunks: bool) -> None:
         """Send the pieces as they come; where the client knows no chunks, the connection's end is that of the body."""
-        self._transport.write(wire.head(response, "transfer-encoding: chunked\r\n" if chunks else "", keep))
+        coding = "transfer-encoding: chunked\r\n" if chunks else ""
+        self._transport.write(wire.head(response, coding, keep, chunks, time()))
         end, last = _LAST_CHUNK if chunks else b"", False
         async with aclosing(pieces):
             async for data, last in pieces:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ondevice.cloud.app.messages import Application, ArrivingRequest
 from ondevice.cloud.http.early import EarlyReplyError
 from ondevice.cloud.http.limits import HttpLimits
-from ondevice.protocol.content_coding import Inflater
 from ondevice.resilience.budget import Allotment
 
 # While others wait for room for their bodies a body must keep pace; this is for clients that do not send evenly.
@@ -15,27 +14,34 @@ _GRACE_S = 2.0
 class Transaction:
     """What has come of a request, what it holds, and what its reply has to keep to. Times are by perf_counter, in s."""
 
-    # How long its target and headers are.
-    head_bytes = 0
+    # With HTTP/1.1 clients know chunks, may wait to be told to send a body, and connections stay unless one says no.
+    http_1_1 = False
     # As the service has it, once its head is here.
     request: ArrivingRequest | None = None
+    # Whether it has its reply, which refuses it, though more of its body comes.
+    declined = False
     # Of its body, which holds a share of the room for all; None: it comes in chunks, and may be longer than its share.
     length: int | None = 0
     received = 0
-    # What makes of it what it stands for, if it comes compressed, and how much that is so far.
-    inflater: Inflater | None = None
+    # If it comes compressed, how much it stands for so far.
     expanded = 0
     share: Allotment | None = None
     # Since when it waits for room for its body, and how long it has done so before.
     held_from = held_s = 0.0
     last_byte = 0.0
-    # For the reply: whether its body is not sent, whether the connection is to stay, whether its client knows chunks.
-    head_only = keep = chunks = False
+    # Whether the connection is to stay after the reply.
+    keep = False
 
     def __init__(self, first_byte: float) -> None:
         self.first_byte = first_byte
-        self.url = b""
+        self.method = self.url = b""
         self.headers: dict[str, str] = {}
+
+    @property
+    def waits_to_send(self) -> bool:
+        """Whether its client wants to be told before it sends the body."""
+        expected = self.headers.get("expect")
+        return expected is not None and self.http_1_1 and self.length != 0 and expected.lower() == "100-continue"
 
     def hold(self, size_bytes: int, app: Application, limits: HttpLimits) -> None:
         """Hold so much of a body of unknown length, with room for as much again. Raises EarlyReplyError."""

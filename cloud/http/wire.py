@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import unquote
@@ -21,8 +22,21 @@ def target(url: bytes) -> tuple[str, str]:
     return unquote((parts.path or b"/").decode("latin-1")), (parts.query or b"").decode("latin-1")
 
 
-def head(response: Response, length: str, keep: bool) -> bytes:
-    """Status and headers. length: the header that tells where the body ends, as a line; empty: there is none."""
-    lines = [f"{name}: {value}\r\n" for name, value in response.headers]
-    end = "\r\n" if keep else "connection: close\r\n\r\n"
-    return "".join((_STATUS[response.status], *lines, length, end)).encode("latin-1")
+def head(response: Response, length: str, keep: bool, http_1_1: bool, at: float) -> bytes:
+    """Status and headers. length: the header that tells where the body ends, as a line; empty: there is none.
+
+    keep: whether the connection stays, which a client of HTTP/1.0 has to be told. at: when it is made, in s since 1970.
+    """
+    text = f"{_STATUS[response.status]}{_date(int(at))}{length}"
+    for name, value in response.headers:
+        text = f"{text}{name}: {value}\r\n"
+    if not keep:
+        text += "connection: close\r\n"
+    elif not http_1_1:
+        text += "connection: keep-alive\r\n"
+    return f"{text}\r\n".encode("latin-1")
+
+
+@lru_cache(1)
+def _date(at: int) -> str:
+    return f"date: {formatdate(at, usegmt=True)}\r\n"

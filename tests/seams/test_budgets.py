@@ -179,7 +179,7 @@ def test_a_hundred_unfinished_bodies_do_not_fill_the_memory_and_others_are_serve
 
 @linux
 def test_a_hundred_clients_that_pipeline_and_never_read_cost_little(tmp_path: Path) -> None:
-    many = b"GET /v2/models/cnnselect HTTP/1.1\r\n\r\n" * 100_000
+    many = b"GET /v2/models/cnnselect HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100_000
     with Endpoint(tmp_path, *ONE) as running:
         pid, before = running.process.pid, resident_bytes(running.process.pid)
         with flood(running, many, CLIENTS) as sent:

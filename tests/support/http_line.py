@@ -22,13 +22,16 @@ class Line(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written, self.closed, self.reading = b"", False, True
-        self.unsent, self.aborted = 0, False
+        self.unsent, self.aborted, self.ended = 0, False, False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
 
     def can_write_eof(self) -> bool:
-        return False
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def get_write_buffer_size(self) -> int:
         return self.unsent

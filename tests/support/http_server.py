@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -145,6 +146,11 @@ async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], open_now:
     listening.close()
     await open_now.drain(0)
     await asyncio.sleep(0.02)
+
+
+def undated(reply: bytes) -> bytes:
+    """Without the line that says when it was made."""
+    return re.sub(rb"\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r(?=\n)", b"", reply, count=1)
 
 
 def get(path: str, extra: str = "") -> str:

@@ -8,13 +8,13 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from clock import Clock
 
-from ondevice.cloud.http import connections, parser, reception, replies, sender
+from ondevice.cloud.http import connections, inbox, reception, replies, sender
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The server's."""
     given = Clock()
-    for module in (connections, parser, reception, replies, sender):
+    for module in (connections, inbox, reception, replies, sender):
         monkeypatch.setattr(module, "perf_counter", given)
     return given

@@ -30,7 +30,9 @@ def test_a_body_for_which_there_is_no_room_is_not_read_until_there_is(clock: Clo
         server = Timed(WIDE)
         others = hold(server, left=1000)
         clock.pass_ms(100)
-        await server.take("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n" + "a" * 300)
+        await server.take(
+            "POST /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 600\r\n\r\n" + "a" * 300
+        )
         assert (server.line.reading, server.line.written) == (False, b"")
         clock.pass_ms(5000)
         server.connections.sweep()
@@ -69,7 +71,7 @@ def test_who_offers_another_protocol_waits_for_room_as_all_do(clock: Clock) -> N
 def test_a_body_counts_however_its_length_is_written(length: str) -> None:
     async def play() -> None:
         server = Timed(WIDE)
-        await server.take(f"POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\naaa")
+        await server.take(f"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\naaa")
         assert server.connections.bodies.held == 600
         await server.take("a" * 597)
         assert [(request.head.length, len(request.body)) for request in server.seen] == [(600, 600)]
@@ -80,7 +82,7 @@ def test_a_body_counts_however_its_length_is_written(length: str) -> None:
 def test_a_length_may_begin_with_thousands_of_zeros() -> None:
     async def play() -> None:
         server = Timed(HttpLimits())
-        await server.take(f"POST /a HTTP/1.1\r\nContent-Length: {'0' * 5000}3\r\n\r\nabc")
+        await server.take(f"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: {'0' * 5000}3\r\n\r\nabc")
         assert [request.body for request in server.seen] == [b"abc"]
 
     asyncio.run(play())
@@ -124,7 +126,7 @@ def test_a_body_that_would_not_be_whole_in_time_gives_way(
 ) -> None:
     async def play() -> None:
         server = Timed(replace(WIDE, send_s=6.0))
-        await server.take("POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\n" + "a" * sent)
+        await server.take("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + "a" * sent)
         if waiting:
             hold(server, left=0)
         clock.pass_ms(transaction._GRACE_S * 1e3 - 1)
@@ -146,7 +148,7 @@ def test_a_body_of_unknown_length_holds_more_as_it_comes_and_is_refused_where_th
     async def play() -> None:
         server, step = Timed(replace(WIDE, body_bytes=10 << 20)), reception._UNKNOWN_BYTES
         bodies = server.connections.bodies
-        await server.take("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(1000))
+        await server.take("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(1000))
         assert bodies.held == step
         await server.take(chunk(step))
         assert bodies.held == 2 * step
@@ -163,7 +165,7 @@ def test_whatever_becomes_of_a_request_its_room_is_given_back(clock: Clock, end:
     async def play() -> None:
         server = Timed(WIDE)
         server.answering.clear()
-        await server.take(post("/a", "a" * 50) * 3 + "POST /a HTTP/1.1\r\nContent-Length: 50\r\n\r\na")
+        await server.take(post("/a", "a" * 50) * 3 + "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\na")
         assert server.connections.bodies.held == 200
         if end == "lost":
             server.connection.connection_lost(None)

@@ -136,9 +136,9 @@ def test_a_request_may_be_answered_before_its_body_ends(header: str) -> None:
         ("GET / HTTP/9.9\r\n\r\n", 400),
         (post("/a", "", "X: y\r\n" * 600), 431),
         ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         (get("/", "X: " + "a" * 5000 + "\r\n"), 431),
         (get("/" + "a" * 5000), 431),
     ],
@@ -166,7 +166,7 @@ def test_a_protocol_that_a_client_would_upgrade_to_is_ignored() -> None:
 
 def test_a_header_without_end_is_refused_at_the_limit() -> None:
     with running() as server, server.connect() as client:
-        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
         client.sendall(b"a" * 3000)
         assert status(read_all(client)) == 431
 

@@ -35,7 +35,7 @@ def test_each_request_of_a_connection_has_its_own_clock(clock: Clock) -> None:
         for _ in range(2):
             await server.take(post("/echo", "x"))
             clock.pass_ms(200)
-        await server.take(post("/echo", "x") + "POST /echo HTTP/1.1\r\nContent-Le")
+        await server.take(post("/echo", "x") + "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le")
         clock.pass_ms(70)
         await server.take("ngth: 0\r\n\r\n")
         return server.seen
@@ -46,7 +46,7 @@ def test_each_request_of_a_connection_has_its_own_clock(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("sent", "wait_ms", "said"),
     [
-        ("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\na", 400, b"408 Request Timeout"),
+        ("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na", 400, b"408 Request Timeout"),
         ("POST /a HTT", 400, b"408 Request Timeout"),
         (post("/a", "x"), 600, b"200 OK"),
         ("", 600, b""),
