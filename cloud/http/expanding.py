@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 from ondevice.cloud.app.messages import Application, ArrivingRequest, Response
 from ondevice.cloud.http.limits import HttpLimits
 from ondevice.cloud.http.transaction import Transaction
@@ -20,16 +22,16 @@ class Expanding:
         app: Application,
         limits: HttpLimits,
     ) -> None:
-        self._request, self._inflater, self._transaction = request, inflater, transaction
-        self._app, self._limits = app, limits
+        self._request, self._inflater, self._app, self._limits = request, inflater, app, limits
+        # Which has this: in a circle a body that is not wanted any more would stay in memory until that is looked for.
+        self._transaction = weakref.proxy(transaction)
 
     def receive(self, data: bytes) -> Response | None:
         """Take a piece. Raises EarlyReplyError where there is no room for what it expands to."""
         transaction = self._transaction
         try:
             for piece in self._inflater.expand(data):
-                transaction.expanded += len(piece)
-                transaction.hold(transaction.expanded, self._app, self._limits)
+                transaction.hold_expanded(len(piece), self._app, self._limits)
                 if (reply := self._request.receive(piece)) is not None:
                     return reply
         except ProtocolError as error:

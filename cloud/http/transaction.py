@@ -9,6 +9,9 @@ from ondevice.resilience.budget import Allotment
 
 # While others wait for room for their bodies a body must keep pace; this is for clients that do not send evenly.
 _GRACE_S = 2.0
+# So many times its length a compressed body expands to at most, since everybody waits meanwhile, 0.1 s for 16 MB of
+# zeros: pixels as numbers in JSON shrink to a tenth. In 4 MB a network's input in JSON may be all zeros, for a test.
+_MOST_TIMES, _ANY_BYTES = 100, 4 << 20
 
 
 class Transaction:
@@ -54,6 +57,14 @@ class Transaction:
                 "more is being sent than there is memory for; try again, or send it as it is with a Content-Length"
             )
             raise EarlyReplyError(app.refusal(503, message))
+
+    def hold_expanded(self, count: int, app: Application, limits: HttpLimits) -> None:
+        """Hold so much more of what a compressed body expands to. Raises EarlyReplyError."""
+        self.expanded += count
+        if self.expanded > max(_MOST_TIMES * self.received, _ANY_BYTES):
+            message = f"the body expands to over {_MOST_TIMES} times its length; send it as it is"
+            raise EarlyReplyError(app.refusal(413, message))
+        self.hold(self.expanded, app, limits)
 
     def overdue(self, now: float, crowded: bool, send_s: float) -> tuple[int, str] | None:
         """Status and message if it has taken too long to arrive. crowded: others wait for room for their bodies."""

@@ -50,8 +50,14 @@ def test_a_bomb_is_refused_and_never_expanded(endpoint: Endpoint) -> None:
     for _ in range(5):
         reply = endpoint.ask("POST", INFER, data=bomb, headers={"Content-Encoding": "gzip"})
         assert reply.status_code == 413
-        assert "over 16000000 bytes" in sentence(reply)
+        assert "expands to over 100 times its length" in sentence(reply)
     assert resident_bytes(endpoint.process.pid, "VmHWM") < 400 << 20, "512 MB were sent in each"
+
+
+def test_a_body_may_not_expand_to_more_than_any_body_may_have(endpoint: Endpoint) -> None:
+    body = gzip.compress(json.dumps([*range(3_000_000)]).encode(), 1)
+    reply = endpoint.ask("POST", INFER, data=body, headers={"Content-Encoding": "gzip"})
+    assert (reply.status_code, sentence(reply)) == (413, "the body is over 16000000 bytes")
 
 
 @pytest.mark.parametrize("coding", PACK)

@@ -11,6 +11,7 @@ import socket
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -118,6 +119,21 @@ def of_0_1_0(picture: str) -> Rude:
     return Rude(answering(reply))
 
 
+# What 0.1.0 knows of a picture's query; it refuses all else.
+QUERY = {"sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime"}
+KINDS = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff")
+
+
+def understands(request: Asked) -> bool:
+    """Whether 0.1.0 does what a client of this version asks for."""
+    where = urlsplit(request.path)
+    if request.method == "GET":
+        return where.path in ("/v2/models/cnnselect", "/v2/health/ready")
+    asked_for, kind = parse_qs(where.query).keys(), request.headers["content-type"]
+    plain = kind in KINDS and "content-encoding" not in request.headers
+    return where.path == "/v2/models/cnnselect/infer" and asked_for <= QUERY and plain
+
+
 @pytest.mark.parametrize(("name", "infer_ms"), [("the first picture", 34.8), ("several answers", 32.197)])
 def test_its_answers_are_read(name: str, infer_ms: float) -> None:
     options = Options(anytime=2)
@@ -128,6 +144,7 @@ def test_its_answers_are_read(name: str, infer_ms: float) -> None:
     assert {(answer.label, answer.index, answer.where, answer.model) for answer in answers} == {
         ("7", 7, "cloud", "digits_l_int8")
     }
+    assert all(understands(request) for request in server.asked)
     assert {answer.invoke_ms for answer in answers} == {infer_ms}
     assert all(answer.on_time for answer in answers)
 

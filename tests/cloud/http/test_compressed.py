@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
+import random
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -105,6 +108,20 @@ def test_a_bomb_is_refused_before_it_is_expanded(send: object) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("times", "refused"), [(99, False), (500, True)])
+def test_a_large_body_may_not_expand_to_many_times_its_length(times: int, refused: bool) -> None:
+    async def play() -> None:
+        server = Timed(HttpLimits())
+        zeros = bytes(6 << 20)
+        packed = gzip.compress(random.Random(3).randbytes(len(zeros) // times) + zeros)
+        await take(server, post(packed), 1 << 20)
+        assert (b"413 " in server.line.written) is refused
+        assert (b"the body expands to over 100 times its length" in server.line.written) is refused
+        assert len(server.seen) == (not refused)
+
+    asyncio.run(play())
+
+
 def test_where_there_is_no_room_for_what_it_expands_to_it_is_refused() -> None:
     async def play() -> None:
         server = Timed(WIDE)
@@ -135,6 +152,24 @@ def test_what_cannot_be_expanded_is_refused(body: bytes, said: bytes, extra: str
         assert said in server.line.written
         assert server.seen == []
         assert server.connections.bodies.held == 0
+
+    asyncio.run(play())
+
+
+def test_a_body_whose_client_leaves_is_freed_at_once() -> None:
+    async def play() -> None:
+        server = Timed(WIDE)
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            await take(server, post(gzip.compress(BODY * 10))[:-1], 1 << 20)
+            server.connection.connection_lost(None)
+            await rest()
+            assert tracemalloc.get_traced_memory()[0] < len(BODY)
+        finally:
+            tracemalloc.stop()
+            gc.enable()
 
     asyncio.run(play())
 
