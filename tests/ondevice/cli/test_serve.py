@@ -15,6 +15,8 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from refusals import one_line
 from serving import FAMILY
 
+from ondevice.cli.serve import ModelFlags
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -44,6 +46,14 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 )
 def test_wrong_flags_are_one_line(cli: Cli, flags: list[str], said: str) -> None:
     assert said in one_line(cli("serve", "--port", 0, *flags), 2)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "asked"), [([], [None, None]), (["x"], ["x", "x"]), (["x", "y"], ["x", "y"])], ids=["none", "one", "each"]
+)
+def test_the_host_of_an_upstream_is_that_of_all_or_its_own(hosts: list[str], asked: list[str | None]) -> None:
+    urls = ["http://a", "http://b"]
+    assert ModelFlags(upstream=urls, upstream_host=hosts or None).upstreams() == list(zip(urls, asked, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,32 @@ def test_what_it_says_instead_is_repeated_in_one_short_line(body: bytes, said: s
     assert str(replies.refusal("host:1", 404, body)) == said
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"name": "kserve", "extensions": ["model_repository_extension"]}', {"model_repository_extension"}),
+        (b'{"extensions": ["a", 5, null, "b", "a"]}', {"a", "b"}),
+        (b'{"extensions": null}', set()),
+        (b'{"extensions": "binary_tensor_data"}', set()),
+        (b"{}", set()),
+        (b"[]", set()),
+        (b'"extensions"', set()),
+    ],
+)
+def test_the_extensions_that_a_server_lists(body: bytes, found: set[str]) -> None:
+    assert replies.extensions(body) == found
+
+
+def test_a_list_of_models_as_kserve_has_it() -> None:
+    assert replies.listed_models(b'{"models": ["b", "a", "b", "cnnselect"]}') == ["b", "a"]
+    assert replies.listed_models(b'{"models": []}') == []
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'["a"]', b'{"models": null}', b'{"models": [1]}', b'{"models": [""]}'])
+def test_a_list_of_models_that_is_none(body: bytes) -> None:
+    assert wrong(lambda: replies.listed_models(body)) == "its list of models is not one of names"
+
+
 # Metadata and the repository index
 
 
