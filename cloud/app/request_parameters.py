@@ -114,9 +114,9 @@ def _plain(name: str, text: str) -> Any:
 
 
 def _reply(parameters: Mapping[str, Any]) -> ReplyDistribution | None:
-    text = parameters.get(cnnselect.REPLY)
-    if text is None:
+    if cnnselect.REPLY not in parameters:
         return None
+    text = parameters[cnnselect.REPLY]
     try:
         return ReplyDistribution.parse(text if isinstance(text, str) else "")
     except UsageError as error:
