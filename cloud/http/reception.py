@@ -52,12 +52,14 @@ class Reception:
 
     def _begin(self, transaction: Transaction, length: int | None) -> ArrivingRequest | Response:
         try:
-            path, query = wire.target(transaction.url)
+            path, query, authority = wire.target(transaction.url)
         except httptools.HttpParserInvalidURLError:
             return self._app.refusal(400, "the request's target is not a URL")
         if length and length > self._limits.body_bytes:
             return self._app.refusal(413, self._limits.too_large)
         method, headers = transaction.method.decode("latin-1"), transaction.headers
+        if authority is not None:
+            headers["host"] = authority
         known = None if "content-encoding" in headers else length
         return self._app.begin(Head(method, path, query, headers, known, self._peer, transaction.first_byte))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -15,11 +17,24 @@ from ondevice.cloud.app.messages import Response
 _STATUS = {int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 
+class Target(NamedTuple):
+    """authority: of a whole URL, as proxies are asked for: it counts, and not Host (RFC 9112, 3.2.2). Else None."""
+
+    path: str
+    query: str
+    authority: str | None
+
+
 @lru_cache(256)  # a client's requests often go to the same
-def target(url: bytes) -> tuple[str, str]:
-    """Path and query. Raises HttpParserInvalidURLError."""
+def target(url: bytes) -> Target:
+    """What the target of a request says. Raises HttpParserInvalidURLError."""
     parts = httptools.parse_url(url)
-    return unquote((parts.path or b"/").decode("latin-1")), (parts.query or b"").decode("latin-1")
+    path, query = (parts.path or b"/").decode("latin-1"), (parts.query or b"").decode("latin-1")
+    return Target(unquote(path), query, None if parts.schema is None else _authority(url.decode("latin-1")))
+
+
+def _authority(url: str) -> str:
+    return re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def head(response: Response, length: str, keep: bool, http_1_1: bool, at: float) -> bytes:

@@ -65,6 +65,30 @@ def test_nor_does_it_read_by_a_name_that_leads_here(endpoint: Endpoint, path: st
     assert b"cnnselect" not in reply
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        # Of a whole URL the host counts, whatever Host says.
+        ("POST http://evil.example{path} HTTP/1.1\r\nHost: localhost", 403),
+        ("POST http://localhost@evil.example{path} HTTP/1.1\r\nHost: localhost", 403),
+        ("GET http://localhost:1/v2 HTTP/1.1\r\nHost: localhost:1", 200),
+        ("POST {path} HTTP/1.1\r\nHost: evil.example\r\nHost: localhost", 400),
+        ("POST {path} HTTP/1.1\r\nHost: localhost, evil.example", 400),
+        ("POST {path} HTTP/1.1\r\nHost: localhost@evil.example", 400),
+        ("POST {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nOrigin: http://localhost", 403),
+        ("POST {path} HTTP/1.0\r\nOrigin: https://evil.example", 403),
+        ("OPTIONS * HTTP/1.1\r\nHost: evil.example", 403),
+        ("POST /{path} HTTP/1.1\r\nHost: evil.example", 403),
+        ("POST /v2/health/live/../..{path} HTTP/1.1\r\nHost: evil.example", 403),
+    ],
+)
+def test_no_other_way_to_say_it_helps(endpoint: Endpoint, head: str, expected: int) -> None:
+    path = f"/v2/repository/models/{FAMILY[0]}/unload"
+    reply = endpoint.say(f"{head.format(path=path)}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    assert status(reply) == expected
+    assert endpoint.ask("GET", f"/v2/models/{FAMILY[0]}/ready").status_code == 200
+
+
 def test_its_preflight_and_its_websocket_are_refused(endpoint: Endpoint) -> None:
     asks = {"host": f"127.0.0.1:{endpoint.port}", "origin": EVIL}
     found, reply = said(endpoint, "OPTIONS /v2 HTTP/1.1", **asks, access_control_request_method="POST")
