@@ -53,7 +53,7 @@ class Recorded:
         for exchange in self.exchanges:
             if exchange["asked"] == asked:
                 status, headers, body = (exchange["answered"][key] for key in ("status", "headers", "body"))
-                return web.Response(status=status, headers=headers, body=body.encode())
+                return web.Response(status=status, headers=headers, body=body.encode("latin-1"))
         self.unknown.append(asked)
         return web.Response(status=501)
 
@@ -68,9 +68,9 @@ async def record(url: str, file: Path) -> None:
             text = await reply.read()
             told = {name: reply.headers[name] for name in KEPT if name in reply.headers}
             asked = question(request, body)
-            said = text.decode()
+            said = text.decode("latin-1")
             # MLServer shows who asks wrong its whole traceback, with the folders of that machine.
-            said = said if told.get("content-type") == "application/json" else said.partition("\n")[0]
+            said = said.partition("\n")[0] if told.get("content-type", "").startswith("text/") else said
             answered = {"status": reply.status, "headers": told, "body": said}
             kept[json.dumps(asked)] = {"asked": asked, "answered": answered}
             return web.Response(status=reply.status, headers=told, body=text)
