@@ -14,6 +14,7 @@ import pytest
 
 from ondevice import remote as remotes
 from ondevice.errors import ModelError, ProtocolError, UpstreamError
+from ondevice.protocol import arrays_json
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.request import InferRequest, decode_request
@@ -247,7 +248,10 @@ def test_the_request_for_a_tensor() -> None:
     assert [output.name for output in request.outputs] == ["y"]
 
 
-@pytest.mark.parametrize("dumps", [None, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)])
+DUMPS = [None, arrays_json.dumps, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)]
+
+
+@pytest.mark.parametrize("dumps", DUMPS)
 def test_a_request_of_what_every_server_must_take(dumps: ArrayDumps | None) -> None:
     values = np.linspace(-1, 1, 1600, dtype=np.float32)
     body, length = describe("digits_xs_fp32", theirs(-1, 40, 40, 1), "w").request(
@@ -264,7 +268,7 @@ def test_a_request_of_what_every_server_must_take(dumps: ArrayDumps | None) -> N
 def test_a_tensor_that_json_cannot_hold_is_told_so() -> None:
     remote = describe("digits_xs_fp32", theirs(-1, 40, 40, 1), "w")
     spoiled = np.full(1600, np.nan, np.float32).tobytes()
-    for dumps in (None, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)):
+    for dumps in DUMPS:
         with pytest.raises(ProtocolError, match="JSON has no NaN"):
             remote.request(work(spoiled, picture=False), binary=False, dumps=dumps)
 
