@@ -50,6 +50,18 @@ def test_an_accuracy_goes_into_a_card_of_ones_own_alone(tmp_path: Path) -> None:
         registry.own(None, "some.tflite")
 
 
+def test_the_card_beside_a_file_is_the_users_too(tmp_path: Path) -> None:
+    like, path = zoo.find(LIKE), tmp_path / "mine.tflite"
+    path.write_bytes(like.path.read_bytes())
+    replace(like.card, name="mine", accuracy=None).write(path.with_suffix(".toml"))
+    found = zoo.beside(path, like.card.sha256)
+    assert found is not None
+    registry.rate(found, Accuracy(0.71, "photos", 0.9))
+    rated = zoo.beside(path, like.card.sha256)
+    assert rated is not None
+    assert rated.card == replace(like.card, name="mine", accuracy=Accuracy(0.71, "photos", 0.9))
+
+
 def test_removing_a_pulled_model_keeps_its_card() -> None:
     entry = zoo.find(PULLABLE)
     with pytest.raises(UsageError, match=f"^{PULLABLE} is not on this machine$"):
