@@ -109,8 +109,8 @@ class Requests:
     queue, loading, decoding.
     fill [n, m], or what broadcasts to it: the queue that newcomers find, as a share of the longest with which anything
     would be in time, from 0 to 1; for a rule that weighs what others lose. None: nobody waits.
-    work_ms [n, m], or what broadcasts to it: the part of wait_ms that is the server's own work: loading, decoding, the
-    way through it. None: it has none.
+    work_ms [n, m], or what broadcasts to it: the part of wait_ms for which a worker is kept as for the inference:
+    loading, decoding. None: it has none.
     device_top1 [n] or [1]: the accuracy of the answer that the device has in any case; 0 where it has none.
     reply_ms [n, k]: k equally likely times of the reply, for `on_time`; None: it takes return_ms for certain.
     link_ms [n, 1] or [n, m]: an estimate of the whole network time (round trip plus bytes over bandwidth), for

@@ -82,8 +82,13 @@ class BackendTimes(ABC):
     table: LatencyTable
 
     @abstractmethod
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        """For each model, what else comes around its inference: decoding, loading, the way; ms, [m]."""
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
+        """For each model, what a worker does for it beside the inference, decoding and loading; ms, [m]."""
+
+    @property
+    def way_ms(self) -> float:
+        """What the way through this process adds, for which no worker is kept."""
+        return 0.0
 
     def loading_ms(self) -> FloatArray:
         """For each model, how much of that is loading."""

@@ -47,6 +47,9 @@ AGREES = 10.0
 _MOST = math.log(1e6)
 # A picture's sides have 32 bits each.
 _DOUBLINGS = 64
+# Of so many pictures the formula's time is remembered, which a request asks for again and again: as many as usually
+# wait at once.
+_KEPT = 256
 
 
 def agree(one_ms: float, other_ms: float) -> bool:
@@ -85,8 +88,7 @@ class DecodeTimes:
         # Of what is not learned yet: the first measurement's.
         self._speed = 0.0
         self._nodes: dict[PictureFormat, dict[int, _Node]] = {kind: {} for kind in PictureFormat}
-        # A request asks of one picture again and again.
-        self._last: tuple[PictureHead | None, float] = (None, 0.0)
+        self._formulas: dict[PictureHead, float] = {}
 
     def expect(self, head: PictureHead | None) -> float:
         """The time to expect for a picture, ms; 0 where there is none to decode."""
@@ -161,10 +163,11 @@ class DecodeTimes:
         return min(max(math.log(factor), -_MOST), _MOST) if factor else -_MOST
 
     def _formula_ms(self, head: PictureHead) -> float:
-        last, ms = self._last
-        if head is not last:
-            ms = self._worked_out_ms(head)
-            self._last = head, ms
+        ms = self._formulas.get(head)
+        if ms is None:
+            if len(self._formulas) >= _KEPT:
+                self._formulas.clear()
+            ms = self._formulas[head] = self._worked_out_ms(head)
         return ms
 
     def _worked_out_ms(self, head: PictureHead) -> float:
@@ -181,7 +184,10 @@ class DecodeTimes:
         """By how much a JPEG is made smaller while it is decoded, as `ondevice.image` does."""
         height, width = self._size
         room = _CROP * min(head.width / width, head.height / height)
-        return next((scale for scale in _SCALES if scale <= room), 1)
+        for scale in _SCALES:
+            if scale <= room:
+                return scale
+        return 1
 
 
 class Decoding:

@@ -22,8 +22,7 @@ class Admission:
     def check(self, problem: Problem, least: float) -> None:
         """Raises RefusedError where no model is in time with at least this probability."""
         if self._rules.refuse and problem.saturated and not _surest_is_likely(problem, least):
-            spare_ms = problem.network.budget_ms - problem.wait_ms[problem.models.surest[0]]
-            if spare_ms <= 0 or float(on_time(problem.models, problem.with_certain_reply.requests).max()) < least:
+            if not problem.may_be_on_time(least) or _likeliest(problem) < least:
                 self.refuse(problem)
 
     def refuse(self, problem: Problem) -> NoReturn:
@@ -47,3 +46,7 @@ def _surest_is_likely(problem: Problem, least: float) -> bool:
     if spare_ms - problem.residual_ms[-1] > worst_ms:  # certain: no chances to work out
         return True
     return float(chance(problem.models.quantiles_ms[surest], spare_ms - problem.residual_ms).mean()) >= least
+
+
+def _likeliest(problem: Problem) -> float:
+    return float(on_time(problem.models, problem.with_certain_reply.requests).max())

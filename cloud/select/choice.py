@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -85,16 +88,17 @@ class Candidates:
         return self._made
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Problem:
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
-    queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait that is the server's work.
-    room_ms [m]: how long it may keep a worker without making late anyone it comes before. pressed [m]: by how much the
-    queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have something to do.
-    way_ms [21]: by how much all but inference and wait took longer than expected lately, equally likely points;
-    longer: the same of the wait; residual_ms [21]: of both, which are independent, non-decreasing. reply: its
-    distribution, if known. takes_ms [m]: how long each model is expected to keep a worker. harms [m]: which would make
-    others late.
+    queue_ms [m]: what newcomers wait for a worker. work_ms [m]: the part of the wait for which a
+    worker is kept: decoding, loading. around_ms [m]: that, and the way through the server.
+    room_ms [m] or [1]: how long it may keep a worker without making late anyone it comes before. pressed [m] or [1]: by
+    how much the queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have
+    something to do. way_ms [21]: by how much all but inference and wait took longer than expected lately, equally
+    likely points; longer: the same of the wait; residual_ms [21]: of both, which are independent, non-decreasing.
+    reply: its distribution, if known.
     """
 
     candidates: Candidates
@@ -103,6 +107,7 @@ class Problem(NamedTuple):
     wait_ms: FloatArray
     queue_ms: FloatArray
     work_ms: FloatArray
+    around_ms: FloatArray
     room_ms: FloatArray
     pressed: FloatArray
     saturated: bool
@@ -110,10 +115,18 @@ class Problem(NamedTuple):
     longer: WaitError
     residual_ms: FloatArray
     reply: ReplyDistribution | None
-    takes_ms: FloatArray
-    harms: BoolArray
 
-    @property
+    @cached_property
+    def takes_ms(self) -> FloatArray:
+        """How long each model is expected to keep a worker, [m]."""
+        return self.models.mean_ms + self.work_ms
+
+    @cached_property
+    def harms(self) -> BoolArray:
+        """Which models would make others late, [m]."""
+        return self.takes_ms > self.room_ms
+
+    @cached_property
     def requests(self) -> Requests:
         """The request as policies take it."""
         sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
@@ -128,17 +141,25 @@ class Problem(NamedTuple):
     @property
     def with_certain_reply(self) -> Problem:
         """The problem as far as the server can help it: the reply takes return_ms."""
-        return self._replace(reply=None)
+        return dataclasses.replace(self, reply=None) if self.reply else self
 
     def with_less_work(self, less_ms: FloatArray) -> Problem:
         """The problem if the server had so much less to do for each model, [m]."""
-        takes_ms = self.takes_ms - less_ms
-        return self._replace(
-            wait_ms=self.wait_ms - less_ms,
-            work_ms=self.work_ms - less_ms,
-            takes_ms=takes_ms,
-            harms=takes_ms > self.room_ms,
-        )
+        wait_ms, work_ms, around_ms = self.wait_ms - less_ms, self.work_ms - less_ms, self.around_ms - less_ms
+        return dataclasses.replace(self, wait_ms=wait_ms, work_ms=work_ms, around_ms=around_ms)
+
+    def may_be_on_time(self, probability: float) -> bool:
+        """Whether any model may be on time with this probability, above 0, for all that two look-ups tell.
+
+        Of POINTS residuals so many as the rest of the probability has room for may be too long, and the chance at the
+        longest of the others bounds what all of them together can come to.
+        """
+        spared = int(POINTS * (1 - probability))
+        longest = POINTS - 1 - spared
+        least = (POINTS * probability - longest) / (spared + 1)
+        spare_ms = (self.network.budget_ms - float(self.residual_ms[longest])) - self.wait_ms
+        likely = spare_ms >= self.models.quantiles_ms[:, int(least * (POINTS - 1))]
+        return bool((likely & ~self.harms).any())
 
     def needed_ms(self, probability: float) -> float:
         """What must be left before the deadline when the surest model is begun, to be in time with this probability.
@@ -146,19 +167,19 @@ class Problem(NamedTuple):
         As if inference and way were long at once, which is a little too careful and costs two look-ups.
         """
         (surest, _), level = self.models.surest, math.ceil(probability * (POINTS - 1))
-        return float(self.models.quantiles_ms[surest, level] + self.way_ms[level] + self.work_ms[surest])
+        return float(self.models.quantiles_ms[surest, level] + self.way_ms[level] + self.around_ms[surest])
+
+    @cached_property
+    def fill(self) -> FloatArray:
+        """How full the queue is taken to be, [m]."""
+        surest, worst_ms = self.models.surest
+        spare_ms = self.network.budget_ms - float(self.way_ms[-1] + self.around_ms[surest]) - worst_ms
+        return np.maximum(filled(self.queue_ms, self.longer.longest_ms(spare_ms)), self.pressed)
 
     @property
     def _allowed_ms(self) -> FloatArray:
         """The wait [m]; what would make others late is never in time."""
         return np.where(self.harms, _NEVER_MS, self.wait_ms) if self.saturated else self.wait_ms
-
-    @property
-    def fill(self) -> FloatArray:
-        """How full the queue is taken to be, [m]."""
-        surest, worst_ms = self.models.surest
-        spare_ms = self.network.budget_ms - float(self.way_ms[-1] + self.work_ms[surest]) - worst_ms
-        return np.maximum(filled(self.queue_ms, self.longer.longest_ms(spare_ms)), self.pressed)
 
 
 class Choice(NamedTuple):

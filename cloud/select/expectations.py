@@ -36,19 +36,20 @@ class Expectations:
         # The price is what newcomers like it would wait.
         like_it = due if still_ms is None else now + network.budget_ms / 1e3
         queue_ms = candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, like_it))
-        work_ms = candidates.across(lambda backend: backend.times.overhead_ms(arrival.picture))
+        work_ms = candidates.across(lambda backend: backend.times.work_ms(arrival.picture))
+        around_ms = work_ms + candidates.spread([backend.times.way_ms for backend, _ in candidates.groups])
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
-        wait_ms = work_ms + turn_ms + (now - arrival.received) * 1e3
+        wait_ms = around_ms + turn_ms + (now - arrival.received) * 1e3
         saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
-        way_ms, takes_ms = self._ways[saturated].points_ms, models.mean_ms + work_ms
+        way_ms = self._ways[saturated].points_ms
         longer, residual_ms, room_ms, pressed = _AS_FORESEEN, way_ms, _ENDLESS, _FREE
         if saturated:
             longer = self._waits.of(float(queue_ms.min()) if still_ms is None else still_ms, models.slowest_ms)
             residual_ms = np.sort(way_ms + longer.ms[SCATTERED])
             room_ms, pressed = self._others(candidates, due, network.budget_ms)
         if still_ms is not None:
-            room_ms = np.maximum(room_ms, takes_ms.min())
+            room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
         return Problem(
             candidates,
             models,
@@ -56,6 +57,7 @@ class Expectations:
             wait_ms,
             queue_ms,
             work_ms,
+            around_ms,
             room_ms,
             pressed,
             saturated,
@@ -63,8 +65,6 @@ class Expectations:
             longer,
             residual_ms,
             arrival.parameters.reply,
-            takes_ms,
-            takes_ms > room_ms,
         )
 
     def pressed(self, fill: float, budget_ms: float) -> float:

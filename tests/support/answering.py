@@ -58,7 +58,7 @@ class SteadyTimes(BackendTimes):
         for row, known in enumerate(self._known.values()):
             self.table.write(row, known)
 
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
         return self._nothing
 
     def profile(self, model: str) -> Profile:

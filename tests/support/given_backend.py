@@ -69,13 +69,17 @@ class GivenTimes(BackendTimes):
         self.table = LatencyTable(len(models))
         for row, known in enumerate(self.learned):
             self.table.write(row, known.invoke.distribution)
-        self.cold_ms = np.zeros(len(models))
+        self.cold_ms, self.own_ms = np.zeros(len(models)), 0.0
 
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
         return self.cold_ms + (picture.size_bytes / 1000 if picture else 0.0)
 
     def loading_ms(self) -> FloatArray:
         return self.cold_ms
+
+    @property
+    def way_ms(self) -> float:
+        return self.own_ms
 
     def profile(self, model: str) -> Profile:
         known = next(known for known in self.learned if known.model == model)

@@ -25,10 +25,15 @@ class LocalTimes(BackendTimes):
         self._known = {known.model: known for known in learner.models}
         self._nothing = np.zeros(len(sources))
 
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        """Decoding such a picture, loading what is cold, and the way through the server, [m]."""
-        around: FloatArray = self.loading_ms() + (self._learner.decode_ms(picture) + self._learner.overhead.ms)
-        return around
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
+        """Decoding such a picture, and loading what is cold, [m]."""
+        work_ms: FloatArray = self.loading_ms() + self._learner.decode_ms(picture)
+        return work_ms
+
+    @property
+    def way_ms(self) -> float:
+        """What the way through this process adds."""
+        return self._learner.overhead.ms
 
     def loading_ms(self) -> FloatArray:
         """What loading adds for the models that are cold, [m]."""

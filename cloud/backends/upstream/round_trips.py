@@ -31,10 +31,14 @@ class RoundTrips(BackendTimes):
         for model in models:
             self._write(model)
 
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
-        """The way through this server and, for models that take only tensors, decoding, ms, [m]."""
-        decode = [known.learned.decode.expect(picture) if known.remote.feed else 0.0 for known in self._models]
-        return np.array(decode) + self._overhead.ms
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
+        """For models that take only tensors, decoding, ms, [m]."""
+        return np.array([known.learned.decode.expect(picture) if known.remote.feed else 0.0 for known in self._models])
+
+    @property
+    def way_ms(self) -> float:
+        """What the way through this server adds."""
+        return self._overhead.ms
 
     def profile(self, model: str) -> Profile:
         """The model's times: its server is their host; the threads are as it tells, else 0."""

@@ -117,7 +117,7 @@ class OneWorker(Backend, BackendQueue, BackendTimes):
     def others(self, due: float) -> Others:
         return Others(self.outlook.room_ms(due), self.outlook.fill)
 
-    def overhead_ms(self, picture: PictureHead | None) -> FloatArray:
+    def work_ms(self, picture: PictureHead | None) -> FloatArray:
         return np.zeros(len(self.models))
 
     @property

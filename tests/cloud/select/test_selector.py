@@ -128,6 +128,18 @@ def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
     assert chosen(one, sla_ms=2590, policy="effective:price=0") == "middle"
 
 
+def test_the_way_through_the_server_is_no_workers_time_and_has_no_price() -> None:
+    given = Given()
+    given.queue.is_crowded = True
+    one, names = selector(given), {}
+    for given.times.own_ms in (0.0, 30.0):
+        names[given.times.own_ms] = []
+        for given.queue.waits_ms in range(0, 10_000, 500):
+            names[given.times.own_ms].append(chosen(one, sla_ms=10_000))
+    assert names[0.0] == names[30.0]
+    assert set(names[0.0]) == set(TOP1)
+
+
 def test_a_named_model_is_refused_by_its_own_time() -> None:
     given = Given()
     given.queue.is_crowded = True

@@ -45,7 +45,7 @@ def test_a_budget_keeps_the_fastest_and_the_most_accurate_and_swaps_on_demand() 
         assert local.memory.residency.resident == {SMALL, LARGE}
         cold_ms = local.times.loading_ms()
         assert (cold_ms > 0).tolist() == [False, True, False]
-        assert local.times.overhead_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
+        assert local.times.work_ms(PictureHead.guessed(1000))[1] >= cold_ms[1]
         assert (await run(local, MIDDLE)).load_ms > 0
         assert local.memory.residency.resident == {SMALL, MIDDLE}
         assert (await run(local, MIDDLE)).load_ms == 0

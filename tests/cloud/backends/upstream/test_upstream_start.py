@@ -40,7 +40,7 @@ def test_it_finds_the_models_and_what_they_are() -> None:
         profile = backend.times.profile(INT8)
         assert (profile.model, profile.host, profile.runtime) == (INT8, backend.name, "oip")
         assert profile.n >= 2
-        assert backend.times.overhead_ms(PHOTO).shape == backend.queue.wait_ms(PHOTO).shape == (2,)
+        assert backend.times.work_ms(PHOTO).shape == backend.queue.wait_ms(PHOTO).shape == (2,)
         assert not events
 
     behind(Server(INT8, FP32), use)
