@@ -207,7 +207,7 @@ def _cost(models: Models, requests: Requests, fill: FloatArray, worth: FloatArra
     """
     takes_ms = models.mean_ms + (0.0 if requests.work_ms is None else requests.work_ms)
     per_ms = worth / np.maximum(takes_ms, SAME_MS)
-    dearest = np.take_along_axis(per_ms, worth.argmax(axis=1, keepdims=True), axis=1)
+    dearest = per_ms[np.arange(len(per_ms)), worth.argmax(axis=1)][:, None]
     cost: FloatArray = dearest ** (1 - fill) * per_ms.max(axis=1, keepdims=True) ** fill * takes_ms
     return fill * fill * cost
 

@@ -95,13 +95,11 @@ class DecodeTimes:
         if head is None:
             return 0.0
         nodes, doubling = self._nodes[head.format], head.pixels.bit_length()
+        ms = self._formulas.get(head) or self._formula_ms(head)
         if doubling in nodes:
-            log = nodes[doubling].log
-        elif nodes:
-            log = nodes[min(nodes, key=lambda known: abs(known - doubling))].log
-        else:
-            log = self._speed
-        return self._formula_ms(head) * math.exp(log)
+            return ms * math.exp(nodes[doubling].log)
+        nearest = min(nodes, key=lambda known: abs(known - doubling), default=None)
+        return ms * math.exp(self._speed if nearest is None else nodes[nearest].log)
 
     def add(self, head: PictureHead, ms: float) -> None:
         """Learn what a picture took, and tell those for other sizes. Raises ValueError for what is not a time."""
@@ -163,12 +161,11 @@ class DecodeTimes:
         return min(max(math.log(factor), -_MOST), _MOST) if factor else -_MOST
 
     def _formula_ms(self, head: PictureHead) -> float:
-        ms = self._formulas.get(head)
-        if ms is None:
+        if head not in self._formulas:
             if len(self._formulas) >= _KEPT:
                 self._formulas.clear()
-            ms = self._formulas[head] = self._worked_out_ms(head)
-        return ms
+            self._formulas[head] = self._worked_out_ms(head)
+        return self._formulas[head]
 
     def _worked_out_ms(self, head: PictureHead) -> float:
         jpeg, ns, pixels = head.format in _JPEGS, _PIXEL_NS[head.format], head.pixels

@@ -34,6 +34,9 @@ class PictureFormat(StrEnum):
     GIF = "gif"
     OTHER = "other"
 
+    # Enum's own is written in Python, and every request's times are looked up by its picture.
+    __hash__ = str.__hash__
+
 
 class PictureHead(NamedTuple):
     """A compressed picture's format and size in pixels, as its header has them, and its length in bytes.

@@ -17,7 +17,7 @@ Check = Callable[[str], "asyncio.Future[Reply] | None"]
 class Health:
     """The conditions of the models, by name, on the given clock, in seconds.
 
-    evict: called with a model that cannot be loaded, to let go of what is left of it. tell: called with an event and
+    available: those that can be asked for. evict: called with a model that cannot be loaded, to let go of what is left of it. tell: called with an event and
     its fields.
     """
 
@@ -30,6 +30,8 @@ class Health:
         tell: Callable[..., None],
     ) -> None:
         self._of = {name: Condition() for name in names}
+        # Kept, for every request asks of each.
+        self.available = set(self._of)
         self._clock, self._check, self._evict, self._tell = clock, check, evict, tell
 
     def state(self, model: str) -> ModelState:
@@ -39,6 +41,7 @@ class Health:
     def succeeded(self, model: str) -> None:
         """It has answered, or was tried with success."""
         if self._of[model].succeeded():
+            self._seen(model)
             self._tell("model available", model=model)
 
     def failed(self, model: str, error: OnDeviceError, counts: bool = True) -> None:
@@ -52,24 +55,31 @@ class Health:
         if (loading or (counts and isinstance(error, ModelFaultError))) and self._of[model].failed(
             self._clock(), at_once=loading
         ):
+            self._seen(model)
             self._tell("model failing", model=model, error=str(error))
 
     def unload(self, model: str) -> None:
         """It is let go by hand."""
         self._of[model].unload()
+        self._seen(model)
 
     def load(self, model: str) -> None:
         """It is being loaded by hand."""
         self._of[model].load()
+        self._seen(model)
 
     def loaded(self, model: str) -> bool:
         """It was loaded by hand; False where it was unloaded again meanwhile."""
-        return self._of[model].loaded()
+        loaded = self._of[model].loaded()
+        self._seen(model)
+        return loaded
 
     def not_loaded(self, model: str, error: OnDeviceError) -> None:
         """It could not be loaded by hand, for whatever reason."""
         self._evict(model)
-        if self._of[model].failed(self._clock(), at_once=True) and self.state(model) is ModelState.FAILING:
+        failed = self._of[model].failed(self._clock(), at_once=True)
+        self._seen(model)
+        if failed and self.state(model) is ModelState.FAILING:
             self._tell("model failing", model=model, error=str(error))
 
     def tick(self) -> None:
@@ -79,6 +89,10 @@ class Health:
                 tried = self._check(model)
                 assert tried, "only asked while there are workers"
                 tried.add_done_callback(partial(self._tried, model))
+
+    def _seen(self, model: str) -> None:
+        change = self.available.add if self.state(model) is ModelState.AVAILABLE else self.available.discard
+        change(model)
 
     def _tried(self, model: str, tried: asyncio.Future[Reply]) -> None:
         if tried.cancelled():

@@ -127,6 +127,10 @@ class Local(Backend):
         """What it is now; a model that never fits into the memory budget is gone."""
         return self.health.state(model)
 
+    def available(self, model: str) -> bool:
+        """Whether the model can be asked for now."""
+        return model in self.health.available
+
     async def load(self, model: str) -> None:
         """Load a model now, in every worker, and let it be chosen. Raises ModelError."""
         await self._repository.load(model)

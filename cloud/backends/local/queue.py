@@ -27,7 +27,7 @@ class LocalQueue(BackendQueue):
     @property
     def saturated(self) -> bool:
         """Whether all workers have something to do."""
-        return len(self._pool.queue) > 0 or self._pool.crew.busy >= len(self._pool.crew.workers)
+        return self._pool.crew.busy >= len(self._pool.crew.workers) or len(self._pool.queue) > 0
 
     @property
     def room(self) -> int:

@@ -42,11 +42,11 @@ class Crew:
     @property
     def busy(self) -> int:
         """How many have something to do."""
-        return sum(bool(worker.hands) for worker in self.workers)
+        return len([worker for worker in self.workers if worker.hands.held])
 
     def idle(self) -> list[WorkerHandle]:
         """Those that have nothing to do."""
-        return [worker for worker in self.alive if not worker.hands]
+        return [worker for worker in self.alive if not worker.hands.held]
 
     def free(self, now: float) -> list[WorkerHandle]:
         """Those that the next job may go to: the idle, else the one that takes more and is done first."""

@@ -46,44 +46,41 @@ class Held(NamedTuple):
 
 
 class Hands:
-    """The jobs of one worker, the first at work; all times by perf_counter."""
+    """The jobs of one worker. held: the first at work; all times by perf_counter."""
 
     def __init__(self) -> None:
-        self._held: deque[Held] = deque()
+        self.held: deque[Held] = deque()
         self._heard = 0.0
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     @property
     def at(self) -> WorkerJob | None:
         """The request that it is at."""
-        return self._held[0].job if self._held else None
+        return self.held[0].job if self.held else None
 
     def take(self, held: Held) -> None:
         """It was told one more thing."""
-        self._held.append(held)
+        self.held.append(held)
 
     def done(self, now: float) -> float:
         """It is done with the first thing that it had; when it had begun that."""
-        began, self._heard = self._held.popleft().began, now
-        if self._held:  # which it begins now, whenever it was told
-            self._held[0] = self._held[0]._replace(began=now)
+        began, self._heard = self.held.popleft().began, now
+        if self.held:  # which it begins now, whenever it was told
+            self.held[0] = self.held[0]._replace(began=now)
         return began
 
     def free_at(self, now: float) -> float:
         """When all of this is likely to be done. What takes longer than expected takes as long again as it is over."""
         free = now
-        for place, held in enumerate(self._held):
+        for place, held in enumerate(self.held):
             ahead_s = held.began + held.expected_ms / 1e3 - now if place == 0 else held.expected_ms / 1e3
             free += abs(ahead_s)
         return free
 
     def steady_until(self, now: float) -> float:
         """Until when `free_at` tells the same."""
-        if not self._held:
+        if not self.held:
             return float("inf")
-        end = self._held[0].began + self._held[0].expected_ms / 1e3
+        end = self.held[0].began + self.held[0].expected_ms / 1e3
         return end if end > now else now
 
     def takes_more(self, now: float) -> bool:
@@ -91,23 +88,23 @@ class Hands:
 
         Else it would wait for the news that it is wanted, which takes as long as a fifth of a small model's inference.
         """
-        if len(self._held) != 1 or self._held[0].expected_ms >= _SHORT_MS:
+        if len(self.held) != 1 or self.held[0].expected_ms >= _SHORT_MS:
             return False
-        return (now - self._held[0].began) * 1e3 < self._held[0].expected_ms + _SHORT_MS
+        return (now - self.held[0].began) * 1e3 < self.held[0].expected_ms + _SHORT_MS
 
     def hung_s(self, now: float) -> float:
         """For how long it has not done what it is at, s; 0 while it is to be believed that it does it."""
-        return now - self._held[0].began if self._held and now > self._held[0].hangs_at else 0.0
+        return now - self.held[0].began if self.held and now > self.held[0].hangs_at else 0.0
 
     def silent(self, now: float) -> bool:
         """Whether it has had nothing to do for so long that nobody knows whether it lives."""
-        return not self._held and now - self._heard >= _SILENT_S
+        return not self.held and now - self._heard >= _SILENT_S
 
     def expired(self, now: float) -> list[WorkerJob]:
         """Those whose clients have waited too long and do so still."""
-        return [held.job for held in self._held if held.job and not held.job.future.done() and held.expires <= now]
+        return [held.job for held in self.held if held.job and not held.job.future.done() and held.expires <= now]
 
     def expires(self) -> float:
         """When the next of them has."""
-        waited = (held.expires for held in self._held if held.job and not held.job.future.done())
+        waited = (held.expires for held in self.held if held.job and not held.job.future.done())
         return min(waited, default=float("inf"))

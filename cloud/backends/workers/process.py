@@ -25,7 +25,8 @@ _ENDING_S = 1.0
 
 
 class WorkerProcess(asyncio.Protocol):
-    """A running worker. `dead` is a future that is done when it has ended.
+    """A running worker. `dead` is a future that is done when it has ended; lost: it is ending, or has ended, so that
+    nothing it is told is done any more.
 
     loaded: the models that it holds once it has done all that it was told, which it does in that order.
     """
@@ -36,7 +37,7 @@ class WorkerProcess(asyncio.Protocol):
         self._waiting: deque[tuple[Message, Done]] = deque()
         self.dead: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.loaded: set[str] = set()
-        self._lost, self._reason = False, ""
+        self.lost, self._reason = False, ""
 
     @classmethod
     async def start(cls) -> WorkerProcess:
@@ -60,11 +61,6 @@ class WorkerProcess(asyncio.Protocol):
         """Its process id."""
         return self._process.pid
 
-    @property
-    def lost(self) -> bool:
-        """Whether it is ending, or has ended, so that nothing it is told is done any more."""
-        return self._lost
-
     def tell(self, message: Message, payload: bytes | memoryview, done: Done) -> None:
         """Send a frame; `done` is called as soon as the reply is here: a future would take turns of the loop."""
         if self.dead.done():
@@ -72,7 +68,7 @@ class WorkerProcess(asyncio.Protocol):
             return
         self._waiting.append((message, done))
         self._note(message)
-        if not (self._lost or self._transport.is_closing()):  # else `done` hears of its death as soon as that is known
+        if not (self.lost or self._transport.is_closing()):  # else `done` hears of its death as soon as that is known
             self._transport.writelines(frame(message, payload))
 
     def connection_made(self, transport: Any) -> None:
@@ -90,7 +86,7 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended, or is no longer wanted; a thread waits for its end, which may take its time."""
-        self._lost = True
+        self.lost = True
         asyncio.get_running_loop().run_in_executor(None, self._ended).add_done_callback(self._died)
 
     def _died(self, reason: asyncio.Future[str]) -> None:
@@ -103,8 +99,8 @@ class WorkerProcess(asyncio.Protocol):
 
     def kill(self, reason: str = "") -> None:
         """End it, whatever it does."""
-        if not self._lost:
-            self._lost, self._reason = True, reason
+        if not self.lost:
+            self.lost, self._reason = True, reason
             self._process.kill()
             self._transport.abort()
 
