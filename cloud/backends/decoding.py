@@ -80,6 +80,13 @@ class _Node:
     count: int
 
 
+class _Formula(NamedTuple):
+    """What the formula has for a picture, and which doubling of the pixels it is in."""
+
+    ms: float
+    doubling: int
+
+
 class DecodeTimes:
     """Of pictures for inputs of one size, (height, width) in pixels. others: those for other sizes, on this machine."""
 
@@ -88,14 +95,13 @@ class DecodeTimes:
         # Of what is not learned yet: the first measurement's.
         self._speed = 0.0
         self._nodes: dict[PictureFormat, dict[int, _Node]] = {kind: {} for kind in PictureFormat}
-        self._formulas: dict[PictureHead, float] = {}
+        self._formulas: dict[PictureHead, _Formula] = {}
 
     def expect(self, head: PictureHead | None) -> float:
         """The time to expect for a picture, ms; 0 where there is none to decode."""
         if head is None:
             return 0.0
-        nodes, doubling = self._nodes[head.format], head.pixels.bit_length()
-        ms = self._formulas.get(head) or self._formula_ms(head)
+        nodes, (ms, doubling) = self._nodes[head.format], self._formula(head)
         if doubling in nodes:
             return ms * math.exp(nodes[doubling].log)
         nearest = min(nodes, key=lambda known: abs(known - doubling), default=None)
@@ -103,8 +109,7 @@ class DecodeTimes:
 
     def add(self, head: PictureHead, ms: float) -> None:
         """Learn what a picture took, and tell those for other sizes. Raises ValueError for what is not a time."""
-        log = self._log(head, ms)
-        doubling = head.pixels.bit_length()
+        log, doubling = self._log(head, ms), self._formula(head).doubling
         node = self._nodes[head.format].setdefault(doubling, _Node(log, 0))
         node.count += 1
         node.log += max(_SHARE, 1 / node.count) * (log - node.log)
@@ -157,18 +162,20 @@ class DecodeTimes:
             node.log -= _SHARE * (apart - math.copysign(_BAND, apart))
 
     def _log(self, head: PictureHead, ms: float) -> float:
-        factor = time_ms(ms) / self._formula_ms(head)
+        factor = time_ms(ms) / self._formula(head).ms
         return min(max(math.log(factor), -_MOST), _MOST) if factor else -_MOST
 
-    def _formula_ms(self, head: PictureHead) -> float:
-        if head not in self._formulas:
+    def _formula(self, head: PictureHead) -> _Formula:
+        known = self._formulas.get(head)
+        if known is None:
             if len(self._formulas) >= _KEPT:
                 self._formulas.clear()
-            self._formulas[head] = self._worked_out_ms(head)
-        return self._formulas[head]
+            pixels = head.pixels
+            known = self._formulas[head] = _Formula(self._worked_out_ms(head, pixels), pixels.bit_length())
+        return known
 
-    def _worked_out_ms(self, head: PictureHead) -> float:
-        jpeg, ns, pixels = head.format in _JPEGS, _PIXEL_NS[head.format], head.pixels
+    def _worked_out_ms(self, head: PictureHead, pixels: int) -> float:
+        jpeg, ns = head.format in _JPEGS, _PIXEL_NS[head.format]
         left = 1 / self._scale(head) ** 2 if jpeg else 1.0
         if pixels * left > MAX_PIXELS:
             return _EVERY_MS

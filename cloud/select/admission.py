@@ -42,7 +42,7 @@ def _surest_is_likely(problem: Problem, least: float) -> bool:
     surest, worst_ms = problem.models.surest
     if problem.harms[surest]:
         return False
-    spare_ms = problem.network.budget_ms - problem.wait_ms[surest]
+    spare_ms = problem.budget_ms - problem.wait_ms[surest]
     if spare_ms - problem.residual_ms[-1] > worst_ms:  # certain: no chances to work out
         return True
     return float(chance(problem.models.quantiles_ms[surest], spare_ms - problem.residual_ms).mean()) >= least

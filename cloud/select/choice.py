@@ -98,7 +98,7 @@ class Problem:
     how much the queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have
     something to do. way_ms [21]: by how much all but inference and wait took longer than expected lately, equally
     likely points; longer: the same of the wait; residual_ms [21]: of both, which are independent, non-decreasing.
-    reply: its distribution, if known.
+    reply: its distribution, if known. budget_ms: the network's.
     """
 
     candidates: Candidates
@@ -115,6 +115,7 @@ class Problem:
     longer: WaitError
     residual_ms: FloatArray
     reply: ReplyDistribution | None
+    budget_ms: float
 
     @cached_property
     def takes_ms(self) -> FloatArray:
@@ -157,7 +158,7 @@ class Problem:
         spared = int(POINTS * (1 - probability))
         longest = POINTS - 1 - spared
         least = (POINTS * probability - longest) / (spared + 1)
-        spare_ms = (self.network.budget_ms - float(self.residual_ms[longest])) - self.wait_ms
+        spare_ms = (self.budget_ms - float(self.residual_ms[longest])) - self.wait_ms
         likely = spare_ms >= self.models.quantiles_ms[:, int(least * (POINTS - 1))]
         return bool((likely & ~self.harms).any())
 
@@ -173,7 +174,7 @@ class Problem:
     def fill(self) -> FloatArray:
         """How full the queue is taken to be, [m]."""
         surest, worst_ms = self.models.surest
-        spare_ms = self.network.budget_ms - float(self.way_ms[-1] + self.around_ms[surest]) - worst_ms
+        spare_ms = self.budget_ms - float(self.way_ms[-1] + self.around_ms[surest]) - worst_ms
         return np.maximum(filled(self.queue_ms, self.longer.longest_ms(spare_ms)), self.pressed)
 
     @property
@@ -203,7 +204,7 @@ class Choice(NamedTuple):
     @property
     def budget_ms(self) -> float:
         """What upload and reply leave of the deadline."""
-        return self.problem.network.budget_ms
+        return self.problem.budget_ms
 
     @property
     def takes_ms(self) -> float:
@@ -235,9 +236,9 @@ class Choice(NamedTuple):
 
         It would if it is in time for certain even so, and no more accurate model has come within reach.
         """
-        models, network, wait_ms = self.problem.models, self.problem.network, self.problem.wait_ms
+        models, wait_ms = self.problem.models, self.problem.wait_ms
         worst_ms = models.quantiles_ms[self.chosen, -1] + self.problem.residual_ms[-1]
-        spare_ms = network.budget_ms - wait_ms[self.chosen] - worst_ms
+        spare_ms = self.problem.budget_ms - wait_ms[self.chosen] - worst_ms
         if longer_ms > spare_ms:
             return False
         return longer_ms > -_SURPRISE_MS or bool(models.top1[self.chosen] >= models.top1.max())

@@ -32,22 +32,23 @@ class Expectations:
     def problem(self, candidates: Candidates, arrival: Arrival, still_ms: float | None = None) -> Problem:
         """The choice among these for a request that comes now, or whose turn comes in still_ms."""
         models, network, now = candidates.models(), self._network(arrival), perf_counter()
-        due = arrival.received + network.budget_ms / 1e3
+        budget_ms = network.budget_ms
+        due = arrival.received + budget_ms / 1e3
         # The price is what newcomers like it would wait.
-        like_it = due if still_ms is None else now + network.budget_ms / 1e3
+        like_it = due if still_ms is None else now + budget_ms / 1e3
         queue_ms = candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, like_it))
         work_ms = candidates.across(lambda backend: backend.times.work_ms(arrival.picture))
         around_ms = work_ms + candidates.spread([backend.times.way_ms for backend, _ in candidates.groups])
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
         wait_ms = around_ms + turn_ms + (now - arrival.received) * 1e3
-        saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
+        saturated = all([backend.queue.saturated for backend, _ in candidates.groups])
         way_ms = self._ways[saturated].points_ms
         longer, residual_ms, room_ms, pressed = _AS_FORESEEN, way_ms, _ENDLESS, _FREE
         if saturated:
             longer = self._waits.of(float(queue_ms.min()) if still_ms is None else still_ms, models.slowest_ms)
             residual_ms = np.sort(way_ms + longer.ms[SCATTERED])
-            room_ms, pressed = self._others(candidates, due, network.budget_ms)
+            room_ms, pressed = self._others(candidates, due, budget_ms)
         if still_ms is not None:
             room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())
         return Problem(
@@ -65,6 +66,7 @@ class Expectations:
             longer,
             residual_ms,
             arrival.parameters.reply,
+            budget_ms,
         )
 
     def pressed(self, fill: float, budget_ms: float) -> float:
@@ -84,7 +86,7 @@ class Expectations:
 
     def refused(self, problem: Problem) -> None:
         """Nothing could be in time."""
-        (surest, _), budget_ms = problem.models.surest, problem.network.budget_ms
+        (surest, _), budget_ms = problem.models.surest, problem.budget_ms
         if budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
             self.pressure.refused(budget_ms)
         self._ways[problem.saturated].refused()

@@ -62,7 +62,7 @@ def json_length(text: str | None) -> int | None:
 
 def timing(parts_ms: Mapping[str, float]) -> str:
     """A Server-Timing header of these durations, ms."""
-    return ", ".join(f"{name};dur={ms:.3f}" for name, ms in parts_ms.items())
+    return ", ".join([f"{name};dur={ms:.3f}" for name, ms in parts_ms.items()])
 
 
 def durations_ms(text: str) -> dict[str, float]:

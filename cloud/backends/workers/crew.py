@@ -36,8 +36,8 @@ class Crew:
 
     @property
     def alive(self) -> list[WorkerHandle]:
-        """Those that still begin what they are told."""
-        return [worker for worker in self.workers if worker.alive]
+        """Those that still begin what they are told: of another a job must not be charged with its death."""
+        return [worker for worker in self.workers if not worker.process.lost]
 
     @property
     def busy(self) -> int:
@@ -50,9 +50,10 @@ class Crew:
 
     def free(self, now: float) -> list[WorkerHandle]:
         """Those that the next job may go to: the idle, else the one that takes more and is done first."""
-        if idle := self.idle():
+        alive = self.alive
+        if idle := [worker for worker in alive if not worker.hands.held]:
             return idle
-        more = [worker for worker in self.alive if worker.hands.takes_more(now)]
+        more = [worker for worker in alive if worker.hands.takes_more(now)]
         return sorted(more, key=lambda worker: worker.hands.free_at(now))[:1]
 
     def soonest(self, now: float) -> WorkerHandle | None:
@@ -61,4 +62,4 @@ class Crew:
 
     def warm(self) -> set[str]:
         """The models that none of them would have to load first."""
-        return set.intersection(*(worker.loaded for worker in self.workers)) if self.workers else set()
+        return set.intersection(*[worker.process.loaded for worker in self.workers]) if self.workers else set()

@@ -33,11 +33,6 @@ class WorkerHandle:
         """The models that it holds once it has done all that it was told."""
         return self.process.loaded
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still begins what it is told: a job that it does not begin must not be charged with its death."""
-        return not self.process.lost
-
     def give(self, held: Held, message: Message, payload: bytes | memoryview, answered: Answered) -> None:
         """Tell it one thing more; `answered` is called as soon as the reply is here."""
         self.hands.take(held)

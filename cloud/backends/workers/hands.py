@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Held(NamedTuple):
     def expires(self) -> float:
         """When its client is told that it comes too late."""
         if self.job is None:
-            return float("inf")
+            return math.inf
         return max(self.job.ticket.expires, self.began + (_LATE_TIMES * self.expected_ms + _LATE_MS) / 1e3)
 
 
@@ -70,18 +71,17 @@ class Hands:
 
     def free_at(self, now: float) -> float:
         """When all of this is likely to be done. What takes longer than expected takes as long again as it is over."""
-        free = now
-        for place, held in enumerate(self.held):
-            ahead_s = held.began + held.expected_ms / 1e3 - now if place == 0 else held.expected_ms / 1e3
-            free += abs(ahead_s)
-        return free
+        return self.outlook(now)[0]
 
-    def steady_until(self, now: float) -> float:
-        """Until when `free_at` tells the same."""
+    def outlook(self, now: float) -> tuple[float, float]:
+        """When it is free, and until when that will be told the same."""
         if not self.held:
-            return float("inf")
+            return now, math.inf
         end = self.held[0].began + self.held[0].expected_ms / 1e3
-        return end if end > now else now
+        free, steady = (end, end) if end > now else (2 * now - end, now)
+        if len(self.held) > 1:
+            free += sum([held.expected_ms for held in self.held]) / 1e3 - self.held[0].expected_ms / 1e3
+        return free, steady
 
     def takes_more(self, now: float) -> bool:
         """Whether it can be sent its next job: it has but one, a short one, that does not take longer than expected.
@@ -107,4 +107,4 @@ class Hands:
     def expires(self) -> float:
         """When the next of them has."""
         waited = (held.expires for held in self.held if held.job and not held.job.future.done())
-        return min(waited, default=float("inf"))
+        return min(waited, default=math.inf)

@@ -57,11 +57,11 @@ class JobQueue:
         """What becomes of all that waits, if nothing else comes."""
         now = perf_counter()
         if self._outlook is None or self._outlook[1] != self._crew.version or now > self._outlook[2]:
-            hands = [worker.hands for worker in self._crew.workers]
             # While all workers are being started again nothing begins.
-            free = [one.free_at(now) for one in hands] or [self._comeback.at(now)]
-            steady = max(min((one.steady_until(now) for one in hands), default=now), now + _STEADY_S)
-            self._outlook = self._schedule.outlook(free, now), self._crew.version, steady
+            hands = [worker.hands.outlook(now) for worker in self._crew.workers] or [(self._comeback.at(now), now)]
+            free, steady = zip(*hands, strict=True)
+            steady_until = max(min(steady), now + _STEADY_S)
+            self._outlook = self._schedule.outlook(free, now), self._crew.version, steady_until
         return self._outlook[0]
 
     def wait_ms(self, due: float = math.inf) -> float:

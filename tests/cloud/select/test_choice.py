@@ -49,7 +49,7 @@ def problem(rng: np.random.Generator) -> Problem:
     return Problem(
         candidates, candidates.models(), NetworkTimes(100.0, 0.0, 0.0, 0.0), wait_ms, wait_ms, none, none,
         rng.choice([20.0, math.inf], 2), none, True, residual_ms, WaitError(np.zeros(POINTS), 0.0, 0.0), residual_ms,
-        None,
+        None, 100.0,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def test_a_worker_is_free_when_all_that_it_has_is_done() -> None:
     two = hands(Held(100.0, 10.0), Held(100.0, 30.0))
     assert two.free_at(100.0) == pytest.approx(100.04)
     assert two.free_at(100.005) == pytest.approx(100.04)
-    assert two.steady_until(100.005) == pytest.approx(100.01)
+    assert two.outlook(100.005)[1] == pytest.approx(100.01)
     assert hands().free_at(100.0) == 100.0
 
 
@@ -48,7 +48,7 @@ def test_what_takes_longer_than_expected_takes_as_long_again() -> None:
     """A worker that stands still is not told to be free in a moment."""
     held = hands(Held(100.0, 10.0))
     assert held.free_at(100.5) == pytest.approx(100.99)
-    assert held.steady_until(100.5) == 100.5
+    assert held.outlook(100.5)[1] == 100.5
 
 
 def test_what_was_sent_ahead_begins_when_the_one_before_it_is_done() -> None:
