@@ -104,7 +104,7 @@ def main() -> None:
 class Still:
     """As much of a backend as a choice needs: 25 models whose times do not change, behind a queue that never ends."""
 
-    saturated, counts_demand = True, False
+    saturated, counts_demand, way_ms = True, False, 0.0
 
     def __init__(self) -> None:
         mean_ms = np.sort(np.random.default_rng(0).uniform(1, 300, 25))
@@ -128,7 +128,7 @@ class Still:
         """All can wait longer than any takes."""
         return Others(1000.0, 0.1)
 
-    def overhead_ms(self, picture: PictureHead | None) -> np.ndarray[Any, Any]:
+    def work_ms(self, picture: PictureHead | None) -> np.ndarray[Any, Any]:
         """A tenth of each model's time."""
         return self._times_ms
 

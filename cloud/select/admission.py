@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NoReturn
 
+import numpy as np
+
 from ondevice.cloud.select.choice import Problem
 from ondevice.cloud.select.expectations import Expectations
 from ondevice.cloud.select.rules import Rules
@@ -21,9 +23,8 @@ class Admission:
 
     def check(self, problem: Problem, least: float) -> None:
         """Raises RefusedError where no model is in time with at least this probability."""
-        if self._rules.refuse and problem.saturated and not _surest_is_likely(problem, least):
-            if not problem.may_be_on_time(least) or _likeliest(problem) < least:
-                self.refuse(problem)
+        if self._rules.refuse and problem.saturated and not _is_likely(problem, least):
+            self.refuse(problem)
 
     def refuse(self, problem: Problem) -> NoReturn:
         """Raises RefusedError."""
@@ -37,16 +38,17 @@ class Admission:
         )
 
 
-def _surest_is_likely(problem: Problem, least: float) -> bool:
-    """Whether the model with the shortest longest time will do: a tenth of the work for all of them."""
+def _is_likely(problem: Problem, least: float) -> bool:
+    """Whether any model will do: mostly that with the shortest longest time does, or two look-ups rule all of them out,
+    a tenth of the work.
+    """
     surest, worst_ms = problem.models.surest
-    if problem.harms[surest]:
-        return False
-    spare_ms = problem.budget_ms - problem.wait_ms[surest]
-    if spare_ms - problem.residual_ms[-1] > worst_ms:  # certain: no chances to work out
+    spare_ms = problem.budget_ms - problem.wait_ms[surest] - problem.residual_ms
+    may_be = not problem.harms[surest]
+    if may_be and spare_ms[-1] > worst_ms:
         return True
-    return float(chance(problem.models.quantiles_ms[surest], spare_ms - problem.residual_ms).mean()) >= least
-
-
-def _likeliest(problem: Problem) -> float:
-    return float(on_time(problem.models, problem.with_certain_reply.requests).max())
+    if not problem.may_be_on_time(least):
+        return False
+    if may_be and np.add.reduce(chance(problem.models.quantiles_ms[surest], spare_ms)) >= least * len(spare_ms):
+        return True
+    return float(on_time(problem.models, problem.with_certain_reply.requests).max()) >= least

@@ -88,7 +88,7 @@ class Candidates:
         return self._made
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # frozen it takes three times as long to make, for every request
 class Problem:
     """A choice to be made: among which models, their times, the request, and wait_ms [m], all but the inference.
 
@@ -130,7 +130,7 @@ class Problem:
     @cached_property
     def requests(self) -> Requests:
         """The request as policies take it."""
-        sla_ms, upload_ms, return_ms, device_top1 = np.array(self.network)[:, None]
+        sla_ms, upload_ms, return_ms, device_top1 = [np.array([figure]) for figure in self.network]
         # What the network and the server add are independent: each point of the one goes with some point of the other.
         reply_ms = self.reply.given(self.network.upload_ms) if self.reply else self.network.return_ms
         late_ms = (reply_ms + self.residual_ms[SCATTERED])[None]

@@ -42,12 +42,14 @@ class Expectations:
         # The queue is what it waits for, unless its turn has come.
         turn_ms = queue_ms if still_ms is None else still_ms
         wait_ms = around_ms + turn_ms + (now - arrival.received) * 1e3
-        saturated = all([backend.queue.saturated for backend, _ in candidates.groups])
+        saturated = all(backend.queue.saturated for backend, _ in candidates.groups)
         way_ms = self._ways[saturated].points_ms
         longer, residual_ms, room_ms, pressed = _AS_FORESEEN, way_ms, _ENDLESS, _FREE
         if saturated:
-            longer = self._waits.of(float(queue_ms.min()) if still_ms is None else still_ms, models.slowest_ms)
-            residual_ms = np.sort(way_ms + longer.ms[SCATTERED])
+            shortest_ms = float(np.minimum.reduce(queue_ms)) if still_ms is None else still_ms
+            longer = self._waits.of(shortest_ms, models.slowest_ms)
+            residual_ms = way_ms + longer.ms[SCATTERED]
+            residual_ms.sort()
             room_ms, pressed = self._others(candidates, due, budget_ms)
         if still_ms is not None:
             room_ms = np.maximum(room_ms, (models.mean_ms + work_ms).min())

@@ -17,8 +17,8 @@ Check = Callable[[str], "asyncio.Future[Reply] | None"]
 class Health:
     """The conditions of the models, by name, on the given clock, in seconds.
 
-    available: those that can be asked for. evict: called with a model that cannot be loaded, to let go of what is left of it. tell: called with an event and
-    its fields.
+    available: those that can be asked for. evict: called with a model that cannot be loaded, to let go of what is left
+    of it. tell: called with an event and its fields.
     """
 
     def __init__(
