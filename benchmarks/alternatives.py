@@ -1,6 +1,6 @@
 """What a library would cost in place of what is written here: the figures of CONTRIBUTING's table.
 
-    python benchmarks/alternatives.py [--only packages,sources,records,tables,client,server,link,process] [--rounds 7]
+    python benchmarks/alternatives.py [--only packages,sources,records,tables,client,link,process] [--rounds 7]
 
 Libraries are installed into a temporary folder, never into this environment; that needs pip and its index.
 Times of imports and of reading are CPU time, the least of all rounds; those of requests are medians, all in turn.
@@ -34,8 +34,8 @@ PLATFORMS = {
     "macOS": ("macosx_11_0_arm64", "macosx_14_0_arm64"),
     "Android": ("android_24_arm64_v8a", "android_21_arm64_v8a"),
 }
-# A phone's photo as the client sends it, and a larger one as the endpoint takes it, in bytes.
-SENT, TAKEN = 30_000, 100_000
+# A phone's photo as the client sends it, in bytes.
+SENT = 30_000
 # Requests that one side sends before the next has its turn: enough for a median, few enough that all share the noise.
 BLOCK = 100
 
@@ -261,7 +261,7 @@ def tables(rounds: int) -> Iterator[dict[str, Any]]:
 def client(rounds: int) -> Iterator[dict[str, Any]]:
     """Wall and CPU ms of a request with a picture on an open connection, against a server that only answers."""
     picture = bytes(SENT)
-    with installed("httpx", "urllib3", "requests") as folder, _server("plain") as port:
+    with installed("httpx", "urllib3", "requests") as folder, server_process("plain") as (port, _):
         assert folder is not None
         sys.path.insert(0, str(folder))
         asks = dict(_clients(port, picture))
@@ -287,40 +287,6 @@ def _clients(port: int, picture: bytes) -> Iterator[tuple[str, Callable[[], obje
     yield "httpx", lambda: other.post(url, content=picture, headers=headers)
 
 
-def server(rounds: int) -> Iterator[dict[str, Any]]:
-    """Wall ms of an answer to a picture by a handler that does nothing, over one connection; CPU is the client's."""
-    with installed("uvicorn", "aiohttp", "httptools", "uvloop") as folder:
-        assert folder is not None
-        environment = {"PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(folder)])}
-        with (
-            _server("ours", environment) as a,
-            _server("aiohttp", environment) as b,
-            _server("uvicorn", environment) as c,
-        ):
-            asks = {
-                name: _raw(port)
-                for name, port in (("cloud/http/", a), ("aiohttp.web", b), ("uvicorn, no framework", c))
-            }
-            yield from _in_turn(asks, rounds)
-
-
-def _raw(port: int) -> Callable[[], object]:
-    import socket
-
-    sock = socket.create_connection(("127.0.0.1", port))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {TAKEN}\r\n\r\n"
-    request = head.encode() + bytes(TAKEN)
-
-    def ask() -> None:
-        sock.sendall(request)
-        got = b""
-        while not got.endswith(b"{}"):
-            got += sock.recv(65536)
-
-    return ask
-
-
 def _in_turn(asks: dict[str, Callable[[], object]], rounds: int) -> Iterator[dict[str, Any]]:
     from time import process_time
 
@@ -340,14 +306,15 @@ def _in_turn(asks: dict[str, Callable[[], object]], rounds: int) -> Iterator[dic
 
 
 @contextmanager
-def _server(kind: str, environment: dict[str, str] | None = None) -> Iterator[int]:
+def server_process(kind: str, environment: dict[str, str] | None = None) -> Iterator[tuple[int, int]]:
+    """One of `bare_servers.py`: its port, and its process's number."""
     process = subprocess.Popen(
         [sys.executable, str(HERE.with_name("bare_servers.py")), kind], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **(environment or {})},
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process.pid
     finally:
         process.kill()
         process.wait()
@@ -392,7 +359,7 @@ def process(rounds: int) -> Iterator[dict[str, Any]]:
 
 
 PARTS: dict[str, Callable[[int], Iterator[dict[str, Any]]]] = {
-    part.__name__: part for part in (packages, sources, records, tables, client, server, link, process)
+    part.__name__: part for part in (packages, sources, records, tables, client, link, process)
 }
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class ReplyQueue:
         """Answer it after those before it."""
         self.waiting.append(transaction)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._answer_or_close())
+            self._task = asyncio.get_running_loop().create_task(self._answer())
 
     def finish(self, response: Response, transaction: Transaction | None) -> None:
         """After those that wait this is the last, to what has come of a request; none if that has its reply."""
@@ -51,36 +51,34 @@ class ReplyQueue:
         if self._task:
             self._task.cancel()
 
-    async def _answer_or_close(self) -> None:
+    async def _answer(self) -> None:
         try:
-            await self._answer()
+            while self.waiting or (self.then and self._more(self.then)):
+                transaction = self.waiting.popleft()
+                assert transaction.request
+                try:
+                    response = await transaction.request.answer(transaction.last_byte, transaction.held_s)
+                finally:
+                    transaction.give_back()
+                keep = transaction.keep and not self._connections.draining
+                if isinstance(response.body, bytes):
+                    self._sender.send(response, response.body, keep, transaction)
+                else:
+                    keep = keep and transaction.http_1_1
+                    await self._sender.stream(response, response.body, keep, transaction.http_1_1)
+                self.since = perf_counter()
+                if not keep:
+                    self._sender.close()
+                    return
+                if self._sender.unread:
+                    await self._sender.unread
+                elif self.waiting:  # other clients want their turn
+                    await asyncio.sleep(0)
         except Exception as error:  # a fault of ours, for which its client must not wait, nor hold its connection
             loop = asyncio.get_running_loop()
             loop.call_exception_handler({"message": "a reply could not be made or sent", "exception": error})
             self._sender.close()
-
-    async def _answer(self) -> None:
-        while self.waiting or (self.then and self._more(self.then)):
-            transaction = self.waiting.popleft()
-            assert transaction.request
-            try:
-                response = await transaction.request.answer(transaction.last_byte, transaction.held_s)
-            finally:
-                transaction.give_back()
-            keep = transaction.keep and not self._connections.draining
-            if isinstance(response.body, bytes):
-                self._sender.send(response, response.body, keep, transaction)
-            else:
-                keep = keep and transaction.http_1_1
-                await self._sender.stream(response, response.body, keep, transaction.http_1_1)
-            self.since = perf_counter()
-            if not keep:
-                self._sender.close()
-                return
-            if self._sender.unread:
-                await self._sender.unread
-            elif self.waiting:  # other clients want their turn
-                await asyncio.sleep(0)
+            return
         self._task = None
         if self._last:
             self._send_last(*self._last)
