@@ -2,9 +2,10 @@
 
     python benchmarks/http_layer.py [--rounds 21] [--bytes 100000]
 
-Medians over rounds in which all have their turn. `loop`: the protocol alone, without a socket, is given a request whole,
-and in two pieces, as it mostly comes. `1` and `8`: one request, or eight at once on as many connections, to a process of
-its own; the milliseconds are those of one. CPU is the server's. The libraries are installed into a temporary folder.
+Medians over rounds in which all have their turn. `loop`: the protocol alone, without a socket, is given a request
+whole, and in two pieces, as it mostly comes. `1` and `8`: one request, or eight at once on as many connections, to a
+process of its own; the milliseconds are those of one. CPU is the server's. The libraries are installed into a temporary
+folder.
 
 It is not called `http.py`: whatever is started from this folder would import that in the place of Python's own.
 """
@@ -12,6 +13,7 @@ It is not called `http.py`: whatever is started from this folder would import th
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import socket
 import statistics
@@ -148,47 +150,55 @@ def loop(side: str) -> None:
         print(*runner.run(_loop(bare_servers.SERVERS[side], pieces)))
 
 
+class Line(asyncio.Transport):
+    """What a protocol writes to. done: its replies."""
+
+    done = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """A reply, or a part of one."""
+        self.done += bytes(data).endswith(b"{}")
+
+    def writelines(self, pieces: Any) -> None:
+        """As `write` does, in pieces."""
+        self.write(b"".join(pieces))
+
+    def is_closing(self) -> bool:
+        """It stays."""
+        return False
+
+    def is_reading(self) -> bool:
+        """Always."""
+        return True
+
+    def pause_reading(self) -> None:
+        """All comes at once."""
+
+    def resume_reading(self) -> None:
+        """All comes at once."""
+
+    def get_write_buffer_size(self) -> int:
+        """All has gone out."""
+        return 0
+
+
 async def _loop(server: Callable[[], Any], cases: list[list[bytes]]) -> list[float]:
-    import asyncio
-
-    class Line(asyncio.Transport):
-        """What the protocol writes to; done: its replies."""
-
-        done = 0
-
-        def write(self, data: bytes | bytearray | memoryview) -> None:
-            self.done += bytes(data).endswith(b"{}")
-
-        def writelines(self, pieces: Any) -> None:
-            self.write(b"".join(pieces))
-
-        def is_closing(self) -> bool:
-            return False
-
-        def is_reading(self) -> bool:
-            return True
-
-        def pause_reading(self) -> None: ...
-
-        def resume_reading(self) -> None: ...
-
-        def get_write_buffer_size(self) -> int:
-            return 0
-
     protocol, line = (await server())(), Line({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
     protocol.connection_made(line)
-    least = [float("inf")] * len(cases)
-    for _ in range(20):  # the least of so many, since others use the machine too
-        for n, pieces in enumerate(cases):
-            start = process_time()
-            for _ in range(LOOPED):
-                before = line.done
-                for piece in pieces:
-                    protocol.data_received(piece)
-                while line.done == before:
-                    await asyncio.sleep(0)
-            least[n] = min(least[n], (process_time() - start) / LOOPED * 1e3)
-    return least
+    # The least of so many, since others use the machine too.
+    blocks = [[await _block_ms(protocol, line, pieces) for pieces in cases] for _ in range(20)]
+    return [min(times) for times in zip(*blocks, strict=True)]
+
+
+async def _block_ms(protocol: Any, line: Line, pieces: list[bytes]) -> float:
+    start = process_time()
+    for _ in range(LOOPED):
+        before = line.done
+        for piece in pieces:
+            protocol.data_received(piece)
+        while line.done == before:
+            await asyncio.sleep(0)
+    return (process_time() - start) / LOOPED * 1e3
 
 
 if __name__ == "__main__":
