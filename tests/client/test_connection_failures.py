@@ -45,20 +45,20 @@ def test_what_is_said_is_not_judged_here(echo: HttpConnection, body: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "said", "kind"),
     [
-        (refusal(401, "give a valid token"), "answers 401: give a valid token"),
-        (refusal(503, "a\nb\x1b[31mc"), r"answers 503: a b \[31mc"),
-        (refusal(500, "x" * 10_000), r"answers 500: x{200}$"),
-        (http(b'{"error": 5}', 500), "answers 500$"),
-        (http(b'"error"', 500), "answers 500$"),
-        (http(b"[" * 100_000, 500), "answers 500$"),
-        (http(b"<html>", 502), " answers 502$"),
+        (refusal(401, "give a valid token"), "answers 401: give a valid token", "denied"),
+        (refusal(503, "a\nb\x1b[31mc"), r"answers 503: a b \[31mc", "busy"),
+        (refusal(500, "x" * 10_000), r"answers 500: x{200}$", "wrong"),
+        (http(b'{"error": 5}', 500), "answers 500$", "wrong"),
+        (http(b'"error"', 500), "answers 500$", "wrong"),
+        (http(b"[" * 100_000, 500), "answers 500$", "wrong"),
+        (http(b"<html>", 502), " answers 502$", "wrong"),
     ],
 )
-def test_a_refusal_is_told_in_a_line(reply: bytes, said: str) -> None:
+def test_a_refusal_is_told_in_a_line(reply: bytes, said: str, kind: str) -> None:
     with Rude(answering(reply)) as server:
-        failure(lambda: once(server.url), said)
+        assert failure(lambda: once(server.url), said) == kind
 
 
 def test_nothing_listens() -> None:
@@ -142,6 +142,7 @@ def test_a_connection_on_which_something_came_unasked_is_not_usable() -> None:
         connection = connect(server.url)
         ask(connection)
         until(lambda: not connection.usable)
+        assert not connection.usable
         connection.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_sets import zoo
+from model_sets import PUBLISHED, zoo
 
 from ondevice.selection import policies
 from ondevice.selection.policies import POLICIES, Policy, draw, find
@@ -24,17 +24,7 @@ def positive_normal(rng: np.random.Generator, mean_ms: Any, std_ms: Any, shape: 
     return drawn
 
 
-@pytest.mark.parametrize(
-    ("policy", "sla_ms", "percent", "attainment"),
-    [
-        ("greedy", 150, 82.6, 0.08),
-        ("greedy", 200, 82.6, 0.38),
-        ("greedy", 250, 82.6, 0.77),
-        ("mdinference", 150, 72.9, 0.83),
-        ("mdinference", 200, 79.4, 0.97),
-        ("mdinference", 250, 81.9, 1.0),
-    ],
-)
+@pytest.mark.parametrize(("policy", "sla_ms", "percent", "attainment"), PUBLISHED)
 def test_the_authors_simulation(data: Path, policy: str, sla_ms: float, percent: float, attainment: float) -> None:
     models, rng, n = zoo(data), np.random.default_rng(0), 10_000
     assert len(models) == 11

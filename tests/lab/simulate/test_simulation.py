@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_sets import PUBLISHED
 from simulating import authors, small
 
 from ondevice.errors import UsageError
@@ -38,17 +39,7 @@ def case(models: ModelSet, policy: str, network: str = SHARED, sla_ms: float = 1
     return Case(models, legs.find(network), sla_ms, policy)
 
 
-@pytest.mark.parametrize(
-    ("policy", "sla_ms", "percent", "attainment"),
-    [
-        ("greedy", 150, 82.6, 0.08),
-        ("greedy", 200, 82.6, 0.38),
-        ("greedy", 250, 82.6, 0.77),
-        ("mdinference", 150, 72.9, 0.83),
-        ("mdinference", 200, 79.4, 0.97),
-        ("mdinference", 250, 81.9, 1.0),
-    ],
-)
+@pytest.mark.parametrize(("policy", "sla_ms", "percent", "attainment"), PUBLISHED)
 def test_the_authors_simulation(data: Path, policy: str, sla_ms: float, percent: float, attainment: float) -> None:
     found = simulate(case(authors(data), policy, SHARED, sla_ms), SimulationSettings(10_000))
     assert 100 * found.top1_chosen.value == pytest.approx(percent, abs=0.5)
