@@ -41,8 +41,8 @@ class Condition:
         return ModelState.LOADING if self._loading or self._trying else ModelState.FAILING
 
     def failed(self, now: float, at_once: bool) -> bool:
-        """An inference failed, a trial, or a load (at_once). Whether that made it failing."""
-        self._loading = self._trying = False
+        """An inference failed, a trial, or a load for a request (at_once). Whether that made it failing."""
+        self._trying = False
         return self._breaker.failed(now, at_once)
 
     def succeeded(self) -> bool:
@@ -62,13 +62,18 @@ class Condition:
         self._on = self._loading = False
 
     def load(self) -> None:
-        """It is being loaded by hand; `loaded` or `failed` is to be told what came of it."""
+        """It is being loaded by hand; `loaded` or `not_loaded` is to be told what came of it."""
         self._loading = True
+
+    def not_loaded(self, now: float) -> bool:
+        """It could not be loaded by hand. Whether that made it failing."""
+        self._loading = False
+        return self.failed(now, at_once=True)
 
     def loaded(self) -> bool:
         """It was loaded by hand, and its failures are forgotten. False where it was unloaded again meanwhile."""
-        if not self._loading:
-            return False
+        if not self._loading:  # or somebody else's load was done before
+            return self._on
         self._breaker = Breaker()
         self._on, self._loading, self._trying = True, False, False
         return True

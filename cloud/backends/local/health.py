@@ -77,7 +77,7 @@ class Health:
     def not_loaded(self, model: str, error: OnDeviceError) -> None:
         """It could not be loaded by hand, for whatever reason."""
         self._evict(model)
-        failed = self._of[model].failed(self._clock(), at_once=True)
+        failed = self._of[model].not_loaded(self._clock())
         self._seen(model)
         if failed and self.state(model) is ModelState.FAILING:
             self._tell("model failing", model=model, error=str(error))

@@ -76,13 +76,23 @@ def test_a_load_by_hand_that_fails_leaves_it_as_it_was() -> None:
     condition = Condition()
     condition.unload()
     condition.load()
-    condition.failed(0.0, at_once=True)
+    condition.not_loaded(0.0)
     assert condition.state is GONE
     condition = failing()
     condition.load()
     assert condition.state is LOADING
-    condition.failed(0.1, at_once=True)
+    condition.not_loaded(0.1)
     assert condition.state is FAILING
+
+
+def test_a_trial_that_fails_meanwhile_does_not_undo_a_load_by_hand() -> None:
+    condition = failing()
+    assert condition.retry(0.5)
+    condition.load()
+    condition.failed(0.6, at_once=True)
+    assert condition.state is LOADING
+    assert condition.loaded()
+    assert condition.state is AVAILABLE
 
 
 def test_a_load_by_hand_of_what_can_be_asked_for_keeps_nobody_from_asking() -> None:

@@ -48,6 +48,20 @@ class Given:
         self.events.append((event, fields["model"]))
 
 
+def test_two_who_load_the_same_by_hand_both_have_it() -> None:
+    async def play() -> None:
+        given = Given(None)
+        given.repository.unload("small")
+        given.loading = asyncio.get_running_loop().create_future()
+        loading = asyncio.gather(*(given.repository.load("small") for _ in range(2)))
+        await asyncio.sleep(0)
+        given.loading.set_result(None)
+        await loading
+        assert (given.health.state("small"), given.held) == (ModelState.AVAILABLE, {"/small"})
+
+    asyncio.run(play())
+
+
 def test_only_what_there_is_room_for_is_held_the_first_first() -> None:
     given = Given(75)
     given.memory.fill(["small", "large", "middle"])
