@@ -52,11 +52,8 @@ class Health:
         loading = isinstance(error, ModelLoadError)
         if loading:
             self._evict(model)
-        if (loading or (counts and isinstance(error, ModelFaultError))) and self._of[model].failed(
-            self._clock(), at_once=loading
-        ):
-            self._seen(model)
-            self._tell("model failing", model=model, error=str(error))
+        if loading or (counts and isinstance(error, ModelFaultError)):
+            self._failed(model, error, self._of[model].failed(self._clock(), at_once=loading))
 
     def unload(self, model: str) -> None:
         """It is let go by hand."""
@@ -77,10 +74,7 @@ class Health:
     def not_loaded(self, model: str, error: OnDeviceError) -> None:
         """It could not be loaded by hand, for whatever reason."""
         self._evict(model)
-        failed = self._of[model].not_loaded(self._clock())
-        self._seen(model)
-        if failed and self.state(model) is ModelState.FAILING:
-            self._tell("model failing", model=model, error=str(error))
+        self._failed(model, error, self._of[model].not_loaded(self._clock()))
 
     def tick(self) -> None:
         """Try again what is due; call it a few times a second, while there are workers."""
@@ -97,7 +91,13 @@ class Health:
     def _tried(self, model: str, tried: asyncio.Future[Reply]) -> None:
         if tried.cancelled():
             return
-        if tried.exception():  # its first failure was told
-            self._of[model].failed(self._clock(), at_once=True)
+        if error := tried.exception():
+            self._failed(model, error, self._of[model].failed(self._clock(), at_once=True))
         else:
             self.succeeded(model)
+
+    def _failed(self, model: str, error: BaseException, newly: bool) -> None:
+        """That it fails is told once; of a model that was unloaded nobody wants to know."""
+        self._seen(model)
+        if newly and self.state(model) is not ModelState.GONE:
+            self._tell("model failing", model=model, error=str(error))

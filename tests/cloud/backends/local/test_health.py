@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -130,6 +131,46 @@ def test_what_answers_while_it_is_tried_is_said_to_be_available() -> None:
         told.checks.pop()[1].set_result(({}, b""))
         await asyncio.sleep(0)
         assert told.events.names == ["model failing", "model available"]
+
+    told(body)
+
+
+def test_what_answers_while_it_is_tried_and_then_fails_that_is_failing_again() -> None:
+    async def body(told: Told) -> None:
+        told.health.failed("a", LOAD)
+        told.clock.now_s += 10.0
+        told.health.tick()
+        told.health.succeeded("a")
+        told.checks.pop()[1].set_exception(FAULT)
+        await asyncio.sleep(0)
+        assert told.states == ["failing", "available"]
+        assert told.health.available == {"b"}
+        assert told.events.names == ["model failing", "model available", "model failing"]
+
+    told(body)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_those_that_can_be_asked_for_are_those_whose_state_says_so_whatever_happens(seed: int) -> None:
+    async def body(told: Told) -> None:
+        health, rng = told.health, random.Random(seed)
+        happens: list[Callable[[], object]] = [
+            lambda: health.succeeded("a"),
+            lambda: health.failed("a", LOAD),
+            lambda: health.failed("a", FAULT),
+            lambda: health.load("a"),
+            lambda: health.loaded("a"),
+            lambda: health.not_loaded("a", LOAD),
+            lambda: health.unload("a"),
+            health.tick,
+            lambda: told.checks and told.checks.pop()[1].set_result(({}, b"")),
+            lambda: told.checks and told.checks.pop()[1].set_exception(FAULT),
+        ]
+        for event in rng.choices(happens, k=200):
+            told.clock.now_s += rng.expovariate(1.0)
+            event()
+            await asyncio.sleep(0)
+            assert ("a" in health.available) == (health.state("a") is ModelState.AVAILABLE)
 
     told(body)
 
