@@ -20,12 +20,12 @@ _USUAL_MS, _STEP = 5.0, 1.05
 _MIDDLES = np.arange(POINTS // 2, POINTS**2, POINTS)
 
 
-class _Recently:
-    """What was seen lately, and the quantiles of it [21], equally likely points, non-decreasing."""
+class _RecentPoints:
+    """What was seen lately, as equally likely points, [21], non-decreasing."""
 
     def __init__(self) -> None:
         self._recent, self._refusals = Recent([0.0]), 0
-        self.points = np.zeros(POINTS)
+        self._points = np.zeros(POINTS)
 
     def _add(self, value: float) -> None:
         """Take one more; what was sooner than expected counts as in time."""
@@ -41,10 +41,13 @@ class _Recently:
     def _record(self, value: float) -> None:
         self._recent.add(value)
         if self._recent.count % _REFRESH == 0:
-            self.points = self._recent.distribution.quantiles_ms
+            self._points = self._worked_out()
+
+    def _worked_out(self) -> FloatArray:
+        return self._recent.distribution.quantiles_ms
 
 
-class Residuals(_Recently):
+class Residuals(_RecentPoints):
     """The residuals of the recent requests without their waits for a worker, ms: points_ms [21], non-decreasing.
 
     doubled: twice over, as by two that are independent, since of a busy machine the server sees half: not how long
@@ -54,7 +57,6 @@ class Residuals(_Recently):
     def __init__(self, doubled: bool) -> None:
         super().__init__()
         self._usual_ms, self._doubled = _USUAL_MS, doubled
-        self._sums: tuple[FloatArray, FloatArray] = self.points, self.points
 
     def observe(self, ms: float, work_ms: float) -> None:
         """Take one more. work_ms: what the server was to do for it beside the inference. Where that is more than usual,
@@ -67,12 +69,11 @@ class Residuals(_Recently):
     @property
     def points_ms(self) -> FloatArray:
         """[21], equally likely."""
-        if not self._doubled:
-            return self.points
-        if self._sums[0] is not self.points:
-            twice = np.sort(np.add.outer(self.points, self.points), axis=None)[_MIDDLES]
-            self._sums = self.points, twice
-        return self._sums[1]
+        return self._points
+
+    def _worked_out(self) -> FloatArray:
+        once = super()._worked_out()
+        return np.sort(np.add.outer(once, once), axis=None)[_MIDDLES] if self._doubled else once
 
 
 class WaitError(NamedTuple):
@@ -95,7 +96,7 @@ class WaitError(NamedTuple):
         return (spare_ms - worst * self.turn_ms) / (1 + worst)
 
 
-class WaitResiduals(_Recently):
+class WaitResiduals(_RecentPoints):
     """By how much waits for a worker were longer than foreseen, in proportion: a long one is off by more than a short.
 
     So what a patient request waits in vain says of a hurried one, which comes before all that, only what it should.
@@ -108,8 +109,8 @@ class WaitResiduals(_Recently):
     @property
     def longest(self) -> float:
         """How many times as long as foreseen a wait may be."""
-        return 1 + float(self.points[-1])
+        return 1 + float(self._points[-1])
 
     def of(self, foreseen_ms: float, turn_ms: float) -> WaitError:
         """What is to be expected of such a wait."""
-        return WaitError(self.points, foreseen_ms, turn_ms)
+        return WaitError(self._points, foreseen_ms, turn_ms)
