@@ -25,7 +25,7 @@ class Dialogue:
         self.sender = Sender(transport)
         self._replies = ReplyQueue(connections, self.sender)
         address = str(peer[0]) if isinstance(peer, tuple) else ""
-        reception = Reception(connections, address, self.sender.go_on, lambda: self.inbox.read_on())
+        reception = Reception(connections, address, self._replies.go_on, lambda: self.inbox.read_on())
         self._parser = RequestParser(connections.app, connections.limits, reception.take_in, self._replies.add)
         self.inbox = Inbox(transport, self._parser, reception, self._replies, self._end)
         self._ended = False

@@ -35,6 +35,17 @@ def test_each_piece_comes_when_it_is_there() -> None:
         assert got.endswith(CHUNKED)
 
 
+def test_who_waits_to_be_told_to_send_is_not_told_between_the_pieces() -> None:
+    waits = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    with running() as server, server.connect() as client:
+        client.sendall((get("/pieces/slow") + waits).encode())
+        server.let_go()
+        got = b""
+        while b"100 Continue" not in got:
+            got += client.recv(1000)
+        assert got.endswith(CHUNKED + b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def test_a_client_that_knows_no_chunks_reads_to_the_end() -> None:
     with running() as server:
         said = server.say("GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")

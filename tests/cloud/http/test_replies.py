@@ -17,6 +17,7 @@ from ondevice.cloud.http import dialogue, sender
 
 KEPT = "Connection: Keep-Alive\r\n"
 EXPECT = "Expect: 100-continue\r\n"
+GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 WIDE = replace(SMALL, body_bytes=1 << 20)
 GONE = b"HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\n\r\ngone"
 CHUNKED = "POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -73,11 +74,30 @@ def test_what_comes_after_the_last_request_is_not_answered() -> None:
 
 
 def test_who_waits_to_be_told_so_sends_its_body_then_but_nobody_of_1_0_is_told() -> None:
-    go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert told(f"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n{EXPECT}\r\n", "b") == (go_on + ok(b"b"), False)
+    assert told(f"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n{EXPECT}\r\n", "b") == (GO_ON + ok(b"b"), False)
     assert told(get("/a", EXPECT)) == (ok(), False)
     closed = ok(b"b", b"connection: close\r\n")
     assert told(f"POST /a HTTP/1.0\r\nContent-Length: 1\r\n{EXPECT}\r\n", "b") == (closed, True)
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_who_waits_to_be_told_so_is_told_after_the_replies_before(patient: bool) -> None:
+    async def play() -> None:
+        server = Timed(WIDE)
+        server.answering.clear()
+        await server.take(post("/slow", "good") + f"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n{EXPECT}\r\n")
+        if not patient:
+            await server.take("b")
+        assert server.line.written == b""
+        server.answering.set()
+        await rest()
+        if patient:
+            assert undated(server.line.written) == ok(b"good") + GO_ON
+            await server.take("b")
+        between = GO_ON if patient else b""
+        assert undated(undated(server.line.written)) == ok(b"good") + between + ok(b"b")
+
+    asyncio.run(play())
 
 
 @pytest.mark.parametrize(
