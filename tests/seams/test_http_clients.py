@@ -122,8 +122,8 @@ def test_a_good_request_is_answered_before_the_refusal_of_the_next_one(talk: Con
 
 def test_refusals_of_head_have_no_body(talk: Conversation) -> None:
     for path, status in (("/nowhere", 404), (INFER, 405)):
-        asked = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-        assert talk.asked(asked.replace(b"x\r", b"localhost\r"), head_only=True)[0] == status
+        asked = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        assert talk.asked(asked, head_only=True)[0] == status
     assert talk.asked(b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
     assert talk.asked(b"HEAD /v2 HTTP/1.1\r\n\r\n", head_only=True)[0] == 400
     assert talk.over()

@@ -149,8 +149,8 @@ async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], open_now:
 
 
 def undated(reply: bytes) -> bytes:
-    """Without the line that says when it was made."""
-    return re.sub(rb"\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r(?=\n)", b"", reply, count=1)
+    """One or several, without the lines that say when they were made."""
+    return re.sub(rb"\ndate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r(?=\n)", b"", reply)
 
 
 def get(path: str, extra: str = "") -> str:
