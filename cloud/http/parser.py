@@ -110,7 +110,7 @@ class RequestParser:
     def on_headers_complete(self) -> None:
         """All but the body is here: refuse what can be refused before the body is read."""
         transaction, fields = self.transaction, self._fields
-        # Of the piece that is being parsed not all may count.
+        # A head that begins in the piece with which chunks end is not counted there.
         most_bytes, self._head_bytes, self._fields = self._head_bytes + _MOST_PIECE, 0, []
         assert transaction
         if transaction.request:  # whose chunks begin here

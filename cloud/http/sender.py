@@ -32,11 +32,8 @@ class Sender:
     def send(self, response: Response, body: bytes, keep: bool, to: Transaction | None) -> None:
         """A whole reply. keep: whether the connection stays. to: whose it is, if that was understood."""
         length = f"content-length: {len(body)}\r\n"
-        if to is None:
-            self._transport.write(wire.head(response, length, keep, True, time()) + body)
-            return
-        head = wire.head(response, length, keep, to.http_1_1, time())
-        self._transport.write(head if to.method == b"HEAD" else head + body)
+        head = wire.head(response, length, keep, to is None or to.http_1_1, time())
+        self._transport.write(head if to and to.method == b"HEAD" else head + body)
 
     async def stream(self, response: Response, pieces: AsyncGenerator[Piece, None], keep: bool, chunks: bool) -> None:
         """Send the pieces as they come; where the client knows no chunks, the connection's end is that of the body."""

@@ -28,7 +28,7 @@ def is_read(encoding: str) -> bool:
 
 def inflater(headers: Mapping[str, str]) -> Inflater | None:
     """What expands the body of a request with these, whose encoding `is_read`; None where it comes as it is."""
-    coding = _NAMES.get(headers["content-encoding"].lower()) if "content-encoding" in headers else None
+    coding = _NAMES.get(headers.get("content-encoding", "").lower())
     return Inflater(coding) if coding else None
 
 
