@@ -31,8 +31,10 @@ class Framing:
 
     def again(self, binary: bool, failure: FailureKind) -> bool:
         """A message has failed so. Whether that may be due to its framing, and it is to be sent again in JSON."""
-        if self._certain or failure not in _NOT_UNDERSTOOD:
+        if failure not in _NOT_UNDERSTOOD:
             return False
+        if self._certain:
+            return binary and not self.binary  # it was under way when another found out
         # Where JSON has failed too, it was something else, and nothing is known yet.
         self.binary = not binary
         return binary

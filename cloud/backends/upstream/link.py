@@ -62,9 +62,9 @@ class UpstreamLink:
         self, described: RemoteModel, work: Work, limit_s: float, ticket: Ticket | None = None
     ) -> Exchange:
         """Ask a model, in its turn. Raises UpstreamError, and RefusedError where the ticket's time is over before."""
-        binary, waiting = self.framing.binary, perf_counter()
+        waiting = perf_counter()
         await self.turns.take(ticket)
-        start = perf_counter()
+        binary, start = self.framing.binary, perf_counter()
         try:
             top, raw = await self._infer(described, work, binary, limit_s)
         except UpstreamError as error:

@@ -49,6 +49,15 @@ def test_two_at_once_that_are_refused_are_both_sent_again() -> None:
     assert not framing.binary
 
 
+def test_what_was_under_way_in_binary_when_json_was_found_to_be_wanted_is_sent_again() -> None:
+    framing = Framing()
+    assert framing.again(True, FailureKind.WRONG)
+    framing.understood(binary=False)
+    assert framing.again(True, FailureKind.WRONG)
+    assert not framing.binary
+    assert not framing.again(True, FailureKind.CUT)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind not in DOUBTED])
 def test_what_has_nothing_to_do_with_the_form_changes_nothing(kind: FailureKind) -> None:
     framing = Framing()
