@@ -17,28 +17,25 @@ from numpy.typing import NDArray
 _FEW = 1024
 # Numbers that are written at a time: some ms, after which other threads have their turn.
 _AT_ONCE = 4096
+# What stands in an array's place until its numbers do: no string in JSON holds it, for its quotes would be escaped.
+_PLACE = {"": None}
+_PLACE_TEXT = '{"":null}'
 
 
 def dumps(value: Any) -> bytes:
     """A value as JSON, with arrays of finite numbers in it, each as a flat list."""
     arrays: list[NDArray[Any]] = []
 
-    def keep(array: Any) -> str:
+    def keep(array: Any) -> dict[str, None]:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{type(array).__name__} is not JSON")
         arrays.append(array.reshape(-1))
-        return _mark(len(arrays))
+        return _PLACE
 
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=keep)
-    for number, array in enumerate(arrays, 1):
-        before, _, text_after = text.partition(f'"{_mark(number)}"')
-        text = f"{before}[{','.join(_pieces(array))}]{text_after}"
-    return text.encode()
-
-
-def _mark(number: int) -> str:
-    """What stands in an array's place until its numbers do: no name of a tensor has such characters."""
-    return f"<array {number}>"
+    before, *others = text.split(_PLACE_TEXT)
+    lists = [f"[{','.join(_pieces(array))}]{behind}" for array, behind in zip(arrays, others, strict=True)]
+    return "".join([before, *lists]).encode()
 
 
 def _pieces(array: NDArray[Any]) -> Iterator[str]:

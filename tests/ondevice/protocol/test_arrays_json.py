@@ -36,6 +36,11 @@ def test_several_arrays_stay_apart() -> None:
     assert dumps([np.arange(3), "x", np.float32([[0.1, 0.2]])]) == b'[[0,1,2],"x",[0.1,0.2]]'
 
 
+@pytest.mark.parametrize("name", ["<array 1>", '{"":null}', "[0,1]", "\0", "ä\u2028"])
+def test_no_name_that_a_server_may_give_its_tensors_is_taken_for_an_array(name: str) -> None:
+    assert json.loads(dumps([name, np.arange(2), {name: np.arange(1)}])) == [name, [0, 1], {name: [0]}]
+
+
 def test_a_picture_takes_half_of_what_64_bits_would() -> None:
     assert len(dumps(PICTURE)) < 0.6 * len(json.dumps(PICTURE.ravel().tolist()))
 
