@@ -15,7 +15,7 @@ from ondevice.client.endpoint import Ask, PreparedRequest, RequestContext
 from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, read
 from ondevice.errors import FailureKind, UpstreamError, UsageError
-from ondevice.protocol import cnnselect, replies
+from ondevice.protocol import cnnselect, paths, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
@@ -73,7 +73,7 @@ class CnnSelectEndpoint:
     def discover(cls, ask: Ask) -> CnnSelectEndpoint | None:
         """Ask an endpoint for them; None where it has no model that chooses. Raises UpstreamError."""
         try:
-            metadata = replies.metadata(ask(HttpRequest("GET", f"/v2/models/{cnnselect.NAME}")).body)
+            metadata = replies.metadata(ask(HttpRequest("GET", paths.of_model(cnnselect.NAME))).body)
         except UpstreamError as error:
             if error.failure in _UNKNOWN:
                 return None
@@ -125,7 +125,7 @@ def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
         cnnselect.REPLY: context.reply.text if context.reply else "",
     }
     query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
-    path = f"/v2/models/{cnnselect.NAME}/infer?{query}"
+    path = f"{paths.of_model(cnnselect.NAME)}/infer?{query}"
     return PreparedRequest(HttpRequest("POST", path, {"Content-Type": upload.kind}, upload.body), "", context.top)
 
 

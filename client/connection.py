@@ -12,16 +12,14 @@ from email.message import Message
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple, NoReturn, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from ondevice import words
 from ondevice.errors import FailureKind, UpstreamError, UsageError
-from ondevice.protocol import headers, replies
+from ondevice.protocol import headers, paths, replies
 
 # A thousand classes take some 60 kB of JSON; what is larger by far is not an answer to a picture.
 MAX_REPLY_BYTES = 4 << 20
-# Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
-_IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
 class ServerAddress(NamedTuple):
@@ -51,9 +49,8 @@ class ServerAddress(NamedTuple):
         if parts.username or parts.password:
             raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
         usual = 443 if parts.scheme == "https" else 80
-        path = quote(parts.path.rstrip("/"), safe=_IN_PATHS)
-        host = headers.checked_host(asked_for) if asked_for else ""
-        return cls(parts.scheme, parts.hostname, usual if port is None else port, path, host)
+        host = "" if asked_for is None else headers.checked_host(asked_for)
+        return cls(parts.scheme, parts.hostname, usual if port is None else port, paths.prefix(parts.path), host)
 
     @property
     def where(self) -> str:

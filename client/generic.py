@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from time import perf_counter
-from urllib.parse import quote
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, response, timing
 from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import arrays_json, headers, replies
+from ondevice.protocol import arrays_json, headers, paths, replies
 from ondevice.protocol.framing import Framing
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
@@ -69,7 +68,7 @@ class GenericEndpoint:
         work = Work(payload, picture, context.top, False, perf_counter())
         body, length = model.request(work, self._framing.binary, arrays_json.dumps)
         name = model.served.name
-        path = f"/v2/models/{quote(name, safe='')}/infer"
+        path = f"{paths.of_model(name)}/infer"
         return PreparedRequest(HttpRequest("POST", path, headers.of_body(length), body), name, context.top)
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
@@ -149,7 +148,7 @@ def _names(ask: Ask) -> list[str]:
 def _described(ask: Ask, name: str) -> RemoteModel | None:
     """A model, if enough is known of it; of any other the log says what is missing."""
     try:
-        reply = ask(HttpRequest("GET", f"/v2/models/{quote(name, safe='')}"))
+        reply = ask(HttpRequest("GET", paths.of_model(name)))
         found = remote.describe(name, replies.metadata(reply.body), "endpoint")
     except (ModelError, UpstreamError) as error:
         if isinstance(error, UpstreamError) and error.failure in UNREACHED:

@@ -46,7 +46,7 @@ def test_a_host_of_its_own_is_what_is_asked_for_and_whose_certificate_is_wanted(
     assert (address.host_header, address.tls_name, address.where) == (asked, name, "10.0.0.1:8443")
 
 
-@pytest.mark.parametrize("asked", ["a b", "a/b", "http://a", "a:b", "a\r\nX: y", "ä", "a:1:2", "a:123456"])
+@pytest.mark.parametrize("asked", ["", "a b", "a/b", "http://a", "a:b", "a\r\nX: y", "ä", "a:1:2", "a:123456"])
 def test_what_is_not_a_host_is_one_line(asked: str) -> None:
     with pytest.raises(UsageError, match="is not a Host: give NAME or NAME:PORT") as caught:
         ServerAddress.parse("http://10.0.0.1", asked)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from ondevice.cloud.backends.upstream.session import UpstreamRequest, UpstreamSession
-from ondevice.protocol import headers, replies
+from ondevice.protocol import headers, paths, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.response import InferResponse
 
@@ -16,11 +14,11 @@ _READY = b'{"ready":true}'
 class OipClient:
     """Asks a server in a session that is open. Whatever fails raises UpstreamError, one line without the address.
 
-    version: of the models, percent-encoded; None: the one that the server chooses, Triton's the latest that is ready.
+    version: of the models; None: the one that the server chooses, Triton's the latest that is ready.
     """
 
     def __init__(self, session: UpstreamSession, version: str | None = None) -> None:
-        self._session, self._version = session, f"/versions/{version}" if version else ""
+        self._session, self._version = session, version
 
     async def ready(self, timeout_s: float) -> None:
         """Ask whether it is ready; it is if this does not raise."""
@@ -50,4 +48,4 @@ class OipClient:
         return replies.response(reply.body, reply.headers.get(headers.LENGTH))
 
     def _path(self, model: str) -> str:
-        return f"/v2/models/{quote(model, safe='')}{self._version}"
+        return paths.of_model(model, self._version)

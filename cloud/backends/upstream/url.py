@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ondevice.errors import UsageError, naming
-from ondevice.protocol import headers
+from ondevice.protocol import headers, paths
 
 TOKEN_VARIABLE = "ONDEVICE_UPSTREAM_TOKEN"
 # What stands before /v2, if anything; then the model and its version, where one is meant.
 _PATH = re.compile(r"(?P<prefix>(?:/[^/]+)*?)(?:/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?)?/?")
 # Parts of other URLs of a server, which nobody means to put before /v2.
 _MISTAKEN = re.compile(r"/v[12](/|$)")
-# Beside letters and digits, what may stand in a path (RFC 3986, section 3.3).
-_IN_PATHS = "/%-._~!$&'()*+,;=:@"
 
 
 class UpstreamUrl(NamedTuple):
@@ -34,7 +32,8 @@ def parsed(url: str, host: str | None = None) -> UpstreamUrl:
     """What is meant by a URL, asked for a Host of its own or None. Raises UsageError."""
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        port = parts.port or usual
     except (ValueError, KeyError):
         raise _malformed() from None
     found = _PATH.fullmatch(parts.path)
@@ -44,9 +43,9 @@ def parsed(url: str, host: str | None = None) -> UpstreamUrl:
     with naming("--upstream-host"):
         asked = headers.checked_host(host) if host is not None else None
     where = f"[{parts.hostname}]:{port}" if ":" in parts.hostname else f"{parts.hostname}:{port}"
-    prefix, model, version = quote(found["prefix"], safe=_IN_PATHS), found["model"], found["version"]
-    name = f"{asked or where}{prefix}"
-    return UpstreamUrl(f"{parts.scheme}://{where}{prefix}", name, model and unquote(model), version, asked)
+    model, version = (part and unquote(part) for part in found.group("model", "version"))
+    prefix = paths.prefix(found["prefix"])
+    return UpstreamUrl(f"{parts.scheme}://{where}{prefix}", f"{asked or where}{prefix}", model, version, asked)
 
 
 def _malformed() -> UsageError:

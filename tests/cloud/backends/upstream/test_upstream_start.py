@@ -130,6 +130,8 @@ def test_a_model_that_does_not_answer_well_is_left_out() -> None:
     [
         "localhost:8000",
         "ftp://localhost",
+        "ftp://localhost:21",
+        "//localhost:8000",
         "http://",
         "http://a:b:c",
         "http://a:99999",
@@ -171,6 +173,7 @@ def test_its_name(url: str, name: str) -> None:
         ("http://gpu/a b%20c", None, ("http://gpu:80/a%20b%20c", "gpu:80/a%20b%20c", None, None)),
         ("https://gpu/a/v2/models/m%2Fn", None, ("https://gpu:443/a", "gpu:443/a", "m/n", None)),
         ("http://gpu/v2/models/m/versions/3", None, ("http://gpu:80", "gpu:80", "m", "3")),
+        ("http://gpu/v2/models/m/versions/%C3%BC 1", None, ("http://gpu:80", "gpu:80", "m", "ü 1")),
         ("http://10.0.0.1/a", "m.example.com", ("http://10.0.0.1:80/a", "m.example.com/a", None, None)),
     ],
 )
