@@ -16,7 +16,7 @@ from ondevice.client.picture import Upload
 from ondevice.client.reply import ParsedReply, response, timing
 from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import arrays_json, headers, paths, replies
+from ondevice.protocol import headers, paths, replies
 from ondevice.protocol.framing import Framing
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
@@ -66,7 +66,7 @@ class GenericEndpoint:
         if not picture:
             payload = self._decoder(model).prepare(upload.body).tobytes()
         work = Work(payload, picture, context.top, False, perf_counter())
-        body, length = model.request(work, self._framing.binary, arrays_json.dumps)
+        body, length = model.request(work, self._framing.binary)
         name = model.served.name
         path = f"{paths.of_model(name)}/infer"
         return PreparedRequest(HttpRequest("POST", path, headers.of_body(length), body), name, context.top)

@@ -17,7 +17,7 @@ from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.preprocess import Preprocessor
-from ondevice.protocol import replies
+from ondevice.protocol import arrays_json, replies
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
@@ -65,7 +65,7 @@ class RemoteModel:
     ranks: bool
     published: Profile | None
 
-    def request(self, work: Work, binary: bool, dumps: ArrayDumps | None = None) -> tuple[bytes, int | None]:
+    def request(self, work: Work, binary: bool, dumps: ArrayDumps = arrays_json.dumps) -> tuple[bytes, int | None]:
         """The body and header length of a request for the work; a picture only where `feed` is None.
 
         binary: in the binary extension, or without any. dumps: as `encode_request` takes it. Raises ProtocolError.

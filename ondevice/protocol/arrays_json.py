@@ -26,9 +26,11 @@ def dumps(value: Any) -> bytes:
     """A value as JSON, with arrays of finite numbers in it, each as a flat list."""
     arrays: list[NDArray[Any]] = []
 
-    def keep(array: Any) -> dict[str, None]:
+    def keep(array: Any) -> Any:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{type(array).__name__} is not JSON")
+        if array.dtype == bool:  # which numpy writes in other words
+            return array.ravel().tolist()
         arrays.append(array.reshape(-1))
         return _PLACE
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from ondevice.errors import ProtocolError
+from ondevice.protocol import arrays_json
 from ondevice.protocol.headers import LENGTH
 from ondevice.protocol.tensor import Tensor, from_binary, from_json, parse_datatype, parse_shape, to_binary, to_json
 
@@ -120,7 +121,6 @@ def _refuse(constant: str) -> NoReturn:
 
 _REQUEST_JSON = json.JSONDecoder(parse_constant=_refuse)
 _RESPONSE_JSON = json.JSONDecoder()
-_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _PLAIN_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
@@ -207,31 +207,28 @@ def encode(
     key: str,
     tensors: Sequence[Tensor],
     binary: Collection[str],
-    dumps: ArrayDumps | None = None,
+    dumps: ArrayDumps = arrays_json.dumps,
 ) -> tuple[bytes, int | None]:
     """The body and its header length: `head`, with the tensors under `key`, `inputs` or `outputs`.
 
-    binary: the names of those whose data lie behind the JSON. dumps: what writes JSON instead of Python's own, which
-    takes some µs a number. Raises ProtocolError for what cannot be written.
+    binary: the names of those whose data lie behind the JSON. dumps: what writes the JSON. Raises ProtocolError for
+    what cannot be written.
     """
     pieces: list[bytes] = []
-    head[key] = [_described(tensor, key, pieces if tensor.name in binary else None, bool(dumps)) for tensor in tensors]
+    head[key] = [_described(tensor, key, pieces if tensor.name in binary else None) for tensor in tensors]
     try:
-        header = dumps(head) if dumps else _JSON.encode(head).encode()
+        header = dumps(head)
     except (TypeError, ValueError) as error:
         raise ProtocolError(f"cannot be written in JSON: {error}") from None
     return (b"".join([header, *pieces]), len(header)) if pieces else (header, None)
 
 
-def _described(tensor: Tensor, key: str, pieces: list[bytes] | None, arrays: bool) -> dict[str, Any]:
-    """The tensor's object in the JSON; its data go to the end of `pieces`, if given, instead.
-
-    arrays: whether an array may stand in it.
-    """
+def _described(tensor: Tensor, key: str, pieces: list[bytes] | None) -> dict[str, Any]:
+    """The tensor's object in the JSON; its data go to the end of `pieces`, if given, instead."""
     entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
     parameters = {key: value for key, value in tensor.parameters.items() if key != "binary_data_size"}
     if pieces is None:
-        entry["data"] = to_json(tensor, response=key == "outputs", arrays=arrays)
+        entry["data"] = to_json(tensor, response=key == "outputs")
     else:
         pieces.append(to_binary(tensor))
         parameters["binary_data_size"] = len(pieces[-1])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ondevice.errors import ProtocolError
+from ondevice.protocol import arrays_json
 from ondevice.protocol.message import (
     ArrayDumps,
     MessageReader,
@@ -66,7 +67,7 @@ def encode_request(  # noqa: PLR0913  # as many as a request has members
     outputs: Sequence[RequestedOutput] = (),
     binary: bool,
     id: str | None = None,  # noqa: A002  # as the protocol calls it
-    dumps: ArrayDumps | None = None,
+    dumps: ArrayDumps = arrays_json.dumps,
 ) -> tuple[bytes, int | None]:
     """The body of a request, and its header length; None: all of it is JSON.
 

@@ -172,11 +172,11 @@ def to_binary(tensor: Tensor) -> bytes:
     return data.tobytes()
 
 
-def to_json(tensor: Tensor, response: bool = False, arrays: bool = False) -> list[Any] | NDArray[Any]:
+def to_json(tensor: Tensor, response: bool = False) -> list[Any] | NDArray[Any]:
     """The tensor's data as they travel in JSON, flat; in a response, floats that are not finite become null.
 
-    arrays: whether an array may be left one, for whoever writes the JSON of it. Raises ProtocolError for data that JSON
-    has not, or that are not of the tensor's shape and datatype.
+    An array stays one in a request, for whoever writes the JSON of it: a picture's takes much time number by number.
+    Raises ProtocolError for data that JSON has not, or that are not of the tensor's shape and datatype.
     """
     _check_consistent(tensor)
     data = tensor.data
@@ -186,12 +186,12 @@ def to_json(tensor: Tensor, response: bool = False, arrays: bool = False) -> lis
         except UnicodeDecodeError:
             raise ProtocolError(f"tensor {reprlib.repr(tensor.name)} is not UTF-8 text: send it in binary") from None
     finite = bool(np.isfinite(data).all())
-    if not finite and not response:
+    if response:
+        values: list[Any] = data.ravel().tolist()
+        return values if finite else [value if math.isfinite(value) else None for value in values]
+    if not finite:
         raise ProtocolError(f"JSON has no NaN and no infinities: send tensor {reprlib.repr(tensor.name)} in binary")
-    if arrays and finite:
-        return np.ascontiguousarray(data.ravel())
-    values: list[Any] = data.ravel().tolist()
-    return values if finite else [value if math.isfinite(value) else None for value in values]
+    return data.ravel()
 
 
 def _elements(raw: memoryview, count: int) -> list[bytes]:

@@ -248,11 +248,11 @@ def test_the_request_for_a_tensor() -> None:
     assert [output.name for output in request.outputs] == ["y"]
 
 
-DUMPS = [None, arrays_json.dumps, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)]
+DUMPS = [arrays_json.dumps, partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)]
 
 
 @pytest.mark.parametrize("dumps", DUMPS)
-def test_a_request_of_what_every_server_must_take(dumps: ArrayDumps | None) -> None:
+def test_a_request_of_what_every_server_must_take(dumps: ArrayDumps) -> None:
     values = np.linspace(-1, 1, 1600, dtype=np.float32)
     body, length = describe("digits_xs_fp32", theirs(-1, 40, 40, 1), "w").request(
         work(values.tobytes(), picture=False), binary=False, dumps=dumps

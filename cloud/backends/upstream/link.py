@@ -20,7 +20,7 @@ from ondevice.remote import Ranking, RemoteModel
 
 # How long the answer to the question after its health may take: it is one without work.
 _HEALTH_S = 1.0
-# A picture's tensor in JSON takes Python's own encoder 170 ms of everybody's time, and this one 6.
+# All others wait while JSON is written: for a picture's tensor this takes 6 ms, what needs no library 15.
 _dumps = partial(orjson.dumps, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
