@@ -55,14 +55,13 @@ class SendOptions(NamedTuple):
 
 
 class CloudAttempt(Attempt):
-    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. model: the one that it names.
+    """A request at the endpoint. sent_bytes: of its body, as soon as it is sent. prepared: what was sent last.
 
-    prepared: what was sent last. received: its last answer, and that model's accuracy.
+    received: its last answer, and that model's accuracy.
     """
 
     sent_bytes = 0
     received: tuple[Answer, float | None] | None = None
-    model = ""
     prepared: PreparedRequest | None = None
     connection: HttpConnection | None = None
 
@@ -245,7 +244,7 @@ class CloudExecutor:
         context = RequestContext(left_ms, overhead_ms, return_ms, options.device_top1, task.top, self.network.reply())
         context = context._replace(anytime=options.anytime if endpoint else 1)  # older ones know of no more
         prepared = endpoint.prepare(upload, context) if endpoint else picture_request(upload, context)
-        attempt.prepared, attempt.sent_bytes, attempt.model = prepared, len(prepared.request.body), prepared.model
+        attempt.prepared, attempt.sent_bytes = prepared, len(prepared.request.body)
         return endpoint, prepared
 
     def _exchange(self, attempt: CloudAttempt, prepare: Callable[[], _Prepared], until: float) -> None:
@@ -289,8 +288,9 @@ class CloudExecutor:
 
     def _learn_late(self, attempt: CloudAttempt, elapsed_ms: float) -> None:
         """Learn that nothing had come by then."""
-        if self.endpoint and attempt.model and not self.network.fixed_ms():  # all is counted as the model's
-            self.endpoint.record_inference(attempt.model, CENSORED * elapsed_ms)
+        model = attempt.prepared.model if attempt.prepared else ""
+        if self.endpoint and model and not self.network.fixed_ms():  # all is counted as the model's
+            self.endpoint.record_inference(model, CENSORED * elapsed_ms)
         else:
             self.network.add_late(attempt.sent_bytes, elapsed_ms)
 
