@@ -33,7 +33,9 @@ class Availability:
         on = self._on(backends, without)
         candidates = self._candidates((tuple(backends), on), lambda: self._places(backends, on))
         if not candidates.places:
-            raise RefusedError("no model with a known accuracy is available now", 1)
+            rated = any(self._rows.values())
+            unrated = "no model here has a known accuracy, so none can be chosen: ask one by its own name"
+            raise RefusedError("no model with a known accuracy is available now" if rated else unrated, 1)
         return candidates
 
     def only(self, served: ServedModel, backend: Backend) -> Candidates:

@@ -15,6 +15,7 @@ from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, check_secret, size_bytes
 from ondevice.errors import UsageError, naming
+from ondevice.protocol import cnnselect
 
 if TYPE_CHECKING:
     from ondevice.cloud.app.origins import AllowedOrigins
@@ -357,7 +358,13 @@ def _say(address: ListenAddress, selector: Selector) -> None:
     names = dict.fromkeys(served.name for served in models)
     for name in names:
         if name not in rated:
-            note(f"{name} has no known accuracy: it is served by its name, and never chosen")
-    note(f"{len(names)} models, chosen by {selector.rules.policy}; Ctrl-C ends")
-    note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/cnnselect/infer'")
+            note(
+                f"{name} has no known accuracy: it is served by its name, and never chosen; `ondevice models add` "
+                "takes it by --top1, `ondevice evaluate --update-card` measures it"
+            )
+    count = "1 model" if len(names) == 1 else f"{len(names)} models"
+    asked_by = f"chosen by {selector.rules.policy}" if rated else "each asked by its name"
+    note(f"{count}, {asked_by}; Ctrl-C ends")
+    model = cnnselect.NAME if rated else next(iter(names))
+    note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/{model}/infer'")
     print(address.url, flush=True)

@@ -81,7 +81,7 @@ def _refuse_slow_host(path: Path, predicted: PredictedTime, host_ms: float) -> N
         raise EmulationError(
             f"{path}: {predicted.device} would take {predicted.mean_ms:.3g} ms and this host takes {host_ms:.3g}: a "
             "slower host cannot emulate it; use a faster one, or a slower device (`ondevice devices list`); "
-            f"`ondevice devices predict {predicted.device} {path.name}` says the device's time alone"
+            f"`ondevice devices predict {predicted.device} {path}` says the device's time alone"
         )
 
 

@@ -43,10 +43,14 @@ def test_standard_output_is_the_address_alone(tmp_path: Path) -> None:
 
 def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, stranger: Path) -> None:
     with Endpoint(tmp_path, "--models", stranger) as running:
-        until(lambda: "stranger has no known accuracy" in running.stderr)
+        until(lambda: "/v2/models/stranger/infer" in running.stderr)
+        told = running.stderr.splitlines()
+        assert "stranger has no known accuracy" in told[0]
+        assert "1 model, each asked by its name" in told[1]
         assert "expected_top1" not in running.classify("stranger").json()["parameters"]
         chosen = running.classify()
         assert (chosen.status_code, chosen.headers["retry-after"]) == (503, "1")
+        assert "ask one by its own name" in chosen.json()["error"]
 
 
 def test_it_starts_without_any_of_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
