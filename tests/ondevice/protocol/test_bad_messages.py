@@ -11,18 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from messages import (
-    IMAGE,
-    IMAGE_JSON,
-    KSERVE_REQUEST,
-    KSERVE_RESPONSE,
-    TRITON_REQUEST,
-    TRITON_REQUEST_JSON,
-    TRITON_RESPONSE,
-    TRITON_RESPONSE_JSON,
-    array,
-    body,
-)
+from messages import IMAGE, KSERVE_REQUEST, KSERVE_RESPONSE, TRITON_REQUEST, TRITON_RESPONSE, array, body
 
 from ondevice.errors import ProtocolError
 from ondevice.protocol.request import decode_request, encode_request
@@ -113,18 +102,18 @@ def test_what_is_no_request(message: bytes, why: str) -> None:
     assert why in refusal(decode_request, message, None)
 
 
-@pytest.mark.parametrize("length", [-1, len(TRITON_REQUEST) + 1, 10**30])
+@pytest.mark.parametrize("length", [-1, len(TRITON_REQUEST.body) + 1, 10**30])
 def test_a_header_length_that_is_not_within_the_body(length: int) -> None:
-    text = refusal(decode_request, TRITON_REQUEST, length)
-    assert text == f"Inference-Header-Content-Length is {length}, the body has {len(TRITON_REQUEST)} bytes"
+    text = refusal(decode_request, TRITON_REQUEST.body, length)
+    assert text == f"Inference-Header-Content-Length is {length}, the body has {len(TRITON_REQUEST.body)} bytes"
 
 
 def test_binary_data_too_few_or_too_many() -> None:
-    length = len(TRITON_REQUEST_JSON)
-    assert "binary_data_size is 3, 2 bytes are left" in refusal(decode_request, TRITON_REQUEST[:-1], length)
-    assert "1 bytes follow the last tensor" in refusal(decode_request, TRITON_REQUEST + b"\0", length)
-    assert "the JSON is malformed: Extra data" in refusal(decode_request, TRITON_REQUEST, None)
-    wrong = TRITON_REQUEST.replace(b'"binary_data_size" : 16', b'"binary_data_size" : 15')
+    message, length = TRITON_REQUEST
+    assert "binary_data_size is 3, 2 bytes are left" in refusal(decode_request, message[:-1], length)
+    assert "1 bytes follow the last tensor" in refusal(decode_request, message + b"\0", length)
+    assert "the JSON is malformed: Extra data" in refusal(decode_request, message, None)
+    wrong = message.replace(b'"binary_data_size" : 16', b'"binary_data_size" : 15')
     assert "input 'input0': binary_data_size is 15, UINT32 [2, 2] takes 16 bytes" in refusal(
         decode_request, wrong, length
     )
@@ -144,7 +133,7 @@ def test_binary_data_too_few_or_too_many() -> None:
     ],
 )
 def test_what_is_no_response(changes: dict[str, Any], why: str) -> None:
-    assert why in refusal(decode_response, json.dumps({**json.loads(KSERVE_RESPONSE), **changes}).encode(), None)
+    assert why in refusal(decode_response, json.dumps({**json.loads(KSERVE_RESPONSE.body), **changes}).encode(), None)
 
 
 def test_an_error_is_no_response() -> None:
@@ -191,11 +180,11 @@ def test_a_shape_alone_takes_no_memory() -> None:
 
 
 GOLDEN: list[tuple[Read, bytes, int | None]] = [
-    (decode_request, KSERVE_REQUEST, None),
-    (decode_request, TRITON_REQUEST, len(TRITON_REQUEST_JSON)),
-    (decode_request, IMAGE, len(IMAGE_JSON)),
-    (decode_response, KSERVE_RESPONSE, None),
-    (decode_response, TRITON_RESPONSE, len(TRITON_RESPONSE_JSON)),
+    (decode_request, *KSERVE_REQUEST),
+    (decode_request, *TRITON_REQUEST),
+    (decode_request, *IMAGE),
+    (decode_response, *KSERVE_RESPONSE),
+    (decode_response, *TRITON_RESPONSE),
 ]
 HOSTILE: list[Any] = [
     None, True, False, 0, 1, -1, 3, 24, 2**31, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, 1e300, "", "x", "\ud800",

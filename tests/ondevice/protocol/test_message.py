@@ -7,18 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from messages import (
-    IMAGE,
-    IMAGE_JSON,
-    KSERVE_REQUEST,
-    KSERVE_RESPONSE,
-    TRITON_REQUEST,
-    TRITON_REQUEST_JSON,
-    TRITON_RESPONSE,
-    TRITON_RESPONSE_JSON,
-    array,
-    body,
-)
+from messages import IMAGE, KSERVE_REQUEST, KSERVE_RESPONSE, TRITON_REQUEST, TRITON_RESPONSE, array, body
 
 from ondevice.protocol.request import RequestedOutput, decode_request, encode_request
 from ondevice.protocol.response import decode_response, encode_response
@@ -26,7 +15,7 @@ from ondevice.protocol.tensor import Tensor, from_base64
 
 
 def test_kserve_request() -> None:
-    request = decode_request(KSERVE_REQUEST, None)
+    request = decode_request(*KSERVE_REQUEST)
     assert (request.id, request.parameters, request.binary_output) == ("42", {}, False)
     assert request.outputs == [RequestedOutput("output0", binary=False, classification=0)]
     first, second = request.inputs
@@ -36,28 +25,29 @@ def test_kserve_request() -> None:
 
 
 def test_triton_binary_request() -> None:
-    request = decode_request(TRITON_REQUEST, len(TRITON_REQUEST_JSON))
+    request = decode_request(*TRITON_REQUEST)
     assert request.outputs == [RequestedOutput("output0", binary=True)]
     first, second = request.inputs
     assert (first.parameters, first.binary, second.binary) == ({"binary_data_size": 16}, True, True)
     assert array(first).tolist() == [[1, 2], [3, 4]]
     assert array(second).tolist() == [True, False, True]
-    assert array(decode_request(memoryview(TRITON_REQUEST), len(TRITON_REQUEST_JSON)).inputs[1]).dtype == np.bool_
+    view = memoryview(TRITON_REQUEST.body)
+    assert array(decode_request(view, TRITON_REQUEST.length).inputs[1]).dtype == np.bool_
 
 
 def test_kserve_and_triton_responses() -> None:
-    response = decode_response(KSERVE_RESPONSE, None)
+    response = decode_response(*KSERVE_RESPONSE)
     assert (response.model_name, response.model_version, response.id) == ("mymodel", None, "42")
     assert array(response.outputs[0]) == pytest.approx(np.array([[1, 1.1], [2, 2.1], [3, 3.1]]))
-    response = decode_response(TRITON_RESPONSE, len(TRITON_RESPONSE_JSON))
+    response = decode_response(*TRITON_RESPONSE)
     assert (response.model_name, response.model_version, response.id, response.parameters) == ("mymodel", "1", None, {})
     assert array(response.outputs[0]).tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_image_request() -> None:
     picture, parameters = Tensor.of("image", [b"\xff\xd8\xff\xe0"]), {"sla_ms": 50.0, "policy": "cnnselect"}
-    assert encode_request([picture], parameters=parameters, binary=True) == (IMAGE, len(IMAGE_JSON))
-    request = decode_request(IMAGE, len(IMAGE_JSON))
+    assert encode_request([picture], parameters=parameters, binary=True) == IMAGE
+    request = decode_request(*IMAGE)
     assert (request.parameters, request.binary_output) == ({"sla_ms": 50.0, "policy": "cnnselect"}, True)
     (image,) = request.inputs
     assert (image.name, image.datatype, image.shape, image.data) == ("image", "BYTES", (1,), [b"\xff\xd8\xff\xe0"])
