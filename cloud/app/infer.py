@@ -94,7 +94,7 @@ def decode(
     names = [tensor.name for tensor in request.inputs]
     known = [IMAGE] if served is None else [IMAGE, served.input.name]
     if len(names) != 1 or names[0] not in known:
-        raise ProtocolError(f"give one input, {' or '.join(known)}, not {', '.join(names) or 'none'}")
+        raise ProtocolError(f"give one input, {' or '.join(known)}, not {', '.join(names)[:100] or 'none'}")
     _check_outputs(request.outputs, served)
     tensor = request.inputs[0]
     picture = tensor.name == IMAGE
@@ -108,7 +108,7 @@ def _check_outputs(outputs: Sequence[RequestedOutput], served: ServedModel | Non
     known = [*ANSWER] if served is None else [*ANSWER, served.output.name]
     for output in outputs:
         if output.name not in known:
-            raise ProtocolError(f"no output '{output.name}': there are {', '.join(known)}")
+            raise ProtocolError(f"no output '{output.name[:100]}': there are {', '.join(known)}")
         if output.classification and (served is None or output.name != served.output.name):
             raise ProtocolError(f"{output.name} is a ranking already: classification is for a model's own output")
 

@@ -24,9 +24,10 @@ def of_body(kind: str, body: bytes) -> bytes | None:
     """The picture in a body of this Content-Type: all of it, or the only part of a form; None: it may be a message of
     the protocol. Raises ProtocolError.
     """
-    if kind.startswith("image/") or body.startswith(STARTS):
-        return _whole(kind, body)
-    if kind.lower().startswith(_FORM):
+    plain = kind.lower()  # but a boundary's case counts
+    if plain.startswith("image/") or body.startswith(STARTS):
+        return _whole(plain, body)
+    if plain.startswith(_FORM):
         return _part(kind, body)
     return None
 

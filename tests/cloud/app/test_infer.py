@@ -208,3 +208,11 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(ProtocolError, match=said):
         infer.decode(*request_, served)
+
+
+def test_long_names_are_not_repeated_whole() -> None:
+    many = [Tensor("in" * 5000 + str(n), "UINT8", (0,), np.zeros(0, np.uint8), {}) for n in range(64)]
+    for request in (encode_request(many, binary=True), picture_request(outputs=[wish("no" * 5000)])):
+        with pytest.raises(ProtocolError) as caught:
+            infer.decode(*request, SERVED)
+        assert len(str(caught.value)) < 300

@@ -31,8 +31,9 @@ def test_what_begins_as_a_picture_is_one_whatever_its_type(kind: str, picture: b
     assert pictures.of_body(kind, picture) is picture
 
 
-def test_what_is_called_a_picture_is_the_decoders_to_judge() -> None:
-    assert pictures.of_body("image/heic", b"\0\0\0\x18ftypheic") == b"\0\0\0\x18ftypheic"
+@pytest.mark.parametrize("kind", ["image/heic", "Image/HEIC"])
+def test_what_is_called_a_picture_is_the_decoders_to_judge(kind: str) -> None:
+    assert pictures.of_body(kind, b"\0\0\0\x18ftypheic") == b"\0\0\0\x18ftypheic"
 
 
 @pytest.mark.parametrize("kind", KINDS[3:])
@@ -60,6 +61,7 @@ FORM, BODY = form(image=PICTURE)
     [
         ("image/png", b"", "the body is empty"),
         ("application/x-www-form-urlencoded", JPEG.replace(b"\0", b""), "--data-binary instead of -d"),
+        ("Application/X-WWW-Form-URLEncoded", JPEG.replace(b"\0", b""), "--data-binary instead of -d"),
         ("multipart/form-data", BODY, "no boundary"),
         ("multipart/form-data; boundary=other", BODY, "not whole"),
         (FORM, BODY[:100], "not whole"),
