@@ -124,14 +124,20 @@ _RESPONSE_JSON = json.JSONDecoder()
 _PLAIN_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
-def _object(header: memoryview, decoder: json.JSONDecoder) -> dict[str, Any]:
+def json_of(body: bytes | memoryview, decoder: json.JSONDecoder = _RESPONSE_JSON) -> Any:
+    """What a body is in JSON: UTF-8, and nothing in it that cannot be written again. Raises ProtocolError."""
     try:
-        text = str(header, "utf-8")
+        text = str(body, "utf-8")
         found = decoder.decode(text)
         if "\\ud" in text or "\\uD" in text:  # half a surrogate pair makes a string that no one can encode
             _PLAIN_JSON.encode(found).encode()
     except (ValueError, RecursionError) as error:
         raise ProtocolError(_fault(error)) from None
+    return found
+
+
+def _object(header: memoryview, decoder: json.JSONDecoder) -> dict[str, Any]:
+    found = json_of(header, decoder)
     if not isinstance(found, dict):
         raise ProtocolError("the JSON is not an object")
     return found

@@ -11,6 +11,7 @@ import numpy as np
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
 from ondevice.protocol import headers
 from ondevice.protocol.cnnselect import ANSWER, INDEX, LABEL, NAME, SCORE
+from ondevice.protocol.message import json_of
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.protocol.response import InferResponse, decode_response
 from ondevice.protocol.tensor import Tensor
@@ -107,8 +108,8 @@ def ranking(outputs: Iterable[Tensor], most: int | None = None) -> list[tuple[in
 
 def _parsed(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
+        return json_of(body)
+    except ProtocolError as error:
         raise wrong("its answer is not JSON") from error
 
 
