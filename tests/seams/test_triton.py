@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,19 +28,6 @@ def client(triton: Any, endpoint: Endpoint) -> Iterator[Any]:
     made = triton.InferenceServerClient(endpoint.url.removeprefix("http://"))
     yield made
     made.close()
-
-
-@pytest.fixture
-def image(triton: Any) -> Callable[[bool], Any]:
-    """Makes the input of a picture, in binary or in JSON."""
-
-    def make(binary: bool = True) -> Any:
-        tensor = triton.InferInput("image", [1], "BYTES")
-        value = PICTURE if binary else base64.b64encode(PICTURE)
-        tensor.set_data_from_numpy(np.array([value], object), binary_data=binary)
-        return tensor
-
-    return make
 
 
 @pytest.fixture

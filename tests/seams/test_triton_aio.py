@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
-from serving import FAMILY, PICTURE, Endpoint
+from serving import FAMILY, Endpoint
 
 MODEL = FAMILY[2]
 Use = Callable[[Callable[[Any], Awaitable[Any]]], Any]
@@ -35,19 +34,6 @@ def use(aio: Any, endpoint: Endpoint) -> Use:
         return asyncio.run(run())
 
     return using
-
-
-@pytest.fixture
-def image(aio: Any) -> Callable[[bool], Any]:
-    """Makes the input of a picture, in binary or in JSON."""
-
-    def make(binary: bool = True) -> Any:
-        tensor = aio.InferInput("image", [1], "BYTES")
-        value = PICTURE if binary else base64.b64encode(PICTURE)
-        tensor.set_data_from_numpy(np.array([value], object), binary_data=binary)
-        return tensor
-
-    return make
 
 
 def test_it_is_there(use: Use) -> None:
