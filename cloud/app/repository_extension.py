@@ -14,7 +14,7 @@ from ondevice.errors import ModelError, ProtocolError
 from ondevice.protocol.message import checked_flag
 
 # What unloading may be told: whether what depends on the model goes too, and nothing does.
-_UNLOADING = ("unload_dependents",)
+_DEPENDENTS = "unload_dependents"
 
 
 class RepositoryExtension:
@@ -49,8 +49,8 @@ class RepositoryExtension:
     async def unload(self, call: Call) -> Response:
         """Unload a model wherever it is."""
         given = _parameters(call)
-        request_parameters.check_names(given, _UNLOADING)
-        _flag(given, *_UNLOADING)
+        request_parameters.check_names(given, (_DEPENDENTS,))
+        _flag(given, _DEPENDENTS)
         for backend, served in self._directory.everywhere(call.model):
             backend.unload(served.name)
         return responses.YES

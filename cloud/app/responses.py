@@ -32,6 +32,6 @@ def compressed(response: Response, accepted: str | None) -> Response:
     body = response.body
     if not isinstance(body, bytes) or len(body) < _WORTH_BYTES:
         return response
-    packed, coding = content_coding.compressed(body, accepted) if accepted else (body, None)
+    packed, coding = content_coding.compressed(body, accepted or "")
     told = (("content-encoding", coding),) if coding else ()
     return Response(response.status, (*response.headers, ("vary", "accept-encoding"), *told), packed)
