@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from ondevice import words
 from ondevice.errors import ModelError
-from ondevice.models import archive
+from ondevice.models import archive, kinds
 from ondevice.models.flatbuffer import FlatBuffer, FlatTable
 from ondevice.models.schema import ACTIVATIONS, DTYPES, OPERATORS, OPTIONS
 
@@ -30,7 +30,6 @@ _DATA, _DATA_OFFSET, _DATA_SIZE = 0, 1, 2  # fields of its Buffer
 _CODE, _READS, _WRITES, _OPTIONS_KIND, _OPTIONS = 0, 1, 2, 3, 4  # fields of its Operator
 _ENTRY_NAME, _ENTRY_BUFFER = 0, 1  # fields of its Metadata
 
-_IDENTIFIER = b"TFL3"  # schema.fbs's file_identifier, after the root's offset
 # Names of tensors that stand for several fused layers have all their names; the beginning tells them apart.
 _LONGEST_NAME_BYTES = 1000
 # A tensor has height, width, channels and batch; the runtimes' kernels take up to eight dimensions.
@@ -135,9 +134,8 @@ def entry(path: Path, name: str) -> bytes:
 def _model(path: Path) -> Iterator[tuple[FlatTable, int]]:
     """The table that the file begins with, and the file's size in bytes; what is wrong in it becomes a ModelError."""
     try:
+        kinds.require_tflite(path)
         with _mapped(path) as buffer:
-            if buffer.size < 2 * len(_IDENTIFIER) or buffer.content(len(_IDENTIFIER), 4) != _IDENTIFIER:
-                raise ModelError(f"{path}: not a .tflite file; give the file that a converter made", str(path))
             yield buffer.root(), buffer.size
     except struct.error as error:
         raise ModelError(f"{path}: a damaged .tflite file: {error}; get or convert it again", str(path)) from error
@@ -148,8 +146,6 @@ def _model(path: Path) -> Iterator[tuple[FlatTable, int]]:
 @contextlib.contextmanager
 def _mapped(path: Path) -> Iterator[FlatBuffer]:
     """The file, of which only the pages that are looked at come into memory, where the file system can do that."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-        raise ModelError(f"{path}: not a file", str(path))
     with path.open("rb") as file:
         try:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ondevice import words
 from ondevice.errors import CardError, ModelError, UnknownModelError
-from ondevice.models import files
+from ondevice.models import files, kinds
 from ondevice.models.card import NAME, Card
 
 _HERE = Path(__file__).parent
@@ -67,12 +67,20 @@ def locate(model: str) -> tuple[Path, Entry | None]:
     try:
         path = Path(model).expanduser()
         if path.is_file():
+            kinds.require_tflite(path)
             return path, None
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{model}: {words.reason(error)}", model) from error
     if path.suffix == ".tflite" or len(path.parts) > 1:
-        raise ModelError(f"{model}: {'is a folder, not a .tflite file' if path.is_dir() else 'no such file'}", model)
-    entry = find(model)
+        if path.exists():
+            kinds.require_tflite(path)
+        raise ModelError(f"{model}: no such file", model)
+    try:
+        entry = find(model)
+    except UnknownModelError:
+        if path.exists():
+            kinds.require_tflite(path)
+        raise
     if not entry.present:
         todo = f"get it with `ondevice models pull {model}`" if entry.card.downloadable else "add it again"
         raise ModelError(f"{model} is not on this machine yet: {todo}", model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection
 
 from ondevice.errors import UsageError
@@ -30,6 +31,16 @@ def reason(error: Exception) -> str:
     return (said or str(error) or type(error).__name__).splitlines()[0].lower()
 
 
+def typed(*command: object) -> str:
+    """A command to type, between back-quotes: a shell takes every argument as it is, whatever is in it."""
+    return f"`{shlex.join(map(str, command))}`"
+
+
+def shown(text: str) -> str:
+    """A stranger's text for a message: the beginning of a long one."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
 def nearest(word: str, words: Collection[str]) -> list[str]:
     """Those most like `word`, best first, at most three."""
     import difflib
@@ -48,5 +59,4 @@ def known(word: str, words: Collection[str], what: str) -> str:
     """`word`, which must be among `words`. Raises UsageError with those nearest to it. what: such as `policy`."""
     if word in words:
         return word
-    shown = word if len(word) <= _SHOWN else f"{word[: _SHOWN - 3]}..."
-    raise UsageError(f"no {what} {shown!r}; {suggestion(word, words)}")
+    raise UsageError(f"no {what} {shown(word)!r}; {suggestion(word, words)}")

@@ -128,7 +128,7 @@ NOT_ONE = [b"", b"\x1c\0\0\0TFL", b"PK\x03\x04" + bytes(60), b"only words, and m
 
 @pytest.mark.parametrize("content", NOT_ONE)
 def test_other_files(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"model\.tflite: not a \.tflite file; give ") as caught:
+    with pytest.raises(ModelError, match=r"model\.tflite: .*not a \.tflite file: ") as caught:
         read(content, tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -140,9 +140,10 @@ def test_a_file_with_nothing_but_the_identifier(tmp_path: Path) -> None:
 
 def test_what_is_not_a_file_or_not_there(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(ModelError, match="not a file"):
-            graph.read(path)
+    with pytest.raises(ModelError, match="a folder, not a"):
+        graph.read(tmp_path)
+    with pytest.raises(ModelError, match="not a file"):
+        graph.read(tmp_path / "pipe")
     with pytest.raises(ModelError, match="gone: cannot be read: no such file"):
         graph.read(tmp_path / "gone")
 
@@ -165,7 +166,7 @@ def harmless(content: bytes, folder: Path) -> bool:
     except ModelError as error:
         refusal = str(error)
     if refusal is not None:
-        assert re.fullmatch(r"\S+: [^\n]+; [^\n]+", refusal)
+        assert re.fullmatch(r"\S+: [^\n]+[;:] [^\n]+", refusal)
         return True
     for subgraph in found.subgraphs:
         numbers = [i for operator in subgraph.operators for i in (*operator.inputs, *operator.outputs)]

@@ -12,6 +12,8 @@ from ondevice.models import files, zoo
 from ondevice.models.card import Card
 
 NAME = "mobilenet_v2_1.0_224_quant"
+# As every file of them begins.
+TFLITE = b"\x1c\0\0\0TFL3"
 
 
 def put(name: str, content: bytes | None = b"some bytes") -> zoo.Entry:
@@ -84,7 +86,7 @@ def test_locate_a_file_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("a.tflite", "odd [1]*.tflite", "no suffix"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(TFLITE)
         assert zoo.locate(name) == (Path(name), None)
         assert zoo.locate(str(tmp_path / name)) == (tmp_path / name, None)
         assert zoo.locate(f"~/{name}") == (tmp_path / name, None)
@@ -98,7 +100,7 @@ def test_a_file_goes_before_a_model_of_its_name_and_a_folder_does_not(
     (tmp_path / "mine").mkdir()
     assert zoo.locate("mine") == (entry.path, entry)
     (tmp_path / "mine").rmdir()
-    (tmp_path / "mine").touch()
+    (tmp_path / "mine").write_bytes(TFLITE)
     assert zoo.locate("mine") == (Path("mine"), None)
 
 
@@ -110,8 +112,8 @@ def test_a_file_goes_before_a_model_of_its_name_and_a_folder_does_not(
         ("/gone", "no such file"),
         ("a[1].tflite", "no such file"),
         ("sub/*", "no such file"),
-        ("folder.tflite", "is a folder, not a .tflite file"),
-        ("sub/folder", "is a folder, not a .tflite file"),
+        ("folder.tflite", "a folder, not a .tflite file: there is no .tflite file in it"),
+        ("sub/folder", "a folder, not a .tflite file: there is no .tflite file in it"),
         ("x" * 300, "file name too long"),
         ("~nobody-of-this-name/x.tflite", "could not determine home directory."),
     ],
