@@ -8,6 +8,7 @@
     │   └── PictureMemoryError        it is whole, and there is not enough memory to decode it now
     ├── ModelError                a model file cannot be used; carries `.model`
     │   ├── UnknownModelError         no such name in the zoo; carries `.nearest`
+    │   ├── NotClassifierError        the file runs, and computes something else than the classes of a picture
     │   ├── HostileModelError         the file killed the process that tried it
     │   ├── ModelLoadError            a worker of the endpoint could not load it
     │   └── ModelFaultError           it is loaded, and does not compute what a classifier does
@@ -111,6 +112,10 @@ class UnknownModelError(ModelError):
     def __init__(self, message: str, model: str, nearest: Sequence[str] = ()) -> None:
         super().__init__(message, model)
         self.nearest = tuple(nearest)
+
+
+class NotClassifierError(ModelError):
+    """A model file is sound, and not an image classifier."""
 
 
 class HostileModelError(ModelError):

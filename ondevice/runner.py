@@ -138,11 +138,11 @@ def _emulated(
     path: Path, runner: Runner, threads: int | None, runtime: str | None, device: str
 ) -> tuple[Model, Emulation]:
     from ondevice.devices import card
-    from ondevice.devices.emulate import EmulatedModel
+    from ondevice.devices.emulate import EmulatedExecutable
 
     precision = runner.card.precision if runner.card else None
-    model = EmulatedModel(path, card.find(device), precision, runtime, threads)
-    return model, model.emulation
+    executable = EmulatedExecutable(path, card.find(device), precision, runtime, threads)
+    return Model(executable), executable.emulation
 
 
 def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool, bool]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice.errors import MissingError, ModelError, UsageError
+from ondevice.errors import MissingError, ModelError, NotClassifierError, UsageError
 from ondevice.limits.threads import check_threads
 
 # In the order of preference. TensorFlow last: it takes seconds to import.
@@ -21,6 +22,10 @@ _MODULES = {
     "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
 }
 RUNTIMES = tuple(_MODULES)
+# What converters call a tensor that nobody has named.
+_GENERATED_NAMES = ("StatefulPartitionedCall", "PartitionedCall", "Identity")
+# In a message: a detector has four outputs, a line has room for some more; a name of several layers' names is cut.
+_SHOWN_ENDS, _SHOWN_NAME = 6, 40
 
 
 class Runtime(NamedTuple):
@@ -86,7 +91,8 @@ def _how_to_install(name: str | None) -> str:
 class TensorSpec(NamedTuple):
     """One end of a model: its tensor's number, shape, dtype, quantization and name.
 
-    real = (stored - zero_point) * scale; scale 0 means not quantized.
+    real = (stored - zero_point) * scale; scale 0 means not quantized. signature: the shape as the file has it, -1 for
+    each size that is free, which is 1 in `shape` unless it was given; () where the runtime does not say.
     """
 
     tensor: int
@@ -95,36 +101,92 @@ class TensorSpec(NamedTuple):
     scale: float
     zero_point: int
     name: str = ""
+    signature: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, detail: dict[str, Any]) -> TensorSpec:
         """The end in an entry of the interpreter's get_input_details or get_output_details."""
         scale, zero_point = detail["quantization"]
-        shape = tuple(int(n) for n in detail["shape"])
+        shape, signature = (tuple(int(n) for n in detail.get(key, ())) for key in ("shape", "shape_signature"))
         dtype, name = np.dtype(detail["dtype"]), str(detail["name"])
-        return cls(int(detail["index"]), shape, dtype, float(scale), int(zero_point), name)
+        return cls(int(detail["index"]), shape, dtype, float(scale), int(zero_point), name, signature)
+
+    def __str__(self) -> str:
+        """Its name, as far as a person gave it one, its shape with ? for free sizes, and its dtype."""
+        name = self.name.removeprefix("serving_default_").partition(";")[0].removesuffix(":0")
+        name = "" if name.startswith(_GENERATED_NAMES) else f"{name[:_SHOWN_NAME]} "
+        shape = ", ".join("?" if n < 0 else str(n) for n in self.signature or self.shape)
+        return f"{name}[{shape}] {'string' if self.dtype.kind == 'S' else self.dtype}"
 
 
-class Model:
-    """A .tflite image classifier, loaded: one picture's tensor in, one score a class out.
+class Executable:
+    """A .tflite file, loaded, whatever it computes: tensors in, tensors out.
 
-    `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3. load_ms: making the interpreter and
-    its tensors. Not safe for several threads at once: take one a thread.
-    Raises ModelError where the file is malformed or not an image classifier, UsageError for an impossible thread count.
+    inputs, outputs: in the file's order; an output's shape may be another one after `run`. load_ms: making the
+    interpreter and its tensors. shapes: an input's each, in that order, for a file with free sizes; none: those that
+    the file has. Not safe for several threads at once: take one a thread.
+    Raises ModelError where the file is malformed or cannot take the shapes, UsageError for an impossible thread count.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, runtime: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, threads: int = 1, runtime: str | None = None, shapes: Sequence[tuple[int, ...]] = ()
+    ) -> None:
         check_threads(threads)
         self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
         start = perf_counter()
         try:
             self._interpreter = self.runtime.interpreter(model_path=str(path), num_threads=threads)
+            if shapes:
+                self._resize(shapes)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
             raise ModelError(f"{path}: {self.runtime} cannot load it: {_first_line(error)}", str(path)) from error
         self.load_ms = (perf_counter() - start) * 1e3
-        self.input = self._only(self._interpreter.get_input_details(), "input")
-        self.output = self._only(self._interpreter.get_output_details(), "output")
+        self.inputs = tuple(map(TensorSpec.of, self._interpreter.get_input_details()))
+        self.outputs = tuple(map(TensorSpec.of, self._interpreter.get_output_details()))
+
+    def run(self, tensors: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Run it on a tensor for each input, of that one's shape and dtype; gives every output, as it is stored."""
+        try:
+            for spec, tensor in zip(self.inputs, tensors, strict=True):
+                self._interpreter.set_tensor(spec.tensor, tensor)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(spec.tensor) for spec in self.outputs]
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.path}: inference failed: {_first_line(error)}", str(self.path)) from error
+
+    @property
+    def precision(self) -> str:
+        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8."""
+        quantized = [spec.dtype for spec in self.inputs if spec.dtype in (np.dtype(np.uint8), np.dtype(np.int8))]
+        if quantized:
+            return str(quantized[0])
+        dtypes = {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
+        if np.dtype(np.float16) in dtypes:
+            return "fp16"
+        return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
+
+    def _resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
+        for detail, shape in zip(self._interpreter.get_input_details(), shapes, strict=True):
+            if shape != tuple(detail["shape"]):
+                self._interpreter.resize_tensor_input(detail["index"], shape, strict=True)
+
+
+class Model:
+    """A .tflite image classifier, loaded: one picture's tensor in, one score a class out.
+
+    file: its path, or what is loaded of it already. `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3.
+    load_ms: making the interpreter and its tensors. Not safe for several threads at once: take one a thread.
+    Raises ModelError where the file is malformed, NotClassifierError where it is not an image classifier, UsageError
+    for an impossible thread count.
+    """
+
+    def __init__(self, file: str | Path | Executable, threads: int = 1, runtime: str | None = None) -> None:
+        self.executable = file if isinstance(file, Executable) else Executable(file, threads, runtime)
+        self.path, self.threads = self.executable.path, self.executable.threads
+        self.runtime, self.load_ms = self.executable.runtime, self.executable.load_ms
+        self.input = self._only(self.executable.inputs, "input")
+        self.output = self._only(self.executable.outputs, "output")
         self._check()
 
     @property
@@ -137,15 +199,14 @@ class Model:
         """Whether the input is [1, C, H, W], as PyTorch exports have it."""
         return self.input.shape[3] not in (1, 3)
 
+    @property
+    def precision(self) -> str:
+        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8."""
+        return self.executable.precision
+
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [classes]."""
-        try:
-            self._interpreter.set_tensor(self.input.tensor, tensor)
-            self._interpreter.invoke()
-            stored: np.ndarray[Any, Any] = self._interpreter.get_tensor(self.output.tensor)
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.path}: inference failed: {_first_line(error)}", str(self.path)) from error
-        return stored.reshape(-1)
+        return self.executable.run((tensor,))[0].reshape(-1)
 
     def dequantize(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Output values as real numbers, float32."""
@@ -153,33 +214,30 @@ class Model:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
 
-    @property
-    def precision(self) -> str:
-        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8."""
-        if self.input.dtype != np.float32:
-            return str(self.input.dtype)
-        dtypes = {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
-        if np.dtype(np.float16) in dtypes:
-            return "fp16"
-        return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
-
-    def _only(self, details: list[dict[str, Any]], end: str) -> TensorSpec:
-        if len(details) != 1:
-            raise self._unfit(f"it has {len(details)} {end}s, an image classifier has one")
-        return TensorSpec.of(details[0])
+    def _only(self, ends: Sequence[TensorSpec], end: str) -> TensorSpec:
+        if len(ends) != 1:
+            raise self._unfit(f"it has {len(ends)} {end}s, not one")
+        return ends[0]
 
     def _check(self) -> None:
         shape = self.input.shape
         if len(shape) != 4 or shape[0] != 1 or not {1, 3} & {shape[1], shape[3]} or min(shape) < 1:
-            raise self._unfit(f"its input is {list(shape)}, not [1, height, width, 3 or 1]")
+            raise self._unfit("its input is not [1, height, width, 3 or 1]")
         for end in (self.input, self.output):
             if end.dtype not in (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8)):
                 raise self._unfit(f"its tensors are {end.dtype}, not float32, uint8 or int8")
         if self.classes < 2 or max(self.output.shape, default=0) != self.classes:
-            raise self._unfit(f"its output is {list(self.output.shape)}, not [1, classes]")
+            raise self._unfit("its output is not [1, classes]")
 
-    def _unfit(self, reason: str) -> ModelError:
-        return ModelError(f"{self.path}: not an image classifier: {reason}", str(self.path))
+    def _unfit(self, reason: str) -> NotClassifierError:
+        ends = f"{_listed('input', self.executable.inputs)}, {_listed('output', self.executable.outputs)}"
+        message = f"{self.path}: not an image classifier ({reason}): {ends}; `ondevice bench {self.path}` times it"
+        return NotClassifierError(message, str(self.path))
+
+
+def _listed(end: str, specs: Sequence[TensorSpec]) -> str:
+    more = f" and {len(specs) - _SHOWN_ENDS} more" if len(specs) > _SHOWN_ENDS else ""
+    return f"{end}{'s' * (len(specs) != 1)} {', '.join(map(str, specs[:_SHOWN_ENDS])) or 'none'}{more}"
 
 
 def _first_line(error: BaseException) -> str:

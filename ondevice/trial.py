@@ -6,13 +6,15 @@ A file that passed is remembered by checksum and runtime in the user's cache.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ondevice.errors import HostileModelError, ModelError, OnDeviceError
 from ondevice.models import files
-from ondevice.runtime import Model, Runtime
+from ondevice.runtime import Executable, Runtime
 
 # A longer one leaves the user waiting for a file that hangs; a shorter one refuses large models on slow devices.
 TIMEOUT_S = 120.0
@@ -20,12 +22,16 @@ TIMEOUT_S = 120.0
 _BAD = 3
 
 
-def ensure(path: Path, checksum: str, runtime: Runtime) -> None:
-    """Return if the file loads and runs, here or in a trial before. Raises ModelError, HostileModelError."""
-    passed = files.cache_dir() / "tried" / f"{checksum}.{runtime.name}-{runtime.version}"
+def ensure(path: Path, checksum: str, runtime: Runtime, shapes: Sequence[tuple[int, ...]] = ()) -> None:
+    """Return if the file loads and runs, whatever it computes, here or in a trial before.
+
+    shapes: as `Executable` takes them; other ones are another trial. Raises ModelError, HostileModelError.
+    """
+    sizes = "".join("." + "x".join(map(str, shape)) for shape in shapes)
+    passed = files.cache_dir() / "tried" / f"{checksum}.{runtime.name}-{runtime.version}{sizes}"
     if passed.exists():
         return
-    _try_in_child(path, runtime)
+    _try_in_child(path, runtime, shapes)
     try:
         passed.parent.mkdir(parents=True, exist_ok=True)
         passed.touch()
@@ -33,10 +39,10 @@ def ensure(path: Path, checksum: str, runtime: Runtime) -> None:
         return  # an unwritable cache costs the next run a trial, nothing else
 
 
-def _try_in_child(path: Path, runtime: Runtime) -> None:
+def _try_in_child(path: Path, runtime: Runtime, shapes: Sequence[tuple[int, ...]]) -> None:
     from ondevice.process import child
 
-    with child.start("ondevice.trial", str(path), runtime.name) as trial:
+    with child.start("ondevice.trial", str(path), runtime.name, json.dumps(shapes)) as trial:
         if not trial.ends(TIMEOUT_S):
             raise HostileModelError(
                 f"{path}: a single inference took over {TIMEOUT_S:.0f} s in a trial; it was not loaded", str(path)
@@ -63,17 +69,30 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
 
 
-def main() -> None:
-    """In the child: load the file and run it on black, white and noise; both are given as arguments."""
+def _run(executable: Executable) -> None:
+    """Run it on black, white and noise; raises ModelError where it takes none of them."""
     import numpy as np
 
+    from ondevice.random_input import tensors
+
+    noise = tensors(executable.inputs, np.random.default_rng(0))
+    failed: list[ModelError] = []
+    tried = ([np.zeros_like(tensor) for tensor in noise], [np.ones_like(tensor) for tensor in noise], noise)
+    for given in tried:
+        try:
+            executable.run(given)
+        except ModelError as error:  # a number that counts or chooses may have to be another one
+            failed.append(error)
+    if len(failed) == len(tried):
+        raise failed[0]
+
+
+def main() -> None:
+    """In the child: load the file and run it; its path, the runtime and the shapes are given as arguments."""
     _limit()
-    path, runtime = sys.argv[1:]
+    path, runtime, shapes = sys.argv[1:]
     try:
-        model = Model(path, 1, runtime)
-        noise = np.random.default_rng(0).integers(0, 255, model.input.shape)
-        for tensor in (np.zeros(model.input.shape), np.ones(model.input.shape), noise):
-            model.invoke(tensor.astype(model.input.dtype))
+        _run(Executable(path, 1, runtime, [tuple(shape) for shape in json.loads(shapes)]))
     except OnDeviceError as error:
         sys.stdout.buffer.write(str(error).encode(errors="replace"))
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -16,7 +17,7 @@ from ondevice.devices.prediction import PredictedTime, predict
 from ondevice.devices.timemodel import drawer
 from ondevice.errors import EmulationError
 from ondevice.models import graph
-from ondevice.runtime import Model
+from ondevice.runtime import Executable
 
 # sleep() wakes up to this much late; the rest of the wait is spent looking at the clock.
 _SPIN_S = 0.0005
@@ -27,8 +28,8 @@ _LOW_QUANTILE = 0.05
 _TRIALS, _TRIALS_MS = 4, 1000.0
 
 
-class EmulatedModel(Model):
-    """A Model whose `invoke` returns when the device's would have; so does loading. One thread of the host runs it.
+class EmulatedExecutable(Executable):
+    """One whose `run` returns when the device's would have; so does loading. One thread of the host runs it.
 
     precision: as its card says, where it has one. threads: of the device; None: its card's own.
     Raises UsageError for a device that cannot be emulated or a count of threads that its card lacks, EmulationError
@@ -57,18 +58,18 @@ class EmulatedModel(Model):
 
     def _host_ms(self) -> float:
         """What one inference takes here."""
-        tensor = np.zeros(self.input.shape, self.input.dtype)
+        tensors = [np.zeros(spec.shape, spec.dtype) for spec in self.inputs]
         times: list[float] = []
         while len(times) < _TRIALS and sum(times) < _TRIALS_MS:
             start = perf_counter()
-            super().invoke(tensor)
+            super().run(tensors)
             times.append((perf_counter() - start) * 1e3)
         return min(times[1:] or times)
 
-    def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Run the model on one tensor, in the device's time; gives the stored output, flat, [classes]."""
+    def run(self, tensors: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Run it on a tensor for each input, in the device's time; gives every output, as it is stored."""
         due = perf_counter() + self._draw() / 1e3
-        stored = super().invoke(tensor)
+        stored = super().run(tensors)
         self._invoked += 1
         self._late += perf_counter() > due
         self.emulation.late = self._late / self._invoked

@@ -24,10 +24,10 @@ def copied(folder: Path, name: str) -> Path:
 def nonsense(folder: Path) -> Path:
     """A model, the most accurate by its card beside it, whose scores are not numbers."""
     model = Model(BUNDLED / "digits_m_fp32.tflite")
-    content = model.path.read_bytes()
-    details = model._interpreter.get_tensor_details()
+    content, interpreter = model.path.read_bytes(), model.executable._interpreter
+    details = interpreter.get_tensor_details()
     constant = next(detail["index"] for detail in details if detail["name"].endswith("BiasAdd"))
-    bias = model._interpreter.get_tensor(constant).tobytes()
+    bias = interpreter.get_tensor(constant).tobytes()
     assert content.count(bias) == 1
     path = folder / "nonsense.tflite"
     path.write_bytes(content.replace(bias, np.full(10, np.nan, np.float32).tobytes()))

@@ -13,7 +13,7 @@ from clock import Clock
 
 from ondevice.devices import emulate
 from ondevice.devices.card import find
-from ondevice.devices.emulate import EmulatedModel
+from ondevice.devices.emulate import EmulatedExecutable
 from ondevice.errors import EmulationError, UsageError
 from ondevice.models import zoo
 from ondevice.runner import Runner
@@ -79,15 +79,15 @@ def test_the_hosts_speed_changes_nothing(
     clock: Clock, sample: Path, monkeypatch: pytest.MonkeyPatch, faster: float
 ) -> None:
     """A host whose inferences take 6 ms, or a third or a twelfth of that: the device takes what it takes."""
-    invoke = emulate.Model.invoke
+    run = emulate.Executable.run
 
-    def slowly(model: emulate.Model, tensor: object) -> object:
+    def slowly(executable: emulate.Executable, tensors: object) -> object:
         clock.sleep(0.006 / faster)
-        return invoke(model, tensor)
+        return run(executable, tensors)
 
-    monkeypatch.setattr(emulate.Model, "invoke", slowly)
+    monkeypatch.setattr(emulate.Executable, "run", slowly)
     runner = emulated()
-    reference = EmulatedModel(SMALL.path, find(PHONE)).emulation
+    reference = EmulatedExecutable(SMALL.path, find(PHONE)).emulation
     assert runner.emulation is not None
     assert runner.emulation.predicted_ms == reference.predicted_ms
     assert runner.emulation.host_ms == pytest.approx(6 / faster, abs=0.1)
@@ -159,7 +159,8 @@ def test_a_borrowed_spread_is_named(clock: Clock) -> None:
 
 
 def test_the_files_own_precision_is_used(clock: Clock) -> None:
-    quant, as_float = emulated("digits_xs_int8"), EmulatedModel(zoo.find("digits_xs_int8").path, find(PHONE), "fp32")
+    quant = emulated("digits_xs_int8")
+    as_float = EmulatedExecutable(zoo.find("digits_xs_int8").path, find(PHONE), "fp32")
     assert predicted_ms(quant) != as_float.emulation.predicted_ms
 
 
@@ -179,7 +180,7 @@ def test_an_unknown_device_is_a_usage_error() -> None:
 def test_a_host_slower_than_the_devices_fastest_is_refused_before_it_starts(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, host_ms: float
 ) -> None:
-    monkeypatch.setattr(EmulatedModel, "_host_ms", lambda _: host_ms)
+    monkeypatch.setattr(EmulatedExecutable, "_host_ms", lambda _: host_ms)
     with pytest.raises(EmulationError, match="a slower host cannot emulate it; use a faster one") as caught:
         emulated()
     assert "\n" not in str(caught.value)
@@ -189,18 +190,18 @@ def test_a_host_slower_than_the_devices_fastest_is_refused_before_it_starts(
 
 
 def test_a_host_a_little_faster_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EmulatedModel, "_host_ms", lambda _: 40.0)
+    monkeypatch.setattr(EmulatedExecutable, "_host_ms", lambda _: 40.0)
     assert emulated().emulation is not None
 
 
 def test_a_slow_network_is_tried_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
 
-    def slowly(model: emulate.Model, tensor: object) -> None:
-        calls.append(tensor)
+    def slowly(executable: emulate.Executable, tensors: object) -> None:
+        calls.append(tensors)
         clock.sleep(2)
 
-    monkeypatch.setattr(emulate.Model, "invoke", slowly)
+    monkeypatch.setattr(emulate.Executable, "run", slowly)
     with pytest.raises(EmulationError, match="this host takes 2e"):
         emulated()
     assert len(calls) == 1
@@ -209,11 +210,12 @@ def test_a_slow_network_is_tried_once(clock: Clock, monkeypatch: pytest.MonkeyPa
 def test_inferences_that_the_host_is_late_for_are_counted(sample: Path) -> None:
     runner = emulated()
     assert runner.emulation is not None
-    assert isinstance(runner.model, EmulatedModel)
-    runner.model._draw = lambda: 1e-6
+    executable = runner.model.executable
+    assert isinstance(executable, EmulatedExecutable)
+    executable._draw = lambda: 1e-6
     runner.classify(sample)
     assert runner.emulation.late == 1
-    runner.model._draw = lambda: 50.0
+    executable._draw = lambda: 50.0
     runner.classify(sample)
     assert runner.emulation.late == 0.5
 
