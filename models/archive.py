@@ -40,3 +40,29 @@ def names(path: Path) -> tuple[str, ...]:
             return tuple(archive.namelist())
     except ERRORS:
         return ()
+
+
+def content(opened: zipfile.ZipFile, name: str) -> bytes:
+    """One of its files, of at most LARGEST_FILE_BYTES. Raises KeyError where there is none, one of ERRORS."""
+    info = opened.getinfo(name)
+    if info.file_size > LARGEST_FILE_BYTES:
+        raise zipfile.BadZipFile(f"it has over {LARGEST_FILE_BYTES / 1e6:.0f} MB")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile("it is compressed in a way that unpacks without bounds")  # bz2 and LZMA
+    with opened.open(info) as file:
+        return file.read(info.file_size)  # a bound: there may be more than it says
+
+
+def texts(opened: zipfile.ZipFile) -> dict[str, bytes]:
+    """Its files called `.txt`, by name: the first, of LARGEST_FILE_BYTES together; what cannot be read is left out.
+
+    A short archive may say of thousands of its files that they are megabytes, all in the same place.
+    """
+    found: dict[str, bytes] = {}
+    left = LARGEST_FILE_BYTES
+    for info in opened.infolist():
+        if info.filename.lower().endswith(".txt") and info.file_size <= left:
+            with contextlib.suppress(*ERRORS, KeyError):
+                left -= info.file_size
+                found[info.filename] = content(opened, info.filename)
+    return found

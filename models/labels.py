@@ -3,59 +3,186 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ondevice.errors import CardError
+from ondevice.errors import CardError, UsageError
+from ondevice.models import archive, label_text
 
 _LISTS = Path(__file__).parent / "labels"
 _WNID = re.compile(r"n\d{8} .")
+_BACKGROUND = "background"
+_IMAGENET_CLASSES = 1000  # of ILSVRC; TensorFlow's own networks have a background class before them
+# Lists of ImageNet call some classes otherwise ("crane (bird)"); lists of anything else have no name in its place.
+_IMAGENET_ALIKE = _IMAGENET_CLASSES // 2
+# The names of label files that lie beside models, the surest first: this project's, Coral's, Teachable Machine's (and
+# Custom Vision's and Lobe's), TensorFlow Lite's examples', AutoML's, TensorFlow for Poets', and what people write.
+_FOR_THIS_FILE = ("{stem}.labels.txt", "{stem}_labels.txt", "{stem}-labels.txt", "labels_{stem}.txt", "{stem}.txt")
+CONVENTIONAL_NAMES = (
+    "labels.txt", "labelmap.txt", "label_map.txt", "dict.txt", "label.txt", "retrained_labels.txt", "output_labels.txt",
+    "class_labels.txt", "class_names.txt", "classes.txt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Labels:
     """The names of a model's classes, by index.
 
-    `wnids` holds the WordNet ids of ILSVRC classes in the same order, and is empty for other lists.
+    `wnids` holds the WordNet ids of ILSVRC classes in the same order, and is empty for other lists. `notes`: what in
+    the source was read otherwise than it stands there, each a line that names the source.
     """
 
     source: str
     names: tuple[str, ...]
     wnids: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def index_of(self, key: str) -> int | None:
-        """The index of a class given by WordNet id or by name, or None."""
+    def indexes_of(self, key: str) -> tuple[int, ...]:
+        """The indexes of all classes that have this WordNet id or name; ILSVRC's lists have two cranes."""
         column = self.wnids if self.wnids and _WNID.match(key + " _") else self.names
-        return column.index(key) if key in column else None
+        return tuple(index for index, known in enumerate(column) if known == key)
+
+    def index_of(self, key: str) -> int | None:
+        """The index of the class given by WordNet id or by name, or None. Raises UsageError where several have it."""
+        found = self.indexes_of(key)
+        if len(found) > 1:
+            raise UsageError(
+                f"'{key}' is {len(found)} classes of {self.source} ({' and '.join(map(str, found))}); "
+                "give them different names, or tell them apart by WordNet id"
+            )
+        return found[0] if found else None
+
+    def without_first(self) -> Labels:
+        """The list without its first class."""
+        return replace(self, names=self.names[1:], wnids=self.wnids[1:])
+
+    def text(self) -> str:
+        """A text that `read` reads as this list."""
+        pairs = zip(self.wnids, self.names, strict=True)
+        lines = tuple(f"{wnid} {name}".strip() for wnid, name in pairs) if self.wnids else self.names
+        plain = "".join(f"{line}\n" for line in lines)
+        if label_text.names(plain).names == lines:
+            return plain
+        return "".join(f"{number} {line}\n" for number, line in enumerate(lines))  # what begins like numbers is kept
 
 
 def load(name: str, folder: Path | None = None) -> Labels:
     """Read a label list: `imagenet` or `digits`, or a text file in `folder` with one name a line.
 
-    A line may begin with a WordNet id (`n01440764 tench`); then all lines must. Raises CardError.
+    A line may begin with a WordNet id (`n01440764 tench`); then all lines must, but for a first `background`. Raises
+    CardError.
     """
     known = sorted(p.stem for p in _LISTS.glob("*.txt"))
     path = _LISTS / f"{name}.txt" if name in known else (folder or Path()) / name
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = _content(path)
     except (OSError, ValueError) as error:
         raise CardError(
             f"no label list '{name}': {error}; give {', '.join(known)}, or a text file with one name a line", name
         ) from error
-    return parse(lines, str(path))
+    return read(content, str(path))
 
 
-def parse(lines: list[str], source: str) -> Labels:
-    """Labels from lines of text; blank lines at the end are ignored. Raises CardError."""
-    names = [line.strip() for line in lines]
-    while names and not names[-1]:
-        names.pop()
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(archive.LARGEST_FILE_BYTES + 1)
+    if len(content) > archive.LARGEST_FILE_BYTES:
+        raise ValueError(f"it has over {archive.LARGEST_FILE_BYTES / 1e6:.0f} MB, more than any list of names")
+    return content
+
+
+def read(content: bytes, source: str) -> Labels:
+    """Labels from the content of a file; source: what messages call it. Raises CardError."""
+    try:
+        text, notes = label_text.decode(content)
+    except ValueError as error:
+        raise CardError(f"{source}: {error}", source) from error
+    found = label_text.names(text)
+    return _listed(found.names, source, (*notes, *found.notes))
+
+
+def parse(lines: Sequence[str], source: str) -> Labels:
+    """Labels from lines of text, of which none has a line's end in it. Raises CardError."""
+    found = label_text.names("\n".join(lines))
+    return _listed(found.names, source, found.notes)
+
+
+def _listed(names: tuple[str, ...], source: str, notes: tuple[str, ...]) -> Labels:
     if len(names) < 2:
         raise CardError(f"{source}: a label list needs at least two lines, one name a line", source)
-    if all(map(_WNID.match, names)):
-        wnids, _, named = zip(*(name.partition(" ") for name in names), strict=True)
-        return Labels(source, named, wnids)
-    return Labels(source, tuple(names))
+    said = tuple(f"{source}: {note}" for note in notes)
+    first = names[:1] if names[0].lower() == _BACKGROUND else ()  # it has no WordNet id
+    rest = names[len(first) :]
+    if not all(map(_WNID.match, rest)):
+        return Labels(source, names, (), said)
+    wnids, _, named = zip(*(name.partition(" ") for name in rest), strict=True)
+    return Labels(source, first + named, ("",) * len(first) + wnids, said)
+
+
+def fitted(
+    found: Labels, outputs: int, background: bool | None = None, model: str = "the network"
+) -> tuple[Labels, bool]:
+    """The list for a network of so many outputs, and whether output 0 is a background class, which has no name in it.
+
+    background: whether output 0 is one, where that was said. Unsaid, it is one in ImageNet's 1001 classes alone:
+    `background` and then ImageNet's, or a list of ImageNet's 1000; and a list of 1001 leaves its `background` out for a
+    network without. model: what messages call it. Raises UsageError where the counts differ.
+    """
+    surplus, unsaid = len(found) - outputs, background is None
+    if surplus == 1 and not background and _has_background(found):
+        return found.without_first(), False
+    if background is None:
+        background = _has_background(found) if surplus == 0 else surplus == -1 and _is_imagenet(found)
+    if background and surplus == 0:
+        return found.without_first(), True
+    if surplus != -int(background):
+        raise UsageError(_said_of_counts(found, outputs, background, model, unsaid))
+    return found, background
+
+
+def _has_background(found: Labels) -> bool:
+    """Whether its first name is ImageNet's background class, and not one that somebody calls so in a list of theirs."""
+    if found.names[0].lower() != _BACKGROUND:
+        return False
+    return len(found) == _IMAGENET_CLASSES + 1 or bool(found.wnids)
+
+
+def _is_imagenet(found: Labels) -> bool:
+    """Whether these are ImageNet's 1000 classes in their order, in this project's words or in others'."""
+    if len(found) != _IMAGENET_CLASSES:
+        return False
+    ours = load("imagenet")
+    if found.wnids:
+        return found.wnids == ours.wnids
+    return sum(map(_alike, found.names, ours.names)) >= _IMAGENET_ALIKE
+
+
+def _alike(theirs: str, ours: str) -> bool:
+    return theirs.partition(",")[0].replace("_", " ").lower() == ours.lower()
+
+
+def _said_of_counts(found: Labels, outputs: int, background: bool, model: str, unsaid: bool) -> str:
+    counts = f"{model} has {outputs} classes, {found.source} {len(found)} names"
+    if background:
+        return f"{counts}; with a background class they must be as many, or {outputs - 1} without its name"
+    if len(found) == outputs - 1:
+        otherwise = ", or say --background if output 0 is none of them" * unsaid
+        return f"{counts}; add the one that is missing, in the network's order{otherwise}"
+    if len(found) == outputs + 1 and found.names[0].lower() == _BACKGROUND:
+        return f"{counts}; take its first line out if the network has no background class"
+    return f"{counts}; give one name a line for each class, in the network's order"
+
+
+def beside(path: Path) -> Path | None:
+    """The label file that lies beside a model, or None; of several the first in this order.
+
+    For `net.tflite`: `net.labels.txt`, `net_labels.txt`, `net-labels.txt`, `labels_net.txt`, `net.txt`; then, for any
+    model in the folder, `labels.txt`, `labelmap.txt`, `label_map.txt`, `dict.txt` and the rest of CONVENTIONAL_NAMES.
+    """
+    own = (name.format(stem=path.stem) for name in _FOR_THIS_FILE)
+    candidates = (path.with_name(name) for name in (*own, *CONVENTIONAL_NAMES))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)

@@ -1,64 +1,162 @@
-"""What a .tflite file says of how to feed it: TFLite Metadata's normalization and label file.
+"""What a .tflite file says of how to feed it and what its outputs are called: TFLite Metadata (metadata_schema.fbs).
 
-The metadata is a FlatBuffer in one of the file's buffers. Label files lie in an appended ZIP archive.
+The metadata is a FlatBuffer in one of the file's buffers. Label files lie in an appended ZIP archive; the metadata says
+which of its files is the list for the output, and in which language.
 """
 
 from __future__ import annotations
 
 import struct
-import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from ondevice.errors import ModelError
-from ondevice.models import archive, graph
-from ondevice.models.flatbuffer import FlatBuffer
+from ondevice.errors import CardError, ModelError, UsageError
+from ondevice.models import archive, graph, labels
+from ondevice.models.flatbuffer import FlatBuffer, FlatTable
+from ondevice.models.labels import Labels
 
-_SUBGRAPH_METADATA, _INPUT_METADATA, _PROCESS_UNITS = 3, 2, 4  # fields of metadata_schema.fbs
+_SUBGRAPHS, _INPUTS, _OUTPUTS = 3, 2, 3  # fields of ModelMetadata, and two of its SubGraphMetadata
+_PROCESS_UNITS, _ASSOCIATED_FILES = 4, 6  # fields of TensorMetadata
 _UNIT_KIND, _UNIT_OPTIONS, _NORMALIZATION = 0, 1, 1  # fields of its ProcessUnit, and one of its ProcessUnitOptions
+_FILE_NAME, _FILE_KIND, _FILE_LOCALE = 0, 2, 3  # fields of its AssociatedFile
+_AXIS_LABELS, _VALUE_LABELS = 2, 3  # of its AssociatedFileType
 # Normalization has one mean, or one for each channel.
 _MOST_CHANNELS = 4
+# A file's name in the archive, and a language's; the rest of a longer one names nothing.
+_LONGEST_NAME_BYTES = 1000
+
+_Said = TypeVar("_Said")
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """mean and std in pixel units, empty where the file does not say; label_lines, where a label file is in it."""
+    """What the file says of itself.
+
+    mean, std: in pixel units, empty where it does not say. labels, background: as `labels.fitted` gives them, None
+    where it has no list that fits. note: why, where it has one that cannot be used, or several and none is named; a
+    line.
+    """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    label_lines: tuple[str, ...] = ()
+    labels: Labels | None = None
+    background: bool = False
+    note: str = ""
+
+    @property
+    def label_lines(self) -> tuple[str, ...]:
+        """A line for each output, a background class among them; empty where it has none."""
+        return ("background",) * self.background + self.labels.names if self.labels else ()
 
 
-def read(path: Path, classes: int) -> Embedded:
-    """The metadata of a .tflite file with `classes` outputs; what is absent or malformed is left out."""
+_Fit = Callable[[Labels], tuple[Labels, bool]]
+
+
+class _LabelFile(NamedTuple):
+    name: str
+    locale: str
+
+
+def read(path: Path, classes: int, background: bool | None = None) -> Embedded:
+    """The metadata of a .tflite file with `classes` outputs; what is absent or malformed is left out.
+
+    background: whether output 0 is a background class, where that was said (see `labels.fitted`).
+    """
+    content = _said(lambda: graph.entry(path, "TFLITE_METADATA")) or b""
+    mean, std = _said(lambda: _normalization(content)) or ((), ())
+    listed = _said(lambda: _label_files(content))
+
+    def fit(found: Labels) -> tuple[Labels, bool]:
+        return labels.fitted(found, classes, background, path.name)
+
+    found, note = _named(path, listed, fit) if listed else _only(path, fit)
+    fitted, has_background = found or (None, False)
+    return Embedded(mean, std, fitted, has_background, note)
+
+
+def _said(read_it: Callable[[], _Said]) -> _Said | None:
     try:
-        mean, std = _normalization(graph.entry(path, "TFLITE_METADATA"))
+        return read_it()
     except (ModelError, struct.error, IndexError):
-        mean, std = (), ()
-    return Embedded(mean, std, _label_lines(path, classes))
-
-
-def _label_lines(path: Path, classes: int) -> tuple[str, ...]:
-    try:
-        with archive.opened(path) as opened:
-            for info in opened.infolist():
-                if not info.filename.endswith(".txt") or info.file_size > archive.LARGEST_FILE_BYTES:
-                    continue
-                if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    continue  # bz2 and LZMA unpack without bounds
-                with opened.open(info) as file:
-                    lines = file.read(info.file_size).decode().splitlines()  # a bound: there may be more than it says
-                if len(lines) == classes:
-                    return tuple(lines)
-    except archive.ERRORS:
-        return ()
-    return ()
+        return None
 
 
 def _normalization(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    first_input = FlatBuffer(content).root().tables(_SUBGRAPH_METADATA)[0].tables(_INPUT_METADATA)[0]
+    first_input = _subgraph(content).tables(_INPUTS)[0]
     for unit in first_input.tables(_PROCESS_UNITS):
         options = unit.table(_UNIT_OPTIONS) if unit.number(_UNIT_KIND, "B") == _NORMALIZATION else None
         if options is not None:
             return options.floats(0, _MOST_CHANNELS), options.floats(1, _MOST_CHANNELS)
     return (), ()
+
+
+def _subgraph(content: bytes) -> FlatTable:
+    return FlatBuffer(content).root().tables(_SUBGRAPHS)[0]
+
+
+def _label_files(content: bytes) -> list[_LabelFile]:
+    """The files that the metadata calls labels of the first output that has some."""
+    for output in _subgraph(content).tables(_OUTPUTS):
+        files = output.tables(_ASSOCIATED_FILES)
+        for kind in (_AXIS_LABELS, _VALUE_LABELS):
+            found = [_LabelFile(_text(f, _FILE_NAME), _text(f, _FILE_LOCALE)) for f in files if _kind(f) == kind]
+            if found:
+                return found
+    return []
+
+
+def _kind(file: FlatTable) -> int:
+    return file.number(_FILE_KIND, "b")
+
+
+def _text(table: FlatTable, field: int) -> str:
+    return table.content(field, _LONGEST_NAME_BYTES).decode("utf-8", "replace")
+
+
+def _named(path: Path, listed: Sequence[_LabelFile], fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
+    """The labels that the metadata names, or why they cannot be used.
+
+    Of several languages the one without a name is what the model was made with; then English, as the bundled lists.
+    """
+    chosen = min(listed, key=lambda file: (bool(file.locale), not file.locale.lower().startswith("en")))
+    source = f"{chosen.name} in {path.name}"
+    try:
+        with archive.opened(path) as opened:
+            content = archive.content(opened, chosen.name)
+        return fit(labels.read(content, source)), ""
+    except KeyError:
+        return None, f"{path.name} names {chosen.name} for its labels, which is not in it"
+    except (CardError, UsageError) as error:
+        return None, str(error)
+    except archive.ERRORS as error:
+        return None, f"{source} cannot be read: {error}"
+
+
+def _only(path: Path, fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
+    """The only list of labels among the archive's files, where the metadata names none.
+
+    Files with a name that label files have come before all others.
+    """
+    try:
+        with archive.opened(path) as opened:
+            texts = archive.texts(opened)
+    except archive.ERRORS:
+        return None, ""
+    usual = {name: content for name, content in texts.items() if Path(name).name.lower() in labels.CONVENTIONAL_NAMES}
+    for among in (usual, texts):
+        found = [f for name, content in among.items() if (f := _fitting(content, f"{name} in {path.name}", fit))]
+        if len(found) == 1:
+            return found[0], ""
+        if found:
+            sources = ", ".join(f.source.partition(" in ")[0] for f, _ in found)
+            return None, f"{path.name} has several lists that may be its labels ({sources}) and does not say which"
+    return None, ""
+
+
+def _fitting(content: bytes, source: str, fit: _Fit) -> tuple[Labels, bool] | None:
+    try:
+        return fit(labels.read(content, source))
+    except (CardError, UsageError):
+        return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ondevice.errors import CardError
+from ondevice.errors import CardError, UsageError
 from ondevice.models import labels
 
 
@@ -90,12 +90,58 @@ def test_short_lists(content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("gone.txt", "No such file"), ("folder", "Is a directory"), ("latin1.txt", "utf-8"), ("nul\0byte", "null byte")],
+    [("gone.txt", "No such file"), ("folder", "Is a directory"), ("nul\0byte", "null byte")],
 )
 def test_what_cannot_be_read_is_a_hint_at_what_can(name: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "latin1.txt").write_bytes("café\nthé\n".encode("latin-1"))
     hint = "; give digits, imagenet, or a text file with one name a line"
     with pytest.raises(CardError, match=rf"^no label list '{name}': [^\n]*{reason}[^\n]*{hint}\Z") as caught:
         labels.load(name, tmp_path)
     assert caught.value.path == name
+
+
+@pytest.mark.parametrize(
+    "text", ["0 Cat\n1 Dog\n", "0  Cat\n1  Dog", "0:Cat\r\n1: Dog\r\n", "1,Cat\n2\tDog\n", "0. Cat\n\n1) Dog"]
+)
+def test_lines_own_numbers_are_no_part_of_the_names(text: str) -> None:
+    listed = labels.read(text.encode(), "here")
+    assert (listed.names, listed.notes) == (("Cat", "Dog"), ("here: the numbers before its names are left out",))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["0", "1"], ["0 Cat", "Dog"], ["1 euro", "2 euro"], ["0 Cat", "2 Dog"], ["2 Cat", "3 Dog"], ["0.5 mm", "1.5 m"]],
+)
+def test_numbers_that_are_names_stay(lines: list[str]) -> None:
+    assert labels.parse(lines, "here").names == tuple(lines)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_encodings(encoding: str) -> None:
+    assert labels.read("Bär\r\nKüh\r\n".encode(encoding), "here").names == ("Bär", "Küh")
+
+
+def test_a_class_of_ones_own_called_background_stays() -> None:
+    found = labels.parse(["Background", "Cat", "Dog"], "here")
+    assert labels.fitted(found, 3) == (found, False)
+    assert labels.fitted(found, 3, background=True) == (found.without_first(), True)
+
+
+def test_one_label_too_few() -> None:
+    with pytest.raises(UsageError, match=r"^net has 3 classes, here 2 names; add the one that is missing"):
+        labels.fitted(labels.parse(["Cat", "Dog"], "here"), 3, model="net")
+
+
+@pytest.mark.parametrize(("outputs", "background"), [(1000, False), (1001, True)])
+def test_imagenet_has_a_background_class_where_there_are_1001_outputs(outputs: int, background: bool) -> None:
+    plain = labels.load("imagenet")
+    for found in (plain, labels.Labels("theirs", ("background", *plain.names))):
+        assert labels.fitted(found, outputs)[1] == background
+        assert labels.fitted(found, outputs)[0].names == plain.names
+
+
+def test_classes_of_one_name() -> None:
+    listed = labels.parse(["crane", "heron", "crane"], "here")
+    assert (listed.indexes_of("crane"), listed.indexes_of("heron"), listed.indexes_of("duck")) == ((0, 2), (1,), ())
+    with pytest.raises(UsageError, match=r"^'crane' is 2 classes of here \(0 and 2\)"):
+        listed.index_of("crane")
