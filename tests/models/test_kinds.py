@@ -88,6 +88,7 @@ FROZEN = message((1, b"\x0a\x05input"), (1, b"\x0a\x04conv"), (4, b"\x08\x16"))
         ("m.tflite", b"x" * 200, Form.TEXT, "xxx...'"),
         ("empty.tflite", b"", Form.EMPTY, "an empty file"),
     ],
+    ids=lambda given: given if isinstance(given, str | Form) else "",  # archives have the time in them
 )  # fmt: skip
 def test_kinds(
     name: str, content: bytes, form: Form, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
