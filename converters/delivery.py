@@ -63,6 +63,7 @@ class Delivery:
             sha256=hashlib.sha256(content).hexdigest(),
             licence=self.job.licence,
             source=f"converted from {self.job.source}",
+            background=self.material.background,
             accuracy=None if result.top1 is None else Accuracy(round(result.top1, 4), checked),
             conversion=self._conversion(result),
         )

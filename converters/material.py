@@ -34,7 +34,7 @@ class Calibration(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """Pictures on which files are compared with the source; truth: their classes [n], where they are known."""
+    """Pictures on which files are compared with the source; truth: their outputs' numbers [n], where they are known."""
 
     images: Images
     truth: NDArray[np.int64] | None
@@ -42,9 +42,14 @@ class Checked(NamedTuple):
 
 
 class Material(NamedTuple):
-    """All that a job brings beside its network; calibration: None where no precision needs it."""
+    """All that a job brings beside its network.
+
+    background: whether output 0 is a background class that `labels` does not have. calibration: None where no precision
+    needs it.
+    """
 
     labels: Labels
+    background: bool
     calibration: Calibration | None
     checked: Checked
 
@@ -54,22 +59,22 @@ def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[s
 
     Tells `on_note` of files that are passed over. Raises UsageError, CardError.
     """
-    names = class_names(job, classes)
+    names, background = class_names(job, classes)
     calibration = _calibration(job, wanted, on_note) if "int8" in job.precisions else None
-    return Material(names, calibration, _checked(job, wanted, names, calibration.files if calibration else ()))
+    checked = _checked(job, wanted, names, calibration.files if calibration else ())
+    if background and checked.truth is not None:
+        checked = checked._replace(truth=checked.truth + 1)
+    return Material(names, background, calibration, checked)
 
 
-def class_names(job: ConversionJob, classes: int) -> Labels:
-    """The names of the network's classes. Raises UsageError where the job's list is not that long, CardError."""
-    if job.labels:
-        found = labels.load(job.labels)
-    elif classes == 1000:
-        found = labels.load("imagenet")
-    else:
-        found = Labels("the numbers of its classes", tuple(f"class {i}" for i in range(classes)))
-    if len(found) != classes:
-        raise UsageError(f"{job.stem} has {classes} classes, {found.source} {len(found)} names")
-    return found
+def class_names(job: ConversionJob, classes: int) -> tuple[Labels, bool]:
+    """The names of the network's classes, and whether its first is a background class, which has none.
+
+    Without a list of the job's they are ImageNet's, where it has as many. Raises UsageError where there are more names
+    or fewer, CardError.
+    """
+    found = labels.load(job.labels) if job.labels else labels.assumed(classes)
+    return labels.fitted(found, classes, model=job.stem)
 
 
 def _calibration(job: ConversionJob, wanted: Input, on_note: Callable[[str], None]) -> Calibration:

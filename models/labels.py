@@ -132,7 +132,7 @@ def fitted(
     `background` and then ImageNet's, or a list of ImageNet's 1000; and a list of 1001 leaves its `background` out for a
     network without. model: what messages call it. Raises UsageError where the counts differ.
     """
-    surplus, unsaid = len(found) - outputs, background is None
+    surplus = len(found) - outputs
     if surplus == 1 and not background and _has_background(found):
         return found.without_first(), False
     if background is None:
@@ -140,7 +140,7 @@ def fitted(
     if background and surplus == 0:
         return found.without_first(), True
     if surplus != -int(background):
-        raise UsageError(_said_of_counts(found, outputs, background, model, unsaid))
+        raise UsageError(_said_of_counts(found, outputs, background, model))
     return found, background
 
 
@@ -165,16 +165,23 @@ def _alike(theirs: str, ours: str) -> bool:
     return theirs.partition(",")[0].replace("_", " ").lower() == ours.lower()
 
 
-def _said_of_counts(found: Labels, outputs: int, background: bool, model: str, unsaid: bool) -> str:
+def _said_of_counts(found: Labels, outputs: int, background: bool, model: str) -> str:
     counts = f"{model} has {outputs} classes, {found.source} {len(found)} names"
     if background:
         return f"{counts}; with a background class they must be as many, or {outputs - 1} without its name"
     if len(found) == outputs - 1:
-        otherwise = ", or say --background if output 0 is none of them" * unsaid
-        return f"{counts}; add the one that is missing, in the network's order{otherwise}"
+        first = "`background` first, if output 0 is that"
+        return f"{counts}; add the one that is missing, in the network's order ({first})"
     if len(found) == outputs + 1 and found.names[0].lower() == _BACKGROUND:
         return f"{counts}; take its first line out if the network has no background class"
     return f"{counts}; give one name a line for each class, in the network's order"
+
+
+def assumed(outputs: int) -> Labels:
+    """What so many outputs are called where nothing says: ImageNet's classes, if they are as many, else numbers."""
+    if outputs in (_IMAGENET_CLASSES, _IMAGENET_CLASSES + 1):
+        return load("imagenet")
+    return Labels("the numbers of its classes", tuple(f"class {i}" for i in range(outputs)))
 
 
 def beside(path: Path) -> Path | None:

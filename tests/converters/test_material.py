@@ -27,16 +27,33 @@ def gathered(notes: list[str] | None = None, **given: Any) -> Material:
 
 
 @pytest.mark.parametrize(
-    ("classes", "labels", "first"), [(1000, "", "tench"), (10, "", "class 0"), (10, "digits", "0"), (3, "", "class 0")]
+    ("classes", "labels", "first", "background"),
+    [
+        (1000, "", "tench", False),
+        (1001, "", "tench", True),
+        (1001, "imagenet", "tench", True),
+        (10, "", "class 0", False),
+        (10, "digits", "0", False),
+        (3, "", "class 0", False),
+    ],
 )
-def test_classes_have_names(classes: int, labels: str, first: str) -> None:
-    names = class_names(job(labels=labels), classes)
-    assert (len(names), names.names[0]) == (classes, first)
+def test_classes_have_names(classes: int, labels: str, first: str, background: bool) -> None:
+    names, has_background = class_names(job(labels=labels), classes)
+    assert (len(names), names.names[0], has_background) == (classes - background, first, background)
 
 
 def test_names_must_be_as_many_as_classes() -> None:
-    with pytest.raises(UsageError, match=r"^net has 12 classes, .*digits\.txt 10 names$"):
+    with pytest.raises(UsageError, match=r"^net has 12 classes, .*digits\.txt 10 names; give one name a line"):
         class_names(job(), 12)
+
+
+@pytest.mark.parametrize(("classes", "truth"), [(1000, 0), (1001, 1)])
+def test_a_background_class_comes_before_all_others(classes: int, truth: int, tmp_path: Path) -> None:
+    (tmp_path / "tench").mkdir()
+    (tmp_path / "tench" / "1.png").write_bytes(next(zoo.samples_dir().glob("*/*.png")).read_bytes())
+    material = gather(job(labels="", check=str(tmp_path)), INPUT, classes, [].append)
+    assert material.checked.truth is not None
+    assert (material.background, material.checked.truth.tolist()) == (classes == 1001, [truth])
 
 
 def test_nothing_is_calibrated_unless_int8_is_made() -> None:

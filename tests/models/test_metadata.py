@@ -60,7 +60,7 @@ def test_labels_must_be_as_many_as_the_outputs(data: Path) -> None:
     assert (found.mean, found.labels, found.background) == ((127.5,), None, False)
     assert found.note == (
         f"{QUANTIZED} has 1002 classes, imagenet_labels.txt in {QUANTIZED} 1001 names; "
-        "add the one that is missing, in the network's order, or say --background if output 0 is none of them"
+        "add the one that is missing, in the network's order (`background` first, if output 0 is that)"
     )
 
 
