@@ -27,7 +27,8 @@ class ConversionJob:
     of an architecture only. io: what an int8 file takes and gives. calibration: a folder of pictures, `random`, or
     empty. check: a folder of pictures to compare with the source on; empty: those of `calibration` that were not
     calibrated on. side: the input's, in pixels. value_range, crop, labels: how a file's pictures are prepared, and its
-    classes' names; architectures know theirs. Raises UsageError for what cannot be done.
+    classes' names; architectures know theirs. signature: of a SavedModel; empty: `serving_default`, or the only one.
+    Raises UsageError for what cannot be done.
     """
 
     source: str
@@ -41,6 +42,7 @@ class ConversionJob:
     check: str = ""
     side: int | None = None
     value_range: tuple[float, float] | None = None
+    signature: str = ""
     crop: float = 0.875
     labels: str = ""
     licence: str = "unknown"

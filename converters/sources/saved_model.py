@@ -1,4 +1,4 @@
-"""A SavedModel folder with a serving_default signature."""
+"""A SavedModel folder, by one of its signatures."""
 
 from __future__ import annotations
 
@@ -12,28 +12,38 @@ from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.failure import in_one_line
 from ondevice.converters.sources.input import input_of
+from ondevice.converters.sources.pixels import as_floats
+from ondevice.converters.sources.signature import Signature, signature_of
 from ondevice.converters.sources.source import Outputs, Source
-from ondevice.errors import ConvertError
+from ondevice.errors import ConvertError, UsageError
+from ondevice.models.card import Input
+
+_PIXELS = (0.0, 255.0)  # what a uint8 holds
 
 
 class SavedModelSource(Source):
-    """A SavedModel's network, which takes one picture at a time and is saved as it is."""
+    """A SavedModel's network, which takes one picture at a time and is saved as one that takes it in floats."""
+
+    def __init__(self, network: Any, signature: Signature, wanted: Input) -> None:
+        self._signature = signature
+        super().__init__(network, wanted, f"SavedModel, signature {signature.name}", None)
 
     def _outputs(self, batch: NDArray[np.float32]) -> Outputs:
-        return np.concatenate([np.asarray(self._serve(tensorflow().constant(row[None]))) for row in batch])
+        rows = (tensorflow().constant(row[None]) for row in batch)
+        return np.concatenate([np.asarray(self._cast(row), np.float32) for row in rows])
 
-    def _serve(self, tensor: Any) -> Any:
-        function = self._network.signatures["serving_default"]
-        (name,) = function.structured_input_signature[1]
-        (output,) = function(**{name: tensor}).values()
-        return output
+    def _cast(self, tensor: Any) -> Any:
+        return self._signature(tensorflow().cast(tensor, self._signature.inputs[0].dtype))
 
     def save(self, folder: str) -> None:
         """Write it as a SavedModel that takes one picture."""
         tf = tensorflow()
+        shape = (1, *self.size)
+        takes_bytes = self._signature.inputs[0].dtype == tf.uint8
         module = tf.Module()
         module.network = self._network  # which holds the variables
-        module.serve = tf.function(self._serve, input_signature=[tf.TensorSpec((1, *self.size), tf.float32)])
+        module.inner = as_floats(self._signature, shape) if takes_bytes else self._cast
+        module.serve = tf.function(module.inner, input_signature=[tf.TensorSpec(shape, tf.float32)])
         tf.saved_model.save(module, folder, signatures=module.serve.get_concrete_function())
 
 
@@ -41,12 +51,27 @@ def from_saved_model(path: Path, job: ConversionJob) -> Source:
     """The network in the folder. Raises UsageError, ConvertError."""
     with in_one_line(f"{path}: TensorFlow cannot read it", "give a SavedModel folder, with its saved_model.pb"):
         network = tensorflow().saved_model.load(str(path))
-    if "serving_default" not in network.signatures:
-        raise ConvertError(f"{path}: it has no serving_default signature; save it with one")
-    function = network.signatures["serving_default"]
-    shapes = [tuple(spec.shape) for spec in function.structured_input_signature[1].values()]
-    if len(shapes) != 1 or len(function.structured_outputs) != 1:
+    signature = signature_of(path, network, job.signature)
+    takes_bytes = _checked(path, signature, job)
+    wanted = input_of(path, signature.inputs[0].shape.as_list(), takes_bytes, job)
+    with in_one_line(f"{path}: signature {signature.name} cannot be run on a picture", "is it the right one?"):
+        return SavedModelSource(network, signature, wanted)
+
+
+def _checked(path: Path, signature: Signature, job: ConversionJob) -> bool:
+    """Whether the signature takes pixels as they are, in bytes. Raises ConvertError for what takes no one tensor."""
+    tf, inputs = tensorflow(), signature.inputs
+    if len(inputs) != 1:
+        raise ConvertError(f"{path}: signature {signature.name} has {len(inputs)} inputs, not one")
+    (spec,) = inputs
+    if spec.shape.rank is None or not (spec.dtype.is_floating or spec.dtype.is_integer):
         raise ConvertError(
-            f"{path}: {len(shapes)} inputs and {len(function.structured_outputs)} outputs, not one of each"
+            f"{path}: signature {signature.name} takes {spec.dtype.name} {spec.shape}, not a picture's pixels"
         )
-    return SavedModelSource(network, input_of(path, shapes[0], False, job), "SavedModel", None)
+    if spec.shape.rank and spec.shape[0] not in (None, 1):
+        raise ConvertError(f"{path}: it takes {spec.shape[0]} pictures at a time: save it for any number of them")
+    if spec.dtype != tf.uint8:
+        return False
+    if job.value_range not in (None, _PIXELS):
+        raise UsageError(f"{path} takes pixels as they are, as uint8: leave out --range")
+    return True

@@ -71,6 +71,12 @@ class JobFlags:
         str | None,
         typer.Option("--range", metavar="LOW,HIGH", help="Of files: what pixels 0 and 255 become.", show_default=False),
     ] = None
+    signature: Annotated[
+        str,
+        typer.Option(
+            "--signature", metavar="NAME", help="Of a SavedModel.", show_default="serving_default, or the only one"
+        ),
+    ] = ""
     crop: Annotated[float, typer.Option("--crop", help="The share of the shorter side that is kept.")] = 0.875
     labels: Annotated[
         str, typer.Option("--labels", help="imagenet, digits or a text file.", show_default="imagenet for 1000 classes")
@@ -94,6 +100,7 @@ class JobFlags:
             check=self.check,
             side=self.size,
             value_range=pixel_range(self.value_range),
+            signature=self.signature,
             crop=self.crop,
             labels=self.labels,
             licence=self.licence,

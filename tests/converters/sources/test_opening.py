@@ -14,7 +14,7 @@ from ondevice.converters.export import tensorflow, to_tflite
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.opening import open_source
 from ondevice.converters.sources.source import Source
-from ondevice.errors import ConvertError, OnDeviceError, UsageError
+from ondevice.errors import OnDeviceError, UsageError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 RANGE = (-1.0, 1.0)
@@ -254,10 +254,3 @@ def test_weights_that_nobody_publishes(saved: Path) -> None:
 def test_an_unknown_size_of_a_known_architecture(saved: Path) -> None:
     with pytest.raises(UsageError, match="Keras cannot build it"):
         open_source(ConversionJob("mobilenet_v2_1.0_224", "", weights="none", side=8))
-
-
-def test_a_saved_model_without_its_signature(saved: Path, tmp_path: Path) -> None:
-    tf = tensorflow()
-    tf.saved_model.save(tf.Module(), str(tmp_path / "net"))
-    with pytest.raises(ConvertError, match="it has no serving_default signature"):
-        open_source(ConversionJob(str(tmp_path / "net"), ""))
