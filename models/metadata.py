@@ -126,12 +126,12 @@ def _named(path: Path, listed: Sequence[_LabelFile], fit: _Fit) -> tuple[tuple[L
         with archive.opened(path) as opened:
             content = archive.content(opened, chosen.name)
         return fit(labels.read(content, source)), ""
-    except KeyError:
-        return None, f"{path.name} names {chosen.name} for its labels, which is not in it"
     except (CardError, UsageError) as error:
         return None, str(error)
-    except archive.ERRORS as error:
-        return None, f"{source} cannot be read: {error}"
+    except (KeyError, *archive.ERRORS) as error:
+        if chosen.name in archive.names(path):
+            return None, f"{source} cannot be read: {error}"
+        return None, f"{path.name} names {chosen.name} for its labels, which is not in it"
 
 
 def _only(path: Path, fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
