@@ -13,6 +13,7 @@ from typing import IO
 from ondevice import records
 from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
+from ondevice.converters import beforehand
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files
@@ -35,29 +36,22 @@ class Converted:
 _MOST_AT_ONCE = 64
 
 
-def check(jobs: list[ConversionJob]) -> None:
-    """Raise UsageError, before any work, for two jobs of one name or a file that would be overwritten."""
-    stems = [job.stem for job in jobs]
-    if twice := {stem for stem in stems if stems.count(stem) > 1}:
-        raise UsageError(f"two sources are called '{min(twice)}': give one of them another --name")
-    for job in jobs:
-        for precision in () if job.force else job.precisions:
-            if job.path(precision).exists():
-                raise UsageError(
-                    f"{job.path(precision)} is there already: give --force to replace it, or another --out"
-                )
-
-
 def convert(jobs: list[ConversionJob], at_once: int, on_stage: OnText, on_note: OnText) -> Iterator[Converted]:
-    """Run the jobs, `at_once` at a time; gives what became of each, in their order. Raises UsageError as `check`."""
+    """Run the jobs, `at_once` at a time; gives what became of each: of those that cannot be begun first, else in order.
+
+    Raises UsageError and CardError as `beforehand.check`.
+    """
     if not 1 <= at_once <= _MOST_AT_ONCE:
         raise UsageError(f"from 1 to {_MOST_AT_ONCE} networks can be converted at once, not {at_once}")
-    check(jobs)
+    beforehand.check(jobs)
+    refusals = [beforehand.refusal(job) for job in jobs]
+    yield from (Converted(job, error=error) for job, error in zip(jobs, refusals, strict=True) if error)
+    begun = [job for job, error in zip(jobs, refusals, strict=True) if not error]
     pool = ThreadPoolExecutor(at_once)
     try:
-        yield from pool.map(lambda job: _convert_one(job, on_stage, on_note), jobs)
+        yield from pool.map(lambda job: _convert_one(job, on_stage, on_note), begun)
     finally:
-        _stop(pool, jobs)
+        _stop(pool, begun)
 
 
 _running: set[child.Child] = set()

@@ -56,6 +56,7 @@ class ConversionJob:
             (self.io not in IO, f"--io is one of {', '.join(IO)}, not '{self.io}'"),
             (not 1 <= self.calibration_size <= 10_000, "--calibration-size must be from 1 to 10000"),
             (not 8 <= (self.side or 8) <= 4096, "--size must be from 8 to 4096 pixels"),
+            (not 0 < self.crop <= 1, f"--crop must be over 0 and at most 1, not {self.crop:g}"),
             ("int8" in self.precisions and not self.calibration, _NO_CALIBRATION),
             (
                 not NAME.fullmatch(f"{self.stem}_weight_only"),

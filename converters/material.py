@@ -54,6 +54,19 @@ class Material(NamedTuple):
     checked: Checked
 
 
+def check(job: ConversionJob) -> None:
+    """Raise UsageError or CardError for what `gather` would not find, or read, before the network is known."""
+    if job.labels:
+        labels.load(job.labels)
+    if job.calibration in ("", RANDOM):
+        calibrated_on: Collection[str] = ()
+    else:
+        paths, _ = pictures.listed(job.calibration, "--calibration")
+        taken = pictures.even(paths, job.calibration_size, job.seed) if "int8" in job.precisions else ()
+        calibrated_on = frozenset(map(os.path.realpath, taken))
+    _left_to_check(job, calibrated_on)
+
+
 def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[str], None]) -> Material:
     """The material of a job whose network takes `wanted` and has so many classes.
 
@@ -90,9 +103,24 @@ def _calibration(job: ConversionJob, wanted: Input, on_note: Callable[[str], Non
 
 
 def _checked(job: ConversionJob, wanted: Input, names: Labels, calibrated_on: Collection[str]) -> Checked:
-    folder = job.check or (job.calibration if job.calibration != RANDOM else "")
-    if not folder:
+    rest = _left_to_check(job, calibrated_on)
+    if not rest:
         return Checked(pictures.noise(_NOISE, wanted, job.seed + 1), None, f"{_NOISE} noise images")
+    folder = _check_folder(job)
+    loaded = pictures.load(pictures.even(rest, _MAX_CHECKED, job.seed), wanted)
+    truth = _truth(Path(folder), loaded.paths, names)
+    return Checked(loaded.images, truth, f"{len(loaded.paths)} pictures of {Path(folder).name} not calibrated on")
+
+
+def _check_folder(job: ConversionJob) -> str:
+    return job.check or (job.calibration if job.calibration != RANDOM else "")
+
+
+def _left_to_check(job: ConversionJob, calibrated_on: Collection[str]) -> list[str]:
+    """The pictures to check with; none where the job has none. Raises UsageError where all are calibrated on."""
+    folder = _check_folder(job)
+    if not folder:
+        return []
     paths, _ = pictures.listed(folder, "--check" if job.check else "--calibration")
     rest = [path for path in paths if os.path.realpath(path) not in calibrated_on]
     if not rest:
@@ -100,9 +128,7 @@ def _checked(job: ConversionJob, wanted: Input, names: Labels, calibrated_on: Co
             f"{folder}: all {len(paths)} pictures are calibrated on, none is left to check with: "
             "give --check DIR, or a smaller --calibration-size"
         )
-    loaded = pictures.load(pictures.even(rest, _MAX_CHECKED, job.seed), wanted)
-    truth = _truth(Path(folder), loaded.paths, names)
-    return Checked(loaded.images, truth, f"{len(loaded.paths)} pictures of {Path(folder).name} not calibrated on")
+    return rest
 
 
 def _truth(folder: Path, paths: tuple[str, ...], names: Labels) -> NDArray[np.int64] | None:

@@ -42,10 +42,11 @@ def shown(text: str) -> str:
 
 
 def nearest(word: str, words: Collection[str]) -> list[str]:
-    """Those most like `word`, best first, at most three."""
+    """Those most like `word` in any case, best first, at most three."""
     import difflib
 
-    return difflib.get_close_matches(word[:_LONGEST], list(words), cutoff=_ALIKE)
+    folded = {known.lower(): known for known in words}
+    return [folded[near] for near in difflib.get_close_matches(word[:_LONGEST].lower(), folded, cutoff=_ALIKE)]
 
 
 def suggestion(word: str, words: Collection[str], otherwise: str = "") -> str:

@@ -99,6 +99,17 @@ _FAMILIES: dict[str, tuple[str, tuple[tuple[str, Any], ...]]] = {
     "mobilenet_v3_small_minimalistic": ("MobileNetV3Small", _MINIMALISTIC),
     "mnasnet": ("", ()),
 }
+# Keras's own names of the networks without a side or width of their own, which mean those that its weights are of.
+_KERAS_FAMILIES = {
+    "MobileNet": "mobilenet_v1_1.0_224",
+    "MobileNetV2": "mobilenet_v2_1.0_224",
+    "MobileNetV3Large": "mobilenet_v3_large_1.0_224",
+    "MobileNetV3Small": "mobilenet_v3_small_1.0_224",
+}
+# By Keras's names, in any case, for there are modules of most names too: ours.
+_BY_KERAS_NAME = {keras.lower(): ours for keras, ours in _KERAS_FAMILIES.items()} | {
+    architecture.keras.lower(): ours for ours, architecture in _FIXED.items() if architecture.keras
+}
 _SIDED_NAME = re.compile(r"(.+)_(\d{2,4})")
 _WIDE_NAME = re.compile(r"(.+)_(\d\.\d+)")
 # The widths and sides that Howard et al. 2017 published weights for.
@@ -128,12 +139,21 @@ PAPER = (
 )  # fmt: skip
 
 # Millions of parameters as published, by the name without its side: Keras Applications' table; Howard et al. 2017
-# (tables 6 and 7) and 2019 (table 3); TF-slim's README; torchvision's where it has the same; the papers of the rest;
-# Open Model Zoo's for the auxiliary classifier.
+# (tables 6 and 7) and 2019 (table 3); the READMEs of TF-slim and the EfficientNet-Lites; torchvision's where it has the
+# same; the papers of the rest; Open Model Zoo's for the auxiliary classifier.
 _PUBLISHED = {
-    "densenet_121": 8.1, "inception_resnet_v2": 55.9, "inception_resnet_v2_aux": 30.2, "inception_v1": 6.6,
+    "convnext_tiny": 28.6, "convnext_small": 50.2, "convnext_base": 88.5, "convnext_large": 197.7,
+    "convnext_xlarge": 350.1, "densenet_121": 8.1, "densenet_169": 14.3, "densenet_201": 20.2,
+    "efficientnet_b0": 5.3, "efficientnet_b1": 7.9, "efficientnet_b2": 9.2, "efficientnet_b3": 12.3,
+    "efficientnet_b4": 19.5, "efficientnet_b5": 30.6, "efficientnet_b6": 43.3, "efficientnet_b7": 66.7,
+    "efficientnet_lite0": 4.7, "efficientnet_lite1": 5.4, "efficientnet_lite2": 6.1, "efficientnet_lite3": 8.2,
+    "efficientnet_lite4": 13.0, "efficientnet_v2_b0": 7.2, "efficientnet_v2_b1": 8.2, "efficientnet_v2_b2": 10.2,
+    "efficientnet_v2_b3": 14.5, "efficientnet_v2_s": 21.6, "efficientnet_v2_m": 54.4, "efficientnet_v2_l": 119.0,
+    "inception_resnet_v2": 55.9, "inception_resnet_v2_aux": 30.2, "inception_v1": 6.6,
     "inception_v2": 11.2, "inception_v3": 23.9, "inception_v4": 42.7, "nasnet_large": 88.9, "nasnet_mobile": 5.3,
-    "resnet_v1.5_50": 25.6, "resnet_v1_18": 11.7, "squeezenet": 1.25, "squeezenet_1.1": 1.24,
+    "resnet_v1.5_50": 25.6, "resnet_v1_18": 11.7, "resnet_v1_50": 25.6, "resnet_v1_101": 44.7, "resnet_v1_152": 60.4,
+    "resnet_v2_50": 25.6, "resnet_v2_101": 44.7, "resnet_v2_152": 60.4, "squeezenet": 1.25, "squeezenet_1.1": 1.24,
+    "vgg_16": 138.4, "vgg_19": 143.7, "xception": 22.9,
     "mobilenet_v1_0.25": 0.5, "mobilenet_v1_0.5": 1.3, "mobilenet_v1_0.75": 2.6, "mobilenet_v1_1.0": 4.2,
     "mobilenet_v2_0.35": 1.7, "mobilenet_v2_0.5": 2.0, "mobilenet_v2_0.75": 2.6, "mobilenet_v2_1.0": 3.5,
     "mobilenet_v2_1.3": 5.3, "mobilenet_v2_1.4": 6.1,
@@ -141,30 +161,56 @@ _PUBLISHED = {
     "mobilenet_v3_small_0.75": 2.0, "mobilenet_v3_small_1.0": 2.5, "mobilenet_v3_small_minimalistic_1.0": 2.0,
     "mnasnet_0.5": 2.2, "mnasnet_0.75": 3.2, "mnasnet_1.0": 4.4, "mnasnet_1.3": 6.3,
 }  # fmt: skip
+# Every network here has the classes of ILSVRC.
+CLASSES = 1000
 
 
 def published_parameters(name: str) -> float | None:
     """Millions of parameters as published, where they are known here."""
+    name = ours(name)
     match = _SIDED_NAME.fullmatch(name)
     return _PUBLISHED.get(name) or (_PUBLISHED.get(match[1]) if match else None)
 
 
 def names() -> list[str]:
-    """The names that `find` takes; of the families that take any width and side, those that were published."""
+    """Our names that `find` takes; of the families that take any width and side, those that were published."""
     return sorted([*_V1_NAMES, *_V2_NAMES, *_V3_NAMES, *_MNASNET_NAMES, *_FIXED])
 
 
+def keras_name(name: str) -> str:
+    """What Keras calls the network of our name, without more words; empty where it takes more, or has it not."""
+    own = {mine: keras for keras, mine in _KERAS_FAMILIES.items()}
+    return own.get(name) or (_FIXED[name].keras if name in _FIXED else "")
+
+
+def ours(name: str) -> str:
+    """Our name for one of Keras's, which its side may follow (`ResNet50V2`, `MobileNetV2_160`); any other as it is."""
+    if name in _FIXED:
+        return name
+    match = _SIDED_NAME.fullmatch(name)
+    base, side = (match[1], match[2]) if match else (name, "")
+    known = _BY_KERAS_NAME.get(name.lower()) or _BY_KERAS_NAME.get(base.lower())
+    if known is None:
+        return name
+    if not side or name.lower() in _BY_KERAS_NAME:
+        return known
+    return f"{known if known in _FIXED else known.rpartition('_')[0]}_{side}"
+
+
 def find(name: str) -> Architecture:
-    """The architecture called `name`, which any input side may follow: `inception_v3_224`.
+    """The architecture called `name`, by us or by Keras, which any input side may follow: `inception_v3_224`.
 
     Raises UsageError with the nearest names.
     """
-    if name in _FIXED:
-        return _FIXED[name]
-    match = _SIDED_NAME.fullmatch(name)
+    own = ours(name)
+    if own in _FIXED:
+        return _FIXED[own]
+    match = _SIDED_NAME.fullmatch(own)
     found = _sized(match[1], int(match[2])) if match else None
     if found is None:
-        raise UsageError(f"no architecture '{name}', and no such file; {words.suggestion(name, names())}")
+        known = [*names(), *_KERAS_FAMILIES, *filter(None, (architecture.keras for architecture in _FIXED.values()))]
+        nearest = words.suggestion(name, known, "`ondevice convert --list` lists all")
+        raise UsageError(f"no architecture '{words.shown(name)}', and no such file; {nearest}")
     return found
 
 
@@ -181,6 +227,12 @@ def _sized(name: str, side: int) -> Architecture | None:
     return Architecture(keras, side, options=(("alpha", float(match[2])), *options))
 
 
+def check_weights(name: str, weights: str) -> None:
+    """Raise UsageError for an unknown name, or where Keras publishes no such weights of it."""
+    if weights == "imagenet" and find(name).ours:
+        raise UsageError(f"{name}: Keras publishes no {weights} weights of it; give a weights file, or --weights none")
+
+
 def build(name: str, side: int | None = None, weights: str | None = None) -> Any:
     """The Keras model `name`, 1000 classes; side: another input size in pixels.
 
@@ -189,8 +241,7 @@ def build(name: str, side: int | None = None, weights: str | None = None) -> Any
     """
     architecture = find(name)
     side = side or architecture.side
-    if architecture.ours and weights is not None:
-        raise UsageError(f"{name}: Keras publishes no {weights} weights of it; give a weights file, or --weights none")
+    check_weights(name, weights or "none")
     try:
         if architecture.ours:
             return architecture.ours(side)

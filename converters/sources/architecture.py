@@ -15,8 +15,23 @@ from ondevice.converters.sources.failure import in_one_line
 from ondevice.converters.sources.source import BATCH, Source
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
+from ondevice.models.kinds import FileKind, Form
 
 _WEIGHTS = ("imagenet", "none")
+
+
+def check_weights(job: ConversionJob) -> None:
+    """Raise UsageError for weights that Keras does not publish, that are not there, or that are not Keras's."""
+    if job.weights in _WEIGHTS:
+        catalogue.check_weights(job.source, job.weights)
+        return
+    path = Path(job.weights)
+    if not path.is_file():
+        raise UsageError(f"--weights {path}: no such file; give imagenet, none, or a file")
+    kind = FileKind.read(path)
+    if kind is None or kind.form not in (Form.HDF5, Form.KERAS):
+        what = "is not Keras's" if kind is None else f"is {kind.what}, not Keras's"
+        raise UsageError(f"--weights {path} {what}: in Python `model.save_weights('net.weights.h5')` makes such a file")
 
 
 def from_architecture(job: ConversionJob) -> Source:
@@ -25,7 +40,7 @@ def from_architecture(job: ConversionJob) -> Source:
     with in_one_line(f"{job.source}: its {job.weights} weights cannot be loaded", _hint(job.weights)):
         network = catalogue.build(job.source, job.side, "imagenet" if job.weights == "imagenet" else None)
         if job.weights not in _WEIGHTS:
-            _load_weights(network, job)
+            network.load_weights(job.weights)
     mean, std = architecture.statistics
     side = job.side or architecture.side
     wanted = Input(side, side, 3, mean, std, job.crop)
@@ -46,12 +61,6 @@ def _hint(weights: str) -> str:
         if weights == "imagenet"
         else "are they of another network?"
     )
-
-
-def _load_weights(network: Any, job: ConversionJob) -> None:
-    if not Path(job.weights).is_file():
-        raise UsageError(f"--weights {job.weights}: no such file; give imagenet, none, or a file")
-    network.load_weights(job.weights)
 
 
 def _normalize(network: Any, wanted: Input) -> None:

@@ -1,31 +1,82 @@
-"""Which way a source comes, and the network in it."""
+"""Which way a source comes, told by its name and its first bytes, and the network in it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+from ondevice import words
 from ondevice.converters.architectures import catalogue
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
-from ondevice.converters.sources.architecture import from_architecture
+from ondevice.converters.sources.architecture import check_weights, from_architecture
 from ondevice.converters.sources.keras_file import from_keras_file
 from ondevice.converters.sources.saved_model import from_saved_model
 from ondevice.converters.sources.source import Source
 from ondevice.errors import UsageError
+from ondevice.models.kinds import FileKind, Form
 
-_KERAS = (".keras", ".h5")
+_FORMS = "a .keras file, .h5 file or SavedModel folder"
+# The only suffixes by which Keras knows its two kinds of file.
+_SUFFIXES = {Form.KERAS: ".keras", Form.HDF5: ".h5"}
+# How names of files end, and architectures' do not: those have digits behind a dot, if they have one.
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*")
 
 
 def open_source(job: ConversionJob) -> Source:
     """The source of a job. Raises UsageError, ConvertError."""
-    path = Path(job.source).expanduser()
-    if not path.exists() and path.suffix not in _KERAS:
-        catalogue.find(job.source)  # a name that is none is told at once: TensorFlow takes seconds to import
+    opens = way(job)  # what cannot be opened is told at once: TensorFlow takes seconds to import
     tensorflow().keras.utils.set_random_seed(job.seed)
-    if path.is_dir():
-        return from_saved_model(path, job)
-    if path.suffix in _KERAS:
-        return from_keras_file(path, job)
-    if path.exists():
-        raise UsageError(f"{path}: not a .keras file, .h5 file or SavedModel folder")
-    return from_architecture(job)
+    return opens(job)
+
+
+def way(job: ConversionJob) -> Callable[[ConversionJob], Source]:
+    """What opens the source of a job; TensorFlow is not needed to tell.
+
+    Raises UsageError, with what to type next, for what is not a source, weights that are not there, and a signature
+    where there are none.
+    """
+    path = Path(job.source).expanduser()
+    kind = _kind(path) if path.exists() else None
+    if job.signature and (kind is None or kind.form is not Form.SAVED_MODEL):
+        raise UsageError(f"--signature is of SavedModel folders, and {job.source} is not one")
+    if kind is None:
+        _check_name(job.source, path)
+        check_weights(job)
+        return from_architecture
+    if kind.form is Form.SAVED_MODEL:
+        return lambda job: from_saved_model(path, job)
+    return lambda job: from_keras_file(path, job)
+
+
+def is_architecture(job: ConversionJob) -> bool:
+    """Whether the source of a job that `way` has passed is an architecture's name."""
+    return way(job) is from_architecture
+
+
+def _check_name(source: str, path: Path) -> None:
+    if len(path.parts) > 1 or _SUFFIX.fullmatch(path.suffix):
+        raise UsageError(f"{path}: no such file")
+    catalogue.find(source)
+
+
+def _kind(path: Path) -> FileKind:
+    """What lies at the path, if it can be converted as it is. Raises UsageError."""
+    try:
+        kind = FileKind.read(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {words.reason(error)}") from error
+    if kind is None:
+        raise UsageError(f"{path}: not {_FORMS}")
+    if kind.form is Form.FOLDER:
+        raise UsageError(f"{path}: a folder without saved_model.pb: give {_inside(path) or _FORMS}")
+    weights_alone = path.name.endswith(".weights.h5")
+    if not kind.convertible or weights_alone or path.suffix != _SUFFIXES.get(kind.form, path.suffix):
+        raise UsageError(f"{path} is {kind.what}: {kind.todo}")
+    return kind
+
+
+def _inside(path: Path) -> str:
+    """The SavedModel that lies in a folder, as servers have it under its version's number; empty for none."""
+    return next((str(found.parent) for found in sorted(path.glob("*/saved_model.pb"))), "")

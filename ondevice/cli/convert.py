@@ -23,7 +23,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE...",
-        help="Architectures (such as mobilenet_v1_0.25_128), .keras or .h5 files, or SavedModel folders.",
+        help="Architectures (such as mobilenet_v1_0.25_128 or ResNet50V2, see --list), .keras or .h5 files, or "
+        "SavedModel folders.",
         show_default=False,
     ),
 ]
@@ -117,6 +118,7 @@ def convert(
     zoo: Annotated[
         str, typer.Option("--zoo", help="paper: the 23 networks of the CNNSelect paper.", show_default=False)
     ] = "",
+    listing: Annotated[bool, typer.Option("--list", help="List the architectures, and convert nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", help="Networks converted at the same time.")] = 1,
     seed: Annotated[int, typer.Option("--seed", help="Of random weights and of the choice of pictures.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
@@ -130,9 +132,12 @@ def convert(
     from ondevice.converters import convert as converting
     from ondevice.errors import UsageError
 
+    if zoo not in ("", "paper") or [bool(zoo), bool(sources), listing].count(True) != 1:
+        raise UsageError("give either sources, or --zoo paper, or --list")
+    if listing:
+        _list_architectures(form)
+        return
     extras.require("convert", "converting")
-    if zoo not in ("", "paper") or bool(zoo) == bool(sources):
-        raise UsageError("give either sources, or --zoo paper")
     wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
@@ -140,6 +145,28 @@ def convert(
     _report(done, form)
     if any(c.error or any(r.failed for r in c.results) for c in done):
         raise typer.Exit(2 if all(isinstance(c.error, UsageError) for c in done) else 1)
+
+
+def _list_architectures(form: Format) -> None:
+    from ondevice.converters.architectures import catalogue
+
+    as_text = form in (Format.TABLE, Format.MD)
+    rows = []
+    for name in catalogue.names():
+        architecture, millions = catalogue.find(name), catalogue.published_parameters(name)
+        parameters = {"parameters": f"{millions:g} M" if millions else ""}
+        rows.append(
+            {
+                "name": name,
+                "Keras's name": catalogue.keras_name(name),
+                "side": architecture.side,
+                **(parameters if as_text else {"parameters_millions": millions}),
+                "classes": catalogue.CLASSES,
+                "published weights": "" if architecture.ours else "imagenet",
+            }
+        )
+    console.emit(rows, form)
+    console.note("any name takes another side behind it (resnet_v2_50_160), MobileNets and MnasNets any width")
 
 
 def _told(converted: Converted) -> Converted:

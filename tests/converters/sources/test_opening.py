@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from ondevice.converters import layers, pictures
 from ondevice.converters.export import tensorflow, to_tflite
 from ondevice.converters.job import ConversionJob
+from ondevice.converters.sources import opening
 from ondevice.converters.sources.opening import open_source
 from ondevice.converters.sources.source import Source
 from ondevice.errors import OnDeviceError, UsageError
@@ -49,6 +52,18 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network(None).save(folder / "dynamic.keras")
     network(32, tensorflow().keras.layers.Rescaling(1 / 255)).save(folder / "rescaling.keras")
     return folder
+
+
+def packed(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as opened:
+        for name in names:
+            opened.writestr(name, "content")
+    return out.getvalue()
+
+
+def not_now() -> None:
+    raise AssertionError("TensorFlow takes seconds to import")
 
 
 def reason(job: ConversionJob) -> str:
@@ -106,17 +121,50 @@ def test_a_network_of_one_size_has_no_other(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("text.keras", b"I am no network", "Keras cannot read it: "),
-        ("empty.keras", b"", "Keras cannot read it: "),
-        ("text.h5", b"I am no network", "Keras cannot read it: "),
-        ("net.onnx", b"", "not a .keras file, .h5 file or SavedModel folder"),
-        ("missing.keras", None, "no such file"),
+        ("text.keras", b"I am no network", " is a text that begins 'I am no network': get the model's own file"),
+        ("empty.keras", b"", " is an empty file: get it again"),
+        ("page.h5", b"<!DOCTYPE html><html>", " is a web page: was the link one to a page?"),
+        ("net.h5", packed("config.json", "model.weights.h5"), " is a Keras file: `mv "),
+        ("net.keras", b"\x89HDF\r\n\x1a\n", " is a Keras file: `mv "),
+        (
+            "net.weights.h5",
+            b"\x89HDF\r\n\x1a\n",
+            " is a Keras file of weights without their network: `ondevice convert",
+        ),
+        ("net.pt", packed("net/data.pkl", "net/version"), " is a PyTorch file: in Python `litert_torch.convert("),
+        ("model.zip", packed("model.tflite"), " is a ZIP archive: `unzip "),
+        ("model.tflite", b"\x1c\0\0\0TFL3", " is a .tflite file: `ondevice run "),
+        ("net.onnx", b"\x08\x08\x3a\x01x", " is an ONNX network: `onnx2tf -i "),
+        ("what.bin", bytes(range(255, 0, -1)), ": not a .keras file, .h5 file or SavedModel folder"),
+        ("missing.keras", None, ": no such file"),
+        ("missing.onnx", None, ": no such file"),
+        ("sub/missing", None, ": no such file"),
     ],
 )
-def test_a_file_that_is_no_network(name: str, content: bytes | None, said: str, saved: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_converted_is_told_before_tensorflow_is_imported(
+    name: str, content: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "tensorflow", not_now)
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    assert reason(ConversionJob(str(tmp_path / name), "")).startswith(f"{tmp_path / name}: {said}")
+    assert reason(ConversionJob(str(tmp_path / name), "")).startswith(f"{tmp_path / name}{said}")
+
+
+def test_a_folder_that_is_no_saved_model_names_the_one_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "tensorflow", not_now)
+    job = ConversionJob(str(tmp_path), "", name="net")
+    assert reason(job).endswith(": a folder without saved_model.pb: give a .keras file, .h5 file or SavedModel folder")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    assert reason(job) == f"{tmp_path}: a folder without saved_model.pb: give {tmp_path / '1'}"
+
+
+@pytest.mark.parametrize("source", ["squeezenet", "net.keras"])
+def test_a_signature_is_of_saved_models(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.keras").write_bytes(packed("config.json", "model.weights.h5"))
+    said = reason(ConversionJob(source, "", weights="none", signature="serve"))
+    assert said == f"--signature is of SavedModel folders, and {source} is not one"
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -124,11 +172,8 @@ def test_a_file_that_is_no_network(name: str, content: bytes | None, said: str, 
 def test_a_file_that_was_cut(name: str, share: float, saved: Path, tmp_path: Path) -> None:
     content = (saved / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(len(content) * share)])
-    assert "Keras cannot read it: " in reason(ConversionJob(str(tmp_path / name), "", value_range=RANGE))
-
-
-def test_a_folder_that_is_no_saved_model(saved: Path, tmp_path: Path) -> None:
-    assert "TensorFlow cannot read it: " in reason(ConversionJob(str(tmp_path), "", name="net"))
+    said = "Keras cannot read it: " if name == "net.h5" else " is a ZIP archive, cut off or damaged: get it again"
+    assert said in reason(ConversionJob(str(tmp_path / name), "", value_range=RANGE))
 
 
 @pytest.mark.parametrize("kind", ["keras", "h5"])
@@ -199,13 +244,23 @@ def test_weights_of_another_network(data: Path, saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "no such file; give imagenet, none, or a file"), (b"no weights", "cannot be loaded: ")]
+    ("content", "said"),
+    [
+        (None, ": no such file; give imagenet, none, or a file"),
+        (b"no weights", " is a text that begins 'no weights', not Keras's: in Python `model.save_weights("),
+        (bytes(range(255, 0, -1)), " is not Keras's: in Python `model.save_weights("),
+        (packed("net/data.pkl", "net/version"), " is a PyTorch file, not Keras's: in Python `model.save_weights("),
+    ],
+    ids=["missing", "text", "unknown", "other"],
 )
-def test_weights_that_are_none(content: bytes | None, said: str, saved: Path, tmp_path: Path) -> None:
+def test_weights_that_are_none(
+    content: bytes | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "tensorflow", not_now)
     path = tmp_path / "some.weights.h5"
     if content is not None:
         path.write_bytes(content)
-    assert said in reason(ConversionJob("mobilenet_v1_0.25_128", "", weights=str(path)))
+    assert reason(ConversionJob("mobilenet_v1_0.25_128", "", weights=str(path))).startswith(f"--weights {path}{said}")
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +302,8 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, saved: Path, tmp_path: Path
     assert said.endswith("(no network? give --weights FILE, or --weights none)")
 
 
-def test_weights_that_nobody_publishes(saved: Path) -> None:
+def test_weights_that_nobody_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "tensorflow", not_now)
     assert "Keras publishes no imagenet weights of it" in reason(ConversionJob("squeezenet", ""))
 
 

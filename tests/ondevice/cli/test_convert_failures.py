@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from converting import ran
 
 from ondevice import extras
 from ondevice.cli.convert import convert
+from ondevice.converters.architectures import catalogue
 from ondevice.errors import MissingError
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -26,9 +28,10 @@ def test_an_unknown_name_is_wrong_usage_and_leaves_no_log(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give either sources, or --zoo paper"),
-        (["small.keras", "--zoo", "paper"], "give either sources, or --zoo paper"),
-        (["--zoo", "other"], "give either sources, or --zoo paper"),
+        ([], "give either sources, or --zoo paper, or --list"),
+        (["small.keras", "--zoo", "paper"], "give either sources, or --zoo paper, or --list"),
+        (["small.keras", "--list"], "give either sources, or --zoo paper, or --list"),
+        (["--zoo", "other"], "give either sources, or --zoo paper, or --list"),
         (["small.keras", "--jobs", "0"], "from 1 to 64 networks can be converted at once, not 0"),
         (["a/net.keras", "b/net.h5"], "two sources are called 'net': give one of them another --name"),
         (["a.keras", "b.keras", "--name", "same"], "two sources are called 'same'"),
@@ -37,6 +40,12 @@ def test_an_unknown_name_is_wrong_usage_and_leaves_no_log(tmp_path: Path) -> Non
         (["net.keras", "--io", "int16"], "--io is one of int8, uint8, float, not 'int16'"),
         (["net.keras", "--size", "3"], "--size must be from 8 to 4096 pixels"),
         (["net.keras", "--range", "1"], "--range"),
+        (["net.keras", "--crop", "1.5"], "--crop must be over 0 and at most 1, not 1.5"),
+        (["net.keras"], "net.keras: no such file"),
+        (["net.onnx"], "net.onnx: no such file"),
+        (["misspelt"], "no architecture 'misspelt', and no such file; did you mean "),
+        (["ResNet50V3"], "did you mean ResNet50V2, "),
+        (["squeezenet"], "Keras publishes no imagenet weights of it"),
         (["my net.keras"], "'my net' cannot be a model's name"),
         (["net.keras", "--precision", "int8", "--calibration", "random", "--calibration-size", "0"], "from 1 to 10000"),
     ],
@@ -47,6 +56,32 @@ def test_wrong_usage_is_one_line_at_once(arguments: list[str], said: str, cli: C
     assert said in done.stderr
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_wrong_with_all_is_told_once_and_what_with_one_of_them_first(cli: Cli, tmp_path: Path) -> None:
+    calibration = ["--precision", "int8", "--calibration", tmp_path / "nowhere"]
+    done = cli("convert", "misspelt", "other", *calibration, "--out", tmp_path / "out")
+    assert done.stderr == f"ondevice: error: --calibration {tmp_path / 'nowhere'}: no such folder\n"
+    done = cli("convert", "misspelt", "squeezenet", "--out", tmp_path / "out")
+    assert [line.split("; ")[0].removeprefix("ondevice: error: ") for line in done.stderr.splitlines()] == [
+        "no architecture 'misspelt', and no such file",
+        "squeezenet: Keras publishes no imagenet weights of it",
+    ]
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+def test_the_architectures_are_listed(cli: Cli) -> None:
+    done = cli("convert", "--list", "--format", "json")
+    by_name = {row["name"]: row for row in json.loads(done.stdout)}
+    assert list(by_name) == catalogue.names()
+    assert by_name["resnet_v2_50"] == {
+        "name": "resnet_v2_50", "Keras's name": "ResNet50V2", "side": 224, "parameters_millions": 25.6, "classes": 1000,
+        "published weights": "imagenet",
+    }  # fmt: skip
+    assert by_name["squeezenet"]["published weights"] == by_name["squeezenet"]["Keras's name"] == ""
+    assert "any name takes another side behind it" in done.stderr
+    (row,) = [line for line in cli("convert", "--list").stdout.splitlines() if line.startswith("efficientnet_b0 ")]
+    assert row.split() == ["efficientnet_b0", "EfficientNetB0", "224", "5.3", "M", "1000", "imagenet"]
 
 
 def test_a_folder_of_weights_that_lacks_them(cli: Cli, tmp_path: Path) -> None:
