@@ -64,7 +64,7 @@ class RequestParser:
                 raise error.__context__ from None
             if self._over:
                 return len(data)
-            raise self._refused(400, f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}") from None
+            raise self._refused(400, self._malformed(error)) from None
         if self._head_bytes > self._limits.header_bytes:
             raise self._refused(431, self._limits.too_long)
         return start + len(piece)
@@ -86,6 +86,12 @@ class RequestParser:
         if self.transaction and self.transaction.length is None:
             self._parser = httptools.HttpRequestParser(self)
             self._parser.feed_data(_CHUNKED)
+
+    def _malformed(self, error: httptools.HttpParserError) -> str:
+        """What the client and the log are told of bytes that are not a request."""
+        if self._parser.get_method() == b"PRI":  # with which HTTP/2 begins, and so gRPC
+            return "HTTP/2 and gRPC are not spoken here: ask in HTTP/1.1"
+        return f"no valid HTTP/1.1 request: {str(error).lower() or 'malformed'}"
 
     def _refused(self, status: int, message: str) -> EarlyReplyError:
         return EarlyReplyError(self._app.refusal(status, message))

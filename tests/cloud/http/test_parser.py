@@ -131,6 +131,13 @@ def test_after_the_last_request_nothing_is_read() -> None:
         assert said.requests == [("POST", "/a", b"one", False)]
 
 
+def test_who_speaks_http_2_from_the_start_is_told_what_to_speak() -> None:
+    """As gRPC clients do, and `curl --http2-prior-knowledge`."""
+    with pytest.raises(EarlyReplyError) as error:
+        Said().feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert error.value.response.body == b"HTTP/2 and gRPC are not spoken here: ask in HTTP/1.1"
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
