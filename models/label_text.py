@@ -1,10 +1,10 @@
-"""Texts that hold a name for each class, as people and their tools write them: encodings, blank lines, own numbers."""
+"""Texts that hold a name for each class, as people and their tools write them: one a line, with numbers, or as JSON."""
 
 from __future__ import annotations
 
 import codecs
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # str.splitlines also breaks at characters that stand within names (form feeds, U+2028); files converted to Windows'
 # line ends twice have "\r\r\n".
@@ -15,8 +15,11 @@ _NUMBERED = re.compile(r"(\d{1,9})(?:\s*[:,]\s*|[.)]?\s+)(\S.*)")
 # ImageNet's own list has two names that stand twice. Where what follows the numbers repeats more often than once in so
 # many lines, the numbers are what tells the classes apart: "1 euro", "2 euro".
 _LINES_PER_REPEAT = 20
-# What no text has: a file with one of these is a picture, a model, or UTF-16 without its mark.
-_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1f]")
+# What no text has: a file with one of these is a picture, a model, or UTF-16 without its mark; and halves of
+# characters, which JSON can spell.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
+_SAVE_IT = "it is not a text; save it as UTF-8, one name a line"
+_MARK = "\ufeff"  # a BOM; where files were joined it stands between lines, too
 
 
 class LabelText(NamedTuple):
@@ -33,8 +36,8 @@ def decode(content: bytes) -> tuple[str, tuple[str, ...]]:
     """
     text, notes = _decoded(content)
     if _NO_TEXT.search(text):
-        raise ValueError("it is not a text; save it as UTF-8, one name a line")
-    return text, notes
+        raise ValueError(_SAVE_IT)
+    return text.replace(_MARK, ""), notes
 
 
 def _decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
@@ -51,11 +54,15 @@ def _decoded(content: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def names(text: str) -> LabelText:
-    """The names that a text holds. Blank lines at its end are none; between names each is a class without a name.
+    """The names that a text holds: one a line, or JSON (see `_of_json`). Raises ValueError for other JSON.
+
+    Blank lines at the end are none; between names each is a class without a name.
 
     Numbers before the names are left out where every line has its own, ascending from 0 or 1; blank lines then are
     none.
     """
+    if (found := _json(text)) is not None:
+        return LabelText(tuple(_of_json(found)))
     lines = [line.strip() for line in _LINE_END.split(text)]
     while lines and not lines[-1]:
         lines.pop()
@@ -81,3 +88,42 @@ def _numbered(lines: list[str]) -> tuple[str, ...]:
 def _said_of_blank(first: int, count: int) -> str:
     others = f", nor have {count - 1} others" if count > 1 else ""
     return f"line {first + 1} is blank: class {first} has no name{others}"
+
+
+def _json(text: str) -> Any:
+    """What the text is as JSON, None where it is none."""
+    if not text.lstrip().startswith(("[", "{")):
+        return None
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_json(found: Any) -> list[str]:
+    """The names in a list, in an object by numbers from 0 (Keras's imagenet_class_index), or as keys of those numbers.
+
+    In the first two a list of WordNet id and name may stand for a name. Raises ValueError for anything else.
+    """
+    if isinstance(found, dict):
+        found = _by_number(found)
+    if not isinstance(found, list) or not all(map(_is_name, found)):
+        raise ValueError("it is JSON, and not a list of names, nor an object of names and their numbers from 0")
+    return [" ".join((name if isinstance(name, str) else " ".join(name)).split()) for name in found]
+
+
+def _by_number(found: dict[str, Any]) -> list[Any] | None:
+    """The names in the order of their numbers; None where these are not 0, 1, 2 …"""
+    numbers = range(len(found))
+    if {type(value) for value in found.values()} == {int} and sorted(found.values()) == list(numbers):
+        return sorted(found, key=lambda name: int(found[name]))
+    listed = [found.get(str(number)) for number in numbers]
+    return listed if None not in listed else None
+
+
+def _is_name(item: Any) -> bool:
+    if isinstance(item, list):
+        return len(item) == 2 and all(map(_is_name, item)) and all(isinstance(part, str) for part in item)
+    return isinstance(item, str) and bool(item.strip()) and not _NO_TEXT.search(item)

@@ -11,7 +11,8 @@ from ondevice.errors import CardError, UsageError
 from ondevice.models import archive, label_text
 
 _LISTS = Path(__file__).parent / "labels"
-_WNID = re.compile(r"n\d{8} .")
+_WNID = re.compile(r"n\d{8}")
+_WNID_LINE = re.compile(r"(n\d{8})(?:\s*[,:]\s*|\s+)(\S.*)")
 _BACKGROUND = "background"
 _IMAGENET_CLASSES = 1000  # of ILSVRC; TensorFlow's own networks have a background class before them
 # Lists of ImageNet call some classes otherwise ("crane (bird)"); lists of anything else have no name in its place.
@@ -43,7 +44,7 @@ class Labels:
 
     def indexes_of(self, key: str) -> tuple[int, ...]:
         """The indexes of all classes that have this WordNet id or name; ILSVRC's lists have two cranes."""
-        column = self.wnids if self.wnids and _WNID.match(key + " _") else self.names
+        column = self.wnids if self.wnids and _WNID.fullmatch(key) else self.names
         return tuple(index for index, known in enumerate(column) if known == key)
 
     def index_of(self, key: str) -> int | None:
@@ -65,9 +66,16 @@ class Labels:
         pairs = zip(self.wnids, self.names, strict=True)
         lines = tuple(f"{wnid} {name}".strip() for wnid, name in pairs) if self.wnids else self.names
         plain = "".join(f"{line}\n" for line in lines)
-        if label_text.names(plain).names == lines:
+        if _reads_as(plain, lines):
             return plain
-        return "".join(f"{number} {line}\n" for number, line in enumerate(lines))  # what begins like numbers is kept
+        return "".join(f"{number} {line}\n" for number, line in enumerate(lines))  # whose own numbers are left out
+
+
+def _reads_as(text: str, names: tuple[str, ...]) -> bool:
+    try:
+        return label_text.names(text).names == names
+    except ValueError:
+        return False
 
 
 def load(name: str, folder: Path | None = None) -> Labels:
@@ -96,19 +104,18 @@ def _content(path: Path) -> bytes:
 
 
 def read(content: bytes, source: str) -> Labels:
-    """Labels from the content of a file; source: what messages call it. Raises CardError."""
+    """Labels from the content of a file, as `label_text` reads it; source: what messages call it. Raises CardError."""
     try:
         text, notes = label_text.decode(content)
+        found = label_text.names(text)
     except ValueError as error:
         raise CardError(f"{source}: {error}", source) from error
-    found = label_text.names(text)
     return _listed(found.names, source, (*notes, *found.notes))
 
 
 def parse(lines: Sequence[str], source: str) -> Labels:
-    """Labels from lines of text, of which none has a line's end in it. Raises CardError."""
-    found = label_text.names("\n".join(lines))
-    return _listed(found.names, source, found.notes)
+    """Labels from lines of text. Raises CardError."""
+    return read("\n".join(lines).encode(), source)
 
 
 def _listed(names: tuple[str, ...], source: str, notes: tuple[str, ...]) -> Labels:
@@ -117,9 +124,10 @@ def _listed(names: tuple[str, ...], source: str, notes: tuple[str, ...]) -> Labe
     said = tuple(f"{source}: {note}" for note in notes)
     first = names[:1] if names[0].lower() == _BACKGROUND else ()  # it has no WordNet id
     rest = names[len(first) :]
-    if not all(map(_WNID.match, rest)):
+    matches = [match for match in map(_WNID_LINE.fullmatch, rest) if match]
+    if len(matches) < len(rest):
         return Labels(source, names, (), said)
-    wnids, _, named = zip(*(name.partition(" ") for name in rest), strict=True)
+    wnids, named = zip(*(match.groups() for match in matches), strict=True)
     return Labels(source, first + named, ("",) * len(first) + wnids, said)
 
 
@@ -137,6 +145,8 @@ def fitted(
         return found.without_first(), False
     if background is None:
         background = _has_background(found) if surplus == 0 else surplus == -1 and _is_imagenet(found)
+    if background and outputs == 2:
+        raise UsageError(f"{model} has two classes: were one background, none could be chosen; leave --background out")
     if background and surplus == 0:
         return found.without_first(), True
     if surplus != -int(background):

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ondevice.errors import CardError, UsageError
 from ondevice.models import labels
+from ondevice.models.labels import Labels
 
 
 def test_the_imagenet_list() -> None:
@@ -100,27 +103,6 @@ def test_what_cannot_be_read_is_a_hint_at_what_can(name: str, reason: str, tmp_p
     assert caught.value.path == name
 
 
-@pytest.mark.parametrize(
-    "text", ["0 Cat\n1 Dog\n", "0  Cat\n1  Dog", "0:Cat\r\n1: Dog\r\n", "1,Cat\n2\tDog\n", "0. Cat\n\n1) Dog"]
-)
-def test_lines_own_numbers_are_no_part_of_the_names(text: str) -> None:
-    listed = labels.read(text.encode(), "here")
-    assert (listed.names, listed.notes) == (("Cat", "Dog"), ("here: the numbers before its names are left out",))
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [["0", "1"], ["0 Cat", "Dog"], ["1 euro", "2 euro"], ["0 Cat", "2 Dog"], ["2 Cat", "3 Dog"], ["0.5 mm", "1.5 m"]],
-)
-def test_numbers_that_are_names_stay(lines: list[str]) -> None:
-    assert labels.parse(lines, "here").names == tuple(lines)
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_encodings(encoding: str) -> None:
-    assert labels.read("Bär\r\nKüh\r\n".encode(encoding), "here").names == ("Bär", "Küh")
-
-
 def test_a_class_of_ones_own_called_background_stays() -> None:
     found = labels.parse(["Background", "Cat", "Dog"], "here")
     assert labels.fitted(found, 3) == (found, False)
@@ -132,12 +114,108 @@ def test_one_label_too_few() -> None:
         labels.fitted(labels.parse(["Cat", "Dog"], "here"), 3, model="net")
 
 
+THEIRS = tuple(f"{name}, and more" for name in labels.load("imagenet").names)
+IMAGENET = {
+    "ours": labels.load("imagenet"),
+    "others'": Labels("theirs", THEIRS),
+    "with a background": Labels("theirs", ("background", *THEIRS)),
+    "with WordNet ids": labels.parse(["background", *labels.load("imagenet").text().splitlines()], "theirs"),
+    "in another language": Labels("theirs", ("background", *(f"Tier {i}" for i in range(1000)))),
+}
+
+
+@pytest.mark.parametrize("found", IMAGENET.values(), ids=IMAGENET)
 @pytest.mark.parametrize(("outputs", "background"), [(1000, False), (1001, True)])
-def test_imagenet_has_a_background_class_where_there_are_1001_outputs(outputs: int, background: bool) -> None:
-    plain = labels.load("imagenet")
-    for found in (plain, labels.Labels("theirs", ("background", *plain.names))):
-        assert labels.fitted(found, outputs)[1] == background
-        assert labels.fitted(found, outputs)[0].names == plain.names
+def test_imagenet_has_a_background_class_where_there_are_1001_outputs(
+    found: Labels, outputs: int, background: bool
+) -> None:
+    kept, has_background = labels.fitted(found, outputs)
+    assert (kept.names, has_background) == (found.names[-1000:], background)
+    assert len(kept.wnids) in (0, 1000)
+    assert labels.fitted(kept, outputs, has_background) == (kept, has_background), "what fits goes on fitting"
+
+
+@pytest.mark.parametrize("count", [999, 1000])
+def test_a_list_of_ones_own_of_1000_is_not_imagenet(count: int) -> None:
+    found = Labels("mine", tuple(f"bird {i}" for i in range(count)))
+    with pytest.raises(UsageError, match=rf"^net has {count + 1} classes, mine {count} names; add the one"):
+        labels.fitted(found, count + 1, model="net")
+    assert labels.fitted(found, count + 1, background=True) == (found, True)
+
+
+@pytest.mark.parametrize(
+    ("names", "outputs", "background", "said"),
+    [
+        (("Cat", "Dog"), 4, None, "give one name a line for each class, in the network's order"),
+        (("Cat", "Dog", "Cow"), 3, None, ""),
+        (("Cat", "Dog", "Cow"), 4, False, "add the one that is missing, in the network's order"),
+        (
+            ("background", "Cat", "Dog", "Cow"),
+            3,
+            None,
+            "take its first line out if the network has no background class",
+        ),
+        (("Cat", "Dog"), 4, True, "with a background class they must be as many, or 3 without its name"),
+    ],
+)
+def test_both_counts_and_what_to_do(names: tuple[str, ...], outputs: int, background: bool | None, said: str) -> None:
+    found = Labels("mine", names)
+    if not said:
+        assert labels.fitted(found, outputs, background) == (found, False)
+        return
+    with pytest.raises(UsageError, match=rf"^net has {outputs} classes, mine {len(names)} names; {said}") as caught:
+        labels.fitted(found, outputs, background, "net")
+    assert "\n" not in str(caught.value)
+
+
+def test_of_two_classes_none_is_background() -> None:
+    with pytest.raises(UsageError, match=r"^net has two classes: were one background"):
+        labels.fitted(Labels("mine", ("Cat", "Dog")), 2, True, "net")
+
+
+NAMES = st.lists(st.text(), min_size=2, max_size=9).map(tuple)
+
+
+@given(NAMES, st.integers(3, 10), st.sampled_from([None, True, False]))
+def test_no_name_is_shifted(names: tuple[str, ...], outputs: int, background: bool | None) -> None:
+    found = Labels("here", names)
+    if len(names) not in ((outputs, outputs - 1) if background else (outputs,)):
+        with pytest.raises(UsageError):
+            labels.fitted(found, outputs, background)
+    elif background and len(names) == outputs:
+        assert labels.fitted(found, outputs, background) == (Labels("here", names[1:]), True)
+    else:
+        assert labels.fitted(found, outputs, background) == (found, bool(background))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "first", "count"),
+    [(1000, "tench", 1000), (1001, "tench", 1000), (999, "class 0", 999), (2, "class 0", 2)],
+)
+def test_what_outputs_are_called_where_nothing_says(outputs: int, first: str, count: int) -> None:
+    assert (labels.assumed(outputs).names[0], len(labels.assumed(outputs))) == (first, count)
+
+
+BESIDE = [
+    "net.labels.txt",
+    "net_labels.txt",
+    "net.txt",
+    "labels.txt",
+    "labelmap.txt",
+    "dict.txt",
+    "label.txt",
+    "classes.txt",
+]
+
+
+def test_the_label_file_beside_a_model(tmp_path: Path) -> None:
+    model = tmp_path / "net.tflite"
+    for name in ("net", "other.labels.txt", "other.txt", "README.txt", "labels.csv"):
+        (tmp_path / name).touch()
+    assert labels.beside(model) is None
+    for name in reversed(BESIDE):
+        (tmp_path / name).touch()
+        assert labels.beside(model) == tmp_path / name, "the surest name first"
 
 
 def test_classes_of_one_name() -> None:
