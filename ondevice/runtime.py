@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -135,7 +136,7 @@ class Executable:
         self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
         start = perf_counter()
         try:
-            self._interpreter = self.runtime.interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter = self.runtime.interpreter(model_path=os.fsencode(path), num_threads=threads)
             if shapes:
                 self._resize(shapes)
             self._interpreter.allocate_tensors()

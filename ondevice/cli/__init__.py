@@ -56,6 +56,7 @@ app = Commands(
 
 def main() -> None:
     """Run the command line: errors are one line on standard error; exit status 1, or 2 for wrong usage."""
+    console.print_any_text()
     arguments = _without_help(sys.argv[1:])
     _register(arguments)
     # We have a pixel limit of our own, and report it as an error.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import io
 import math
 import os
 import sys
@@ -29,6 +30,16 @@ class Manner:
 
     quiet = False
     debug = False
+
+
+def print_any_text() -> None:
+    """From now on print as an escape what a terminal's or a pipe's encoding lacks, and names that are not text.
+
+    Labels, file names and our own dashes: `\\u9b5a` in the place of a traceback, as standard error has it anyway.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not None, which it is where it was closed before the start
+            stream.reconfigure(errors="backslashreplace")
 
 
 def note(message: str, always: bool = False) -> None:
@@ -100,7 +111,13 @@ def _cell(key: str, value: Any, numbers: str) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return "-" if math.isnan(value) else format(value, numbers if key.endswith("_ms") else ".3f")
-    return printable(str(value))
+    return _in_encoding(printable(str(value)))
+
+
+def _in_encoding(text: str) -> str:
+    """As `print_any_text` has it, so that columns are as wide as what is printed."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text if encoding == "utf-8" else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def printable(text: str) -> str:
@@ -140,7 +157,7 @@ def save(path: Path, text: str) -> None:
 
     try:
         with files.replacing(path) as out:
-            out.write(text.encode())
+            out.write(text.encode(errors="backslashreplace"))  # a name that is not text is none in UTF-8 either
     except OSError as error:
         raise files.explain(error, path) from error
     note(f"saved: {path}")

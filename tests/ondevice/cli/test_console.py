@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +128,8 @@ def test_the_runtimes_info_lines_are_dropped_and_the_rest_passed_on(capfd: pytes
     with console.quiet_runtime():
         os.write(2, b"INFO: Created delegate\n\nERROR: something real\n")
     assert capfd.readouterr().err == "ERROR: something real\n"
+
+
+def test_a_saved_text_is_utf_8_and_has_what_is_not_text_as_an_escape(tmp_path: Path) -> None:
+    console.save(tmp_path / "out.csv", "魚,m\udcff.tflite\n")
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == "魚,m\\udcff.tflite\n"
