@@ -44,11 +44,18 @@ class DeviceAttempt(Attempt):
 class DeviceExecutor:
     """Runs one picture after the other, on a thread of its own.
 
-    runners: at least one. busy_ms: the time that it has worked so far. Raises UsageError where their labels differ.
+    runners: at least one. busy_ms: the time that it has worked so far. Raises UsageError where their labels differ, or
+    their names do not.
     """
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         self.runners = tuple(runners)
+        names = [runner.name for runner in runners]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise UsageError(
+                f"two local models are called {min(twice)}, and that is all that answers say of where they are from: "
+                "give one of them, or copy one to another name"
+            )
         self.labels = runners[0].labels.names
         for runner in runners:
             if runner.labels.names != self.labels:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from pathlib import PurePath
 
 from ondevice.errors import UsageError
 
@@ -61,3 +62,17 @@ def known(word: str, words: Collection[str], what: str) -> str:
     if word in words:
         return word
     raise UsageError(f"no {what} {shown(word)!r}; {suggestion(word, words)}")
+
+
+def apart(paths: Iterable[PurePath]) -> dict[PurePath, str]:
+    """The shortest end of each path that none of the others has, such as `a/model` and `b/model`."""
+    every = {*paths}
+    return {path: _own_end(path, every - {path}) for path in every}
+
+
+def _own_end(path: PurePath, others: Collection[PurePath]) -> str:
+    for length in range(1, len(path.parts)):
+        end = path.parts[-length:]
+        if all(other.parts[-length:] != end for other in others):
+            return str(PurePath(*end))
+    return str(path)

@@ -32,7 +32,7 @@ class Learned:
     """What is known of one model here. decode: of pictures for its input; models of one input size share it.
 
     load_ms: an exponential average of its loads, None before the first. first_load_ms: the first. used_at, loaded_at:
-    when it last ran, and was last loaded, by the caller's clock, in seconds.
+    when it last ran, and was last loaded, by the caller's clock, in seconds. sha256: of its file, if that is known.
     """
 
     model: str
@@ -42,6 +42,7 @@ class Learned:
     used_at: float = -math.inf
     first_load_ms: float = 0.0
     loaded_at: float = -math.inf
+    sha256: str = ""
 
     def loaded(self, ms: float, now: float) -> None:
         """Take the time of one more load, done at `now`. Raises ValueError for what is not a time."""

@@ -101,15 +101,20 @@ def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     if cold:
         raise UsageError(f"--cold: profiles such as {path} do not say what loading takes; leave it out")
     try:
-        profiles = {each.model: each for each in profile.loads(path.read_text(encoding="utf-8"))}
+        profiles = profile.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--device {path}: {words.reason(error)}") from error
     except ValueError as error:
         raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
-    if not model and len(profiles) == 1:
-        model = next(iter(profiles))
-    found = profiles[words.known(model, profiles, f"profile in {path} of")]
-    return DeviceModel(model, 0.0, found.distribution.lowered())
+    names = list(dict.fromkeys(each.model for each in profiles))
+    if not model and len(names) == 1:
+        model = names[0]
+    words.known(model, names, f"profile in {path} of")
+    found = [each for each in profiles if each.model == model]
+    if len(found) > 1:
+        those = ", ".join(f"{each.host} with {each.threads} threads" for each in found)
+        raise UsageError(f"{path} has {len(found)} profiles of {model} ({those}): give a file with one of them")
+    return DeviceModel(model, 0.0, found[0].distribution.lowered())
 
 
 def _top1(model: str, known_top1: Mapping[str, float]) -> float:

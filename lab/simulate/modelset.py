@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -141,6 +141,14 @@ def _profiled(name: str, content: str, path: Path, keep: ModelFilter) -> ModelSe
     top1 = _accuracies(names, path)
     kept = [each for each in profiles if each.model in names]
     return ModelSet(name, Models.of(top1, kept), top1, as_drawn(kept))
+
+
+def told_apart(sets: Mapping[str, ModelSet]) -> list[ModelSet]:
+    """The sets, by the texts that name them; files of one name with as much of the text as tells them apart."""
+    names, ends = [each.name for each in sets.values()], words.apart(map(PurePath, sets))
+    return [
+        replace(each, name=ends[PurePath(text)]) if names.count(each.name) > 1 else each for text, each in sets.items()
+    ]
 
 
 def as_drawn(profiles: Sequence[Profile]) -> Distributions:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ondevice.bench.names import names
 from ondevice.bench.record import BenchRecord
 from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
@@ -32,13 +33,13 @@ def distributions(records: Sequence[BenchRecord], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     check(path)
-    drawn = [record for record in records if record.samples_ms]
+    drawn = [(record, name) for record, name in zip(records, names(records), strict=True) if record.samples_ms]
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5 + 0.18 * len(drawn)), layout="constrained")
-    spans = [record.summary.p50_ms for record in drawn]
+    spans = [record.summary.p50_ms for record, _ in drawn]
     scale = "log" if spans and max(spans) > 5 * min(spans) else "linear"
-    for record in drawn:
-        values = np.sort(record.samples_ms)
-        (line,) = left.step(values, np.arange(1, len(values) + 1) / len(values), where="post", label=_label(record))
+    for record, name in drawn:
+        values, label = np.sort(record.samples_ms), _label(record, name)
+        (line,) = left.step(values, np.arange(1, len(values) + 1) / len(values), where="post", label=label)
         right.plot(record.samples_ms, ".", markersize=2, color=line.get_color(), alpha=0.6)
     left.set(xlabel="ms", ylabel="share of the runs that took at most this", xscale=scale, ylim=(0, 1.02))
     for level in (0.5, 0.9, 0.99):
@@ -54,10 +55,10 @@ def distributions(records: Sequence[BenchRecord], path: Path) -> None:
         plt.close(figure)
 
 
-def _label(record: BenchRecord) -> str:
+def _label(record: BenchRecord, name: str) -> str:
     emulated = f", {Emulation(**record.emulation).quality}" if record.emulation else ""
     threads = f"{record.num_threads} thread{'s' * (record.num_threads > 1)}"
     return (
-        f"{record.model} on {record.device}{emulated}, {threads}, {record.runtime}, n = {record.num_runs}: "
+        f"{name} on {record.device}{emulated}, {threads}, {record.runtime}, n = {record.num_runs}: "
         f"p50 {record.summary.p50_ms:.3g} ms, p90 {record.summary.p90_ms:.3g} ms, {record.verdict}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -236,11 +236,28 @@ def bench(
         runs = drive.runs(run.runs)
         scenario = drive.settings(runs, run.min_secs)
         base = run.spec(runtime=runtime, device=device, runs=runs, scenario=scenario)
-        specs = [replace(base, model=model, threads=count) for model in models or () for count in run.counts()]
+        specs = [
+            replace(base, model=model, threads=count, scenario=_logged(scenario, folder))
+            for model, folder in _log_folders(models or [])
+            for count in run.counts()
+        ]
         records, end = _measure(specs, limit.limits())
         _report(records, form, files)
         if end is not None:
             raise end
+
+
+def _log_folders(models: list[str]) -> list[tuple[str, str]]:
+    """The models, and for each of those of one name a folder of logs, by the part of the path that tells them apart."""
+    from ondevice import words
+
+    ends = words.apart(map(PurePath, models))
+    return [(model, str(PurePath(ends[PurePath(model)]).parent)) for model in models]
+
+
+def _logged(scenario: dict[str, Any] | None, folder: str) -> dict[str, Any] | None:
+    """The scenario with its logs in a folder of the log folder."""
+    return scenario and {**scenario, "log_dir": str(Path(scenario["log_dir"], folder.lstrip("/")))}
 
 
 def _measure(specs: list[Spec], limits: Limits) -> tuple[list[BenchRecord], BaseException | None]:
@@ -308,10 +325,13 @@ def _report(records: list[BenchRecord], form: Format, files: RecordFlags) -> Non
 
 
 def _save(records: list[BenchRecord], path: Path) -> None:
+    from ondevice.bench.names import names
     from ondevice.timing import profile
 
     profiles = [
-        profile.Profile.of(r.model, r.samples_ms, r.device, r.runtime, r.num_threads) for r in records if r.num_runs > 1
+        profile.Profile.of(name, r.samples_ms, r.device, r.runtime, r.num_threads)
+        for r, name in zip(records, names(records), strict=True)
+        if r.num_runs > 1
     ]
     console.save(path, profile.dumps(profiles))
 
@@ -319,4 +339,8 @@ def _save(records: list[BenchRecord], path: Path) -> None:
 def _compare(a: Path, b: Path, form: Format) -> None:
     from ondevice.bench import table
 
-    console.emit(table.compared(_read(a), _read(b)), form, ".3f")
+    found = table.compared(_read(a), _read(b))
+    for only, where in ((found.only_a, a), (found.only_b, b)):
+        if only:
+            console.note(f"not compared, for the other file has nothing of it: {'; '.join(only)} ({where})")
+    console.emit(found.rows, form, ".3f")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -117,10 +117,10 @@ def predict(
     from ondevice.devices import card
 
     device = card.find(name)
-    rows, failed = [], 0
+    rows, failed, names = [], 0, _names(models)
     for model in models:
         try:
-            rows.append(_prediction(model, _predicted(model, device, threads)))
+            rows.append(_prediction(names[model], _predicted(model, device, threads)))
         except UsageError:
             raise
         except OnDeviceError as error:
@@ -143,9 +143,18 @@ def _predicted(model: str, device: Device, threads: int | None) -> PredictedTime
     return prediction.predict(device, network.of(graph.read(path)), precision, threads)
 
 
-def _prediction(model: str, predicted: PredictedTime) -> dict[str, Any]:
+def _names(models: list[str]) -> dict[str, str]:
+    """What each is called in a table: a zoo's name, or a file's, with as much of its path as tells it from others."""
+    from ondevice import words
+
+    places = {model: PurePath(model.removesuffix(".tflite")) for model in models}
+    ends = words.apart(places.values())
+    return {model: ends[place] for model, place in places.items()}
+
+
+def _prediction(name: str, predicted: PredictedTime) -> dict[str, Any]:
     return {
-        "model": Path(model).stem,
+        "model": name,
         "device": predicted.device,
         "threads": predicted.threads,
         "mean_ms": predicted.mean_ms,

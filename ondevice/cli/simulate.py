@@ -76,7 +76,7 @@ class CaseFlags:
         from ondevice.lab.simulate import modelset
 
         keep = modelset.ModelFilter(modelset.patterns(self.only or ()), modelset.patterns(self.without or ()))
-        return [modelset.find(text, keep) for text in dict.fromkeys(self.models)]
+        return modelset.told_apart({text: modelset.find(text, keep) for text in self.models})
 
     def networks(self, seed: int) -> list[NetworkModel]:
         """The networks, one at least. Raises UsageError, and OnDeviceError for a malformed trace."""

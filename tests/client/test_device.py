@@ -16,6 +16,7 @@ from ondevice.client.device import DeviceExecutor
 from ondevice.client.executor import Attempt, Task
 from ondevice.client.picture import Picture
 from ondevice.errors import ImageError, OnDeviceError, UsageError
+from ondevice.models import zoo
 from ondevice.runner import Runner
 from ondevice.timing.recent import Recent
 
@@ -112,6 +113,13 @@ def test_the_order_of_the_models_does_not_matter() -> None:
     device = timed(DeviceExecutor([Runner(model) for model in (FAMILY[2], FAMILY[0])]), [40.0], [10.0])
     assert [device.best(within_ms) for within_ms in (20.0, 1000.0)] == [1, 0]
     device.close()
+
+
+def test_models_of_one_name_are_refused(runner: Runner, tmp_path: Path) -> None:
+    other = tmp_path / f"{MODEL}.tflite"
+    other.write_bytes(zoo.find(FAMILY[1]).path.read_bytes() + bytes(16))
+    with pytest.raises(UsageError, match=f"^two local models are called {MODEL}, "):
+        DeviceExecutor([runner, Runner(other)])
 
 
 def test_models_of_other_labels_are_refused(runner: Runner, stranger: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -107,3 +107,20 @@ def test_what_is_not_known_is_said_in_one_short_line(word: str, said: str) -> No
         words.known(word, NAMES, "network")
     assert str(caught.value).startswith(said)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("paths", "ends"),
+    [
+        (["/x/a/model", "/x/b/model"], ["a/model", "b/model"]),
+        (["/x/a/model"], ["model"]),
+        (["/x/a/one", "/x/a/two"], ["one", "two"]),
+        (["/a/v/model", "/b/v/model", "/b/w/model"], ["a/v/model", "b/v/model", "w/model"]),
+        (["model", "x/model"], ["model", "x/model"]),
+        (["/model", "/x/model"], ["/model", "x/model"]),
+        (["/x/model", "/x/model"], ["model", "model"]),
+    ],
+)
+def test_paths_are_told_apart_by_their_shortest_ends(paths: list[str], ends: list[str]) -> None:
+    found = words.apart(map(PurePath, paths))
+    assert [found[PurePath(path)] for path in paths] == ends

@@ -53,11 +53,16 @@ def _size_bytes(source: str) -> int:
     return zoo.locate(source)[0].stat().st_size
 
 
-def refuse_doubles(models: Sequence[ServedModel]) -> None:
-    """Raise UsageError where two models have one name."""
-    names = [served.name for served in models]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"two models are called {twice[0]}: a name must be one model's")
+def refuse_doubles(models: Sequence[ServedModel], sources: Sequence[str]) -> None:
+    """Raise UsageError where two models have one name; sources: where each is from."""
+    first: dict[str, str] = {}
+    for served, source in zip(models, sources, strict=True):
+        if served.name in first:
+            raise UsageError(
+                f"two models are called {served.name} ({first[served.name]}, {source}): a name must be one model's; "
+                "copy one to another name, or add it to the zoo under one with `ondevice models add FILE --name NAME`"
+            )
+        first[served.name] = source
 
 
 def served(message: Message, where: str) -> ServedModel:

@@ -44,9 +44,9 @@ class Learner:
 
     async def meet(self, described: Message, measure: Measure, now: float) -> None:
         """Begin with one more model: with what was saved, if a first measurement does not contradict it."""
-        name, saved = described["name"], self._saved.get(described["name"])
+        name, saved = described["name"], self._of_this_file(described)
         height, width = described["input"]["shape"][1:3]
-        known = Learned(name, Recent(), self._decoding.of((height, width)), used_at=now)
+        known = Learned(name, Recent(), self._decoding.of((height, width)), used_at=now, sha256=described["sha256"])
         known.loaded(described["load_ms"], now)
         if saved:
             known.decode.take(saved.decode)
@@ -62,6 +62,16 @@ class Learner:
             known.invoke = Recent(timed["invoke_ms"])
         self.table.write(len(self.models), known.invoke.distribution)
         self.models.append(known)
+
+    def _of_this_file(self, described: Message) -> Saved | None:
+        """What was saved under its name, unless of another file."""
+        name = described["name"]
+        saved = self._saved.get(name)
+        if saved and saved.sha256 not in ("", described["sha256"]):
+            reason = "another file had this name when they were saved: they are measured anew"
+            self._tell("profiles dropped", models=[name], error=reason)
+            return None
+        return saved
 
     def met(self) -> None:
         """All are there: say of which of them saved times were not believed."""

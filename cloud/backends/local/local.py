@@ -61,7 +61,7 @@ class Local(Backend):
         self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
         self.learner = Learner(len(self._sources), self._store.load(), self._tell)
         self.models = [catalogue.served(message, self.name) for message in described]
-        catalogue.refuse_doubles(self.models)
+        catalogue.refuse_doubles(self.models, self._sources)
         await catalogue.timed(worker, self._sources, described, self.learner)
         self._assemble(described)
         await self._load_first()

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,26 +38,34 @@ class Setting(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What is kept of one model: its profile, decoding as `DecodeTimes.factors`, and its load time or None, in ms."""
+    """What is kept of one model: its profile, decoding as `DecodeTimes.factors`, and its load time or None, in ms.
+
+    sha256: of its file, for another one may have its name by and by; "" where it was not kept.
+    """
 
     profile: Profile
     decode: tuple[DecodeFactor, ...]
     load_ms: float | None
+    sha256: str = ""
 
     @classmethod
     def of(cls, known: Learned, setting: Setting) -> Saved:
         """What is known now; it does not change when more is learned."""
-        return cls(known.profile(*setting), tuple(known.decode.factors), known.load_ms)
+        return cls(known.profile(*setting), tuple(known.decode.factors), known.load_ms, known.sha256)
 
 
 @dataclass(frozen=True)
 class _File:
-    """What the file holds. decode: by model, what was learned of decoding for it. load_ms: by model, or None."""
+    """What the file holds. decode: by model, what was learned of decoding for it. load_ms: by model, or None.
+
+    sha256: of the models' files, by model, as far as they are known.
+    """
 
     version: int
     profiles: list[Profile]
     decode: dict[str, tuple[DecodeFactor, ...]]
     load_ms: dict[str, float | None]
+    sha256: dict[str, str] = field(default_factory=dict)
 
 
 def default_path(setting: Setting) -> Path:
@@ -160,6 +168,7 @@ def _text(saved: list[Saved]) -> str:
     rest = {
         "decode": {s.profile.model: s.decode for s in saved},
         "load_ms": {s.profile.model: s.load_ms for s in saved},
+        "sha256": {s.profile.model: s.sha256 for s in saved},
     }
     return f'{{"version": {VERSION},\n"profiles": {dumps(s.profile for s in saved)},\n{json.dumps(rest)[1:]}\n'
 
@@ -176,7 +185,8 @@ def _parsed(content: bytes) -> list[Saved]:
         raise ValueError(f"format version {version!r:.20}, not {VERSION}: times are measured anew")
     with _damaged():
         file = records.read(_File, document)
-        return [_checked(Saved(p, file.decode[p.model], file.load_ms[p.model])) for p in file.profiles]
+        known = ((p, file.decode[p.model], file.load_ms[p.model], file.sha256.get(p.model, "")) for p in file.profiles)
+        return [_checked(Saved(*each)) for each in known]
 
 
 @contextlib.contextmanager

@@ -61,6 +61,9 @@ def test_a_saved_profile(tmp_path: Path) -> None:
         find(f"{path}:digits_s_int8", None, {})
     with pytest.raises(UsageError, match=r"profiles such as .* do not say what loading takes"):
         find(str(path), None, {}, cold=True)
+    path.write_text(profile.dumps([Profile.of("digits_xs_int8", samples, "pixel-3", "x", n) for n in (1, 4)]))
+    with pytest.raises(UsageError, match=r"2 profiles of digits_xs_int8 \(pixel-3 with 1 threads, pixel-3 with 4 thr"):
+        find(str(path), None, {})
     path.write_text("{}x")
     with pytest.raises(OnDeviceError, match="ondevice bench MODEL --save"):
         find(str(path), None, {})

@@ -9,7 +9,7 @@ import pytest
 from simulating import SMALL, authors, small
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.simulate.modelset import EVERY_MODEL, ModelFilter, find, patterns
+from ondevice.lab.simulate.modelset import EVERY_MODEL, ModelFilter, find, patterns, told_apart
 from ondevice.models import zoo
 from ondevice.timing import profile
 from ondevice.timing.profile import Profile
@@ -52,6 +52,14 @@ def test_saved_profiles_have_the_zoo_s_accuracies(tmp_path: Path) -> None:
     assert accuracy is not None
     assert found.models.top1[0] == accuracy.top1
     assert found.models.mean_ms.tolist() == [10, 10]
+
+
+def test_sets_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    texts = [*(written(tmp_path / folder, SMALL) for folder in "ab"), written(tmp_path, SMALL, "other.csv")]
+    sets = told_apart({text: find(text) for text in texts})
+    assert [each.name for each in sets] == ["a/some.csv", "b/some.csv", "other"]
 
 
 def test_what_is_kept(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_flat_row_has_dotted_names_and_no_samples(real: BenchRecord) -> None:
 
 
 def test_two_that_are_alike(real: BenchRecord) -> None:
-    (row,) = table.compared([replace(real, samples_ms=noisy(1))], [replace(real, samples_ms=noisy(1)[::-1])])
+    (row,), *_ = table.compared([replace(real, samples_ms=noisy(1))], [replace(real, samples_ms=noisy(1)[::-1])])
     assert row["A p50_ms"] == row["B p50_ms"] == pytest.approx(10, rel=0.05)
     assert row["low"] <= row["B / A"] == 1 <= row["high"]
     assert row["finding"] == "no difference shown"
@@ -100,7 +100,7 @@ def test_two_that_are_alike(real: BenchRecord) -> None:
 
 @pytest.mark.parametrize(("a", "b", "finding"), [(1.0, 1.2, "B is slower"), (1.2, 1.0, "B is faster")])
 def test_two_that_are_not(real: BenchRecord, a: float, b: float, finding: str) -> None:
-    (row,) = table.compared(
+    (row,), *_ = table.compared(
         [replace(real, samples_ms=noisy(a), runtime="old 1")], [replace(real, samples_ms=noisy(b), runtime="new 2")]
     )
     assert row["B / A"] == pytest.approx(b / a)
@@ -109,20 +109,55 @@ def test_two_that_are_not(real: BenchRecord, a: float, b: float, finding: str) -
 
 def test_what_is_invalid_is_said_beside_the_finding(real: BenchRecord) -> None:
     valid, bad = (replace(real, samples_ms=noisy(1), verdict=verdict) for verdict in ("VALID", "INVALID"))
-    findings = [table.compared([a], [b])[0]["finding"] for a, b in ((valid, bad), (bad, valid), (bad, bad))]
+    findings = [table.compared([a], [b]).rows[0]["finding"] for a, b in ((valid, bad), (bad, valid), (bad, bad))]
     assert [text.partition(" (")[2] for text in findings] == ["B INVALID)", "A INVALID)", "A and B INVALID)"]
 
 
-def test_only_what_both_have_is_compared(real: BenchRecord) -> None:
-    a = [real, replace(real, num_threads=2), replace(real, model="m")]
-    b = [replace(real, num_threads=2), real, replace(real, model="n")]
-    assert [row["threads"] for row in table.compared(a, b)] == [1, 2]
+def test_only_what_both_have_is_compared_and_the_rest_is_named(real: BenchRecord) -> None:
+    a = [real, replace(real, num_threads=2), replace(real, model="m", path="m", sha256="m")]
+    b = [replace(real, num_threads=2), real, replace(real, model="n", path="n", sha256="n", num_threads=3)]
+    found = table.compared(a, b)
+    assert [row["threads"] for row in found.rows] == [1, 2]
+    assert (found.only_a, found.only_b) == (["m, 1 thread"], ["n, 3 threads"])
+
+
+def test_a_file_that_lies_elsewhere_is_the_same_one(real: BenchRecord) -> None:
+    (row,), *_ = table.compared([real], [replace(real, model="renamed", path="/there/renamed.tflite")])
+    assert (row["model"], row["finding"]) == ("digits_xs_int8", "no difference shown")
+
+
+def test_two_files_of_one_name_are_told_apart_in_every_row(real: BenchRecord) -> None:
+    a, b = (replace(real, model="model", path=f"/x/{f}/model.tflite", sha256=f, reasons=("busy",)) for f in "ab")
+    assert [row["model"] for row in table.rows([a, b])] == ["a/model", "b/model"]
+    assert [line.split(",")[0] for line in table.reasons([a, b])] == ["INVALID: a/model", "INVALID: b/model"]
+    found = table.compared([a, b], [b, a])
+    assert [(row["model"], row["finding"]) for row in found.rows] == [
+        ("a/model", "no difference shown"),
+        ("b/model", "no difference shown"),
+    ]
+
+
+def test_another_file_of_the_name_is_compared_and_said_to_be_another(real: BenchRecord) -> None:
+    a = replace(real, model="model", path="/x/old/model.tflite", sha256="a", samples_ms=noisy(1))
+    b = replace(real, model="model", path="/x/new/model.tflite", sha256="b", samples_ms=noisy(9), verdict="INVALID")
+    (row,), *_ = table.compared([a], [b])
+    assert (row["model"], row["finding"]) == ("old/model, new/model", "B is slower (another file; B INVALID)")
+    (row,), *_ = table.compared([a], [replace(a, sha256="b" * 64)])
+    assert (row["model"], row["finding"]) == ("model (a), model (bbbbbbbb)", "no difference shown (another file)")
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"model": "other"}, {"num_threads": 2}, {"device": "elsewhere"}, {"decode": True}, {"samples_ms": ()}],
+    [
+        {"model": "other", "path": "other", "sha256": "other"},
+        {"num_threads": 2},
+        {"device": "elsewhere"},
+        {"decode": True},
+        {"samples_ms": ()},
+    ],
 )
 def test_nothing_in_common_is_one_line(real: BenchRecord, changes: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="no measurement of the same model, thread count and device in common"):
+    said = "no measurement of the same model, thread count and device in common: A has digits_xs_int8, 1 thread; B has "
+    with pytest.raises(UsageError, match=said) as caught:
         table.compared([real], [replace(real, **changes)])
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
 from ondevice.cli import bench
 from ondevice.cli.console import Format
+from ondevice.models import zoo
 from ondevice.timing import profile
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -224,8 +226,41 @@ def test_compare(cli: Cli, sweep: Path, tmp_path: Path) -> None:
     assert all(row["finding"].endswith("(A and B INVALID)") for row in found)
 
 
+def test_two_files_of_one_name_are_told_apart_and_compared_each_with_itself(cli: Cli, tmp_path: Path) -> None:
+    paths = []
+    for folder, name in (("a", "digits_xs_int8"), ("b", "digits_l_fp32")):
+        paths.append(tmp_path / folder / "model.tflite")
+        paths[-1].parent.mkdir()
+        paths[-1].write_bytes(zoo.find(name).path.read_bytes() + bytes(16))
+    done = cli("bench", *paths, *QUICK, "--format", "json", "--save", tmp_path / "profiles.json")
+    (tmp_path / "both.json").write_text(done.stdout)
+    (tmp_path / "b.json").write_text(json.dumps(json.loads(done.stdout)[1:]))
+    assert [one.model for one in profile.loads((tmp_path / "profiles.json").read_text())] == ["a/model", "b/model"]
+    shown = cli("bench", "--read", tmp_path / "both.json").stdout.splitlines()
+    assert [line.split()[0] for line in shown[2:4]] == ["a/model", "b/model"]
+    same = json.loads(cli("bench", "--compare", *[tmp_path / "both.json"] * 2, "--format", "json").stdout)
+    assert [(row["model"], row["B / A"]) for row in same] == [("a/model", 1.0), ("b/model", 1.0)]
+    one = cli("bench", "--compare", tmp_path / "both.json", tmp_path / "b.json", "--format", "json")
+    assert [(row["model"], row["B / A"]) for row in json.loads(one.stdout)] == [("b/model", 1.0)]
+    assert re.fullmatch(r"ondevice: not compared, [^\n]*: a/model, 1 thread \([^\n]*both.json\)\n", one.stderr)
+
+
+@pytest.mark.parametrize(
+    ("models", "folders"),
+    [
+        (["x/a/model.tflite", "x/b/model.tflite"], ["logs/a", "logs/b"]),
+        (["digits_xs_int8", "x/b/model.tflite"], ["logs", "logs"]),
+        (["/model.tflite", "/x/model.tflite"], ["logs", "logs/x"]),
+    ],
+)
+def test_logs_of_two_files_of_one_name_do_not_mix(models: list[str], folders: list[str]) -> None:
+    found = [bench._logged({"log_dir": "logs"}, folder) for _, folder in bench._log_folders(models)]
+    assert found == [{"log_dir": folder} for folder in folders]
+    assert bench._logged(None, "a") is None
+
+
 def test_compare_with_nothing_in_common(cli: Cli, sweep: Path, tmp_path: Path) -> None:
-    rows = [row | {"model": "other"} for row in json.loads(sweep.read_text())]
+    rows = [row | {"model": "other", "path": "other", "sha256": "other"} for row in json.loads(sweep.read_text())]
     (tmp_path / "other.json").write_text(json.dumps(rows))
     done = cli("bench", "--compare", sweep, tmp_path / "other.json")
     assert (done.returncode, done.stdout) == (2, "")

@@ -15,6 +15,7 @@ import pytest
 from refusals import one_line_error
 
 from ondevice.devices.card import devices, find
+from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 PHONE = "pieslicer-phone"
@@ -202,6 +203,20 @@ def test_predict_says_what_every_model_takes_and_on_what_that_rests(cli: Cli) ->
     run = cli("bench", "digits_xs_fp32", "--device", PHONE, "--runs", 1, "--format", "json")
     (record,) = strictly(run.stdout)
     assert record["emulation"]["predicted_ms"] == rows[0]["mean_ms"]
+
+
+def test_models_are_called_by_their_whole_names_and_files_of_one_name_by_their_folders(
+    cli: Cli, tmp_path: Path
+) -> None:
+    for folder, name in (("a", "digits_xs_fp32"), ("b", "digits_m_int8"), ("b", "digits_l_int8")):
+        path = tmp_path / folder / ("net_1.0_8.tflite" if name != "digits_l_int8" else "own_1.0.tflite")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zoo.find(name).path.read_bytes())
+    paths = [tmp_path / "a" / "net_1.0_8.tflite", *sorted((tmp_path / "b").iterdir())]
+    done = cli("devices", "predict", PHONE, *paths, "--format", "json")
+    rows = strictly(done.stdout)
+    assert [row["model"] for row in rows] == ["a/net_1.0_8", "b/net_1.0_8", "own_1.0"]
+    assert rows[0]["mean_ms"] != rows[1]["mean_ms"]
 
 
 def test_one_model_that_cannot_be_read_costs_itself_alone(cli: Cli, tmp_path: Path) -> None:

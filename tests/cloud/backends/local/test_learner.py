@@ -43,12 +43,21 @@ def learner(*known: Saved, events: Events | None = None) -> tuple[Learner, dict[
 
     async def meet() -> None:
         for name, side in SIZES.items():
-            described = {"name": name, "input": {"shape": [1, side, side, 3]}, "load_ms": 5.0}
+            described = {"name": name, "sha256": name, "input": {"shape": [1, side, side, 3]}, "load_ms": 5.0}
             await made.meet(described, workers[name], 0.0)
         made.met()
 
     asyncio.run(meet())
     return made, workers
+
+
+def test_what_was_saved_of_another_file_of_the_name_is_not_taken_up_however_well_it_agrees() -> None:
+    events = Events()
+    others = (saved("small")._replace(sha256="other"), saved("large")._replace(sha256="large"))
+    made, workers = learner(*others, events=events)
+    assert [worker.asked for worker in workers.values()] == [[20], [5]]
+    assert [known.sha256 for known in made.models] == ["small", "large"]
+    assert [(event, fields["models"]) for event, fields in events] == [("profiles dropped", ["small"])]
 
 
 def reply(invoke_ms: float, decode_ms: float) -> dict[str, Any]:

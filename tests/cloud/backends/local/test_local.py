@@ -115,7 +115,7 @@ def test_room_is_the_workers_that_nobody_needs() -> None:
 def test_two_models_of_one_name_are_refused() -> None:
     async def body(local: Local, events: Events) -> None: ...
 
-    with pytest.raises(UsageError, match=f"two models are called {SMALL}"):
+    with pytest.raises(UsageError, match=rf"two models are called {SMALL} \({SMALL}, {SMALL}\): .*--name NAME`$"):
         with_local(body, SMALL, SMALL)
 
 
