@@ -36,19 +36,15 @@ class Delivery:
             with files.replacing(path) as out:
                 out.write(content)
                 out.flush()  # so that a full disk is noticed before the card is there
-                if not self._has_bundled_labels:
+                if not self.material.labels.bundled:
                     with files.replacing(path.parent / self._label_list(path)) as lines:
-                        lines.write("\n".join([*self.material.labels.names, ""]).encode())
+                        lines.write(self.material.labels.text().encode())
                 self._card(result, content).write(path.with_suffix(".toml"))
         except OSError as error:
             raise files.explain(error, path) from error
 
-    @property
-    def _has_bundled_labels(self) -> bool:
-        return self.material.labels.source.endswith(("imagenet.txt", "digits.txt"))
-
     def _label_list(self, path: Path) -> str:
-        return Path(self.material.labels.source).stem if self._has_bundled_labels else f"{path.stem}.labels.txt"
+        return self.material.labels.bundled or f"{path.stem}.labels.txt"
 
     def _card(self, result: ConversionResult, content: bytes) -> Card:
         path, checked = Path(result.path), self.material.checked.description

@@ -14,6 +14,7 @@ from typing import Any
 from ondevice import records
 from ondevice.errors import CardError
 from ondevice.models import files
+from ondevice.models.output import Meaning
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8", "uint8")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -24,9 +25,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class Input:
     """How a picture becomes the model's input.
 
-    height, width: pixels. channels: 3 (RGB) or 1 (greyscale). mean, std: one value, or one a channel, in pixel units
-    0..255; the model's real-valued input is (pixel - mean) / std, as TFLite Metadata's NormalizationOptions has it.
-    crop: the share of the shorter side that the centre crop keeps (1.0: no crop).
+    height, width: pixels. channels: 3 (colour) or 1 (greyscale). mean, std: one value, or one a channel in the order in
+    which the model takes them, in pixel units 0..255; the model's real-valued input is (pixel - mean) / std, as TFLite
+    Metadata's NormalizationOptions has it. crop: the share of the shorter side that the centre crop keeps (1.0: the
+    largest part that has the input's shape). bgr: whether the model takes blue first.
     """
 
     height: int
@@ -35,6 +37,7 @@ class Input:
     mean: tuple[float, ...] = (127.5,)
     std: tuple[float, ...] = (127.5,)
     crop: float = 0.875
+    bgr: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -49,6 +52,7 @@ class Input:
             all(map(math.isfinite, (*self.mean, *self.std))) and 0 not in self.std, "mean and std are finite, std not 0"
         )
         _require(0 < self.crop <= 1, "crop is over 0 and at most 1")
+        _require(not self.bgr or self.channels == 3, "bgr is for three channels")
 
     @property
     def value_range(self) -> tuple[float, float]:
@@ -96,7 +100,10 @@ class Card:
 
     precision: one of PRECISIONS. labels: the name of a label list, or of a text file beside the card.
     background: whether output 0 is a background class that the label list does not have.
-    source: the URL it is pulled from, or in words where it came from.
+    output: what the outputs mean, one of `ondevice.models.output.Meaning`; None is a score a class.
+    source: the URL it is pulled from, or in words where it came from. sources: where what the card says of the input,
+    the labels and the output is known from, as `ondevice.models.description` has it; None in the cards that come with
+    ondevice, and in those that version 0.1.0 made.
     """
 
     name: str
@@ -110,6 +117,8 @@ class Card:
     licence: str
     source: str
     background: bool = False
+    output: str | None = None
+    sources: dict[str, str] | None = None
     accuracy: Accuracy | None = None
     conversion: Conversion | None = None
 
@@ -117,6 +126,7 @@ class Card:
         _require(bool(NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")
         _require(self.precision in PRECISIONS, f"precision is one of {', '.join(PRECISIONS)}")
         _require(bool(_SHA256.fullmatch(self.sha256)), "sha256 is 64 lower-case hex digits")
+        _require(self.output in {None, *Meaning}, f"output is one of {', '.join(Meaning)}")
         _require(type(self.size_bytes) is int and self.size_bytes > 0, "size_bytes is a positive whole number")
         _require(
             Path(self.labels).name == self.labels != "", "labels is a list's name, or a file's name beside the card"
@@ -132,6 +142,11 @@ class Card:
         """Whether `source` is a URL."""
         return self.source.startswith(("https://", "http://"))
 
+    @property
+    def meaning(self) -> Meaning:
+        """What the outputs mean."""
+        return Meaning(self.output or Meaning.SCORES)
+
     @classmethod
     def read(cls, path: Path) -> Card:
         """Read and validate a card. Raises CardError with the file and what is wrong in it."""
@@ -143,6 +158,7 @@ class Card:
     def write(self, path: Path) -> None:
         """Write the card as TOML, atomically."""
         filled = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        filled["input"] = {k: v for k, v in filled["input"].items() if (k, v) != ("bgr", False)}  # as most are
         lines = _toml({k: v for k, v in filled.items() if not isinstance(v, dict)})
         for section in (k for k, v in filled.items() if isinstance(v, dict)):
             lines += ["", f"[{section}]", *_toml({k: v for k, v in filled[section].items() if v is not None})]

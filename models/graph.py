@@ -130,6 +130,14 @@ def entry(path: Path, name: str) -> bytes:
     return b""
 
 
+def floats(path: Path, number: int) -> tuple[float, ...]:
+    """The values of a float32 constant of the first subgraph, none where they lie elsewhere. Raises ModelError."""
+    with _model(path) as (model, _):
+        tensor = _at(_at(model.tables(_MODEL_SUBGRAPHS), 0).tables(_TENSORS), number)
+        content = _at(model.tables(_MODEL_BUFFERS), tensor.number(_BUFFER, "I")).content(_DATA)
+    return struct.unpack(f"<{len(content) // 4}f", content[: len(content) // 4 * 4])
+
+
 @contextlib.contextmanager
 def _model(path: Path) -> Iterator[tuple[FlatTable, int]]:
     """The table that the file begins with, and the file's size in bytes; what is wrong in it becomes a ModelError."""

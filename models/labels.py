@@ -14,6 +14,8 @@ _LISTS = Path(__file__).parent / "labels"
 _WNID = re.compile(r"n\d{8}")
 _WNID_LINE = re.compile(r"(n\d{8})(?:\s*[,:]\s*|\s+)(\S.*)")
 _BACKGROUND = "background"
+# What a list is from that nobody wrote.
+_NUMBERS = "the numbers of its classes"
 _IMAGENET_CLASSES = 1000  # of ILSVRC; TensorFlow's own networks have a background class before them
 # Lists of ImageNet call some classes otherwise ("crane (bird)"); lists of anything else have no name in its place.
 _IMAGENET_ALIKE = _IMAGENET_CLASSES // 2
@@ -41,6 +43,17 @@ class Labels:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether nothing names the classes, and they are called by their numbers."""
+        return self.source == _NUMBERS
+
+    @property
+    def bundled(self) -> str:
+        """The name of the list that comes with ondevice which this is, else empty."""
+        path = Path(self.source)
+        return path.stem if path.parent == _LISTS else ""
 
     def indexes_of(self, key: str) -> tuple[int, ...]:
         """The indexes of all classes that have this WordNet id or name; ILSVRC's lists have two cranes."""
@@ -191,7 +204,12 @@ def assumed(outputs: int) -> Labels:
     """What so many outputs are called where nothing says: ImageNet's classes, if they are as many, else numbers."""
     if outputs in (_IMAGENET_CLASSES, _IMAGENET_CLASSES + 1):
         return load("imagenet")
-    return Labels("the numbers of its classes", tuple(f"class {i}" for i in range(outputs)))
+    return numbers(outputs)
+
+
+def numbers(outputs: int) -> Labels:
+    """So many classes, called by their numbers."""
+    return Labels(_NUMBERS, tuple(f"class {i}" for i in range(outputs)))
 
 
 def beside(path: Path) -> Path | None:

@@ -11,8 +11,8 @@ from ondevice.models import files, zoo
 from ondevice.models.card import Accuracy, Card
 
 
-def register(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: bool = False) -> zoo.Entry:
-    """Copy `file` into the user's zoo under `card`; label_lines, where given, become the label file that it names.
+def register(card: Card, file: Path, label_text: str = "", force: bool = False) -> zoo.Entry:
+    """Copy `file` into the user's zoo under `card`; label_text, where given, becomes the label file that it names.
 
     An existing model is replaced only with `force`, a bundled or pulled one never. The card is written last: a model
     without one does not exist. Raises UsageError, OnDeviceError.
@@ -24,9 +24,9 @@ def register(card: Card, file: Path, label_lines: tuple[str, ...] = (), force: b
         hint = "give another --name" if existing.origin != "added" else "give another --name, or --force to replace it"
         raise UsageError(f"the zoo has a model '{card.name}' ({existing.origin}); {hint}")
     try:
-        if label_lines:
+        if label_text:
             with files.replacing(folder / card.labels) as out:
-                out.write("\n".join([*label_lines, ""]).encode())
+                out.write(label_text.encode())
         with file.open("rb") as source, files.replacing(entry.path) as out:
             shutil.copyfileobj(source, out)
         card.write(entry.card_path)

@@ -50,15 +50,15 @@ class Preprocessor:
         return self.tensor(pixels(source, self.input, scaled_decode))
 
     def tensor(self, image: NDArray[Any]) -> NDArray[Any]:
-        """uint8 [height, width, channels] as the model's input tensor."""
-        values = self._values(image)
+        """uint8 [height, width, channels], red first, as the model's input tensor."""
+        values = self._values(image[..., ::-1] if self.input.bgr else image)
         if self._channels_first:
             values = np.moveaxis(values, 2, 0)
         return values.reshape(self._spec.shape)
 
     def _values(self, image: NDArray[Any]) -> NDArray[Any]:
         if self._identity:
-            return image
+            return np.ascontiguousarray(image)
         if self._table is None:
             return self._normalization(image)
         if self._table.shape[1] == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,22 +14,36 @@ from ondevice import runtime as runtimes
 from ondevice.answer import Answer, Outcome, Prediction
 from ondevice.errors import CardError, ImageError, ModelError, UsageError
 from ondevice.image import ImageSource, describe
-from ondevice.models import files, labels, zoo
+from ondevice.models import classifier, files, zoo
 from ondevice.models.card import Input
+from ondevice.models.description import ModelDescription, describe_model
+from ondevice.models.overrides import Overrides
 from ondevice.preprocess import Preprocessor
-from ondevice.runtime import Model
+from ondevice.runtime import Executable, Model
 
 if TYPE_CHECKING:
     from ondevice.devices.emulation import Emulation
-    from ondevice.models.metadata import Embedded
 
 
-class Resolved(NamedTuple):
-    """A model file found and checked: where it is, its entry in the zoo or beside it, and its SHA-256."""
+class ModelFile(NamedTuple):
+    """A model's file: where it is, its entry in the zoo or beside it, and its SHA-256."""
 
     path: Path
     entry: zoo.Entry | None
     sha256: str
+
+
+class Resolved(NamedTuple):
+    """A classifier's file that can be run, and what is known of it.
+
+    shapes: its input's, as `Executable` takes it, where the file leaves its size open; else empty.
+    """
+
+    path: Path
+    entry: zoo.Entry | None
+    sha256: str
+    description: ModelDescription
+    shapes: tuple[tuple[int, ...], ...]
 
 
 class Runner:
@@ -39,32 +53,36 @@ class Runner:
     >>> runner.classify("photo.png").label
 
     model: a name in the zoo, the path of a .tflite file, or what `resolve` found for one; a zoo model is recognised by
-    its checksum wherever it lies.
-    An unknown file is tried in a child process first. threads: the runtime's threads, 1 unless given. runtime: one of
-    `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode: see `ondevice.image.pixels`.
-    device: a name from `ondevice devices list`, to be emulated with its card's threads, or `threads` of it. Raises
-    ModelError, CardError, UsageError, MissingError, EmulationError. Not safe for several threads at once: take one a
-    thread.
+    its checksum wherever it lies. An unknown file is tried in a child process first. threads: the runtime's threads, 1
+    unless given. runtime: one of `ondevice.runtime.RUNTIMES`, by default the first that is installed. scaled_decode:
+    see `ondevice.image.pixels`. device: a name from `ondevice devices list`, to be emulated with its card's threads, or
+    `threads` of it. overrides: what is said of the model, before all that is found; what is known then is in
+    `description`. Raises ModelError, CardError, UsageError, MissingError, EmulationError. Not safe for several threads
+    at once: take one a thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         model: str | Path | Resolved,
         threads: int | None = None,
         runtime: str | None = None,
         scaled_decode: bool = True,
         device: str | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
-        path, self.entry, self.sha256 = model if isinstance(model, Resolved) else resolve(str(model), runtime)
+        found = model if isinstance(model, Resolved) else resolve(str(model), runtime, overrides)
+        self.entry, self.sha256, self.description = found.entry, found.sha256, found.description
         self.card = self.entry.card if self.entry else None
         self.emulation: Emulation | None = None
         if device is None:
-            self.model = Model(path, 1 if threads is None else threads, runtime)
+            self.model = Model(Executable(found.path, 1 if threads is None else threads, runtime, found.shapes))
         else:
-            self.model, self.emulation = _emulated(path, self, threads, runtime, device)
+            self.model, self.emulation = _emulated(found, self, threads, runtime, device)
         self.precision = self.card.precision if self.card else self.model.precision
-        self.name = self.card.name if self.card else path.stem
-        self.input, self.labels, self.background, self.assumed_range = _described(self.model, self.entry, path)
+        self.name = self.card.name if self.card else found.path.stem
+        self.input, self.labels = self.description.input, self.description.labels
+        self.background = self.description.background
+        _check_fit(self.model, self.description, self.entry)
         self.scaled_decode = scaled_decode
         self._preprocess = Preprocessor(self.input, self.model.input, self.model.channels_first)
         self._runtime = str(self.model.runtime)
@@ -96,16 +114,23 @@ class Runner:
                 yield Outcome(describe(image), error)
 
     def best(self, stored: np.ndarray[Any, Any], top: int) -> tuple[Prediction, ...]:
-        """The best `top`, 1 or more, of a raw output [classes], equal scores in the order of their index."""
-        if self.background:
-            stored = stored[1:]
+        """The best `top`, 1 or more, of a raw output [outputs], equal scores in the order of their index."""
+        if self.description.output.of_two:
+            stored = self._of_two(stored)
+            dequantize: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = _as_they_are
+        else:
+            stored, dequantize = stored[int(self.background) :], self.model.dequantize
         try:
             indexes = ranking.best(stored, top)
         except ValueError as error:
             raise ModelError(f"{self.model.path}: {error}", str(self.model.path)) from error
-        scores = self.model.dequantize(stored[indexes])
+        scores = dequantize(stored[indexes])
         names = self.labels.names
         return tuple(Prediction(i, names[i], s) for i, s in zip(indexes.tolist(), scores.tolist(), strict=True))
+
+    def _of_two(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The scores [2] of a network with one output."""
+        return ranking.two_classes(self.model.dequantize(stored), self.description.output)
 
 
 def _check_top(top: int) -> None:
@@ -113,11 +138,10 @@ def _check_top(top: int) -> None:
         raise UsageError(f"top must be 1 or more, not {top}")
 
 
-def resolve(model: str, runtime: str | None = None) -> Resolved:
-    """The file, the entry in the zoo or beside the file that has its checksum, and that checksum (SHA-256).
+def find(model: str) -> ModelFile:
+    """The file of a zoo's name or a path, and its card: in the zoo or beside it, by its checksum.
 
-    A file that is not ours is tried in a child process before. A named model that has another checksum than its card
-    is refused. Raises ModelError.
+    A named model that has another checksum than its card is refused. Raises ModelError.
     """
     path, named = zoo.locate(model)
     checksum = files.sha256(path)
@@ -128,68 +152,55 @@ def resolve(model: str, runtime: str | None = None) -> Resolved:
             else "add it again"
         )
         raise ModelError(f"{named.card.name}: {path} is not the file that its card describes; {again}", named.card.name)
-    entry = named or zoo.recognise(checksum) or zoo.beside(path, checksum)
-    if entry is None or entry.origin in ("added", "beside"):
-        trial.ensure(path, checksum, runtimes.get(runtime))
-    return Resolved(path, entry, checksum)
+    return ModelFile(path, named or zoo.recognise(checksum) or zoo.beside(path, checksum), checksum)
+
+
+def resolve(model: str, runtime: str | None = None, overrides: Overrides | None = None) -> Resolved:
+    """The file of a classifier, and what is known of it; one that is not ours is tried in a child process before.
+
+    Raises ModelError, CardError, UsageError.
+    """
+    path, entry, checksum = find(model)
+    description = describe_model(path, entry, overrides)
+    own = entry is None or entry.origin in ("added", "beside")
+    shapes = free_shapes(path, description.input) if own else ()
+    if own:
+        trial.ensure(path, checksum, runtimes.get(runtime), shapes)
+    return Resolved(path, entry, checksum, description, shapes)
+
+
+def free_shapes(path: Path, given: Input) -> tuple[tuple[int, ...], ...]:
+    """The input's shape, where the file leaves its size open."""
+    layout = classifier.read(path).layout
+    return (layout.shape((given.height, given.width)),) if layout.free else ()
 
 
 def _emulated(
-    path: Path, runner: Runner, threads: int | None, runtime: str | None, device: str
+    found: Resolved, runner: Runner, threads: int | None, runtime: str | None, device: str
 ) -> tuple[Model, Emulation]:
     from ondevice.devices import card
     from ondevice.devices.emulate import EmulatedExecutable
 
     precision = runner.card.precision if runner.card else None
-    executable = EmulatedExecutable(path, card.find(device), precision, runtime, threads)
+    executable = EmulatedExecutable(found.path, card.find(device), precision, runtime, threads)
     return Model(executable), executable.emulation
 
 
-def _described(model: Model, entry: zoo.Entry | None, path: Path) -> tuple[Input, labels.Labels, bool, bool]:
-    """The input, the classes, and whether output 0 is background: from the card, else from the file.
-
-    Last, whether the input's value range had to be assumed.
-    """
-    if entry is None:
-        from ondevice.models import metadata
-
-        embedded = metadata.read(path, model.classes)
-        names = embedded.label_lines or tuple(f"class {i}" for i in range(model.classes))
-        background = names[0].lower() == "background"
-        assumed = not (embedded.mean or model.input.scale)
-        return guess_input(model, embedded), labels.Labels(str(path), names[background:]), background, assumed
-    card = entry.card
-    height, width, channels = _size(model)
-    if (card.input.height, card.input.width, card.input.channels) != (height, width, channels):
+def _check_fit(model: Model, known: ModelDescription, entry: zoo.Entry | None) -> None:
+    """Raise CardError where the card is not that of this model."""
+    wanted = known.input.height, known.input.width, known.input.channels
+    where = entry.card_path if entry else model.path
+    if (size := (*model.layout.size, model.layout.channels)) != wanted:
+        own = " x ".join(map(str, size))
+        raise CardError(f"{where}: the model's input is {own}, the card says otherwise", str(model.path))
+    if known.outputs != model.outputs:
+        name = known.labels.bundled or known.labels.source
+        listed = f"'{name}' {len(known.labels)} names{' and a background' * known.background}"
         raise CardError(
-            f"{entry.card_path}: the model's input is {height} x {width} x {channels}, the card says otherwise",
-            str(path),
+            f"{where}: the model has {model.outputs} outputs, label list {listed}",
+            str(model.path),
         )
-    listed = labels.load(card.labels, entry.card_path.parent)
-    if len(listed) + card.background != model.classes:
-        raise CardError(
-            f"{entry.card_path}: the model has {model.classes} outputs, label list '{card.labels}' {len(listed)} names"
-            + " and a background" * card.background,
-            str(path),
-        )
-    return card.input, listed, card.background, False
 
 
-def guess_input(model: Model, embedded: Embedded) -> Input:
-    """How to feed a file that has no card: as its metadata says, else pixels as stored values, else [-1, 1]."""
-    height, width, channels = _size(model)
-    spec = model.input
-    if embedded.mean and embedded.std:
-        try:
-            return Input(height, width, channels, embedded.mean, embedded.std)
-        except ValueError as error:
-            raise ModelError(f"{model.path}: its metadata is malformed: {error}", str(model.path)) from error
-    if spec.scale:
-        darkest = 128 if spec.dtype == np.int8 else 0
-        return Input(height, width, channels, (spec.zero_point + darkest,), (1 / spec.scale,))
-    return Input(height, width, channels)
-
-
-def _size(model: Model) -> tuple[int, int, int]:
-    _, a, b, c = model.input.shape
-    return (b, c, a) if model.channels_first else (a, b, c)
+def _as_they_are(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return scores

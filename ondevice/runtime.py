@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ondevice.errors import MissingError, ModelError, NotClassifierError, UsageError
+from ondevice.errors import MissingError, ModelError, UsageError
 from ondevice.limits.threads import check_threads
+from ondevice.models.ends import End, classifier_layout
+from ondevice.models.layout import Layout
 
 # In the order of preference. TensorFlow last: it takes seconds to import.
 _MODULES = {
@@ -23,10 +25,6 @@ _MODULES = {
     "tensorflow": ("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
 }
 RUNTIMES = tuple(_MODULES)
-# What converters call a tensor that nobody has named.
-_GENERATED_NAMES = ("StatefulPartitionedCall", "PartitionedCall", "Identity")
-# In a message: a detector has four outputs, a line has room for some more; a name of several layers' names is cut.
-_SHOWN_ENDS, _SHOWN_NAME = 6, 40
 
 
 class Runtime(NamedTuple):
@@ -112,12 +110,15 @@ class TensorSpec(NamedTuple):
         dtype, name = np.dtype(detail["dtype"]), str(detail["name"])
         return cls(int(detail["index"]), shape, dtype, float(scale), int(zero_point), name, signature)
 
+    @property
+    def end(self) -> End:
+        """What messages tell of it."""
+        dtype = "string" if self.dtype.kind == "S" else str(self.dtype)
+        return End(self.name, dtype, self.shape, self.signature)
+
     def __str__(self) -> str:
         """Its name, as far as a person gave it one, its shape with ? for free sizes, and its dtype."""
-        name = self.name.removeprefix("serving_default_").partition(";")[0].removesuffix(":0")
-        name = "" if name.startswith(_GENERATED_NAMES) else f"{name[:_SHOWN_NAME]} "
-        shape = ", ".join("?" if n < 0 else str(n) for n in self.signature or self.shape)
-        return f"{name}[{shape}] {'string' if self.dtype.kind == 'S' else self.dtype}"
+        return str(self.end)
 
 
 class Executable:
@@ -174,9 +175,9 @@ class Executable:
 
 
 class Model:
-    """A .tflite image classifier, loaded: one picture's tensor in, one score a class out.
+    """A .tflite image classifier, loaded: one picture's tensor in, one score a class out, or one of two classes.
 
-    file: its path, or what is loaded of it already. `input.shape` is [1, H, W, C] or [1, C, H, W], C 1 or 3.
+    file: its path, or what is loaded of it already. `input.shape` is [1, H, W, C], [1, C, H, W] or [1, H, W], C 1 or 3.
     load_ms: making the interpreter and its tensors. Not safe for several threads at once: take one a thread.
     Raises ModelError where the file is malformed, NotClassifierError where it is not an image classifier, UsageError
     for an impossible thread count.
@@ -186,19 +187,22 @@ class Model:
         self.executable = file if isinstance(file, Executable) else Executable(file, threads, runtime)
         self.path, self.threads = self.executable.path, self.executable.threads
         self.runtime, self.load_ms = self.executable.runtime, self.executable.load_ms
-        self.input = self._only(self.executable.inputs, "input")
-        self.output = self._only(self.executable.outputs, "output")
-        self._check()
+        ends = ([spec.end for spec in specs] for specs in (self.executable.inputs, self.executable.outputs))
+        classifier_layout(self.path, *ends)
+        self.input, self.output = self.executable.inputs[0], self.executable.outputs[0]
+        layout = Layout.of(self.input.shape)  # with the sizes that it has here
+        assert layout is not None
+        self.layout = layout
 
     @property
-    def classes(self) -> int:
-        """How many scores `invoke` gives."""
+    def outputs(self) -> int:
+        """How many numbers `invoke` gives."""
         return int(np.prod(self.output.shape))
 
     @property
     def channels_first(self) -> bool:
         """Whether the input is [1, C, H, W], as PyTorch exports have it."""
-        return self.input.shape[3] not in (1, 3)
+        return self.layout.channels_first
 
     @property
     def precision(self) -> str:
@@ -206,7 +210,7 @@ class Model:
         return self.executable.precision
 
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [classes]."""
+        """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [outputs]."""
         return self.executable.run((tensor,))[0].reshape(-1)
 
     def dequantize(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -214,31 +218,6 @@ class Model:
         if not self.output.scale:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
-
-    def _only(self, ends: Sequence[TensorSpec], end: str) -> TensorSpec:
-        if len(ends) != 1:
-            raise self._unfit(f"it has {len(ends)} {end}s, not one")
-        return ends[0]
-
-    def _check(self) -> None:
-        shape = self.input.shape
-        if len(shape) != 4 or shape[0] != 1 or not {1, 3} & {shape[1], shape[3]} or min(shape) < 1:
-            raise self._unfit("its input is not [1, height, width, 3 or 1]")
-        for end in (self.input, self.output):
-            if end.dtype not in (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.int8)):
-                raise self._unfit(f"its tensors are {end.dtype}, not float32, uint8 or int8")
-        if self.classes < 2 or max(self.output.shape, default=0) != self.classes:
-            raise self._unfit("its output is not [1, classes]")
-
-    def _unfit(self, reason: str) -> NotClassifierError:
-        ends = f"{_listed('input', self.executable.inputs)}, {_listed('output', self.executable.outputs)}"
-        message = f"{self.path}: not an image classifier ({reason}): {ends}; `ondevice bench {self.path}` times it"
-        return NotClassifierError(message, str(self.path))
-
-
-def _listed(end: str, specs: Sequence[TensorSpec]) -> str:
-    more = f" and {len(specs) - _SHOWN_ENDS} more" if len(specs) > _SHOWN_ENDS else ""
-    return f"{end}{'s' * (len(specs) != 1)} {', '.join(map(str, specs[:_SHOWN_ENDS])) or 'none'}{more}"
 
 
 def _first_line(error: BaseException) -> str:

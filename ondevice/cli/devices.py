@@ -135,12 +135,11 @@ def predict(
 def _predicted(model: str, device: Device, threads: int | None) -> PredictedTime:
     from ondevice import runner
     from ondevice.devices import network, prediction
-    from ondevice.models import graph
     from ondevice.runtime import Model
 
-    path, entry, _ = runner.resolve(model)
+    path, entry, _ = runner.find(model)
     precision = entry.card.precision if entry else Model(path).precision
-    return prediction.predict(device, network.of(graph.read(path)), precision, threads)
+    return prediction.predict(device, network.of_file(path), precision, threads)
 
 
 def _names(models: list[str]) -> dict[str, str]:

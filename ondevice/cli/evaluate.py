@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ondevice.cli import console
+from ondevice.cli import console, described
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
-from ondevice.cli.options import ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
+from ondevice.cli.options import DescriptionFlags, ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
@@ -24,9 +25,11 @@ Folder = Annotated[
 ]
 
 
+@grouped
 def evaluate(
     model: ModelArgument,
     folder: Folder,
+    *,
     threads: Threads = None,
     scaled_decode: ScaledDecode = True,
     runtime: RuntimeName = None,
@@ -38,6 +41,7 @@ def evaluate(
             "that was added, or whose card lies beside it.",
         ),
     ] = False,
+    said: DescriptionFlags,
     form: OutputFormat = Format.TABLE,
 ) -> None:
     """Top-1 and top-5 of a model on labelled pictures, with the 95 % interval and the median times.
@@ -50,8 +54,9 @@ def evaluate(
     from ondevice.sources import labelled
 
     with console.quiet_runtime():
-        runner = Runner(model, threads, runtime, scaled_decode)
+        runner = Runner(model, threads, runtime, scaled_decode, overrides=said.overrides())
     entry = registry.own(runner.entry, runner.name) if update_card else None
+    described.tell(runner)
     data = labelled(folder, runner.labels)
     with console.progress(len(data.paths), runner.name) as step:
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ondevice.cli import console
-from ondevice.cli.commands import Commands
+from ondevice.cli import console, described
+from ondevice.cli.commands import Commands, grouped
 from ondevice.cli.console import Format
-from ondevice.cli.options import OutputFormat, pixel_range
+from ondevice.cli.options import DescriptionFlags, ModelArgument, OutputFormat
 
 if TYPE_CHECKING:
     from ondevice.models.card import Accuracy
@@ -30,30 +30,28 @@ def list_(form: OutputFormat = Format.TABLE) -> None:
 
 
 @app.command()
-def show(name: Name, form: OutputFormat = Format.TABLE) -> None:
-    """Show a model's card."""
-    import dataclasses
+@grouped
+def show(model: ModelArgument, said: DescriptionFlags, form: OutputFormat = Format.TABLE) -> None:
+    """Show what is known of a model, in the zoo or in any .tflite file, and where each thing is known from."""
     import json
 
-    from ondevice.models import zoo
+    from ondevice.models.description import describe_model
 
-    entry = zoo.find(name)
-    low, high = entry.card.input.value_range
-    fields = {
-        k: v for k, v in dataclasses.asdict(entry.card).items() if k not in ("input", "accuracy") and v is not None
-    }
-    fields |= {f"input.{k}": v for k, v in dataclasses.asdict(entry.card.input).items()}
-    fields["input.value_range"] = [low, high]
-    fields |= (
-        {k: v for k, v in dataclasses.asdict(entry.card.accuracy).items() if v is not None}
-        if entry.card.accuracy
-        else {}
-    )
-    fields |= {"origin": entry.origin, "path": str(entry.path) if entry.present else "not pulled yet"}
+    path, entry = _file_of(model)
+    known = describe_model(path, entry, said.overrides())
+    fields = _card_fields(entry) if entry else {}
+    fields["path"] = str(path) if path.is_file() else "not pulled yet"
+    told, sources = known.values(), described.sources(known, entry)
     if form in (Format.JSON, Format.JSONL):
-        print(json.dumps(fields, indent=2 if form is Format.JSON else None))
-    else:
-        console.emit([{"field": key, "value": str(value)} for key, value in fields.items()], form)
+        sourced = {name: {"value": told[name], "source": source} for name, source in sources.items()}
+        record = {**fields, "known": sourced, "notes": known.notes}
+        print(json.dumps(record, indent=2 if form is Format.JSON else None))
+        return
+    rows = [{"field": name, "value": str(value), "source": ""} for name, value in fields.items()]
+    rows += [{"field": name, "value": told[name], "source": source} for name, source in sources.items()]
+    console.emit(rows, form)
+    for note in known.notes:
+        console.note(note)
 
 
 @app.command()
@@ -91,24 +89,12 @@ def pull(
 
 
 @app.command()
+@grouped
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .tflite image classifier.", show_default=False)],
     name: Annotated[str | None, typer.Option("--name", help="Its name in the zoo.", show_default="the file's")] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels", help="imagenet, digits, or a text file with one name a line.", show_default="read from the file"
-        ),
-    ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range", metavar="LOW,HIGH", help="What pixels 0 and 255 become.", show_default="read from the file"
-        ),
-    ] = None,
-    crop: Annotated[
-        float, typer.Option("--crop", help="The share of the shorter side that the centre crop keeps.")
-    ] = 0.875,
+    *,
+    said: DescriptionFlags,
     licence: Annotated[str, typer.Option("--licence", help="The file's licence, for its card.")] = "unknown",
     top1: Annotated[
         float | None,
@@ -126,15 +112,16 @@ def add(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a model added before under this name.")] = False,
 ) -> None:
-    """Take a .tflite file of your own into the zoo.
+    """Take a .tflite file of your own into the zoo, with a card of what is known of it.
 
-    Whether output 0 is a background class is seen from the number of labels.
+    What neither a flag nor the file says, nor a label file beside it, is asked for.
     """
     from ondevice import intake
 
     accuracy = _accuracy(top1, accuracy_data)
     with console.quiet_runtime():
-        entry = intake.add(file, name, labels, pixel_range(value_range), crop, licence, force, accuracy)
+        entry = intake.add(file, name, said.overrides(), licence, force, accuracy)
+    described.tell_card(entry)
     print(f"added {entry.card.name}; try: ondevice run {entry.card.name} PHOTO.jpg")
 
 
@@ -144,6 +131,35 @@ def remove(name: Name) -> None:
     from ondevice.models.registry import remove as delete
 
     print(f"removed {delete(name)}")
+
+
+def _file_of(model: str) -> tuple[Path, Entry | None]:
+    """The file that a path or a name stands for, there or not yet, and its card. Raises ModelError."""
+    from ondevice.errors import ModelError
+    from ondevice.models import zoo
+    from ondevice.runner import find
+
+    try:
+        found = find(model)
+    except ModelError:
+        if Path(model).expanduser().exists():
+            raise
+        entry = zoo.find(model)
+        return entry.path, entry
+    return found.path, found.entry
+
+
+def _card_fields(entry: Entry) -> dict[str, Any]:
+    """What a card says, flat."""
+    import dataclasses
+
+    given, accuracy = entry.card.input, entry.card.accuracy
+    apart = ("input", "accuracy", "sources")
+    fields = {k: v for k, v in dataclasses.asdict(entry.card).items() if k not in apart and v is not None}
+    fields |= {f"input.{k}": v for k, v in dataclasses.asdict(given).items()}
+    fields["input.value_range"] = list(given.value_range)
+    fields |= {k: v for k, v in dataclasses.asdict(accuracy).items() if v is not None} if accuracy else {}
+    return {**fields, "origin": entry.origin}
 
 
 def _accuracy(top1: float | None, data: str | None) -> Accuracy | None:

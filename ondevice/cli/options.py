@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from ondevice.cli import console
 from ondevice.cli.console import Format
+
+if TYPE_CHECKING:
+    from ondevice.models.overrides import Overrides
 
 ModelArgument: TypeAlias = Annotated[
     str,
@@ -44,6 +48,85 @@ ScaledDecode: TypeAlias = Annotated[
         "--scaled-decode/--full-decode", help="Decode JPEGs at the smallest scale that suffices, or always in full."
     ),
 ]
+Labels: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help="imagenet, digits, or a text file with one name a line.",
+        show_default="from the card, in the file, beside it",
+    ),
+]
+ValueRange: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW,HIGH",
+        help="What pixels 0 and 255 become.",
+        show_default="from the card, the file's metadata, its first layers",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DescriptionFlags:
+    """What is said of a model, before what its card, its file or convention say."""
+
+    labels: Labels = None
+    value_range: ValueRange = None
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            "--mean",
+            metavar="VALUES",
+            help="Instead of --range, with --std: one value or one a channel, of pixels 0 to 255.",
+            show_default="none",
+        ),
+    ] = None
+    std: Annotated[str | None, typer.Option("--std", metavar="VALUES", help="See --mean.", show_default="none")] = None
+    crop: Annotated[
+        float | None,
+        typer.Option(
+            "--crop",
+            metavar="SHARE",
+            help="The share of the shorter side that the centre crop keeps.",
+            show_default="from the card, else 0.875 with ImageNet's classes and 1 with others",
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="PIXELS", help="Such as 224 or 240x320 (height, width): for a file that leaves it open."
+        ),
+    ] = None
+    bgr: Annotated[
+        bool | None,
+        typer.Option("--bgr/--rgb", help="Whether it takes blue first.", show_default="from the card, else --rgb"),
+    ] = None
+    background: Annotated[
+        bool | None,
+        typer.Option(
+            "--background/--no-background",
+            help="Whether output 0 is a background class.",
+            show_default="from the card, else with ImageNet's 1001 outputs",
+        ),
+    ] = None
+
+    def overrides(self) -> Overrides:
+        """What is said, read. Raises UsageError."""
+        from ondevice.models.overrides import Overrides
+
+        return Overrides(
+            self.labels,
+            pixel_range(self.value_range),
+            _values("--mean", self.mean),
+            _values("--std", self.std),
+            self.crop,
+            _size(self.size),
+            self.bgr,
+            self.background,
+        )
+
+
 OutputFormat: TypeAlias = Annotated[Format, typer.Option("--format", "-f", help="How to print the result.")]
 
 
@@ -68,6 +151,30 @@ def pixel_range(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise UsageError(f"--range takes LOW,HIGH, such as --range=-1,1 or --range 0,1, not '{text}'") from None
     return low, high
+
+
+def _values(flag: str, text: str | None) -> tuple[float, ...]:
+    """The numbers of `--mean 123.7,116.8,103.9`. Raises UsageError."""
+    from ondevice.errors import UsageError
+
+    try:
+        return () if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{flag} takes one number, or one a channel, such as 127.5, not '{text}'") from None
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Height and width of `--size 224` or `--size 240x320`. Raises UsageError."""
+    from ondevice.errors import UsageError
+
+    if text is None:
+        return None
+    try:
+        sides = [int(part) for part in text.lower().split("x")]
+        height, width = sides * 2 if len(sides) == 1 else sides
+    except ValueError:
+        raise UsageError(f"--size takes pixels, such as 224 or 240x320 (height, width), not '{text}'") from None
+    return height, width
 
 
 def check_secret(flag: str, path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ondevice.cli import console
+from ondevice.cli import console, described
+from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.options import (
+    DescriptionFlags,
     DeviceName,
     DeviceThreads,
     ModelArgument,
@@ -35,14 +37,17 @@ Images = Annotated[
 Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
 
 
+@grouped
 def run(
     model: ModelArgument,
     images: Images,
+    *,
     threads: DeviceThreads = None,
     top: Top = 5,
     scaled_decode: ScaledDecode = True,
     device: DeviceName = None,
     runtime: RuntimeName = None,
+    said: DescriptionFlags,
     form: OutputFormat = Format.TABLE,
 ) -> None:
     """Classify pictures with one model.
@@ -52,7 +57,7 @@ def run(
     from ondevice.runner import Runner
 
     with console.quiet_runtime():
-        runner = Runner(model, threads, runtime, scaled_decode, device)
+        runner = Runner(model, threads, runtime, scaled_decode, device, said.overrides())
     paths = expanded(images)
     _warn(runner, paths)
     failed = _print(_outcomes(runner, paths, top), form, runner.emulation)
@@ -129,11 +134,7 @@ def _rows(outcome: Outcome, form: Format, emulation: Emulation | None) -> Iterat
 def _warn(runner: Runner, paths: tuple[str, ...]) -> None:
     if runner.emulation is not None:
         console.note(f"{runner.emulation}; decoding is this machine's")
-    if runner.assumed_range:
-        console.note(
-            f"{runner.name} has no card and does not say its value range: [-1, 1] assumed; "
-            f"`ondevice models add {runner.model.path} --range LOW,HIGH` settles it"
-        )
+    described.tell(runner)
     if runner.card is not None and runner.card.family == "digits" and any(map(_is_photo, paths)):
         console.note(
             f"warning: {runner.name} knows handwritten digits only, and this looks like a photo; for photos: "

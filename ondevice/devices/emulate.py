@@ -16,7 +16,6 @@ from ondevice.devices.emulation import Emulation
 from ondevice.devices.prediction import PredictedTime, predict
 from ondevice.devices.timemodel import drawer
 from ondevice.errors import EmulationError
-from ondevice.models import graph
 from ondevice.runtime import Executable
 
 # sleep() wakes up to this much late; the rest of the wait is spent looking at the clock.
@@ -45,7 +44,7 @@ class EmulatedExecutable(Executable):
         threads: int | None = None,
     ) -> None:
         super().__init__(path, 1, runtime)
-        predicted = predict(device, network.of(graph.read(path)), precision or self.precision, threads)
+        predicted = predict(device, network.of_file(path), precision or self.precision, threads)
         host_ms = self._host_ms()
         _refuse_slow_host(path, predicted, host_ms)
         load_ms, load_basis = _load(device, predicted, path, self.load_ms * predicted.mean_ms / host_ms)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from ondevice.devices import layers
 from ondevice.devices.layers import CONVOLUTIONS, LayerKind, NetworkLayer
+from ondevice.errors import ModelError
+from ondevice.models import graph as graphs
 from ondevice.models.graph import Graph
+from ondevice.models.layout import FREE
 
 # Enough of a SHA-256 that no two networks of a list of thousands share it.
 _DIGITS = 16
@@ -76,6 +80,20 @@ class Network:
 def of(graph: Graph) -> Network:
     """The network of a file's first graph, the one that runs; sizes that are free are those in the file."""
     return Network(*layers.of(graph.subgraphs[0]))
+
+
+def of_file(path: Path) -> Network:
+    """The network in a .tflite file. Raises ModelError, also where it leaves sizes open that its time depends on."""
+    found = graphs.read(path)
+    first = found.subgraphs[0]
+    for number in first.inputs:
+        if FREE in first.tensors[number].signature[1:]:
+            raise ModelError(
+                f"{path}: its input has no size of its own, and what it takes on a device is predicted from that: "
+                "convert it with a fixed size",
+                str(path),
+            )
+    return of(found)
 
 
 def _channels_out(layer: NetworkLayer) -> int:

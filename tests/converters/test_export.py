@@ -80,7 +80,7 @@ def test_answers_stay_near_the_source(
 def test_the_runner_sees_the_precision(precision: str, files: dict[str, bytes], tmp_path: Path) -> None:
     converted = model(files[precision], tmp_path)
     assert converted.input.dtype == (np.int8 if precision == "int8" else np.float32)
-    assert converted.classes == 10
+    assert converted.outputs == 10
 
 
 @pytest.mark.parametrize(("io", "dtype"), [("uint8", np.uint8), ("float", np.float32)])

@@ -18,7 +18,7 @@ PULLABLE = "mobilenet_v1_0.25_128_quant"
 def test_a_registered_model_is_in_the_zoo_with_its_labels() -> None:
     like = zoo.find(LIKE)
     card = replace(like.card, name="mine", labels="mine.labels.txt")
-    entry = registry.register(card, like.path, ("zero", "one"))
+    entry = registry.register(card, like.path, "zero\none\n")
     assert (zoo.find("mine"), entry.origin) == (entry, "added")
     assert entry.path.read_bytes() == like.path.read_bytes()
     assert (entry.card_path.parent / "mine.labels.txt").read_text() == "zero\none\n"

@@ -11,6 +11,7 @@ from ondevice import Runner, intake
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Card, Conversion
+from ondevice.models.overrides import Overrides
 
 pytestmark = pytest.mark.usefixtures("tried")
 LIKE = "digits_xs_fp32"
@@ -75,7 +76,7 @@ def test_another_name_is_the_labels_too(stranger: Path, card: Card) -> None:
 
 
 def test_what_is_said_on_the_command_line_counts_more(stranger: Path, card: Card) -> None:
-    added = intake.add(stranger, "mine", "digits", (0.0, 1.0)).card
+    added = intake.add(stranger, "mine", Overrides("digits", (0.0, 1.0))).card
     assert (added.labels, added.conversion) == ("digits", None)
     assert added.input.value_range == (0.0, 1.0)
 

@@ -100,7 +100,7 @@ def test_a_known_model_is_recognised_under_another_name(path: Path, tmp_path: Pa
     runner = Runner(str(renamed))
     assert (runner.name, runner.background, len(runner.labels)) == (NAME, True, 1000)
     assert runner.card == zoo.find(NAME).card
-    assert not runner.assumed_range
+    assert not runner.description.assumed_range
 
 
 def test_bad_pictures_of_a_batch_cost_themselves_alone(runner: Runner, tench: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_an_unknown_file_is_fed_and_named_by_its_metadata(path: Path, tench: Pat
     runner = Runner(unknown)
     assert (runner.name, runner.card, runner.background) == ("unknown", None, True)
     assert len(runner.labels) == 1000
-    assert (runner.input.mean, runner.input.std) == ((127.5,), (127.5,))
+    assert (runner.input.mean, runner.input.std) == ((128,), (128,))  # pixels as they are stored
     assert (runner.classify(tench).index, runner.classify(tench).label) == (0, "tench, Tinca tinca")
 
 
@@ -240,7 +240,7 @@ def test_a_bundled_model_reads_its_samples() -> None:
 def test_a_file_without_metadata_numbers_its_classes(stranger: Path, sample: Path) -> None:
     runner = Runner(stranger)
     assert runner.labels.names == tuple(f"class {i}" for i in range(10))
-    assert runner.assumed_range
+    assert runner.description.assumed_range
     assert not runner.background
     assert runner.classify(sample).label.startswith("class ")
 
@@ -248,6 +248,6 @@ def test_a_file_without_metadata_numbers_its_classes(stranger: Path, sample: Pat
 def test_a_value_range_is_assumed_only_where_the_file_gives_none(stranger: Path, data: Path, tmp_path: Path) -> None:
     told = tmp_path / "told.tflite"
     told.write_bytes((data / "tflite" / "mobilenet_v1_0.25_128_quant.tflite").read_bytes() + b"\0")
-    assert Runner(stranger).assumed_range is True
-    assert Runner(told).assumed_range is False
-    assert Runner("digits_xs_fp32").assumed_range is False
+    assert Runner(stranger).description.assumed_range is True
+    assert Runner(told).description.assumed_range is False
+    assert Runner("digits_xs_fp32").description.assumed_range is False

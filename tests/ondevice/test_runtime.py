@@ -95,7 +95,7 @@ def test_no_models(content: bytes, tmp_path: Path) -> None:
 
 def test_a_classifier_describes_itself(data: Path) -> None:
     model = Model(data / MODEL)
-    assert (model.input.shape, model.input.dtype, model.classes) == ((1, 128, 128, 3), np.dtype(np.uint8), 1001)
+    assert (model.input.shape, model.input.dtype, model.outputs) == ((1, 128, 128, 3), np.dtype(np.uint8), 1001)
     assert not model.channels_first
     assert model.precision == "uint8"
     stored = model.invoke(np.zeros(model.input.shape, np.uint8))

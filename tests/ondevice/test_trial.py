@@ -101,7 +101,7 @@ def test_ctrl_c_in_the_middle_of_a_trial_leaves_nothing(stranger: Path, sample: 
 
 def test_an_unwritable_cache_costs_a_trial_each_time_and_nothing_else(stranger: Path, home: Path) -> None:
     (home / "cache").write_text("a file where the folder should be")
-    assert Runner(stranger).model.classes == 10
+    assert Runner(stranger).model.outputs == 10
 
 
 def test_a_child_has_no_core_dumps(stranger: Path) -> None:

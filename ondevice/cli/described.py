@@ -1,0 +1,69 @@
+"""What a person is told of a model before it is used: what nobody has said of it, and where the rest is known from."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from ondevice.cli import console
+
+if TYPE_CHECKING:
+    from ondevice.models.description import ModelDescription
+    from ondevice.models.zoo import Entry
+    from ondevice.runner import Runner
+
+# How a card of a converted file begins to say what it is from.
+_CONVERTED = "converted from "
+
+
+def tell(runner: Runner) -> None:
+    """Note, of a model without a card, all that is known of it; and of a card that 0.1.0 made, that it guessed."""
+    from ondevice.models.description import guessed_by_0_1_0
+
+    known = runner.description
+    if runner.entry is None:
+        console.note(f"{runner.model.path.name} has no card: {known.line()}")
+        if known.assumed_range:
+            console.note(
+                f"warning: {runner.model.path.name} does not say what values it takes, and -1 to 1 is a guess: "
+                "give --range=-1,1, --range 0,1 or --range 0,255"
+            )
+    elif runner.entry is not None and guessed_by_0_1_0(runner.entry):
+        console.note(_of_0_1_0(runner.entry, known))
+    for note in known.notes:
+        console.note(note)
+
+
+def _of_0_1_0(entry: Entry, known: ModelDescription) -> str:
+    """What a card of version 0.1.0 may have wrong, and what makes it anew."""
+    name, path, source = entry.card.name, shlex.quote(str(entry.path)), entry.card.source
+    again = f"ondevice models add {path} --name {name} --force --labels FILE --range LOW,HIGH"
+    if source.startswith(_CONVERTED):
+        again = f"ondevice convert {shlex.quote(source.removeprefix(_CONVERTED))} --force"
+    return (
+        f"the card of {name} is of version 0.1.0, which guessed what it was not told: crop {known.input.crop:g}, "
+        f"{'a' if known.background else 'no'} background class, and the range of some; `{again}` makes it anew"
+    )
+
+
+def tell_card(entry: Entry) -> None:
+    """Note what the card says that was made of a file, and where that was known from."""
+    from dataclasses import replace
+
+    from ondevice.models.description import KnownFrom, describe_model
+
+    known = describe_model(entry.path, entry)
+    sources = {name: KnownFrom(text) for name, text in (entry.card.sources or {}).items()}
+    if sources:
+        console.note(f"its card says: {replace(known, sources=sources).line()}")
+
+
+def sources(known: ModelDescription, entry: Entry | None) -> dict[str, str]:
+    """Where each thing is known from, in words; of a card also where that was known from when it was made."""
+    from ondevice.models.description import KnownFrom
+
+    made = (entry.card.sources if entry else None) or {}
+    return {
+        name: f"card: {made[name]}" if source is KnownFrom.CARD and name in made else source.value
+        for name, source in known.sources.items()
+    }
