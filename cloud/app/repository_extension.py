@@ -32,7 +32,7 @@ class RepositoryExtension:
 
     async def load(self, call: Call) -> Response:
         """Load a model wherever it is."""
-        given = ", ".join(_parameters(call))
+        given = ", ".join(name or "''" for name in _parameters(call))
         if given:
             raise ProtocolError(
                 f"{given[:100]} cannot be given: a model is loaded from the file that it was started with; "

@@ -263,6 +263,7 @@ def test_an_unloaded_model_is_not_chosen_until_it_is_loaded_again(endpoint: Endp
         ("/v2/repository/index", [], "the body must be a JSON object"),
         (f"/v2/repository/models/{MODEL}/load", {"config": "{}"}, "no parameter 'config': there is parameters"),
         (f"/v2/repository/models/{MODEL}/load", {"parameters": {"config": "{}"}}, "config cannot be given: a model"),
+        (f"/v2/repository/models/{MODEL}/load", {"parameters": {"": None}}, "'' cannot be given: a model"),
         (f"/v2/repository/models/{MODEL}/load", {"parameters": []}, "'parameters' is not an object"),
         (f"/v2/repository/models/{MODEL}/unload", {"parameters": {"force": True}}, "no parameter 'force'"),
         (f"/v2/repository/models/{MODEL}/unload", {"parameters": {"unload_dependents": 2}}, "not true or false"),

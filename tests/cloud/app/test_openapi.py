@@ -14,6 +14,7 @@ from described import DOCUMENT, OPERATIONS, WRITTEN, filled
 from ondevice.cloud.app import request_parameters, routes
 from ondevice.errors import NoRouteError
 from ondevice.protocol import cnnselect, headers
+from ondevice.selection.replies import ReplyDistribution
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -68,6 +69,17 @@ def test_its_limits_are_the_codes() -> None:
         "device_top1": (0, 1),
         "anytime": (1, cnnselect.MOST_ANSWERS),
     }
+
+
+def test_the_times_of_replies_are_described_as_they_are_read_and_written() -> None:
+    schema = WRITTEN["components"]["schemas"]["Parameters"]["properties"]["reply"]
+    (example,) = schema["examples"]
+    read = ReplyDistribution.parse(example)
+    tiny = ReplyDistribution(read.points_ms * 1e-9, 1e-9, 1e5)
+    for text in (example, read.text, tiny.text):
+        assert re.search(schema["pattern"], text)
+    assert not re.search(schema["pattern"], "")
+    assert not re.search(schema["pattern"], example + ",200")
 
 
 def test_generators_of_clients_find_a_name_and_types_for_everything() -> None:
