@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ondevice.converters import pictures
 from ondevice.converters.job import RANDOM, ConversionJob
 from ondevice.converters.pictures import Images
-from ondevice.errors import UsageError
+from ondevice.errors import CardError, UsageError
 from ondevice.models import labels
 from ondevice.models.card import Input
 from ondevice.models.labels import Labels
@@ -72,7 +72,7 @@ def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[s
 
     Tells `on_note` of files that are passed over. Raises UsageError, CardError.
     """
-    names, background = class_names(job, classes)
+    names, background = class_names(job, classes, on_note)
     calibration = _calibration(job, wanted, on_note) if "int8" in job.precisions else None
     checked = _checked(job, wanted, names, calibration.files if calibration else ())
     if background and checked.truth is not None:
@@ -80,14 +80,35 @@ def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[s
     return Material(names, background, calibration, checked)
 
 
-def class_names(job: ConversionJob, classes: int) -> tuple[Labels, bool]:
+def class_names(
+    job: ConversionJob, classes: int, on_note: Callable[[str], None] = lambda text: None
+) -> tuple[Labels, bool]:
     """The names of the network's classes, and whether its first is a background class, which has none.
 
-    Without a list of the job's they are ImageNet's, where it has as many. Raises UsageError where there are more names
+    Without a list of the job's they are those of the label file beside its source, or else ImageNet's, where it has as
+    many. Tells `on_note` of that file, and why it is not taken. Raises UsageError where the job's list has more names
     or fewer, CardError.
     """
-    found = labels.load(job.labels) if job.labels else labels.assumed(classes)
-    return labels.fitted(found, classes, model=job.stem)
+    if job.labels:
+        return labels.fitted(labels.load(job.labels), classes, model=job.stem)
+    beside = _labels_beside(Path(job.source).expanduser())
+    if beside is not None:
+        try:
+            fitted = labels.fitted(labels.load(str(beside)), classes, model=job.stem)
+        except (CardError, UsageError) as error:
+            on_note(f"{beside} is not used: {error}")
+        else:
+            on_note(f"labels: {beside}; --labels takes others")
+            return fitted
+    return labels.fitted(labels.assumed(classes), classes, model=job.stem)
+
+
+def _labels_beside(source: Path) -> Path | None:
+    """The label file beside a network's file or folder, or in that folder; none for an architecture's name."""
+    if not source.exists():
+        return None
+    inside = labels.beside(source / "saved_model.pb") if source.is_dir() else None
+    return inside or labels.beside(source)
 
 
 def _calibration(job: ConversionJob, wanted: Input, on_note: Callable[[str], None]) -> Calibration:

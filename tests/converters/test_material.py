@@ -47,6 +47,47 @@ def test_names_must_be_as_many_as_classes() -> None:
         class_names(job(), 12)
 
 
+@pytest.mark.parametrize(
+    ("source", "beside", "taken"),
+    [
+        ("net.keras", "labels.txt", True),
+        ("net.keras", "net.labels.txt", True),
+        ("net.keras", "model/labels.txt", False),
+        ("model", "labels.txt", True),
+        ("model", "model/labels.txt", True),
+        ("model", "net.labels.txt", False),
+    ],
+)
+def test_labels_beside_a_network_are_its_own_and_that_is_told(
+    source: str, beside: str, taken: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "net.keras").touch()
+    (tmp_path / beside).write_text("0 Cat\n1 Dog\n")
+    notes: list[str] = []
+    names, _ = class_names(ConversionJob(str(tmp_path / source), "out"), 2, notes.append)
+    assert names.names == (("Cat", "Dog") if taken else ("class 0", "class 1"))
+    assert notes == [f"labels: {tmp_path / beside}; --labels takes others"][: int(taken)]
+
+
+def test_labels_beside_that_do_not_fit_are_told_and_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "net.keras").touch()
+    (tmp_path / "dict.txt").write_text("Cat\nDog\n")
+    notes: list[str] = []
+    names, _ = class_names(ConversionJob(str(tmp_path / "net.keras"), "out"), 3, notes.append)
+    assert names.names == ("class 0", "class 1", "class 2")
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{tmp_path / 'dict.txt'} is not used: net has 3 classes, ")
+
+
+def test_labels_in_the_working_folder_are_not_those_of_an_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(map(str, range(1000))))
+    assert class_names(ConversionJob("mobilenet_v2_1.0_224", "out"), 1000)[0].names[0] == "tench"
+
+
 @pytest.mark.parametrize(("classes", "truth"), [(1000, 0), (1001, 1)])
 def test_a_background_class_comes_before_all_others(classes: int, truth: int, tmp_path: Path) -> None:
     (tmp_path / "tench").mkdir()
