@@ -17,6 +17,10 @@ _TABLE_BYTES = 64
 _KINDS = {kind: struct.Struct(f"<{kind}") for kind in "bBHiIfqQ"}
 
 
+class PastEndError(struct.error):
+    """The buffer refers to what would lie behind its end, as one does that was cut off."""
+
+
 class FlatBuffer:
     """Bytes, and how much of them may still be read. Raises struct.error for reads outside of them, or over that."""
 
@@ -48,8 +52,10 @@ class FlatBuffer:
         return self._data[at : at + count]
 
     def _check(self, at: int, length: int) -> None:
-        if not 0 <= at <= self.size - length:
+        if at < 0:
             raise struct.error("an offset leads out of the file")
+        if at > self.size - length:
+            raise PastEndError(f"it ends after {self.size} bytes, and refers to more")
 
     def spend(self, count: int) -> None:
         """Take `count` bytes off the allowance."""
@@ -110,7 +116,7 @@ class FlatTable:
         start = at + self._buffer.one("I", at)
         count = self._buffer.one("I", start)
         if start + 4 + count * _KINDS[kind].size > self._buffer.size:
-            raise struct.error("a vector is longer than the file")
+            raise PastEndError(f"it ends after {self._buffer.size} bytes, in the middle of a list")
         return start + 4, count
 
     def _field(self, field: int) -> int:

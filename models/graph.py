@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from ondevice import words
 from ondevice.errors import ModelError
 from ondevice.models import archive, kinds
-from ondevice.models.flatbuffer import FlatBuffer, FlatTable
+from ondevice.models.flatbuffer import FlatBuffer, FlatTable, PastEndError
 from ondevice.models.schema import ACTIVATIONS, DTYPES, OPERATORS, OPTIONS
 
 _MODEL_CODES, _MODEL_SUBGRAPHS, _MODEL_BUFFERS, _MODEL_METADATA = 1, 2, 4, 6  # fields of schema.fbs's Model
@@ -145,6 +145,8 @@ def _model(path: Path) -> Iterator[tuple[FlatTable, int]]:
         kinds.require_tflite(path)
         with _mapped(path) as buffer:
             yield buffer.root(), buffer.size
+    except PastEndError as error:
+        raise ModelError(f"{path}: a truncated or damaged .tflite file: {error}; get it again", str(path)) from error
     except struct.error as error:
         raise ModelError(f"{path}: a damaged .tflite file: {error}; get or convert it again", str(path)) from error
     except OSError as error:
@@ -184,7 +186,7 @@ def _buffer_bytes(table: FlatTable, file_bytes: int) -> int:
     """A buffer's size; in files over 2 GB its content lies after the FlatBuffer."""
     offset, size = table.number(_DATA_OFFSET, "Q"), table.number(_DATA_SIZE, "Q")
     if offset + size > file_bytes:
-        raise struct.error("a buffer leads out of the file")
+        raise PastEndError(f"it ends after {file_bytes} bytes, and has weights behind them")
     return table.length(_DATA) or size
 
 

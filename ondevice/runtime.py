@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ondevice import refusal
 from ondevice.errors import MissingError, ModelError, UsageError
 from ondevice.limits.threads import check_threads
 from ondevice.models.ends import End, classifier_layout
@@ -51,7 +52,7 @@ def get(name: str | None = None) -> Runtime:
                 return Runtime(candidate, _version(package, distribution), importlib.import_module(module).Interpreter)
             except (ImportError, AttributeError) as error:  # such as tflite-runtime beside numpy 2
                 raise MissingError(
-                    f"{distribution} is installed but cannot be loaded: {_first_line(error)}; "
+                    f"{distribution} is installed but cannot be loaded: {refusal.shortened(error)}; "
                     f"try `pip install --force-reinstall {distribution}`, or another --runtime",
                     candidate,
                 ) from error
@@ -142,7 +143,7 @@ class Executable:
                 self._resize(shapes)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
-            raise ModelError(f"{path}: {self.runtime} cannot load it: {_first_line(error)}", str(path)) from error
+            raise self._refused(error) from error
         self.load_ms = (perf_counter() - start) * 1e3
         self.inputs = tuple(map(TensorSpec.of, self._interpreter.get_input_details()))
         self.outputs = tuple(map(TensorSpec.of, self._interpreter.get_output_details()))
@@ -155,7 +156,8 @@ class Executable:
             self._interpreter.invoke()
             return [self._interpreter.get_tensor(spec.tensor) for spec in self.outputs]
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.path}: inference failed: {_first_line(error)}", str(self.path)) from error
+            message = f"{self.path}: inference failed: {refusal.shortened(error)}"
+            raise ModelError(message, str(self.path)) from error
 
     @property
     def precision(self) -> str:
@@ -167,6 +169,10 @@ class Executable:
         if np.dtype(np.float16) in dtypes:
             return "fp16"
         return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
+
+    def _refused(self, error: BaseException) -> ModelError:
+        distribution = _MODULES[self.runtime.name][2]
+        return ModelError(refusal.in_words(self.path, str(self.runtime), distribution, error), str(self.path))
 
     def _resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
         for detail, shape in zip(self._interpreter.get_input_details(), shapes, strict=True):
@@ -218,8 +224,3 @@ class Model:
         if not self.output.scale:
             return stored.astype(np.float32, copy=False)
         return (stored.astype(np.float32) - self.output.zero_point) * np.float32(self.output.scale)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -60,13 +60,13 @@ def test_a_vector_longer_than_the_file_is_refused() -> None:
 
 
 def test_a_vector_of_longer_numbers_must_be_in_the_file_too() -> None:
-    with pytest.raises(struct.error, match="longer than the file"):
+    with pytest.raises(struct.error, match="in the middle of a list"):
         root(BUFFER).length(TEXT, "i")
 
 
 @pytest.mark.parametrize("at", [-1, len(BUFFER) - 3, 2**40])
 def test_an_offset_outside_of_the_data_is_refused(at: int) -> None:
-    with pytest.raises(struct.error, match="out of the file"):
+    with pytest.raises(struct.error, match=r"out of the file|refers to more"):
         FlatBuffer(BUFFER).one("I", at)
 
 

@@ -88,7 +88,7 @@ def test_the_first_installed_runtime_is_the_default() -> None:
 def test_no_models(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "none.tflite"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"^[^\n]*none\.tflite: [^\n]* cannot load it: [^\n]+$") as caught:
+    with pytest.raises(ModelError, match=r"^[^\n]*none\.tflite: [^\n]*not a \.tflite file: [^\n]+$") as caught:
         Model(path)
     assert caught.value.model == str(path)
 
