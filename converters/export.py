@@ -31,10 +31,18 @@ def tensorflow() -> Any:
 def saver(network: Any, *size: int) -> Save:
     """Saves a Keras network for pictures of `size` [height, width, channels], by default the network's own.
 
-    A fixed batch of one lets the runtime plan its memory and choose its kernels ahead.
+    A fixed batch of one lets the runtime plan its memory and choose its kernels ahead. Layers that augment in training
+    do nothing: Keras's own `export` calls them as they were called when the network was built, which is training.
     """
     signature = [tensorflow().TensorSpec((1, *(size or network.input_shape[1:])), tensorflow().float32)]
-    return lambda folder: network.export(folder, input_signature=signature, verbose=False)
+
+    def save(folder: str) -> None:
+        archive = tensorflow().keras.export.ExportArchive()
+        archive.track(network)
+        archive.add_endpoint("serve", lambda tensor: network(tensor, training=False), signature)
+        archive.write_out(folder, verbose=False)
+
+    return save
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ class ConversionJob:
     side: int | None = None
     value_range: tuple[float, float] | None = None
     signature: str = ""
-    crop: float = 0.875
+    crop: float | None = None
     labels: str = ""
     licence: str = "unknown"
     seed: int = 0
@@ -51,12 +51,13 @@ class ConversionJob:
 
     def __post_init__(self) -> None:
         unknown = [p for p in self.precisions if p not in PRECISIONS]
+        crop = 1.0 if self.crop is None else self.crop
         for wrong, message in (
             (unknown or not self.precisions, f"--precision takes {','.join(PRECISIONS)}, not '{','.join(unknown)}'"),
             (self.io not in IO, f"--io is one of {', '.join(IO)}, not '{self.io}'"),
             (not 1 <= self.calibration_size <= 10_000, "--calibration-size must be from 1 to 10000"),
             (not 8 <= (self.side or 8) <= 4096, "--size must be from 8 to 4096 pixels"),
-            (not 0 < self.crop <= 1, f"--crop must be over 0 and at most 1, not {self.crop:g}"),
+            (not 0 < crop <= 1, f"--crop must be over 0 and at most 1, not {crop:g}"),
             ("int8" in self.precisions and not self.calibration, _NO_CALIBRATION),
             (
                 not NAME.fullmatch(f"{self.stem}_weight_only"),

@@ -18,6 +18,8 @@ from ondevice.models.card import Input
 from ondevice.models.kinds import FileKind, Form
 
 _WEIGHTS = ("imagenet", "none")
+# ImageNet's evaluation takes the middle of a photo.
+_CROP = 0.875
 
 
 def check_weights(job: ConversionJob) -> None:
@@ -43,7 +45,7 @@ def from_architecture(job: ConversionJob) -> Source:
             network.load_weights(job.weights)
     mean, std = architecture.statistics
     side = job.side or architecture.side
-    wanted = Input(side, side, 3, mean, std, job.crop)
+    wanted = Input(side, side, 3, mean, std, _CROP if job.crop is None else job.crop)
     if job.weights == "none":
         _normalize(network, wanted)
     elif architecture.bgr:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.failure import in_one_line
-from ondevice.converters.sources.input import input_of
+from ondevice.converters.sources.input import input_of, size_of
 from ondevice.converters.sources.pixels import as_floats
 from ondevice.converters.sources.signature import Signature, signature_of
 from ondevice.converters.sources.source import Outputs, Source
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
-
-_PIXELS = (0.0, 255.0)  # what a uint8 holds
+from ondevice.models.value_range import PIXELS
 
 
 class SavedModelSource(Source):
@@ -53,7 +52,8 @@ def from_saved_model(path: Path, job: ConversionJob) -> Source:
         network = tensorflow().saved_model.load(str(path))
     signature = signature_of(path, network, job.signature)
     takes_bytes = _checked(path, signature, job)
-    wanted = input_of(path, signature.inputs[0].shape.as_list(), takes_bytes, job)
+    size = size_of(path, signature.inputs[0].shape.as_list(), job)
+    wanted = input_of(path, size, PIXELS if takes_bytes else None, job)
     with in_one_line(f"{path}: signature {signature.name} cannot be run on a picture", "is it the right one?"):
         return SavedModelSource(network, signature, wanted)
 
@@ -72,6 +72,6 @@ def _checked(path: Path, signature: Signature, job: ConversionJob) -> bool:
         raise ConvertError(f"{path}: it takes {spec.shape[0]} pictures at a time: save it for any number of them")
     if spec.dtype != tf.uint8:
         return False
-    if job.value_range not in (None, _PIXELS):
+    if job.value_range not in (None, PIXELS):
         raise UsageError(f"{path} takes pixels as they are, as uint8: leave out --range")
     return True

@@ -78,7 +78,14 @@ class JobFlags:
             "--signature", metavar="NAME", help="Of a SavedModel.", show_default="serving_default, or the only one"
         ),
     ] = ""
-    crop: Annotated[float, typer.Option("--crop", help="The share of the shorter side that is kept.")] = 0.875
+    crop: Annotated[
+        float | None,
+        typer.Option(
+            "--crop",
+            help="The share of the shorter side that is kept.",
+            show_default="0.875 for architectures, as ImageNet is evaluated; 1 for files",
+        ),
+    ] = None
     labels: Annotated[
         str, typer.Option("--labels", help="imagenet, digits or a text file.", show_default="imagenet for 1000 classes")
     ] = ""
