@@ -14,6 +14,7 @@ from ondevice.converters import check, layers
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import Checked
 from ondevice.converters.sources.source import Outputs, Source
+from ondevice.errors import ConvertError, ModelError
 from ondevice.runtime import Model
 
 # Looking at every layer takes as long as dozens of inferences; where a file is broken, the first picture shows it.
@@ -36,7 +37,7 @@ class Inspection:
 
     def of_file(self, precision: str, content: bytes, fp32: Callable[[], bytes]) -> ConversionResult:
         """The row of a file; fp32: makes the file to find with where it drifts away first."""
-        ours = self._outputs(content)
+        ours = self._outputs(precision, content)
         compared = check.compare(ours, self._answers)
         of_spread = self._error_of_spread(content) if self._has_random_weights else None
         failed = check.failure(precision, compared, of_spread)
@@ -52,11 +53,15 @@ class Inspection:
         truth = self._checked.truth
         return row if truth is None else _with_accuracy(row, ours, self._answers, truth)
 
-    def _outputs(self, content: bytes) -> Outputs:
+    def _outputs(self, precision: str, content: bytes) -> Outputs:
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
-            return check.outputs(Model(file.name), self._source.input, self._checked.images)
+            try:
+                return check.outputs(Model(file.name), self._source.input, self._checked.images)
+            except ModelError as error:
+                said = str(error).removeprefix(f"{file.name}: ")
+                raise ConvertError(f"{self._job.stem}: its {precision} file cannot be used: {said}") from error
 
     @property
     def _has_random_weights(self) -> bool:

@@ -6,7 +6,6 @@ Between them it sends `stage` for progress and `note` for what is passed over.
 from __future__ import annotations
 
 import os
-import re
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -14,18 +13,15 @@ from dataclasses import asdict, replace
 from ondevice import host, records
 from ondevice.converters import pictures
 from ondevice.converters.delivery import Delivery
+from ondevice.converters.explanation import explained, in_short
 from ondevice.converters.export import Save, once, to_tflite
 from ondevice.converters.inspection import Inspection
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import gather
-from ondevice.converters.sources.failure import first_line
 from ondevice.converters.sources.opening import open_source
-from ondevice.errors import ConvertError, OnDeviceError, UsageError
+from ondevice.errors import OnDeviceError, UsageError
 from ondevice.process import messages
 from ondevice.process.messages import Send
-
-# MLIR names the operators that TFLite has not.
-_UNSUPPORTED = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
 
 
 class Converter:
@@ -80,27 +76,26 @@ class Converter:
         except OnDeviceError:
             raise
         except Exception as error:
-            raise _explained(error, self._job.stem, precision) from error
+            raise explained(error, self._job.stem, precision) from error
         if precision == "fp32":
             self._contents[precision] = content
         return content
 
 
-def _explained(error: Exception, stem: str, precision: str) -> ConvertError:
-    operators = sorted(set(_UNSUPPORTED.findall(str(error))))
-    if operators:
-        return ConvertError(f"{stem}: TFLite has no {', '.join(operators)}: replace the layers that use it")
-    return ConvertError(f"{stem}: cannot be converted to {precision}: {first_line(error)}")
-
-
 def main() -> None:
     """Convert what standard input asks for."""
-    job, send = messages.receive()
+    received, send = messages.receive()
+    job = records.read(ConversionJob, received)
     try:
-        Converter(records.read(ConversionJob, job), send).run()
+        Converter(job, send).run()
     except OnDeviceError as error:
         traceback.print_exc()  # to the log
         send("error", message=str(error), usage=isinstance(error, UsageError))
     except MemoryError:
-        send("error", message="out of memory", usage=False)
+        send("error", message=f"{job.stem}: out of memory", usage=False)
+    except Exception as error:
+        traceback.print_exc()
+        send(
+            "error", message=f"{job.stem}: cannot be converted: {type(error).__name__}: {in_short(error)}", usage=False
+        )
     os._exit(0)  # TensorFlow takes seconds to take apart

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from converting import converted
 
+from ondevice.converters import worker
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
-from ondevice.errors import OnDeviceError, UsageError
+from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models.card import Card
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -87,6 +90,31 @@ def test_a_calibration_folder_without_any_picture(small: str, tmp_path: Path) ->
     with pytest.raises(UsageError) as caught:
         converted(job)
     assert str(caught.value) == f"--calibration {folder}: no picture in it (1 other files)"
+
+
+def test_a_file_that_cannot_be_used_is_called_by_its_precision(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "to_tflite", lambda *_: b"\x1c\0\0\0TFL3" + bytes(60))
+    with pytest.raises(ConvertError, match=r"^small: its fp32 file cannot be used: ") as caught:
+        converted(ConversionJob(small, str(tmp_path), value_range=(-1.0, 1.0)))
+    assert tempfile.gettempdir() not in str(caught.value)
+
+
+def test_whatever_is_raised_is_an_error_with_its_traceback_in_the_log(
+    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[dict[str, Any]] = []
+    job = ConversionJob(small, str(tmp_path), value_range=(-1.0, 1.0)).as_dict()
+    monkeypatch.setattr(
+        worker.messages, "receive", lambda: (job, lambda kind, **more: sent.append({"kind": kind, **more}))
+    )
+    monkeypatch.setattr(worker, "gather", lambda *_: 1 // 0)
+    monkeypatch.setattr(os, "_exit", lambda status: None)
+    worker.main()
+    said = "small: cannot be converted: ZeroDivisionError: integer division or modulo by zero"
+    assert sent[-1] == {"kind": "error", "message": said, "usage": False}
+    assert "Traceback" in capfd.readouterr().err
 
 
 def test_a_full_disk(small: str, tmp_path: Path) -> None:

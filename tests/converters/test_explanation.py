@@ -1,0 +1,81 @@
+"""What TensorFlow raises, in one line that says what to do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ondevice.converters.explanation import explained, in_short
+from ondevice.converters.export import tensorflow, to_tflite
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    pytest.importorskip("tensorflow")
+
+
+def said(function: Callable[[Any], Any]) -> str:
+    """What a network of this function over four numbers is refused with."""
+    tf = tensorflow()
+
+    def save(folder: str) -> None:
+        module = tf.Module()
+        module.call = tf.function(function, input_signature=[tf.TensorSpec((1, 4), tf.float32)])
+        tf.saved_model.save(module, folder, signatures=module.call.get_concrete_function())
+
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever TensorFlow raises
+        to_tflite(save, "fp32")
+    return str(explained(caught.value, "net", "fp32"))
+
+
+def test_operators_that_tflite_has_not_are_named_once() -> None:
+    math = tensorflow().math
+    assert said(lambda x: math.erfinv(math.erfinv(x))) == "net: TFLite has no tf.Erfinv: replace the layers that use it"
+
+
+def test_of_many_operators_some_are_named() -> None:
+    math = tensorflow().math
+    unknown = (math.erfinv, math.ndtri, math.digamma, math.bessel_i0, math.bessel_i1)
+    told = said(lambda x: sum(function(x) for function in unknown))
+    assert told.startswith("net: TFLite has no tf.BesselI0, tf.BesselI1, tf.Digamma, tf.Erfinv and 1 more: replace ")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_floats_that_tflite_does_not_compute_with_are_told(dtype: str) -> None:
+    tf = tensorflow()
+    halves = said(lambda x: tf.cast(tf.sin(tf.cast(x, dtype)), tf.float32))
+    assert halves == f"net: TFLite has no tf.Sin in {dtype}: save the network in float32"
+
+
+def test_random_operators_are_taken_for_augmentation() -> None:
+    random = tensorflow().random
+    assert said(lambda x: x + random.stateless_normal((1, 4), (1, 2))).endswith(
+        ": layers of augmentation? save the network as it answers, with training=False"
+    )
+
+
+def test_code_that_cannot_be_traced_is_told_by_its_last_line() -> None:
+    tf = tensorflow()
+    told = said(lambda x: x + tf.zeros((1, 3)))
+    assert told.startswith("net: cannot be converted to fp32: ValueError: Dimensions must be equal, but are 4 and 3")
+    assert len(told) < 250
+
+
+@pytest.mark.parametrize(
+    ("raised", "short"),
+    [
+        (f"no {Path(tempfile.gettempdir(), 'tmpabc', 'net.pb')}: gone", "no a temporary file: gone"),
+        (f"{Path(tempfile.gettempdir(), 'tmpabc.tflite')}, and more", "a temporary file, and more"),
+        ("x" * 300, "x" * 197 + "..."),
+        ("\n first \nsecond", "first"),
+        ("in user code:\n\n    File there\n    ValueError: why\n", "ValueError: why"),
+        ("", "RuntimeError"),
+    ],
+    ids=["in a sentence", "at its begin", "long", "lines", "code", "empty"],
+)
+def test_a_line_without_temporary_files_names(raised: str, short: str) -> None:
+    assert in_short(RuntimeError(raised)) == short
