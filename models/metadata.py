@@ -34,24 +34,18 @@ _Said = TypeVar("_Said")
 class Embedded:
     """What the file says of itself.
 
-    mean, std: in pixel units, empty where it does not say. labels, background: as `labels.fitted` gives them, None
-    where it has no list that fits. note: why, where it has one that cannot be used, or several and none is named; a
-    line.
+    mean, std: in pixel units, empty where it does not say. labels: the names as they stand in it, a background class
+    among them, of a list that `labels.fitted` takes; else None. note: why, where it has one that cannot be used, or
+    several and none is named; a line.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     labels: Labels | None = None
-    background: bool = False
     note: str = ""
 
-    @property
-    def label_lines(self) -> tuple[str, ...]:
-        """A line for each output, a background class among them; empty where it has none."""
-        return ("background",) * self.background + self.labels.names if self.labels else ()
 
-
-_Fit = Callable[[Labels], tuple[Labels, bool]]
+_Fitting = Callable[[Labels], Labels]  # gives what it takes, or raises UsageError
 
 
 class _LabelFile(NamedTuple):
@@ -68,12 +62,12 @@ def read(path: Path, classes: int, background: bool | None = None) -> Embedded:
     mean, std = _said(lambda: _normalization(content)) or ((), ())
     listed = _said(lambda: _label_files(content))
 
-    def fit(found: Labels) -> tuple[Labels, bool]:
-        return labels.fitted(found, classes, background, path.name)
+    def fitting(found: Labels) -> Labels:
+        labels.fitted(found, classes, background, path.name)
+        return found
 
-    found, note = _named(path, listed, fit) if listed else _only(path, fit)
-    fitted, has_background = found or (None, False)
-    return Embedded(mean, std, fitted, has_background, note)
+    found, note = _named(path, listed, fitting) if listed else _only(path, fitting)
+    return Embedded(mean, std, found, note)
 
 
 def _said(read_it: Callable[[], _Said]) -> _Said | None:
@@ -115,7 +109,7 @@ def _text(table: FlatTable, field: int) -> str:
     return table.content(field, _LONGEST_NAME_BYTES).decode("utf-8", "replace")
 
 
-def _named(path: Path, listed: Sequence[_LabelFile], fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
+def _named(path: Path, listed: Sequence[_LabelFile], fitting: _Fitting) -> tuple[Labels | None, str]:
     """The labels that the metadata names, or why they cannot be used.
 
     Of several languages the one without a name is what the model was made with; then English, as the bundled lists.
@@ -125,7 +119,7 @@ def _named(path: Path, listed: Sequence[_LabelFile], fit: _Fit) -> tuple[tuple[L
     try:
         with archive.opened(path) as opened:
             content = archive.content(opened, chosen.name)
-        return fit(labels.read(content, source)), ""
+        return fitting(labels.read(content, source)), ""
     except (CardError, UsageError) as error:
         return None, str(error)
     except (KeyError, *archive.ERRORS) as error:
@@ -134,7 +128,7 @@ def _named(path: Path, listed: Sequence[_LabelFile], fit: _Fit) -> tuple[tuple[L
         return None, f"{path.name} names {chosen.name} for its labels, which is not in it"
 
 
-def _only(path: Path, fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
+def _only(path: Path, fitting: _Fitting) -> tuple[Labels | None, str]:
     """The only list of labels among the archive's files, where the metadata names none.
 
     Files with a name that label files have come before all others.
@@ -146,17 +140,17 @@ def _only(path: Path, fit: _Fit) -> tuple[tuple[Labels, bool] | None, str]:
         return None, ""
     usual = {name: content for name, content in texts.items() if Path(name).name.lower() in labels.CONVENTIONAL_NAMES}
     for among in (usual, texts):
-        found = [f for name, content in among.items() if (f := _fitting(content, f"{name} in {path.name}", fit))]
+        found = [f for name, content in among.items() if (f := _list(content, f"{name} in {path.name}", fitting))]
         if len(found) == 1:
             return found[0], ""
         if found:
-            sources = ", ".join(f.source.partition(" in ")[0] for f, _ in found)
+            sources = ", ".join(f.source.partition(" in ")[0] for f in found)
             return None, f"{path.name} has several lists that may be its labels ({sources}) and does not say which"
     return None, ""
 
 
-def _fitting(content: bytes, source: str, fit: _Fit) -> tuple[Labels, bool] | None:
+def _list(content: bytes, source: str, fitting: _Fitting) -> Labels | None:
     try:
-        return fit(labels.read(content, source))
+        return fitting(labels.read(content, source))
     except (CardError, UsageError):
         return None

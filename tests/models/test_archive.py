@@ -60,7 +60,7 @@ def test_a_file_that_lies_outside_of_every_file(offset: int, tmp_path: Path) -> 
     content[end:end] = extra
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    assert metadata.read(path, 2).label_lines == ()
+    assert metadata.read(path, 2).labels is None
     assert archive.names(path) in ((), ("labels.txt",))
 
 

@@ -121,15 +121,14 @@ def test_where_nothing_tells_two_lists_apart_neither_is_taken(path: Path) -> Non
     assert found.note == "net.tflite has several lists that may be its labels (a.txt, b.txt) and does not say which"
 
 
-def test_a_class_of_ones_own_called_background_stays(path: Path) -> None:
-    content = b"Background\nRock\nPaper\n"
+@pytest.mark.parametrize("background", [None, True, False])
+@pytest.mark.parametrize("content", [b"Background\nRock\nPaper\n", b"Rock\nPaper\n"])
+def test_a_background_class_is_one_if_that_is_said(content: bytes, background: bool | None, path: Path) -> None:
     described = describe(path, [Associated("labels.txt")], {"labels.txt": content})
-    assert (names(metadata.read(described, 3)), metadata.read(described, 3).background) == (
-        ("Background", "Rock", "Paper"),
-        False,
-    )
-    said = metadata.read(described, 3, background=True)
-    assert (names(said), said.background) == (("Rock", "Paper"), True)
+    found = metadata.read(described, 3, background)
+    listed = tuple(content.decode().split())
+    assert names(found) == (listed if background or len(listed) == 3 else ())
+    assert bool(found.note) == (found.labels is None)
 
 
 def test_normalization_is_read_beside_labels(path: Path) -> None:
