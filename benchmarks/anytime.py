@@ -30,9 +30,9 @@ from ondevice.cli import console
 from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
+from ondevice.dataset.labelled import labelled
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Links, LinkSpec, networks
-from ondevice.sources import labelled
 
 ARMS = tuple((mode, answers) for mode in (Mode.CLOUD, Mode.HEDGE) for answers in (1, 2))
 EVERY_S = 0.6

@@ -37,11 +37,11 @@ from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.rules import Rules
 from ondevice.cloud.select.selector import Selector
+from ondevice.dataset.labelled import labelled
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import policies
-from ondevice.sources import labelled
 from ondevice.timing.distribution import Distribution
 from ondevice.timing.table import LatencyTable
 

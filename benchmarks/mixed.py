@@ -24,7 +24,7 @@ from load import Load, Sent
 
 from ondevice import Runner, host
 from ondevice.cli import console
-from ondevice.sources import labelled
+from ondevice.dataset.labelled import labelled
 
 TWO_MS, FIVE_MS = (50.0, 2000.0), (20.0, 63.0, 200.0, 632.0, 2000.0)
 # Of what the more accurate model alone can carry: each of two deadlines, and all of five together.

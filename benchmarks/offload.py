@@ -38,10 +38,10 @@ from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.plan import Mode
+from ondevice.dataset.labelled import Labelled, labelled
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Links, LinkSpec, networks
 from ondevice.models import zoo
-from ondevice.sources import Labelled, labelled
 
 DEVICE = "pieslicer-phone"
 DEADLINES_MS = (150, 250, 500)

@@ -42,6 +42,7 @@ from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.picture import Picture
 from ondevice.client.plan import Mode
+from ondevice.dataset.labelled import labelled
 from ondevice.lab.link import networks
 from ondevice.lab.link.trace import PACKET_BYTES, Cursor, Trace
 from ondevice.lab.simulate import legs, simulation
@@ -52,7 +53,6 @@ from ondevice.lab.simulate.modelset import ModelSet, as_drawn
 from ondevice.lab.simulate.outcomes import LATE, ON_TIME, OutcomeBatch
 from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings
 from ondevice.selection.problem import Models, Requests
-from ondevice.sources import labelled
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.quantiles import POINTS

@@ -27,7 +27,7 @@ import numpy as np
 
 from ondevice import OnDeviceError, Runner, host
 from ondevice.cli import console
-from ondevice.sources import Labelled, labelled
+from ondevice.dataset.labelled import Labelled, labelled
 from ondevice.timing.arrays import FloatArray
 
 SHARES = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8"

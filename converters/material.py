@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from ondevice.converters import pictures
 from ondevice.converters.job import RANDOM, ConversionJob
 from ondevice.converters.pictures import Images
-from ondevice.errors import CardError, UsageError
+from ondevice.dataset.labelled import labelled
+from ondevice.errors import CardError, UnlabelledError, UsageError
 from ondevice.models import labels
 from ondevice.models.card import Input
 from ondevice.models.labels import Labels
-from ondevice.sources import labelled
 
 # Noise tells whether two networks compute the same, not how good they are: a few pictures show that.
 _NOISE = 16
@@ -74,7 +74,8 @@ def gather(job: ConversionJob, wanted: Input, classes: int, on_note: Callable[[s
     """
     names, background = class_names(job, classes, on_note)
     calibration = _calibration(job, wanted, on_note) if "int8" in job.precisions else None
-    checked = _checked(job, wanted, names, calibration.files if calibration else ())
+    calibrated_on = calibration.files if calibration else ()
+    checked = _checked(job, wanted, names, calibrated_on, on_note)
     if background and checked.truth is not None:
         checked = checked._replace(truth=checked.truth + 1)
     return Material(names, background, calibration, checked)
@@ -123,18 +124,26 @@ def _calibration(job: ConversionJob, wanted: Input, on_note: Callable[[str], Non
     return Calibration(loaded.images, frozenset(map(os.path.realpath, loaded.paths)), description)
 
 
-def _checked(job: ConversionJob, wanted: Input, names: Labels, calibrated_on: Collection[str]) -> Checked:
+def _checked(
+    job: ConversionJob, wanted: Input, names: Labels, calibrated_on: Collection[str], on_note: Callable[[str], None]
+) -> Checked:
     rest = _left_to_check(job, calibrated_on)
     if not rest:
         return Checked(pictures.noise(_NOISE, wanted, job.seed + 1), None, f"{_NOISE} noise images")
-    folder = _check_folder(job)
-    loaded = pictures.load(pictures.even(rest, _MAX_CHECKED, job.seed), wanted)
-    truth = _truth(Path(folder), loaded.paths, names)
-    return Checked(loaded.images, truth, f"{len(loaded.paths)} pictures of {Path(folder).name} not calibrated on")
+    folder = Path(_check_folder(job))
+    class_of = _class_of(folder, names, _check_flag(job), on_note)
+    known = [path for path in rest if path in class_of]
+    loaded = pictures.load(pictures.even(known or rest, _MAX_CHECKED, job.seed), wanted)
+    truth = np.array([class_of[path] for path in loaded.paths]) if known else None
+    return Checked(loaded.images, truth, f"{len(loaded.paths)} pictures of {folder.name} not calibrated on")
 
 
 def _check_folder(job: ConversionJob) -> str:
     return job.check or (job.calibration if job.calibration != RANDOM else "")
+
+
+def _check_flag(job: ConversionJob) -> str:
+    return "--check" if job.check else "--calibration"
 
 
 def _left_to_check(job: ConversionJob, calibrated_on: Collection[str]) -> list[str]:
@@ -142,7 +151,7 @@ def _left_to_check(job: ConversionJob, calibrated_on: Collection[str]) -> list[s
     folder = _check_folder(job)
     if not folder:
         return []
-    paths, _ = pictures.listed(folder, "--check" if job.check else "--calibration")
+    paths, _ = pictures.listed(folder, _check_flag(job))
     rest = [path for path in paths if os.path.realpath(path) not in calibrated_on]
     if not rest:
         raise UsageError(
@@ -152,10 +161,15 @@ def _left_to_check(job: ConversionJob, calibrated_on: Collection[str]) -> list[s
     return rest
 
 
-def _truth(folder: Path, paths: tuple[str, ...], names: Labels) -> NDArray[np.int64] | None:
+def _class_of(folder: Path, names: Labels, flag: str, on_note: Callable[[str], None]) -> dict[str, int]:
+    """The class of each labelled picture; empty where none is: others are good enough for comparing."""
     try:
         data = labelled(folder, names)
-    except UsageError:  # pictures without labels are good enough for comparing
-        return None
-    index_of = dict(zip(data.paths, data.truth, strict=True))
-    return np.array([index_of[path] for path in paths])
+    except UnlabelledError:
+        return {}
+    except UsageError as error:
+        on_note(f"{flag}: top-1 is not counted: {error}")
+        return {}
+    for note in data.notes:
+        on_note(f"{flag}: {note}")
+    return dict(zip(data.paths, data.truth, strict=True))

@@ -4,6 +4,7 @@
 
     OnDeviceError
     ├── UsageError                the call itself is wrong (the command line exits 2, else 1)
+    │   └── UnlabelledError           pictures without any sign of what they show
     ├── ImageError                one picture cannot be read; carries `.source`
     │   └── PictureMemoryError        it is whole, and there is not enough memory to decode it now
     ├── ModelError                a model file cannot be used; carries `.model`
@@ -75,6 +76,10 @@ class OnDeviceError(Exception):
 
 class UsageError(OnDeviceError):
     """What was asked for cannot be asked for."""
+
+
+class UnlabelledError(UsageError):
+    """Nothing says what classes pictures are of: no folders, no table."""
 
 
 @contextmanager

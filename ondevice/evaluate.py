@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ondevice.answer import Outcome
+from ondevice.dataset.labelled import Labelled
 from ondevice.errors import UsageError
 from ondevice.models.card import Accuracy
 from ondevice.runner import Runner
-from ondevice.sources import Labelled
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePath
 
 from ondevice.errors import UsageError
@@ -16,6 +16,8 @@ _ALIKE = 0.4
 _LONGEST = 100
 # Of a longer word the beginning is shown, which leaves room for the rest of a line.
 _SHOWN = 60
+# So many names fill a line.
+_MOST_NAMES = 5
 
 
 def reason(error: Exception) -> str:
@@ -76,3 +78,14 @@ def _own_end(path: PurePath, others: Collection[PurePath]) -> str:
         if all(other.parts[-length:] != end for other in others):
             return str(PurePath(*end))
     return str(path)
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, what: str) -> str:
+    """`1 picture`, `2 pictures`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -13,7 +13,14 @@ from project import BESIDE, ROOT
 # What lies under everything: the rooms that know nothing of models, and these modules.
 LEAF_ROOMS = ("ondevice.protocol", "ondevice.timing", "ondevice.resilience", "ondevice.process")
 LEAVES = {"ondevice.errors", "ondevice.words", "ondevice.records", "ondevice._version", *LEAF_ROOMS}
-DEVICE = {"ondevice", "ondevice.models", "ondevice.host", "ondevice.limits", "ondevice.devices"}
+DEVICE = {
+    "ondevice",
+    "ondevice.models",
+    "ondevice.host",
+    "ondevice.limits",
+    "ondevice.devices",
+    "ondevice.dataset",
+}
 CLOUD = {
     "ondevice.cloud.http",
     "ondevice.cloud.app",
@@ -30,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.host": set(),
     "ondevice.limits": {"ondevice.host"},
     "ondevice.devices": DEVICE,
+    "ondevice.dataset": DEVICE,
     "ondevice": DEVICE,
     "ondevice.bench": DEVICE | {"ondevice.bench.mlperf"},
     "ondevice.bench.mlperf": DEVICE | {"ondevice.bench"},

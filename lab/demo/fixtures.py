@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from ondevice.dataset.labelled import labelled
 from ondevice.errors import ServeError
 from ondevice.models import labels, zoo
 from ondevice.process import child
 from ondevice.runner import Runner
-from ondevice.sources import labelled
 
 # What the endpoint chooses among.
 SERVED = ("digits_xs_int8", "digits_s_int8", "digits_m_int8", "digits_l_int8")

@@ -49,15 +49,17 @@ def evaluate(
     A picture that cannot be read is reported, left out of the figures and counted; the exit status is then 1.
     """
     from ondevice import evaluate as evaluation
+    from ondevice.dataset.labelled import labelled
     from ondevice.models import registry
     from ondevice.runner import Runner
-    from ondevice.sources import labelled
 
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, overrides=said.overrides())
     entry = registry.own(runner.entry, runner.name) if update_card else None
     described.tell(runner)
     data = labelled(folder, runner.labels)
+    for note in data.notes:
+        console.note(note)
     with console.progress(len(data.paths), runner.name) as step:
 
         def on_outcome(outcome: Outcome) -> None:

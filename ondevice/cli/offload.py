@@ -20,7 +20,7 @@ from ondevice.cli.notes import Notes, notes_of_the_client
 from ondevice.cli.options import DeviceName, DeviceThreads, OutputFormat, check_secret, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
 from ondevice.cli.tally import Graded, Tally, lines
-from ondevice.errors import OffloadError, OnDeviceError, UsageError, naming
+from ondevice.errors import OffloadError, OnDeviceError, UnlabelledError, UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.cli.board import Board
@@ -285,17 +285,24 @@ def _labels(client: OffloadClient, runners: list[Runner]) -> Labels | None:
 
 def _with_truth(pictures: list[NamedImage], arguments: list[str], labels: Labels | None) -> list[NamedImage]:
     """The pictures with their classes, where they are those of one labelled folder."""
-    from ondevice.sources import labelled
+    from ondevice.dataset.labelled import labelled
 
     if labels is None or len(arguments) > 1 or not os.path.isdir(arguments[0]):  # noqa: PTH112  # as in `expand`
         return pictures
     try:
         data = labelled(Path(arguments[0]), labels)
-    except UsageError as error:
-        if Path(arguments[0], "labels.csv").is_file():  # else it is just a folder of pictures
-            console.note(f"right answers are not counted: {error}")
+    except UnlabelledError:
         return pictures
-    return [NamedImage(path, path, truth) for path, truth in zip(data.paths, data.truth, strict=True)]
+    except UsageError as error:
+        console.note(f"right answers are not counted: {error}")
+        return pictures
+    for note in data.notes:
+        console.note(note)
+    truth = dict(zip(data.paths, data.truth, strict=True))
+    if len(truth) < len(pictures):
+        console.note(f"right answers are not counted: {len(truth)} of {len(pictures)} pictures have a class")
+        return pictures
+    return [picture._replace(truth=truth[picture.name]) for picture in pictures]
 
 
 # The requests

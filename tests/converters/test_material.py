@@ -142,4 +142,32 @@ def test_pictures_without_labels_are_compared_all_the_same_and_files_passed_over
     assert notes == ["--calibration: 2 files that are not pictures skipped"]
     assert material.checked.description == "200 pictures of samples not calibrated on"
     unlabelled = gathered(check=str(tmp_path))
-    assert (unlabelled.checked.truth, len(unlabelled.checked.images)) == (None, 3)
+    assert (unlabelled.checked.truth, len(unlabelled.checked.images), len(notes)) == (None, 3, 1)
+
+
+def pictures(folder: Path, *names: str) -> str:
+    """Copies of a bundled picture by these names."""
+    content = next(zoo.samples_dir().glob("*/*.png")).read_bytes()
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+def test_why_labels_are_not_used_is_told(tmp_path: Path) -> None:
+    notes: list[str] = []
+    folder = pictures(tmp_path, "3/a.png", "three/b.png")
+    assert gathered(notes, check=folder).checked.truth is None
+    (note,) = notes
+    assert note.startswith(f"--check: top-1 is not counted: {folder}: folder 'three' names no class of ")
+
+
+def test_what_is_held_out_is_checked_on_and_pictures_without_a_class_are_not(tmp_path: Path) -> None:
+    notes: list[str] = []
+    folder = pictures(tmp_path, "train/3/a.png", "train/4/a.png", "val/3/b.png", "val/4/c.png", "val/d.png")
+    checked = gathered(notes, check=folder).checked
+    assert checked.truth is not None
+    assert checked.truth.tolist() == [3, 4]
+    assert [note.split(":")[0] for note in notes] == ["--check", "--check"]
+    assert "measured on val, not on train" in notes[0]
+    assert "passed over 1 picture outside any class folder" in notes[1]

@@ -69,6 +69,15 @@ def test_a_folder_whose_labels_are_wrong_is_asked_all_the_same(cli: Cli, sample:
     assert "it lists 1 classes, the model knows 10" in done.stderr
 
 
+def test_a_stray_picture_is_asked_about_all_the_same(cli: Cli, folder: Path, sample: Path) -> None:
+    shutil.copy(sample, folder / "stray.png")
+    done = cli("offload", folder, *LOCAL, *LONG, "--mode", "device", "--format", "jsonl")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 9)
+    assert "right" not in done.stdout
+    assert "passed over 1 picture outside any class folder: " in done.stderr
+    assert "right answers are not counted: 8 of 9 pictures have a class" in done.stderr
+
+
 def test_an_emulated_phone_is_told_of(cli: Cli, sample: Path) -> None:
     flags = ("--local", "digits_s_int8", "--device", "pieslicer-phone", "--mode", "device", "--sla", 1000)
     done = cli("offload", sample, *flags, "--format", "jsonl")
