@@ -47,7 +47,7 @@ class Delivery:
         return self.material.labels.bundled or f"{path.stem}.labels.txt"
 
     def _card(self, result: ConversionResult, content: bytes) -> Card:
-        path, checked = Path(result.path), self.material.checked.description
+        path = Path(result.path)
         return Card(
             name=path.stem,
             family=re.split(r"_(?=\d)", self.job.stem)[0],
@@ -60,9 +60,13 @@ class Delivery:
             licence=self.job.licence,
             source=f"converted from {self.job.source}",
             background=self.material.background,
-            accuracy=None if result.top1 is None else Accuracy(round(result.top1, 4), checked),
+            accuracy=None if result.top1 is None else self._accuracy(result.top1),
             conversion=self._conversion(result),
         )
+
+    def _accuracy(self, top1: float) -> Accuracy:
+        checked = self.material.checked
+        return Accuracy(round(top1, 4), checked.description, n=len(checked.images))
 
     def _conversion(self, result: ConversionResult) -> Conversion:
         calibration = self.material.calibration if result.precision == "int8" else None

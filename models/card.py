@@ -63,15 +63,20 @@ class Input:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 and top-5 as fractions, and in words on what data they were measured, or who published them."""
+    """Top-1 and top-5 as fractions, and in words on what data they were measured, or who published them.
+
+    n: of how many pictures, where that is known.
+    """
 
     top1: float
     data: str
     top5: float | None = None
+    n: int | None = None
 
     def __post_init__(self) -> None:
         shares = [self.top1] if self.top5 is None else [self.top1, self.top5]
         _require(all(0 <= share <= 1 for share in shares), "top1 and top5 are fractions from 0 to 1")
+        _require(self.n is None or (type(self.n) is int and self.n > 0), "n is a positive whole number")
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ondevice.answer import Outcome
+from ondevice.confusion import Confusion
 from ondevice.dataset.labelled import Labelled
 from ondevice.errors import UsageError
 from ondevice.models.card import Accuracy
@@ -18,7 +21,10 @@ from ondevice.runner import Runner
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result: fractions right of `n` pictures answered, the 95 % interval of top-1, and median times."""
+    """The result: fractions right of `n` pictures answered, the 95 % interval of top-1, and median times.
+
+    failed: pictures that could not be read. skipped: other files. left_out: pictures that a limit left out.
+    """
 
     model: str
     runtime: str
@@ -33,14 +39,30 @@ class Evaluation:
     decode_p50_ms: float
     invoke_p50_ms: float
     total_p50_ms: float
+    left_out: int
+    confusion: Confusion = field(repr=False)
+
+    def record(self) -> dict[str, Any]:
+        """The figures alone, flat."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "confusion"}
 
 
 def measured(result: Evaluation, folder: Path) -> Accuracy:
     """What a card says of it. folder: of the pictures. Raises UsageError where none was answered."""
     if not result.n:
         raise UsageError(f"{folder}: no picture could be read: the card stays as it was")
-    data = f"{result.n} pictures of {folder.resolve().name}, by `ondevice evaluate` with {result.runtime}"
-    return Accuracy(result.top1, data, result.top5)
+    of = f"{result.n} of {result.n + result.failed + result.left_out}" if result.left_out else result.n
+    data = f"{of} pictures of {folder.resolve().name}, by `ondevice evaluate` with {result.runtime}"
+    return Accuracy(result.top1, data, result.top5, result.n)
+
+
+def check_better(known: Accuracy | None, n: int) -> None:
+    """Raise UsageError where a card's figure rests on more than `n` pictures, or it is not known on how many."""
+    if known is None or (known.n is not None and known.n <= n):
+        return
+    had = f"top1 {known.top1:g} ({known.data})"
+    than = "which may rest on more than" if known.n is None else f"of {known.n} pictures, more than"
+    raise UsageError(f"the card has {had}, {than} these {n}: --force replaces it")
 
 
 def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:
@@ -49,6 +71,7 @@ def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome],
     A picture that fails counts in `failed` alone.
     """
     ranks: list[int] = []
+    counts: Counter[tuple[int, int]] = Counter()
     times: list[tuple[float, float, float]] = []
     for truth, outcome in zip(pictures.truth, runner.classify_each(pictures.paths, top=5), strict=True):
         on_outcome(outcome)
@@ -56,6 +79,7 @@ def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome],
             answer = outcome.get()
             indexes = [p.index for p in answer.top]
             ranks.append(indexes.index(truth) if truth in indexes else len(indexes))
+            counts[truth, answer.index] += 1
             times.append((answer.decode_ms, answer.invoke_ms, answer.total_ms))
     n = len(ranks)
     right, within = sum(r == 0 for r in ranks), sum(r < 5 for r in ranks)
@@ -64,6 +88,7 @@ def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome],
     return Evaluation(
         runner.name, str(runner.model.runtime), runner.model.threads, n, len(pictures.paths) - n, pictures.skipped,
         right / n if n else math.nan, low, high, within / n if n else math.nan, decode, invoke, total,
+        pictures.left_out, Confusion(runner.labels, counts),
     )  # fmt: skip
 
 

@@ -57,6 +57,31 @@ def test_it_is_measured_and_written_into_the_card(cli: Cli, stranger: Path, tmp_
     assert f"mine.toml: top1 {card.accuracy.top1:.4f}, 8 pictures of labelled" in done.stderr
 
 
+def test_a_figure_from_more_pictures_is_replaced_only_if_that_is_meant(
+    cli: Cli, stranger: Path, tmp_path: Path
+) -> None:
+    published = Accuracy(0.9, "50,000 pictures, published")
+    intake.add(stranger, "mine", Overrides("digits", (-1.0, 1.0), crop=1.0), accuracy=published)
+    update = ("evaluate", "mine", labelled(tmp_path), "--update-card")
+    said = (
+        "the card has top1 0.9 (50,000 pictures, published), which may rest on more than these 8: --force replaces it"
+    )
+    assert one_line(cli(*update), 2) == f"ondevice: error: {said}"
+    done = cli(*update, "--force")
+    assert done.returncode == 0
+    assert done.stderr.endswith("; before: 0.9000, 50,000 pictures, published\n")
+    assert (measured := zoo.find("mine").card.accuracy) is not None
+    assert measured.n == 8
+    assert "of 8 pictures, more than these 5" in one_line(cli(*update, "--limit", 5), 2)
+    assert cli(*update).returncode == 0, "as many pictures as before"
+
+
+def test_a_card_does_not_get_the_accuracy_of_a_model_fed_otherwise(cli: Cli, stranger: Path, tmp_path: Path) -> None:
+    intake.add(stranger, "mine", Overrides("digits", (-1.0, 1.0), crop=1.0))
+    said = one_line(cli("evaluate", "mine", labelled(tmp_path), "--update-card", "--range", "0,1"), 2)
+    assert "--update-card measures a model as its card describes it: leave --labels, --range and the like out" in said
+
+
 def test_without_being_asked_to_it_writes_nothing(cli: Cli, stranger: Path, tmp_path: Path) -> None:
     intake.add(stranger, "mine", Overrides("digits", (-1.0, 1.0), crop=1.0))
     assert cli("evaluate", "mine", labelled(tmp_path)).returncode == 0
@@ -73,7 +98,8 @@ def test_where_no_picture_can_be_read_the_card_stays(cli: Cli, stranger: Path, t
     known = intake.add(stranger, "mine", Overrides("digits", (-1.0, 1.0), crop=1.0), accuracy=Accuracy(0.7, "known"))
     (tmp_path / "bad" / "7").mkdir(parents=True)
     (tmp_path / "bad" / "7" / "a.png").write_bytes(b"no picture")
-    done = cli("evaluate", "mine", tmp_path / "bad", "--update-card")
+    done = cli("evaluate", "mine", tmp_path / "bad", "--update-card", "--force", "--confusion", tmp_path / "m.csv")
     assert done.returncode != 0
+    assert not (tmp_path / "m.csv").exists()
     assert "no picture could be read" in done.stderr
     assert zoo.find("mine") == known
