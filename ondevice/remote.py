@@ -16,6 +16,7 @@ from ondevice import ranking
 from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
+from ondevice.models.output import Meaning
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import arrays_json, replies
 from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
@@ -58,12 +59,14 @@ class RemoteModel:
 
     feed: None where it takes pictures as they are. ranks: whether it then answers with label, score and index, as
     `ondevice serve` does, and not with its own output. published: the times that its server has for it, if any.
+    meaning: of its own output.
     """
 
     served: ServedModel
     feed: Feed | None
     ranks: bool
     published: Profile | None
+    meaning: Meaning = Meaning.SCORES
 
     def request(self, work: Work, binary: bool, dumps: ArrayDumps = arrays_json.dumps) -> tuple[bytes, int | None]:
         """The body and header length of a request for the work; a picture only where `feed` is None.
@@ -89,7 +92,7 @@ class RemoteModel:
             return top, b""
         raw = _stored(response, self.served)
         if not ranked and work.top:
-            top = best(raw, self.served.background, work.top)
+            top = best(raw, self.served.background, work.top, self.meaning)
         return top, raw.tobytes() if work.raw else b""
 
 
@@ -107,36 +110,39 @@ def describe(name: str, metadata: ModelMetadata, where: str) -> RemoteModel:
         feed = None if takes_pictures else _feed(source, known.input)
     except (CardError, ValueError) as error:
         raise ModelError(str(error), name) from error
-    return RemoteModel(served, feed, outputs.keys() >= set(ANSWER), known.profile)
+    return RemoteModel(served, feed, outputs.keys() >= set(ANSWER), known.profile, known.meaning)
 
 
-def best(stored: NDArray[Any], background: bool, top: int) -> Ranking:
-    """The best `top` of an output [classes] as (index, score), equal scores in the order of their index.
+def best(stored: NDArray[Any], background: bool, top: int, meaning: Meaning = Meaning.SCORES) -> Ranking:
+    """The best `top` of an output [outputs] as (index, score), equal scores in the order of their index.
 
     The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError where
     a score is not a finite number.
     """
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise replies.wrong("one of its scores is not a number")
-    classes = stored[1:] if background else stored
+    own = stored[1:] if background else stored
+    classes = ranking.two_classes(_real(stored), meaning) if meaning.of_two else own
     indexes = ranking.best(classes, top)
-    scores = classes[indexes].astype(np.float32)
-    if stored.dtype.kind != "f":
-        scores = (scores - _ZERO[stored.dtype.kind]) * _SOFTMAX_STEP
-    return list(zip(indexes.tolist(), scores.tolist(), strict=True))
+    return list(zip(indexes.tolist(), _real(classes[indexes]).tolist(), strict=True))
+
+
+def _real(stored: NDArray[Any]) -> NDArray[np.float32]:
+    values = stored.astype(np.float32)
+    return values if stored.dtype.kind == "f" else (values - _ZERO[stored.dtype.kind]) * _SOFTMAX_STEP
 
 
 def preparation(remote: RemoteModel) -> dict[str, Any]:
     """What a worker must know to decode pictures for the model."""
     assert remote.feed, "it decodes them itself"
     given, own = remote.feed.input, remote.served.input
-    size = {"height": given.height, "width": given.width, "channels": given.channels, "crop": given.crop}
+    kept = {name: getattr(given, name) for name in ("height", "width", "channels", "crop", "bgr")}
     # The protocol does not tell the scale of integers. They get the pixels themselves, in int8 from -128 on, which is
     # within a level or two of what converters make of the range of pixels.
     plain = own.dtype.kind == "f"
     values = {"mean": given.mean, "std": given.std} if plain else {"mean": [0.0], "std": [1.0]}
     return {
-        "input": {**size, **values},
+        "input": {**kept, **values},
         "shape": (1, *own.shape[-_PICTURE_RANK:]),
         "dtype": own.dtype.name,
         "zero_point": 0 if plain else _ZERO[own.dtype.kind],
@@ -162,6 +168,7 @@ class _Known(NamedTuple):
     background: bool
     input: Input | None = None
     profile: Profile | None = None
+    meaning: Meaning = Meaning.SCORES
 
 
 def _published(parameters: Mapping[str, Any]) -> _Known:
@@ -207,6 +214,7 @@ def _carded(name: str) -> _Known:
         card.size_bytes,
         card.background,
         card.input,
+        meaning=card.meaning,
     )
 
 
@@ -240,7 +248,8 @@ def _feed(own: TensorMetadata, given: Input | None) -> Feed:
 
 def _served(name: str, where: str, known: _Known, source: TensorMetadata, output: TensorMetadata) -> ServedModel:
     classes = len(known.labels) + known.background
-    if max(output.shape) != classes or math.prod(output.shape) != classes:
+    of_two = classes == 2 and math.prod(output.shape) == 1
+    if not of_two and (max(output.shape) != classes or math.prod(output.shape) != classes):
         raise ValueError(f"its output is {list(output.shape)}; its labels make {classes} classes")
     return ServedModel(
         name,

@@ -183,9 +183,10 @@ def _output(result: InferenceResult, served: ServedModel) -> Tensor:
 
 def _ranking(output: Tensor, served: ServedModel, classes: int) -> Tensor:
     """Triton's classification extension: elements `value:index:label` of a model's own output, as it is: values that
-    may be quantized, and a background class among the others.
+    may be quantized, and a background class among the others; the one output of two classes is that of the second.
     """
     values, names = np.ravel(output.data), ("background", *served.labels) if served.background else served.labels
+    names = names[-len(values) :]
     shown = "f" if values.dtype.kind == "f" else "d"
     best = np.argsort(-values.astype(np.float64), kind="stable")[:classes]
     rows = [f"{values[index]:{shown}}:{index}:{names[index]}".encode() for index in best]

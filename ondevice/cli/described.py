@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from typing import TYPE_CHECKING
 
 from ondevice.cli import console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ondevice.models.description import ModelDescription
+    from ondevice.models.overrides import Overrides
     from ondevice.models.zoo import Entry
-    from ondevice.runner import Runner
 
 # How a card of a converted file begins to say what it is from.
 _CONVERTED = "converted from "
 
 
-def tell(runner: Runner) -> None:
+def tell(path: Path, entry: Entry | None, known: ModelDescription) -> None:
     """Note, of a model without a card, all that is known of it; and of a card that 0.1.0 made, that it guessed."""
     from ondevice.models.description import guessed_by_0_1_0
 
-    known = runner.description
-    if runner.entry is None:
-        console.note(f"{runner.model.path.name} has no card: {known.line()}")
+    if entry is None:
+        console.note(f"{path.name} has no card: {known.line()}")
         if known.assumed_range:
             console.note(
-                f"warning: {runner.model.path.name} does not say what values it takes, and -1 to 1 is a guess: "
-                "give --range=-1,1, --range 0,1 or --range 0,255"
+                f"warning: {path.name} does not say what values it takes, and -1 to 1 is a guess: `ondevice models add "
+                f"{shlex.quote(str(path))}` keeps a --range of -1,1, 0,1 or 0,255"
             )
-    elif runner.entry is not None and guessed_by_0_1_0(runner.entry):
-        console.note(_of_0_1_0(runner.entry, known))
+    elif guessed_by_0_1_0(entry):
+        console.note(_of_0_1_0(entry, known))
     for note in known.notes:
         console.note(note)
+
+
+def tell_of(model: str, overrides: Overrides | None = None) -> None:
+    """Note it of a name or path before a process of its own opens that; what is wrong with it, that process says."""
+    from ondevice.errors import OnDeviceError
+    from ondevice.models.description import describe_model
+    from ondevice.runner import find
+
+    with contextlib.suppress(OnDeviceError):
+        path, entry, _ = find(model)
+        tell(path, entry, describe_model(path, entry, overrides))
 
 
 def _of_0_1_0(entry: Entry, known: ModelDescription) -> str:

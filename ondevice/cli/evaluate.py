@@ -218,7 +218,7 @@ def evaluate(
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, overrides=said.overrides())
     entry = registry.own(runner.entry, runner.name) if card.update_card else None
-    described.tell(runner)
+    described.tell(runner.model.path, runner.entry, runner.description)
     data = labelled(folder, runner.labels)
     data = data if limit is None else data.limited(limit)
     if entry:

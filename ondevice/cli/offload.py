@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ondevice.cli import console
+from ondevice.cli import console, described
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.notes import Notes, notes_of_the_client
@@ -96,7 +96,10 @@ class LocalFlags:
 
         if not self.local and (self.device is not None or self.threads is not None):
             raise UsageError("--device and --threads are for the local model: give --local MODEL")
-        return [Runner(model, self.threads, device=self.device) for model in self.local or []]
+        runners = [Runner(model, self.threads, device=self.device) for model in self.local or []]
+        for runner in runners:
+            described.tell(runner.model.path, runner.entry, runner.description)
+        return runners
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def _rows(outcome: Outcome, form: Format, emulation: Emulation | None) -> Iterat
 def _warn(runner: Runner, paths: tuple[str, ...]) -> None:
     if runner.emulation is not None:
         console.note(f"{runner.emulation}; decoding is this machine's")
-    described.tell(runner)
+    described.tell(runner.model.path, runner.entry, runner.description)
     if runner.card is not None and runner.card.family == "digits" and any(map(_is_photo, paths)):
         console.note(
             f"warning: {runner.name} knows handwritten digits only, and this looks like a photo; for photos: "

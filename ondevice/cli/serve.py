@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ondevice.cli import described
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, check_secret, size_bytes
@@ -318,9 +319,12 @@ def serve(
     rules = rule.rules()
     tls = access.tls()
     access.check(address.host)
+    sources = model.sources()
+    for source in sources:
+        described.tell_of(source)
     _run(
         Setup(
-            model.sources(),
+            sources,
             worker.processes(),
             ListenAddress(address.host, address.port, tls),
             rules,
