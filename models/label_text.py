@@ -86,8 +86,9 @@ def _numbered(lines: list[str]) -> tuple[str, ...]:
 
 
 def _said_of_blank(first: int, count: int) -> str:
-    others = f", nor have {count - 1} others" if count > 1 else ""
-    return f"line {first + 1} is blank: class {first} has no name{others}"
+    if count == 1:
+        return f"line {first + 1} is blank: class {first} has no name"
+    return f"{count} lines before the last name are blank, line {first + 1} the first: their classes have no name"
 
 
 def _json(text: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ondevice import words
 from ondevice.errors import CardError, UsageError
 from ondevice.models import archive, label_text
 
@@ -102,9 +103,8 @@ def load(name: str, folder: Path | None = None) -> Labels:
     try:
         content = _content(path)
     except (OSError, ValueError) as error:
-        raise CardError(
-            f"no label list '{name}': {error}; give {', '.join(known)}, or a text file with one name a line", name
-        ) from error
+        hint = f"give {', '.join(known)}, or a text file with one name a line"
+        raise CardError(f"no label list '{name}': {words.reason(error)}; {hint}", name) from error
     return read(content, str(path))
 
 

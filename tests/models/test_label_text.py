@@ -15,6 +15,7 @@ from ondevice.models import labels
 from ondevice.models.labels import Labels
 
 NUMBERS = "here: the numbers before its names are left out"
+BLANK = "here: 2 lines before the last name are blank, line 1 the first: their classes have no name"
 WINDOWS = "here: it is not UTF-8 and was read as Windows-1252; save it as UTF-8 to be sure"
 
 
@@ -101,7 +102,7 @@ def test_bytes_of_no_encoding() -> None:
     ("text", "names", "note"),
     [
         ("cat\n\ndog\n", ("cat", "", "dog"), "here: line 2 is blank: class 1 has no name"),
-        ("\ncat\n\n dog", ("", "cat", "", "dog"), "here: line 1 is blank: class 0 has no name, nor have 1 others"),
+        ("\ncat\n\n dog", ("", "cat", "", "dog"), BLANK),
         ("???\ncat\n???\n", ("???", "cat", "???"), ""),
     ],
 )

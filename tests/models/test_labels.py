@@ -93,7 +93,7 @@ def test_short_lists(content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("gone.txt", "No such file"), ("folder", "Is a directory"), ("nul\0byte", "null byte")],
+    [("gone.txt", "no such file or directory"), ("folder", "is a directory"), ("nul\0byte", "null byte")],
 )
 def test_what_cannot_be_read_is_a_hint_at_what_can(name: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
