@@ -82,6 +82,11 @@ class Classes:
         how = f"by class, or by index (0 to {len(self.labels) - 1})" if self._by_index else "by class"
         whats, name = (what, "names") if len(words) == 1 else (f"{what}s", "name")
         quoted = first_few([f"'{word}'" for word in words])
+        if self.labels.numbered:
+            return (
+                f"{whats} {quoted} {name} no class: those of the network have no names, so give a list of labels, "
+                f"or name {what}s {how.removeprefix('by class, or ')}"
+            )
         classes = f"{self.labels.source} ({first_few(self.labels.names)})"
         return f"{whats} {quoted} {name} no class of {classes}; name {what}s {how}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,8 @@ def labelled(source: Path, labels: Labels) -> Labelled:
     if source.is_file() and source.suffix.lower() in tables.SUFFIXES:
         return _FolderReader(source.parent, labels).given(source)
     if not source.is_dir():
-        raise UsageError(f"{source}: no such folder; give {_FORMS}")
+        what = "is neither a folder nor a table (.csv, .tsv, .txt)" if source.is_file() else "no such folder"
+        raise UsageError(f"{source}: {what}; give {_FORMS}")
     return _FolderReader(source, labels).whole()
 
 
@@ -81,8 +83,12 @@ class _FolderReader:
     def __init__(self, folder: Path, labels: Labels) -> None:
         self._folder, self._classes = folder, Classes(labels)
         self._paths, self._skipped = expand([str(folder)])
-        self._pictures = tables.NamedPictures(folder, self._paths)
         self._wnid_table = folder / wnid_names.TABLE
+
+    @cached_property
+    def _pictures(self) -> tables.NamedPictures:
+        """What tables may call the pictures; made only if there are tables."""
+        return tables.NamedPictures(self._folder, self._paths)
 
     def given(self, path: Path) -> Labelled:
         """What a table lists that the user has named."""
@@ -193,11 +199,11 @@ class _FolderReader:
                 problem = problem or error
         if not read and problem:
             raise problem
-        if len(read) < 2:
-            return next(iter(read.values()), None)
         part = splits.held_out({path.stem: path for path in read}, self._folder)
-        if part is None:
+        if part is None and len(read) > 1:
             raise UsageError(f"{' and '.join(map(str, read))} list pictures and classes: give the one that is meant")
+        if part is None:
+            return next(iter(read.values()), None)
         return read[part.path]._replace(notes=(part.note, *read[part.path].notes))
 
 

@@ -15,6 +15,10 @@ from PIL import Image
 from refusals import one_line
 from tflite import colours
 
+from ondevice import extras
+from ondevice.cli.console import Format
+from ondevice.cli.evaluate import DetailFlags
+from ondevice.errors import MissingError
 from ondevice.models import zoo
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -147,6 +151,14 @@ def test_the_matrix_drawn(cli: Cli, digits: Path, tmp_path: Path) -> None:
     assert done.stderr == f"ondevice: drawn: {tmp_path}/matrix.PNG\n"
     with Image.open(tmp_path / "matrix.PNG") as drawn:
         assert drawn.format == "PNG"
+
+
+def test_what_draws_it_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "missing", lambda extra: ["matplotlib>=3"] if extra == "lab" else [])
+    with pytest.raises(MissingError) as caught:
+        DetailFlags(confusion=Path("matrix.png")).check(Format.TABLE)
+    assert str(caught.value) == "--confusion matrix.png needs more packages: run `pip install 'matplotlib>=3'`"
+    DetailFlags(confusion=Path("matrix.csv")).check(Format.TABLE)
 
 
 @pytest.mark.parametrize(

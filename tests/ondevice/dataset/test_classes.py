@@ -6,7 +6,7 @@ import pytest
 
 from ondevice.dataset.classes import Classes
 from ondevice.errors import UsageError
-from ondevice.models.labels import Labels
+from ondevice.models.labels import Labels, numbers
 
 SHAPES = Labels("shapes.txt", ("circle", "golden retriever", "Café au lait", "Black footed Albatross", "T-shirt"))
 CRANES = Labels("birds.txt", ("crane", "heron", "crane"))
@@ -87,6 +87,10 @@ def test_all_unknown_ones_are_told_in_one_line() -> None:
     assert refused(SHAPES, "circle", "squire") == (
         "set: folder 'squire' names no class of shapes.txt (circle, golden retriever, Café au lait, "
         "Black footed Albatross, T-shirt); name folders by class, or by index (0 to 4)"
+    )
+    assert refused(numbers(3), "cat", "dog") == (
+        "set: folders 'cat', 'dog' name no class: those of the network have no names, so give a list of labels, "
+        "or name folders by index (0 to 2)"
     )
     many = [f"x{number}" for number in range(40)]
     assert "folders 'x0', 'x1', 'x2', 'x3', 'x4' and 35 more name no class" in refused(SHAPES, *many)

@@ -107,9 +107,9 @@ def test_no_picture(tmp_path: Path) -> None:
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    for path in (tmp_path / "gone", tree(tmp_path, "file.jpg") / "file.jpg"):
-        with pytest.raises(UsageError, match="no such folder"):
-            labelled(path, LABELS)
+    for name, said in (("gone", "no such folder"), ("file.jpg", r"is neither a folder nor a table \(\.csv, \.tsv")):
+        with pytest.raises(UsageError, match=said):
+            labelled(tree(tmp_path, "file.jpg") / name, LABELS)
 
 
 def test_the_real_photos_agree_with_the_models_list(data: Path) -> None:

@@ -117,6 +117,13 @@ def test_of_several_tables_the_one_that_is_held_out_or_none(tmp_path: Path) -> N
         labelled(tmp_path, LABELS)
 
 
+def test_a_table_of_training_pictures_is_taken_only_if_it_is_named(tmp_path: Path) -> None:
+    tree(tmp_path, "a.jpg")
+    with pytest.raises(UsageError, match=r"nothing is held out from training in it; give .*/train\.csv to "):
+        read(tmp_path, "train.csv", "file,label\na.jpg,dog\n")
+    assert labelled(tmp_path / "train.csv", LABELS).truth == (1,)
+
+
 def test_what_is_not_a_table_of_classes_is_none(tmp_path: Path) -> None:
     tree(tmp_path, "images/a.jpg", "images/b.jpg")
     (tmp_path / "README.txt").write_text("Two pictures.\na.jpg is of a dog.\nTake care.\n")
