@@ -3,7 +3,8 @@
     python benchmarks/endpoint.py MODELS PHOTOS [--only decision,overhead,deadlines,hog,price,overload,budget]
                                                 [--sla MS] [--rounds N] [--against PYTHON]
 
-With `--against PYTHON` the part is `overhead` alone, of this version and of that environment's, in turn.
+With `--against PYTHON` the parts are overhead, price and overload, of this version and of that environment's, in turn:
+both get the same arrivals, at multiples of what this version can do.
 MODELS: a folder of .tflite files of one label list that are in the zoo. PHOTOS: a folder for `ondevice evaluate`.
 The server is `ondevice serve` as its users start it; the load comes from this process, and takes part of the machine.
 """
@@ -12,15 +13,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import math
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -28,7 +27,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import versions
-from load import Load, Sent
+from load import Sent
+from serving import Running, ask, closed, open_loop, percentile, serving, short
 
 from ondevice import Runner, host
 from ondevice.cli import console
@@ -55,7 +55,7 @@ Row = dict[str, Any]
 class Data(NamedTuple):
     """The models' paths, pictures with their classes, and a deadline that leaves a choice among the models here.
 
-    rounds: of `overhead`.
+    rounds: of `overhead`. against: the Python of another version, or None.
     """
 
     models: list[Path]
@@ -63,14 +63,7 @@ class Data(NamedTuple):
     classes: list[int]
     sla_ms: float
     rounds: int = 7
-
-
-class Running(NamedTuple):
-    """A server: its URL, its process id, and its log so far."""
-
-    url: str
-    pid: int
-    log: Callable[[], list[dict[str, Any]]]
+    against: str | None = None
 
 
 def main() -> None:
@@ -78,27 +71,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("models", type=Path)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--only", help=f"of {','.join(PARTS)}; with --against of {','.join(COMPARED)}")
     parser.add_argument(
         "--sla", type=float, default=40.0, help="deadline, ms; of it budget takes 2, 0.75 and 0.3 times"
     )
     parser.add_argument("--rounds", type=int, default=7, help="of overhead (7)")
-    parser.add_argument("--against", metavar="PYTHON", help="compare the overhead with that of this environment")
+    parser.add_argument("--against", metavar="PYTHON", help="show this environment's version too")
     arguments = parser.parse_args()
     if arguments.against and arguments.rounds < versions.FEWEST_ROUNDS:
         parser.error(f"--against: give --rounds {versions.FEWEST_ROUNDS} or more: fewer show nothing")
     models = sorted(arguments.models.glob("*.tflite"))
     found = labelled(arguments.photos, Runner(models[0]).labels)
-    data = Data(
-        models, [Path(path).read_bytes() for path in found.paths], list(found.truth), arguments.sla, arguments.rounds
-    )
+    pictures, truth = [Path(path).read_bytes() for path in found.paths], list(found.truth)
+    data = Data(models, pictures, truth, arguments.sla, arguments.rounds, arguments.against)
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores; {len(data.pictures)} pictures\n")
-    if arguments.against:
-        against(data, arguments.against)
-        return
-    for part in arguments.only.split(","):
-        print(f"{part}: {PARTS[part].__doc__}")
-        print(console.table(list(PARTS[part](data)), ".2f") + "\n", flush=True)
+    parts = COMPARED if arguments.against else PARTS
+    for part in arguments.only.split(",") if arguments.only else parts:
+        print(f"{part}: {parts[part].__doc__}")
+        print(console.table(list(parts[part](data)), ".2f") + "\n", flush=True)
 
 
 class Still:
@@ -158,12 +148,14 @@ def overhead(data: Data) -> Iterator[Row]:
         yield {"model": path.stem, "decode + invoke_ms": alone, "endpoint_ms": through, "over_ms": through - alone}
 
 
-def against(data: Data, python: str) -> None:
+def against(data: Data) -> Iterator[Row]:
     """One connection to each version: the time for an answer, and what of it is neither decoding nor inference."""
-    both = versions.sides(python)
+    assert data.against
+    both = versions.sides(data.against)
     print(versions.header(both, data.rounds) + "\n", flush=True)
-    rows = [compared.record() for path in data.models for compared in _compared(both, path, data)]
-    print(console.table(rows))
+    for path in data.models:
+        for compared in _compared(both, path, data):
+            yield compared.record()
 
 
 def _compared(both: tuple[versions.Side, versions.Side], path: Path, data: Data) -> Iterator[versions.Compared]:
@@ -216,47 +208,81 @@ def price(data: Data) -> Iterator[Row]:
 
     effective: the share of all requests that were answered right and in time. late: of the answered.
     """
-    with serving(data.models, "--no-log-requests") as server:
-        capacity = asyncio.run(closed(server.url, data.pictures, "sla_ms=1000&policy=static-accuracy"))
+    with each(data) as servers:
+        capacity = asyncio.run(closed(servers["new"].url, data.pictures, "sla_ms=1000&policy=static-accuracy"))
         for factor in (0.5, 1.0, 2.0, 4.0):
             for policy in ("effective:price=0", "effective"):
                 query = f"sla_ms={data.sla_ms:g}&policy={policy}"
-                sent, _ = asyncio.run(open_loop(server, data.pictures, query, capacity * factor, PRICE_S))
-                good = [s for s in sent if s.status == 200]
-                right = sum(s.index == data.classes[s.picture] and s.latency_ms <= data.sla_ms for s in good)
-                yield {
-                    "load": f"{factor:g} x {capacity:.0f}/s",
-                    "policy": policy,
-                    "effective": right / len(sent),
-                    "refused": 1 - len(good) / len(sent),
-                    "late": sum(s.latency_ms > data.sla_ms for s in good) / len(good),
-                    "p99_ms": percentile([s.latency_ms for s in good], 99),
-                }
+                for version, (sent, _) in arriving(servers, data, query, capacity * factor, PRICE_S).items():
+                    yield {
+                        "load": f"{factor:g} x {capacity:.0f}/s",
+                        "policy": policy,
+                        "version": version,
+                        **effective(sent, data),
+                    }
 
 
 def overload(data: Data) -> Iterator[Row]:
     """Poisson arrivals at half, at three times and again at half of what 8 connections reached; 5 s a row."""
     query = f"sla_ms={data.sla_ms:g}"
-    with serving(data.models, "--no-log-requests") as server:
-        capacity = asyncio.run(closed(server.url, data.pictures, query))
+    with each(data) as servers:
+        capacity = asyncio.run(closed(servers["new"].url, data.pictures, query))
         for factor, seconds in ((0.5, RECOVERY_S), (3.0, OVERLOAD_S), (0.5, RECOVERY_S)):
-            sent, memory = asyncio.run(open_loop(server, data.pictures, query, capacity * factor, seconds))
-            begun = sent[0].due
+            found = arriving(servers, data, query, capacity * factor, seconds)
             for start in range(0, seconds, 5):
-                window = [s for s in sent if start <= s.due - begun < start + 5]
-                good = [s.latency_ms for s in window if s.status == 200]
-                refused = [s.latency_ms for s in window if s.status == 503]
-                yield {
-                    "load": f"{factor:g} x {capacity:.0f}/s",
-                    "second": start,
-                    "answered": len(good),
-                    "refused": len(refused),
-                    "other": len(window) - len(good) - len(refused),
-                    "p99_ms": percentile(good, 99),
-                    "late": sum(s > data.sla_ms for s in good),
-                    "refused p99_ms": percentile(refused, 99),
-                    "memory MB": round(memory.get(start, float("nan")) / 1e6, 1),
-                }
+                for version, (sent, memory) in found.items():
+                    yield {
+                        "load": f"{factor:g} x {capacity:.0f}/s",
+                        "second": start,
+                        "version": version,
+                        **window([s for s in sent if start <= s.due - sent[0].due < start + 5], data.sla_ms),
+                        "memory MB": round(memory.get(start, float("nan")) / 1e6, 1),
+                    }
+
+
+@contextmanager
+def each(data: Data) -> Iterator[dict[str, Running]]:
+    """A server of each version, by its name."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(serving(data.models, "--no-log-requests", by=by))
+            for name, by in versions.named(data.against).items()
+        }
+
+
+def arriving(
+    servers: dict[str, Running], data: Data, query: str, rate: float, seconds: int
+) -> dict[str, tuple[list[Sent], dict[int, float]]]:
+    """The same arrivals at each server, one server after the other: what came, and its memory."""
+    return {
+        name: asyncio.run(open_loop(server, data.pictures, query, rate, seconds)) for name, server in servers.items()
+    }
+
+
+def effective(sent: Sequence[Sent], data: Data) -> Row:
+    """What was answered right and in time."""
+    good = [s for s in sent if s.status == 200]
+    right = sum(s.index == data.classes[s.picture] and s.latency_ms <= data.sla_ms for s in good)
+    return {
+        "effective": right / len(sent),
+        "refused": 1 - len(good) / len(sent),
+        "late": sum(s.latency_ms > data.sla_ms for s in good) / max(len(good), 1),
+        "p99_ms": percentile([s.latency_ms for s in good], 99),
+    }
+
+
+def window(sent: Sequence[Sent], sla_ms: float) -> Row:
+    """How many were answered, refused and late, and how soon."""
+    good = [s.latency_ms for s in sent if s.status == 200]
+    refused = [s.latency_ms for s in sent if s.status == 503]
+    return {
+        "answered": len(good),
+        "refused": len(refused),
+        "other": len(sent) - len(good) - len(refused),
+        "p99_ms": percentile(good, 99),
+        "late": sum(s > sla_ms for s in good),
+        "refused p99_ms": percentile(refused, 99),
+    }
 
 
 def budget(data: Data) -> Iterator[Row]:
@@ -274,35 +300,7 @@ def budget(data: Data) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Data], Iterator[Row]]] = {
     part.__name__: part for part in (decision, overhead, deadlines, hog, price, overload, budget)
 }
-
-
-@contextmanager
-def serving(
-    models: Sequence[Path], *options: str, by: versions.Side | None = None, stderr: int | None = None
-) -> Iterator[Running]:
-    """`ondevice serve` on a free port, with fresh profiles; of another version if asked. stderr: where its log goes."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        command = [by.python if by else sys.executable, "-m", "ondevice", "serve", "--port", "0"]
-        command += ["--models", ",".join(map(str, models)), "--profiles", f"{folder}/profiles.json", *options]
-        environment = by.environment if by else None
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=stderr or stream, text=True, env=environment
-            )
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            sys.exit(log.read_text())
-        try:
-            yield Running(url + "/v2/models/cnnselect/infer", process.pid, lambda: _events(log))
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _events(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+COMPARED: dict[str, Callable[[Data], Iterator[Row]]] = {"overhead": against, "price": price, "overload": overload}
 
 
 def bare(runner: Runner, pictures: Sequence[bytes]) -> float:
@@ -313,52 +311,6 @@ def bare(runner: Runner, pictures: Sequence[bytes]) -> float:
 def asked(server: Running, pictures: Sequence[bytes]) -> float:
     """Median ms of an answer."""
     return statistics.median(s.latency_ms for s in asyncio.run(ask(server.url, pictures, "sla_ms=1000")))
-
-
-async def ask(url: str, pictures: Sequence[bytes], query: str) -> list[Sent]:
-    """All pictures, one after the other."""
-    return await Load(url, pictures, query).one_by_one(len(pictures))
-
-
-async def closed(url: str, pictures: Sequence[bytes], query: str, seconds: float = 5.0) -> float:
-    """Answers a second at 8 connections."""
-    load, end = Load(url, pictures, query), perf_counter() + seconds
-
-    async def client() -> int:
-        good = 0
-        while perf_counter() < end:
-            good += sum(s.status == 200 for s in await load.one_by_one(10))
-        return good
-
-    return sum(await asyncio.gather(*(client() for _ in range(8)))) / seconds
-
-
-async def open_loop(
-    server: Running, pictures: Sequence[bytes], query: str, rate: float, seconds: int
-) -> tuple[list[Sent], dict[int, float]]:
-    """Poisson arrivals; and every five seconds the memory of the server with its workers, bytes."""
-    memory: dict[int, float] = {}
-
-    async def watch() -> None:
-        for second in range(0, seconds, 5):
-            memory[second] = _memory_bytes(server.pid)
-            await asyncio.sleep(5)
-
-    gaps = np.random.default_rng(1).exponential(1 / rate, int(rate * seconds))
-    watching = asyncio.ensure_future(watch())
-    sent = await Load(server.url, pictures, query, connections=256).at(np.cumsum(gaps).tolist())
-    watching.cancel()
-    return sent, memory
-
-
-def _memory_bytes(pid: int) -> float:
-    """Proportional set size of a process and its children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total = 0
-    for process in [str(pid), *children]:
-        rows = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        total += sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
-    return total * 1024.0
 
 
 def judged(sent: Sequence[Sent], data: Data, sla_ms: float) -> Row:
@@ -377,16 +329,6 @@ def shares(sent: Sequence[Sent], sla_ms: float) -> Row:
         "p99_ms": percentile([s.latency_ms for s in good], 99),
         "models": ", ".join(f"{short(model)} {n / len(good):.0%}" for model, n in models.most_common()),
     }
-
-
-def short(model: str) -> str:
-    """A model's name as far as a table has room for it."""
-    return model.replace("mobilenet_", "").replace("_quant", "")
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """A percentile; NaN of nothing."""
-    return float(np.percentile(values, percent)) if values else float("nan")
 
 
 if __name__ == "__main__":

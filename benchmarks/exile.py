@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import versions
-from endpoint import ask, serving
 from PIL import Image
+from serving import ask, serving
 
 from ondevice.cli import console
 

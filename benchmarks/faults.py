@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 
 import requests
 import versions
-from endpoint import Running, serving
 from exile import huge
 from load import Load, Sent
+from serving import Running, serving
 
 from ondevice.cli import console
 from ondevice.models import zoo

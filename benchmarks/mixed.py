@@ -15,12 +15,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import versions
-from endpoint import Row, Running, closed, percentile, serving, short
 from load import Load, Sent
+from serving import Running, closed, percentile, serving, short
 
 from ondevice import Runner, host
 from ondevice.cli import console
@@ -32,6 +32,9 @@ LIGHT, HEAVY = 0.4, 2.0
 # More than ever wait at once: a request that waits for a connection here would be late by that.
 CONNECTIONS = 1000
 OPTIONS = ("--no-log-requests", "--max-connections", "5000")
+
+
+Row = dict[str, Any]
 
 
 class Trial(NamedTuple):
