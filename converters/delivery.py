@@ -11,8 +11,9 @@ from pathlib import Path
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import Material
 from ondevice.converters.sources.source import Source
-from ondevice.models import files
+from ondevice.models import description, files
 from ondevice.models.card import Accuracy, Card, Conversion
+from ondevice.models.description import KnownFrom
 
 _TOOLS = ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert")
 _WEIGHTS = {"": "the source's own", "none": "random", "imagenet": "Keras's ImageNet weights"}
@@ -60,9 +61,25 @@ class Delivery:
             licence=self.job.licence,
             source=f"converted from {self.job.source}",
             background=self.material.background,
+            sources=self._sources(),
             accuracy=None if result.top1 is None else self._accuracy(result.top1),
             conversion=self._conversion(result),
         )
+
+    def _sources(self) -> dict[str, str]:
+        """Where what the card says is known from: the job's flags, the label file beside its source, the network."""
+        job, labels = self.job, self.material.labels
+        is_listed = not labels.bundled and Path(labels.source).is_file()
+        names = KnownFrom.FLAG if job.labels else KnownFrom.BESIDE if is_listed else KnownFrom.CONVENTION
+        return {
+            description.SIZE: KnownFrom.FLAG if job.side else KnownFrom.NETWORK,
+            description.RANGE: KnownFrom.FLAG if job.value_range else KnownFrom.NETWORK,
+            description.CROP: KnownFrom.CONVENTION if job.crop is None else KnownFrom.FLAG,
+            description.COLOURS: KnownFrom.CONVENTION,
+            description.LABELS: names,
+            description.BACKGROUND: KnownFrom.CONVENTION,
+            description.OUTPUT: KnownFrom.NETWORK,
+        }
 
     def _accuracy(self, top1: float) -> Accuracy:
         checked = self.material.checked

@@ -132,6 +132,10 @@ def test_the_card_says_how_the_file_came_to_be(precision: str, mixed: Ran) -> No
     assert (card.name, card.precision, card.labels) == (path.stem, precision, "digits")
     assert (card.size_bytes, card.sha256) == (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
     assert (card.input.value_range, card.input.crop) == ((-1.0, 1.0), 1.0)
+    assert card.sources == {
+        "size": "network itself", "range": "flag", "crop": "flag", "colours": "convention", "labels": "flag",
+        "background": "convention", "output": "network itself",
+    }  # fmt: skip
     assert card.conversion is not None
     assert card.conversion.calibration == ("20 pictures of samples, seed 0" if precision == "int8" else "none")
     assert card.conversion.check == "180 pictures of samples not calibrated on"
@@ -168,7 +172,10 @@ def test_a_file_goes_straight_into_run_bench_and_evaluate(precision: str, mixed:
 
 def test_models_add_takes_it_with_its_card(mixed: Ran, cli: Cli, sample: Path) -> None:
     done = cli("models", "add", mixed.out / "small_int8.tflite")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        "ondevice: its card says: range -1 to 1, crop 1, labels digits.txt (10 classes) (flag);"
+    )
     card = Card.read(mixed.out / "small_int8.toml")
     assert zoo.find("small_int8").card == card
     assert cli("run", "small_int8", sample).returncode == 0
