@@ -3,7 +3,6 @@
 As a script, `python by_hand.py MODEL LABELS PHOTO`, it prints them.
 """
 
-import math
 import sys
 from pathlib import Path
 
@@ -36,9 +35,11 @@ class ByHand:
     def _open(self, photo: str) -> Image.Image:
         size = self._size
         with Image.open(photo) as image:
-            need = math.ceil(size / 0.875)
-            image.draft("RGB", (need, need))
-            width, height = image.size
+            width, height = whole = image.size
+            # 2.5 pixels, a side, are left for each that the network sees.
+            scale = next((scale for scale in (8, 4, 2) if scale * 2.5 <= min(whole) * 0.875 / size), 1)
+            if scale > 1 and (drafted := image.draft("RGB", (width // scale, height // scale))):
+                width, height = drafted[1][2:]
             side = min(width, height) * 0.875
             left, top = (width - side) / 2, (height - side) / 2
             small = image.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side))

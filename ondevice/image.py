@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import struct
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.models.card import Input
-from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
+from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead, jpeg_scale
 
 ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Image"
 
@@ -55,9 +54,9 @@ _WEBP_BYTES = 8
 def pixels(source: ImageSource, wanted: Input, scaled_decode: bool = True) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The picture as uint8 [height, width, channels]: upright, centre-cropped, resized bilinearly with antialiasing.
 
-    Animations give their first frame; transparency lies on white. With `scaled_decode`, a JPEG is decoded at the
-    smallest of 1/1, 1/2, 1/4, 1/8 of its size that has all the pixels that the crop needs. Raises ImageError, and
-    PictureMemoryError where memory is short.
+    Animations give their first frame; transparency lies on white. With `scaled_decode`, a JPEG with pixels to spare is
+    decoded at 1/2, 1/4 or 1/8 of its size (`jpeg_scale`). Raises ImageError, and PictureMemoryError where memory is
+    short.
     """
     try:
         image = _open(source)
@@ -111,14 +110,23 @@ def _decoded(image: Image.Image, source: ImageSource, wanted: Input, scaled_deco
         image.load()  # in full, and before looking at the orientation: loading turns a TIFF upright
     turned = _orientation(image)
     size = (wanted.height, wanted.width) if turned >= 5 else (wanted.width, wanted.height)
+    whole: tuple[float, float] = image.size
     if jpeg:
         if scaled_decode:
-            image.draft(None, (math.ceil(size[0] / wanted.crop), math.ceil(size[1] / wanted.crop)))
+            whole = _draft(image, _ratio(whole, size, wanted.crop))
         _check_size(image, source)
-    small = _fit(_eight_bit(image, source), size, wanted.crop)
+    small = _fit(_eight_bit(image, source), whole, size, wanted.crop)
     if turned in _UPRIGHT:
         small = small.transpose(_UPRIGHT[turned])
     return _flat(small, "L" if wanted.channels == 1 else "RGB")
+
+
+def _draft(image: Image.Image, ratio: float) -> tuple[float, float]:
+    """Have a JPEG decoded at the scale for this ratio. Gives its size then: the last pixel may be part of one."""
+    width, height = image.size
+    scale = jpeg_scale((width, height), ratio)
+    drafted = image.draft(None, (width // scale, height // scale)) if scale > 1 else None
+    return drafted[1][2:] if drafted else image.size
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Image.Image:
@@ -168,10 +176,19 @@ def _eight_bit(image: Image.Image, source: ImageSource) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def _fit(image: Image.Image, size: tuple[int, int], crop: float) -> Image.Image:
-    """Centre crop, then resize, in one pass. The crop has the input's shape and keeps `crop` of what fits."""
-    width, height = image.size
-    scale = min(width / size[0], height / size[1]) * crop
+def _ratio(whole: tuple[float, float], size: tuple[int, int], crop: float) -> float:
+    """How many pixels of the picture, a side, there are for each of the input's."""
+    return min(whole[0] / size[0], whole[1] / size[1]) * crop
+
+
+def _fit(image: Image.Image, whole: tuple[float, float], size: tuple[int, int], crop: float) -> Image.Image:
+    """Centre crop, then resize, in one pass. The crop has the input's shape and keeps `crop` of what fits.
+
+    whole: the picture's width and height. A scaled JPEG's last column and row are seldom filled by it: with the size
+    that Pillow has for it, all would lie up to half a pixel beside its place.
+    """
+    width, height = whole
+    scale = _ratio(whole, size, crop)
     # Rounding can take what is 0 a little below it, which Pillow refuses.
     left, top = max((width - size[0] * scale) / 2, 0.0), max((height - size[1] * scale) / 2, 0.0)
     return image.resize(size, Image.Resampling.BILINEAR, (left, top, width - left, height - top))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
-from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead
+from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead, jpeg_scale
 from ondevice.timing.bounds import time_ms
 from ondevice.timing.recent import HALF_LIFE
 
@@ -35,8 +35,8 @@ _BYTE_NS = 8.0
 # those of others hardly less than a thousandth, which is as far as PNG's compression goes.
 _PIXELS_PER_BYTE, _JPEG_PIXELS_PER_BYTE = 1000, 256
 _JPEGS = (PictureFormat.JPEG, PictureFormat.PROGRESSIVE)
-# libjpeg's scales, and the share of a picture that models see, of which cards seldom say another.
-_SCALES, _CROP = (8, 4, 2), 0.875
+# The share of a picture that models see, of which cards seldom say another.
+_CROP = 0.875
 # Of the newest sample in an average that forgets half after HALF_LIFE samples, as inferences are forgotten.
 _SHARE = 1 - 0.5 ** (1 / HALF_LIFE)
 # Inputs of other sizes see the same pictures: what they learn may differ by a quarter, which is the formula's error.
@@ -187,11 +187,7 @@ class DecodeTimes:
     def _scale(self, head: PictureHead) -> int:
         """By how much a JPEG is made smaller while it is decoded, as `ondevice.image` does."""
         height, width = self._size
-        room = _CROP * min(head.width / width, head.height / height)
-        for scale in _SCALES:
-            if scale <= room:
-                return scale
-        return 1
+        return jpeg_scale((head.width, head.height), _CROP * min(head.width / width, head.height / height))
 
 
 class Decoding:

@@ -45,7 +45,7 @@ RuntimeName: TypeAlias = Annotated[
 ScaledDecode: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--scaled-decode/--full-decode", help="Decode JPEGs at the smallest scale that suffices, or always in full."
+        "--scaled-decode/--full-decode", help="Decode JPEGs with pixels to spare at a smaller scale, or all in full."
     ),
 ]
 Labels: TypeAlias = Annotated[

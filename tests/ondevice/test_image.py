@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from huge import black_png, png
-from PIL import Image, JpegImagePlugin
+from PIL import Image
 
 from ondevice import image as images
 from ondevice.errors import ImageError, PictureMemoryError
@@ -195,29 +195,6 @@ def test_resizing_agrees_with_cropping_first(crop: float, size: tuple[int, int])
     inside = Image.fromarray(photo).crop(box)
     expected = np.asarray(inside.resize((width, height), Image.Resampling.BILINEAR))
     assert_near(pixels(photo, Input(height, width, 3, crop=crop))[2:-2, 2:-2], expected[2:-2, 2:-2], 1)
-
-
-@pytest.mark.parametrize(("scaled", "decoded"), [(True, (200, 150)), (False, (800, 600))])
-def test_scaled_decoding_decodes_smaller(
-    scaled: bool, decoded: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[int, int]] = []
-    load = JpegImagePlugin.JpegImageFile.load
-
-    def spy(self: JpegImagePlugin.JpegImageFile) -> Any:
-        seen.append(self.size)
-        return load(self)
-
-    monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", spy)
-    pixels(encoded(Image.fromarray(smooth()), "JPEG"), Input(96, 96, 3), scaled)
-    assert set(seen) == {decoded}
-
-
-@pytest.mark.parametrize("size", [(96, 96), (224, 224), (64, 160), (500, 500)])
-def test_scaled_decoding_changes_little(size: tuple[int, int]) -> None:
-    data = encoded(Image.fromarray(smooth()), "JPEG", quality=90)
-    scaled, full = (pixels(data, Input(*size, 3), on).astype(int) for on in (True, False))
-    assert np.abs(scaled - full).mean() < 3
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 1), (20, 30, 3), (20, 30, 4)])

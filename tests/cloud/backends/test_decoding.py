@@ -184,3 +184,13 @@ def test_agreement() -> None:
     assert agree(9.9, 1.0)
     assert not agree(1.0, 10.1)
     assert not agree(0.0, 1.0)
+
+
+def test_a_jpeg_is_expected_at_the_scale_that_it_is_decoded_at() -> None:
+    """From five pixels of what a model sees, a side, for each of its own."""
+    times = DecodeTimes((140, 140))
+    whole, scaled = (PictureHead(PictureFormat.JPEG, 1000, side, 100_000) for side in (799, 801))
+    assert times.expect(scaled) < 0.6 * times.expect(whole)
+    assert times.expect(whole._replace(format=PictureFormat.PNG)) < times.expect(
+        scaled._replace(format=PictureFormat.PNG)
+    )

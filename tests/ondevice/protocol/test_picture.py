@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ondevice.protocol.picture import PictureFormat, PictureHead
+from ondevice.protocol.picture import PictureFormat, PictureHead, jpeg_scale
 
 SIZE = (300, 200)
 
@@ -83,3 +83,17 @@ def test_photos_of_a_dataset(data: Any) -> None:
             head = PictureHead.read(path.read_bytes())
             assert (head.width, head.height) == image.size
             assert (head.format is PictureFormat.PROGRESSIVE) == bool(image.info.get("progressive"))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "scale"), [(0.5, 1), (2, 1), (4.99, 1), (5, 2), (9.99, 2), (10, 4), (19.99, 4), (20, 8), (1000, 8)]
+)
+def test_two_and_a_half_pixels_are_left_for_each_of_the_input_s(ratio: float, scale: int) -> None:
+    assert jpeg_scale((4000, 3000), ratio) == scale
+
+
+@pytest.mark.parametrize(("ratio", "scale"), [(1.9, 1), (2, 2), (4, 4), (9, 4), (9.9, 4)])
+def test_there_is_no_room_to_spare_where_the_picture_would_be_refused_with_it(ratio: float, scale: int) -> None:
+    """Of 100 megapixels a half has 25, of 400 it has 100."""
+    assert jpeg_scale((10_000, 10_000), ratio) == min(scale, 2)
+    assert jpeg_scale((20_000, 20_000), ratio) == scale
