@@ -6,6 +6,7 @@ What is in it, and how it was made: fixtures/home-0.1.0/README.md.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -47,7 +48,10 @@ def again(*_: object) -> NoReturn:
 def test_added_models_answer_under_their_names_and_labels(cli: Cli, sample: Path) -> None:
     for name, labels in (("my_digits", {"seven"}), ("tiny_int8", {"zero", "seven"})):
         done = cli("run", name, sample, "--format", "json", "--top", "1")
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0
+        assert re.fullmatch(
+            rf"ondevice: the card of {name} is of version 0\.1\.0, [^\n]*`[^\n]*` makes it anew\n", done.stderr
+        )
         assert json.loads(done.stdout)[0]["top"][0]["label"] in labels
 
 
