@@ -36,7 +36,9 @@ def check(jobs: list[ConversionJob]) -> None:
 def refusal(job: ConversionJob) -> OnDeviceError | None:
     """Why one job cannot be begun: its source, its weights, or names that are not as many as its classes."""
     try:
-        if is_architecture(job):
+        known = is_architecture(job)
+        job.check_name()
+        if known:
             material.class_names(job, catalogue.CLASSES)
     except OnDeviceError as error:
         return error

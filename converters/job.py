@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ondevice.errors import UsageError
-from ondevice.models.card import NAME
+from ondevice.models.card import nameable
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8")
 IO = ("int8", "uint8", "float")
@@ -59,13 +59,14 @@ class ConversionJob:
             (not 8 <= (self.side or 8) <= 4096, "--size must be from 8 to 4096 pixels"),
             (not 0 < crop <= 1, f"--crop must be over 0 and at most 1, not {crop:g}"),
             ("int8" in self.precisions and not self.calibration, _NO_CALIBRATION),
-            (
-                not NAME.fullmatch(f"{self.stem}_weight_only"),
-                f"'{self.stem}' cannot be a model's name: give --name with letters, digits, '.', '_' and '-' alone",
-            ),
         ):
             if wrong:
                 raise UsageError(message)
+
+    def check_name(self) -> None:
+        """Raise UsageError where no card can have the files' name."""
+        if self.stem != (better := nameable(self.stem)):
+            raise UsageError(f"'{self.stem}' cannot be a model's name: give another, such as --name {better}")
 
     @property
     def stem(self) -> str:

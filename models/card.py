@@ -18,7 +18,14 @@ from ondevice.models.output import Meaning
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8", "uint8")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# With the longest precision behind it, what NAME takes.
+_LONGEST_STEM = 80
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def nameable(stem: str) -> str:
+    """A name that a card can have, and its converted files with their precision behind it, most like `stem`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")[:_LONGEST_STEM] or "model"
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ondevice import words
 from ondevice.errors import NotClassifierError
 from ondevice.models.layout import Layout
 
@@ -49,7 +49,7 @@ def classifier_layout(path: Path, inputs: Sequence[End], outputs: Sequence[End])
         reason = "its output is not [1, classes]"
     if reason or layout is None:
         ends = f"{_listed('input', inputs)}, {_listed('output', outputs)}"
-        todo = f"`ondevice bench {shlex.quote(str(path))}` times it"
+        todo = f"{words.typed('ondevice', 'bench', path)} times it"
         raise NotClassifierError(f"{path}: not an image classifier ({reason}): {ends}; {todo}", str(path))
     return layout
 

@@ -16,7 +16,7 @@ from typing import IO
 from ondevice import words
 from ondevice.errors import ModelError
 from ondevice.models import archive, protobuf
-from ondevice.models.card import NAME
+from ondevice.models.card import nameable
 
 # As much as it takes to see a tar's mark, which stands at 257, and the first line of a text.
 _HEAD_BYTES = 512
@@ -254,17 +254,8 @@ def _folder(path: Path) -> FileKind:
 def _convert(path: Path, suffix: str) -> str:
     """The command that makes a .tflite of what `ondevice convert` takes, by a name and a suffix that it takes."""
     stem = path.name.removesuffix(suffix) if suffix else path.absolute().name
-    named = () if NAME.fullmatch(stem) else ("--name", _nameable(stem))
+    named = () if stem == nameable(stem) else ("--name", nameable(stem))
     if not path.name.endswith(suffix):
         right = path.with_suffix(suffix)
         return f"{words.typed('mv', path, right)}, then {words.typed('ondevice', 'convert', right, *named)}"
     return f"{words.typed('ondevice', 'convert', path, *named)} makes a .tflite of it"
-
-
-def _nameable(stem: str) -> str:
-    """The stem with what no model's name has replaced."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")[:_LONGEST_NAME] or "model"
-
-
-# With the longest precision behind it, what card.NAME takes.
-_LONGEST_NAME = 80

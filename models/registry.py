@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Accuracy, Card
@@ -35,21 +36,25 @@ def register(card: Card, file: Path, label_text: str = "", force: bool = False) 
     return entry
 
 
-def own(entry: zoo.Entry | None, model: str) -> zoo.Entry:
-    """The entry, if its card is the user's, to be changed. Raises UsageError."""
+def own(entry: zoo.Entry | None, path: Path) -> zoo.Entry:
+    """The entry of the model at `path`, if its card is the user's, to be changed. Raises UsageError."""
     if entry is None:
-        raise UsageError(f"{model} has no card: `ondevice models add` gives it one")
+        raise UsageError(f"{path} has no card: {_adding(path)} gives it one")
     if entry.origin not in ("added", "beside"):
         raise UsageError(
             f"the card of {entry.card.name} is part of ondevice and stays: "
-            f"`ondevice models add {entry.path} --name NAME` makes one of your own"
+            f"{_adding(path, '--name', 'NAME')} makes one of your own"
         )
     return entry
 
 
+def _adding(path: Path, *flags: str) -> str:
+    return words.typed("ondevice", "models", "add", path, *flags)
+
+
 def rate(entry: zoo.Entry, accuracy: Accuracy) -> zoo.Entry:
     """Write an accuracy into a card of the user's own. Raises UsageError, OnDeviceError."""
-    own(entry, entry.card.name)
+    own(entry, entry.path)
     card = dataclasses.replace(entry.card, accuracy=accuracy)
     try:
         card.write(entry.card_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,16 @@ class Entry(NamedTuple):
         """Whether the file is on this machine."""
         return self.path.is_file()
 
+    @property
+    def todo(self) -> str:
+        """What brings its file, or brings it back where it is another one by now: half a sentence with the command."""
+        name = self.card.name
+        if self.origin == "pulled":
+            return f"get it with {words.typed('ondevice', 'models', 'pull', name, *['--force'] * self.present)}"
+        if self.origin == "added":
+            return f"add it again with {words.typed('ondevice', 'models', 'add', 'FILE', '--name', name, '--force')}"
+        return "it is a part of ondevice: install that again"
+
 
 def samples_dir() -> Path:
     """The bundled held-out pictures, one folder a class."""
@@ -58,7 +69,8 @@ def find(name: str) -> Entry:
         return entry
     names = [entry.card.name for entry in entries()]
     hint = words.suggestion(name, names, otherwise="`ondevice models list` shows all")
-    message = f"no model '{name}' in the zoo, and no such file; {hint}"
+    nowhere = "" if os.path.exists(name) else ", and no such file"  # noqa: PTH110 - Path's raises for an over-long name
+    message = f"no model '{name}' in the zoo{nowhere}; {hint}"
     raise UnknownModelError(message, name, words.nearest(name, names))
 
 
@@ -82,8 +94,7 @@ def locate(model: str) -> tuple[Path, Entry | None]:
             kinds.require_tflite(path)
         raise
     if not entry.present:
-        todo = f"get it with `ondevice models pull {model}`" if entry.card.downloadable else "add it again"
-        raise ModelError(f"{model} is not on this machine yet: {todo}", model)
+        raise ModelError(f"{model} is not on this machine: {entry.todo}", model)
     return entry.path, entry
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from ondevice import runtime, trial
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
-from ondevice.models.card import Accuracy, Card
+from ondevice.models.card import NAME, Accuracy, Card, nameable
 from ondevice.models.description import KnownFrom, ModelDescription, describe_model, guessed_by_0_1_0
 from ondevice.models.overrides import Overrides
 from ondevice.models.registry import register
@@ -40,6 +40,8 @@ def add(  # noqa: PLR0913
     trial.ensure(path, checksum, runtime.get(), shapes)
     _require_known(path, known)
     name = name or (beside.card.name if beside else path.stem)
+    if not NAME.fullmatch(name):
+        raise UsageError(f"'{name}' cannot be a model's name: give another, such as --name {nameable(name)}")
     try:
         if beside is not None:
             card = beside.card

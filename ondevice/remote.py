@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import ranking
+from ondevice import ranking, words
 from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
@@ -203,7 +203,9 @@ def _carded(name: str) -> _Known:
         entry = zoo.find(name)
     except UnknownModelError as error:
         raise ModelError(
-            "nothing is known of its labels and accuracy: add a card of its name with `ondevice models add`", name
+            "nothing is known of its labels and accuracy: "
+            f"{words.typed('ondevice', 'models', 'add', 'FILE', '--name', name)} adds a card of its name",
+            name,
         ) from error
     card, accuracy = entry.card, entry.card.accuracy
     return _Known(

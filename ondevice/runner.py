@@ -146,12 +146,8 @@ def find(model: str) -> ModelFile:
     path, named = zoo.locate(model)
     checksum = files.sha256(path)
     if named is not None and named.card.sha256 != checksum:
-        again = (
-            f"get it again with `ondevice models pull {named.card.name} --force`"
-            if named.card.downloadable
-            else "add it again"
-        )
-        raise ModelError(f"{named.card.name}: {path} is not the file that its card describes; {again}", named.card.name)
+        said = f"{named.card.name}: {path} is not the file that its card describes: {named.todo}"
+        raise ModelError(said, named.card.name)
     return ModelFile(path, named or zoo.recognise(checksum) or zoo.beside(path, checksum), checksum)
 
 

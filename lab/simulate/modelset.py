@@ -21,6 +21,7 @@ from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import notation
 from ondevice.models import zoo
+from ondevice.models.card import nameable
 from ondevice.selection.problem import Models
 from ondevice.timing import profile
 from ondevice.timing.arrays import FloatArray, IndexArray
@@ -91,7 +92,7 @@ def _refuse(pattern: str, names: Sequence[str], where: str) -> None:
 
 
 def _measure(model: str) -> str:
-    return f"measure it with `ondevice bench {model} --save FILE.json`, and give that file"
+    return f"measure it with {words.typed('ondevice', 'bench', model, '--save', 'FILE.json')}, and give that file"
 
 
 def find(text: str, keep: ModelFilter = EVERY_MODEL) -> ModelSet:
@@ -158,17 +159,29 @@ def as_drawn(profiles: Sequence[Profile]) -> Distributions:
 
 def _accuracies(names: Iterable[str], path: Path) -> dict[str, float]:
     """top1 of models of the zoo. Raises UsageError for one that it does not know, or whose accuracy nobody knows."""
-    cards = {entry.card.name: entry.card for entry in zoo.entries()}
+    entries = {entry.card.name: entry for entry in zoo.entries()}
     found = {}
     for name in names:
-        card = cards.get(name)
-        if card is None or card.accuracy is None:
-            raise UsageError(
-                f"{path}: the accuracy of {name} is not known; add the model to the zoo with its top1 in its card "
-                "(`ondevice models add`), or leave it out with --without"
-            )
-        found[name] = card.accuracy.top1
+        entry = entries.get(name)
+        if entry is None or entry.card.accuracy is None:
+            raise UsageError(f"{path}: the accuracy of {name} is not known: {_rate(name, entry)}")
+        found[name] = entry.card.accuracy.top1
     return found
+
+
+def _rate(name: str, entry: zoo.Entry | None) -> str:
+    """What makes an accuracy known, or does without it."""
+    without = f"leave it out with {words.typed('--without', name)}"
+    if entry is not None:
+        measured = f"{words.typed('ondevice', 'evaluate', name, 'DIR', '--update-card')} measures it, or "
+        return (measured if entry.origin == "added" else "") + without
+    better = nameable(name)
+    added = f"{words.typed('ondevice', 'models', 'add', 'FILE', '--name', better, '--top1', 'SHARE')} says it"
+    return (
+        f"{added}, or {without}"
+        if name == better
+        else f"{added} of a model of that name; {_measure(better)}; or {without}"
+    )
 
 
 class _ModelRow(NamedTuple):

@@ -136,6 +136,7 @@ def convert(
     A file that is not the same network any more is not put in place; the exit status is then 1.
     """
     from ondevice import extras
+    from ondevice.converters import beforehand
     from ondevice.converters import convert as converting
     from ondevice.errors import UsageError
 
@@ -144,8 +145,9 @@ def convert(
     if listing:
         _list_architectures(form)
         return
-    extras.require("convert", "converting")
     wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
+    if not all(map(beforehand.refusal, wanted)):  # what is refused anyway is told without them
+        extras.require("convert", "converting")
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
         done = [converting.with_latency(converted, on_stage) for converted in done]

@@ -156,7 +156,7 @@ class CardFlags:
         if self.update_card and said != DescriptionFlags():
             raise UsageError(
                 "--update-card measures a model as its card describes it: leave --labels, --range and the like out, "
-                "or give them to `ondevice models add --force`"
+                "or give them to `ondevice models add FILE --name NAME --force`"
             )
 
     def check(self, entry: Entry, n: int) -> None:
@@ -217,7 +217,7 @@ def evaluate(
     card.check_described(said)
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, overrides=said.overrides())
-    entry = registry.own(runner.entry, runner.name) if card.update_card else None
+    entry = registry.own(runner.entry, runner.model.path) if card.update_card else None
     described.tell(runner.model.path, runner.entry, runner.description)
     data = labelled(folder, runner.labels)
     data = data if limit is None else data.limited(limit)

@@ -362,13 +362,19 @@ def _say(address: ListenAddress, selector: Selector) -> None:
     names = dict.fromkeys(served.name for served in models)
     for name in names:
         if name not in rated:
-            note(
-                f"{name} has no known accuracy: it is served by its name, and never chosen; `ondevice models add` "
-                "takes it by --top1, `ondevice evaluate --update-card` measures it"
-            )
+            note(f"{name} has no known accuracy: it is served by its name, and never chosen; {_how_to_rate(name)}")
     count = "1 model" if len(names) == 1 else f"{len(names)} models"
     asked_by = f"chosen by {selector.rules.policy}" if rated else "each asked by its name"
     note(f"{count}, {asked_by}; Ctrl-C ends")
     model = cnnselect.NAME if rated else next(iter(names))
     note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/{model}/infer'")
     print(address.url, flush=True)
+
+
+def _how_to_rate(name: str) -> str:
+    from ondevice import words
+    from ondevice.models.card import nameable
+
+    card = nameable(name)
+    added = words.typed("ondevice", "models", "add", "FILE", "--name", card, "--top1", "SHARE")
+    return f"{added} says it, or {words.typed('ondevice', 'evaluate', card, 'DIR', '--update-card')} once it is added"

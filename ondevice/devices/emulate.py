@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ondevice import words
 from ondevice.devices import network
 from ondevice.devices.card import Device
 from ondevice.devices.emulation import Emulation
@@ -81,7 +82,7 @@ def _refuse_slow_host(path: Path, predicted: PredictedTime, host_ms: float) -> N
         raise EmulationError(
             f"{path}: {predicted.device} would take {predicted.mean_ms:.3g} ms and this host takes {host_ms:.3g}: a "
             "slower host cannot emulate it; use a faster one, or a slower device (`ondevice devices list`); "
-            f"`ondevice devices predict {predicted.device} {path}` says the device's time alone"
+            f"{words.typed('ondevice', 'devices', 'predict', predicted.device, path)} says the device's time alone"
         )
 
 

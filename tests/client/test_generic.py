@@ -89,8 +89,8 @@ def test_models_of_which_too_little_is_known_are_named_once(said: pytest.LogCapt
         assert cloud.ready(10)
         cloud.close()
     assert [record.getMessage() for record in said.records if "mystery" in record.getMessage()] == [
-        "mystery is not used: nothing is known of its labels and accuracy: add a card of its name with "
-        "`ondevice models add`"
+        "mystery is not used: nothing is known of its labels and accuracy: "
+        "`ondevice models add FILE --name mystery` adds a card of its name"
     ]
 
 

@@ -80,6 +80,15 @@ def test_labels_that_are_not_there_or_not_as_many(tmp_path: Path) -> None:
     assert beforehand.refusal(job(tmp_path, source=str(folder), labels="digits")) is None
 
 
+def test_what_a_source_is_comes_before_its_name(tmp_path: Path) -> None:
+    for name, content, said in (
+        ("a net.onnx", b"\x08\x08:\x02\n\x00", "a net.onnx is an ONNX network: "),
+        ("a net.h5", b"\x89HDF\r\n\x1a\n", "'a net' cannot be a model's name: give another, such as --name a_net"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert said in str(beforehand.refusal(job(tmp_path, source=str(tmp_path / name))))
+
+
 def test_one_source_is_refused_for_itself(tmp_path: Path) -> None:
     assert str(beforehand.refusal(job(tmp_path, source="misspelt"))).startswith("no architecture 'misspelt'")
     missing = f"--weights {tmp_path / 'net.h5'}: no such file; give imagenet, none, or a file"

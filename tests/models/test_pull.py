@@ -226,7 +226,7 @@ def test_a_failing_pull_leaves_the_cache_as_it_was(entry: zoo.Entry, server: Ser
 def test_a_corrupt_file_is_refused_and_then_replaced(entry: zoo.Entry, server: Server) -> None:
     entry.path.parent.mkdir(parents=True)
     entry.path.write_bytes(OTHER)
-    hint = f"is not the file that its card describes; get it again with `ondevice models pull {NAME} --force`"
+    hint = f"is not the file that its card describes: get it with `ondevice models pull {NAME} --force`"
     with pytest.raises(ModelError, match=rf"^{NAME}: [^\n]*{hint}$"):
         Runner(NAME)
     server.replies = [reply()]

@@ -46,8 +46,10 @@ def test_an_accuracy_goes_into_a_card_of_ones_own_alone(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is part of ondevice and stays: `ondevice models add"):
             registry.rate(foreign, accuracy)
         assert zoo.find(foreign.card.name) == foreign
-    with pytest.raises(UsageError, match=r"^some\.tflite has no card: `ondevice models add` gives it one$"):
-        registry.own(None, "some.tflite")
+    with pytest.raises(
+        UsageError, match=r"^some one\.tflite has no card: `ondevice models add 'some one\.tflite'` gives it one$"
+    ):
+        registry.own(None, Path("some one.tflite"))
 
 
 def test_the_card_beside_a_file_is_the_users_too(tmp_path: Path) -> None:

@@ -138,12 +138,15 @@ def test_models_are_named_and_not_globbed(model: str) -> None:
 def test_a_model_that_is_not_pulled_yet() -> None:
     with pytest.raises(ModelError) as caught:
         zoo.locate(NAME)
-    assert str(caught.value) == f"{NAME} is not on this machine yet: get it with `ondevice models pull {NAME}`"
+    assert str(caught.value) == f"{NAME} is not on this machine: get it with `ondevice models pull {NAME}`"
 
 
 def test_an_added_model_whose_file_is_gone() -> None:
     put("mine", None)
-    with pytest.raises(ModelError, match=r"^mine is not on this machine yet: add it again$"):
+    with pytest.raises(
+        ModelError,
+        match=r"^mine is not on this machine: add it again with `ondevice models add FILE --name mine --force`$",
+    ):
         zoo.locate("mine")
 
 

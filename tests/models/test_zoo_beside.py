@@ -82,5 +82,5 @@ def test_what_is_said_on_the_command_line_counts_more(stranger: Path, card: Card
 
 
 def test_a_name_that_no_card_may_have_is_a_usage_error(stranger: Path, card: Card) -> None:
-    with pytest.raises(UsageError, match="name is letters"):
+    with pytest.raises(UsageError, match="cannot be a model's name"):
         intake.add(stranger, "no good")

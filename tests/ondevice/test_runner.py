@@ -180,7 +180,9 @@ def test_a_card_without_its_label_file(path: Path) -> None:
 def test_a_named_model_must_be_the_file_of_its_card(path: Path) -> None:
     with added(path).open("ab") as file:
         file.write(b"x")
-    with pytest.raises(ModelError, match=r"^mine: .* is not the file that its card describes; add it again$"):
+    with pytest.raises(
+        ModelError, match=r"^mine: .* is not the file that its card describes: add it again with `[^`]*`$"
+    ):
         Runner("mine")
 
 

@@ -177,6 +177,9 @@ def test_a_model_without_a_profile_says_how_to_get_one() -> None:
 
 
 def test_a_model_without_an_accuracy_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the accuracy of stranger is not known; add the model"):
+    with pytest.raises(
+        UsageError,
+        match="the accuracy of stranger is not known: `ondevice models add FILE --name stranger --top1 SHARE` says",
+    ):
         find(saved(tmp_path, "digits_s_int8", "stranger"))
     assert len(find(saved(tmp_path, "digits_s_int8", "stranger"), ModelFilter((), ("stranger",)))) == 1
