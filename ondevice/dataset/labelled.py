@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -136,13 +136,12 @@ class _FolderReader:
                 found[first].append(path)
         return dict(found)
 
-    def _deeper(self, folders: dict[str, list[str]]) -> str:
+    def _deeper(self, folders: Mapping[str, Sequence[str]]) -> str:
         """A hint, where all pictures lie in folders of one folder, as archives are unpacked."""
-        if len(folders) > 1 or all(
-            Path(p).parent.parent == self._folder for (paths) in folders.values() for p in paths
-        ):
+        if len(folders) > 1:
             return ""
-        return f"; or is {self._folder / next(iter(folders))} meant?"
+        ((name, inside),) = folders.items()
+        return f"; or is {self._folder / name} meant?" if Path(inside[0]).parent != self._folder / name else ""
 
     def _by_folders(self, folders: dict[str, list[str]], index_of: dict[str, int]) -> Labelled:
         truth = {path: index_of[name] for name, inside in folders.items() for path in inside}
@@ -185,8 +184,9 @@ class _FolderReader:
         return self.known(listed.truth, listed.notes, _NOT_LISTED, self._skipped - 1) if listed else None
 
     def _tables(self) -> list[Table]:
-        candidates = sorted(p for p in self._folder.iterdir() if p.suffix.lower() in tables.SUFFIXES and p.is_file())
-        return [table for path in candidates if (table := tables.find(path, self._pictures))]
+        candidates = [p for p in sorted(self._folder.iterdir()) if p.suffix.lower() in tables.SUFFIXES and p.is_file()]
+        seen = (path for path in candidates if not path.name.startswith("."))
+        return [table for path in seen if (table := tables.find(path, self._pictures))]
 
     def _listed(self) -> Listed | None:
         """What the folder's table lists; None where it has none. Raises UsageError where one of several is meant."""

@@ -143,6 +143,7 @@ def test_the_card_says_how_the_file_came_to_be(precision: str, mixed: Ran) -> No
     assert "tensorflow 2." in card.conversion.tools
     assert card.conversion.agreement >= 0.75
     assert card.accuracy is not None
+    assert card.accuracy.n == 180
 
 
 def test_fp32_answers_as_the_source_does(mixed: Ran) -> None:
