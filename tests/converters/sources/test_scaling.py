@@ -111,6 +111,10 @@ def test_whatever_has_weights_comes_after_it(then: str) -> None:
     assert range_of(network(imagenet(), then=THEN[then]())) == UNIT
 
 
+def test_a_mean_over_a_large_picture_has_float32s_errors_and_is_a_line_all_the_same() -> None:
+    assert range_of(network(rescaling(1 / 127.5, -1), (96, 96, 3), kinds().GlobalAveragePooling2D())) == PIXELS
+
+
 def test_what_stands_behind_the_first_weights_says_nothing() -> None:
     layers = kinds().Conv2D(3, 3), rescaling(1 / 255), kinds().Flatten()
     assert range_of(network(lambda x: x, then=steps(*layers))) is None
