@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tempfile
+from pathlib import Path
 
+from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.failure import first_line
 from ondevice.errors import ConvertError
 
@@ -22,14 +24,16 @@ _NAMED = 4
 _SHOWN = 200
 
 
-def explained(error: Exception, stem: str, precision: str) -> ConvertError:
-    """Why a network could not be converted to a precision."""
+def explained(error: Exception, job: ConversionJob, precision: str) -> ConvertError:
+    """Why the network of a job could not be converted to a precision."""
     operators = sorted(set(_OPERATOR.findall(str(error))))
     if not operators:
-        return ConvertError(f"{stem}: cannot be converted to {precision}: {in_short(error)}")
+        return ConvertError(f"{job.stem}: cannot be converted to {precision}: {in_short(error)}")
     named = ", ".join(operators[:_NAMED])
     more = f" and {len(operators) - _NAMED} more" if len(operators) > _NAMED else ""
-    return ConvertError(f"{stem}: TFLite has no {named}{more}{_what_to_do(operators, str(error))}")
+    # Of Keras's own files the layers are known, and these two things are mended.
+    otherwise = "give its .keras file, or " if Path(job.source).expanduser().is_dir() else ""
+    return ConvertError(f"{job.stem}: TFLite has no {named}{more}{_what_to_do(operators, str(error), otherwise)}")
 
 
 def in_short(error: Exception) -> str:
@@ -41,13 +45,13 @@ def in_short(error: Exception) -> str:
     return said if len(said) <= _SHOWN else f"{said[: _SHOWN - 3]}..."
 
 
-def _what_to_do(operators: list[str], said: str) -> str:
+def _what_to_do(operators: list[str], said: str, otherwise: str) -> str:
     elements = {element for name, taken in _DETAIL.findall(said) if name in operators for element in _floats(taken)}
     if elements and elements <= set(_FLOATS):
         kinds = " or ".join(_FLOATS[element] for element in sorted(elements))
-        return f" in {kinds}: save the network in float32"
+        return f" in {kinds}: {otherwise}save the network in float32"
     if any(_AUGMENTATION.search(operator) for operator in operators):
-        return ": layers of augmentation? save the network as it answers, with training=False"
+        return f": layers of augmentation? {otherwise}save the network without them"
     return f": replace the layers that use {'it' if len(operators) == 1 else 'them'}"
 
 

@@ -76,7 +76,7 @@ class Converter:
         except OnDeviceError:
             raise
         except Exception as error:
-            raise explained(error, self._job.stem, precision) from error
+            raise explained(error, self._job, precision) from error
         if precision == "fp32":
             self._contents[precision] = content
         return content

@@ -11,6 +11,7 @@ import pytest
 
 from ondevice.converters.explanation import explained, in_short
 from ondevice.converters.export import tensorflow, to_tflite
+from ondevice.converters.job import ConversionJob
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,7 +19,7 @@ def _tensorflow() -> None:
     pytest.importorskip("tensorflow")
 
 
-def said(function: Callable[[Any], Any]) -> str:
+def said(function: Callable[[Any], Any], source: str = "net.keras") -> str:
     """What a network of this function over four numbers is refused with."""
     tf = tensorflow()
 
@@ -29,7 +30,7 @@ def said(function: Callable[[Any], Any]) -> str:
 
     with pytest.raises(Exception) as caught:  # noqa: PT011 - whatever TensorFlow raises
         to_tflite(save, "fp32")
-    return str(explained(caught.value, "net", "fp32"))
+    return str(explained(caught.value, ConversionJob(source, "", name="net"), "fp32"))
 
 
 def test_operators_that_tflite_has_not_are_named_once() -> None:
@@ -51,11 +52,11 @@ def test_floats_that_tflite_does_not_compute_with_are_told(dtype: str) -> None:
     assert halves == f"net: TFLite has no tf.Sin in {dtype}: save the network in float32"
 
 
-def test_random_operators_are_taken_for_augmentation() -> None:
+def test_of_a_saved_model_s_augmentation_the_keras_file_is_free(tmp_path: Path) -> None:
     random = tensorflow().random
-    assert said(lambda x: x + random.stateless_normal((1, 4), (1, 2))).endswith(
-        ": layers of augmentation? save the network as it answers, with training=False"
-    )
+    network = lambda x: x + random.stateless_normal((1, 4), (1, 2))  # noqa: E731
+    assert said(network).endswith(": layers of augmentation? save the network without them")
+    assert said(network, str(tmp_path)).endswith("? give its .keras file, or save the network without them")
 
 
 def test_code_that_cannot_be_traced_is_told_by_its_last_line() -> None:
