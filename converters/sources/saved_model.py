@@ -54,7 +54,8 @@ def from_saved_model(path: Path, job: ConversionJob) -> Source:
     takes_bytes = _checked(path, signature, job)
     size = size_of(path, signature.inputs[0].shape.as_list(), job)
     wanted = input_of(path, size, PIXELS if takes_bytes else None, job)
-    with in_one_line(f"{path}: signature {signature.name} cannot be run on a picture", "is it the right one?"):
+    hint = f"--signature takes {', or '.join(signature.others)} too" if signature.others else "it has no other"
+    with in_one_line(f"{path}: signature {signature.name} cannot be run on a picture", hint):
         return SavedModelSource(network, signature, wanted)
 
 

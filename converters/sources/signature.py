@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ class Signature:
     """A function of a SavedModel, by its name.
 
     function: what is called. arguments: positional and named ones, tensors as TensorSpecs, others by their values, as
-    `training=False`.
+    `training=False`. others: what else might be taken.
     """
 
     name: str
     function: Any
     arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    others: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> list[Any]:
@@ -39,7 +40,7 @@ class Signature:
         )
         outputs = tensorflow().nest.flatten(self.function(*positional, **named))
         if len(outputs) != 1:
-            raise ConvertError(f"signature {self.name} has {len(outputs)} outputs, not one")
+            raise ConvertError(f"it has {len(outputs)} outputs, not one")
         return outputs[0]
 
     @property
@@ -76,7 +77,7 @@ def signature_of(path: Path, network: Any, wanted: str) -> Signature:
         raise UsageError(f"{path}: no signature {name!r}; {words.suggestion(name, found)}")
     if not wanted and name != _DEFAULT and len(found) > 1:
         raise UsageError(f"{path}: it has {len(found)} signatures: give --signature {', or '.join(sorted(found))}")
-    return found[name]
+    return replace(found[name], others=tuple(sorted({*found} - {name})))
 
 
 def _signatures(network: Any) -> dict[str, Signature]:

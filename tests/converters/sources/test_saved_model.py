@@ -206,13 +206,15 @@ def test_many_pictures_at_a_time(save: Save) -> None:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda x: {"a": scores(x), "b": x}, "signature a has 2 outputs, not one"),
+        (lambda x: {"a": scores(x), "b": x}, "it has 2 outputs, not one"),
         (lambda x: x, "not an image classifier: its output is [1, 8, 8, 3], not [pictures, classes]"),
     ],
     ids=["two", "picture"],
 )
 def test_outputs_that_are_not_scores(function: Callable[[Any], Any], said: str, save: Save) -> None:
-    assert said in refused(save({"a": function}))
+    problem = f"signature a cannot be run on a picture: {said} "
+    assert refused(save({"a": function})) == f"{problem}(it has no other)"
+    assert refused(save({"a": function, "b": scores}), signature="a") == f"{problem}(--signature takes b too)"
 
 
 @pytest.mark.parametrize(
