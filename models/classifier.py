@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ondevice.models import graph
-from ondevice.models.ends import End, classifier_layout
+from ondevice.models.ends import End, classifier_layout, refusal
 from ondevice.models.graph import Graph, GraphTensor, Operator
 from ondevice.models.layout import Layout
 from ondevice.models.output import Meaning
@@ -76,9 +76,20 @@ class ClassifierGraph:
 def read(path: Path) -> ClassifierGraph:
     """The file's graph. Raises ModelError where it is damaged, NotClassifierError where it is another network's."""
     found = graph.read(path)
+    return ClassifierGraph(path, found, classifier_layout(path, *_ends(found)))
+
+
+def refuse_sequence(known: ClassifierGraph) -> None:
+    """Raise NotClassifierError for [1, a, b] with a and b not alike: steps and their features, more often than grey."""
+    height, width = known.layout.size
+    if known.layout.rank == 3 and height != width:
+        reason = "its input is a sequence, unless --size HEIGHTxWIDTH says that it is a grey picture"
+        raise refusal(known.path, reason, *_ends(known.graph))
+
+
+def _ends(found: Graph) -> tuple[list[End], list[End]]:
     first = found.subgraphs[0]
-    inputs, outputs = ([_end(first.tensors[number]) for number in numbers] for numbers in (first.inputs, first.outputs))
-    return ClassifierGraph(path, found, classifier_layout(path, inputs, outputs))
+    return [_end(first.tensors[n]) for n in first.inputs], [_end(first.tensors[n]) for n in first.outputs]
 
 
 def _end(tensor: GraphTensor) -> End:

@@ -158,6 +158,8 @@ def _given_input(given: Overrides) -> dict[str, dict[str, Any]]:
 
 def _of_file(path: Path, given: Overrides) -> ModelDescription:
     known = classifier.read(path)
+    if given.size is None:
+        classifier.refuse_sequence(known)
     meaning = known.meaning
     classes = meaning.classes(known.outputs)
     embedded = metadata.read(path, classes, given.background)

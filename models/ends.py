@@ -48,10 +48,15 @@ def classifier_layout(path: Path, inputs: Sequence[End], outputs: Sequence[End])
     elif not math.prod(outputs[0].shape) or max(outputs[0].shape, default=1) != math.prod(outputs[0].shape):
         reason = "its output is not [1, classes]"
     if reason or layout is None:
-        ends = f"{_listed('input', inputs)}, {_listed('output', outputs)}"
-        todo = f"{words.typed('ondevice', 'bench', path)} times it"
-        raise NotClassifierError(f"{path}: not an image classifier ({reason}): {ends}; {todo}", str(path))
+        raise refusal(path, reason, inputs, outputs)
     return layout
+
+
+def refusal(path: Path, reason: str, inputs: Sequence[End], outputs: Sequence[End]) -> NotClassifierError:
+    """The error of a file that is not an image classifier: why not, what it is instead, and what there is for it."""
+    ends = f"{_listed('input', inputs)}, {_listed('output', outputs)}"
+    todo = f"{words.typed('ondevice', 'bench', path)} times it"
+    return NotClassifierError(f"{path}: not an image classifier ({reason}): {ends}; {todo}", str(path))
 
 
 def _listed(end: str, ends: Sequence[End]) -> str:

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from ondevice import host
-from ondevice import runtime as runtimes
 from ondevice._version import __version__
-from ondevice.bench import verdict
+from ondevice.bench import subject, verdict
 from ondevice.bench.record import BenchRecord
 from ondevice.bench.spec import Spec
+from ondevice.bench.subject import AnyFile
 from ondevice.errors import BenchError, EmulationError, OnDeviceError, UsageError
 from ondevice.limits import cgroup
 from ondevice.limits.limits import Limits
 from ondevice.process import child, messages
-from ondevice.runner import resolve
+from ondevice.runner import Resolved
 
 OnProgress = Callable[[int], None]
-OnError = Callable[[str], None]
+OnText = Callable[[str], None]
 
 
 # Errors of the child that have another cause than too little memory, even where that is limited.
@@ -38,13 +38,18 @@ class Interrupted(KeyboardInterrupt):
         self.record = record
 
 
-def measure(
+def measure(  # noqa: PLR0913
     spec: Spec,
     limits: Limits | None = None,
     on_progress: OnProgress = lambda n: None,
-    on_error: OnError = lambda s: None,
+    on_error: OnText = lambda s: None,
+    on_note: OnText = lambda s: None,
+    on_found: Callable[[Resolved | AnyFile], None] = lambda f: None,
 ) -> BenchRecord:
-    """Run `spec` in a child process under `limits`; tells `on_progress` of every few runs, `on_error` of a bad picture.
+    """Run `spec` in a child process under `limits`.
+
+    Tells `on_found` of the file before it is loaded, `on_progress` of every few runs, `on_error` of a bad picture,
+    `on_note` of anything else that is odd.
 
     Raises UsageError, ModelError and the like for what cannot be run, BenchError where the child died or did not fit
     into its memory, Interrupted.
@@ -54,11 +59,12 @@ def measure(
     if spec.device and (limits.cpus or limits.cpu_quota):
         raise UsageError(f"{spec.device} is emulated under its own limits: leave --cpus and --cpu-quota out")
     # An unknown file is tried here, without the limits: a crash then means the file, not too little memory.
-    path = resolve(spec.model, runtimes.get(spec.runtime).name)[0]
-    measurement = _Measurement(spec, limits, path)
+    found = subject.resolve(spec)
+    on_found(found)
+    measurement = _Measurement(spec, limits, found.path)
     before = host.current().sensors.throttling()
     try:
-        measurement.run(on_progress, on_error)
+        measurement.run(on_progress, on_error, on_note)
     except KeyboardInterrupt:
         done = measurement.samples or measurement.scenario
         raise Interrupted(measurement.record(before) if done else None) from None
@@ -78,7 +84,7 @@ class _Measurement:
         self.samples: list[tuple[float, float]] = []
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
 
-    def run(self, on_progress: OnProgress, on_error: OnError) -> None:
+    def run(self, on_progress: OnProgress, on_error: OnText, on_note: OnText) -> None:
         """Start the child and read it to its end."""
         # One thread of OpenBLAS: numpy would set memory aside for a thread a core, and none is used.
         environment = {"OPENBLAS_NUM_THREADS": "1"}
@@ -88,11 +94,11 @@ class _Measurement:
             if group is not None:
                 group.add(process.pid)
             for message in messages.ask(process, {"spec": self.spec.as_dict(), "limits": asdict(self.limits)}):
-                self._receive(message, on_progress, on_error)
+                self._receive(message, on_progress, on_error, on_note)
             if not self.done:
                 raise self._died(str(process.death()))
 
-    def _receive(self, message: messages.Message, on_progress: OnProgress, on_error: OnError) -> None:
+    def _receive(self, message: messages.Message, on_progress: OnProgress, on_error: OnText, on_note: OnText) -> None:
         kind = message.pop("kind")
         if kind == "samples":
             self.samples += [(decode, invoke) for decode, invoke in message["samples"]]
@@ -102,6 +108,8 @@ class _Measurement:
         elif kind == "bad_image":
             self.unreadable += 1
             on_error(message["message"])
+        elif kind == "note":
+            on_note(message["message"])
         elif kind == "error":
             raise self._error(message)
         else:
@@ -126,7 +134,7 @@ class _Measurement:
 
     def record(self, before: host.Throttling | None) -> BenchRecord:
         """What was measured, judged."""
-        loaded, done = self.loaded, self.done
+        loaded, done, images = self.loaded, self.done, self.spec.images
         facts = host.describe()
         record = BenchRecord(
             model=loaded["model"],
@@ -138,8 +146,8 @@ class _Measurement:
             num_threads=loaded["num_threads"],
             device=self.spec.device or facts["cpu_model"],
             emulated=self.spec.device is not None,
-            input=f"{len(self.spec.images) - self.unreadable} pictures" if self.spec.images else "random",
-            decode=bool(self.spec.images),
+            input=(f"{len(images) - self.unreadable} pictures" if images else "random") + loaded["sizes"],
+            decode=bool(images),
             interval_ms=self.spec.interval_ms,
             init_ms=loaded["init_ms"],
             warmup_first_ms=self.warmup[0] if self.warmup else math.nan,
@@ -158,6 +166,6 @@ class _Measurement:
             emulation=done.get("emulation") or loaded["emulation"],
             scenario=self.scenario,
             samples_ms=tuple(decode + invoke for decode, invoke in self.samples),
-            decode_samples_ms=tuple(decode for decode, _ in self.samples) if self.spec.images else (),
+            decode_samples_ms=tuple(decode for decode, _ in self.samples) if images else (),
         )
         return verdict.judged(record, before, host.current().sensors.throttling(), interrupted=not done)

@@ -1,4 +1,4 @@
-"""Which measurements of two files are of the same model, thread count and device."""
+"""Which measurements of two files are of the same model, thread count, device and input."""
 
 from __future__ import annotations
 
@@ -56,5 +56,6 @@ def paired(a: Sequence[BenchRecord], b: Sequence[BenchRecord]) -> Pairing:
 def _grouped(records: dict[int, BenchRecord], key: Key) -> dict[Hashable, list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for number, record in records.items():
-        groups.setdefault((record.num_threads, record.device, record.decode, key(record)), []).append(number)
+        measured = record.num_threads, record.device, record.decode, record.input_ends
+        groups.setdefault((measured, key(record)), []).append(number)
     return groups

@@ -16,6 +16,8 @@ from ondevice.devices.emulation import Emulation
 from ondevice.errors import UsageError
 
 SCHEMA = 1
+# In `input`, between what the runs were given and its sizes.
+SIZED = ": "
 # What a run that ended early has not measured; JSON has null for it.
 _MAY_BE_NAN = ("init_ms", "warmup_first_ms", "warmup_avg_ms")
 
@@ -24,12 +26,14 @@ _MAY_BE_NAN = ("init_ms", "warmup_first_ms", "warmup_avg_ms")
 class BenchRecord:
     """One model on one thread count, measured once.
 
-    Fields are named after TFLite's own benchmark tools (`init_ms`, `warmup_first_ms`, `num_runs`, …). samples_ms: each
-    steady run, in order: the inference alone, or with `decode` picture to tensor and inference; decode_samples_ms then
-    has the first part of each. init_ms: making the interpreter and allocating its tensors. init_mem_bytes,
-    overall_mem_bytes: how far the child process's peak resident memory rose over what it was before loading, until
-    loaded and until the end. cpu_per_wall: CPU seconds of the measuring process a second of the steady runs (None where
-    they were spaced or stretched). other_cpu: processors that other programs kept busy meanwhile (None: not shown).
+    input: `random`, or how many pictures; behind a colon the inputs with their sizes, but for an image classifier of
+    one size. Fields are named after TFLite's own benchmark tools (`init_ms`, `warmup_first_ms`, `num_runs`, …).
+    samples_ms: each steady run, in order: the inference alone, or with `decode` picture to tensor and inference;
+    decode_samples_ms then has the first part of each. init_ms: making the interpreter and allocating its tensors.
+    init_mem_bytes, overall_mem_bytes: how far the child process's peak resident memory rose over what it was before
+    loading, until loaded and until the end. cpu_per_wall: CPU seconds of the measuring process a second of the steady
+    runs (None where they were spaced or stretched). other_cpu: processors that other programs kept busy meanwhile
+    (None: not shown).
     emulation: None, or what the emulated times rest on. scenario: None, or MLPerf LoadGen's result.
     """
 
@@ -67,6 +71,11 @@ class BenchRecord:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "summary", summary(self.samples_ms))
+
+    @property
+    def input_ends(self) -> str:
+        """The inputs and their sizes; "" for an image classifier of one size."""
+        return self.input.partition(SIZED)[2]
 
     @property
     def num_runs(self) -> int:

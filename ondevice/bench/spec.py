@@ -7,6 +7,7 @@ from typing import Any
 
 from ondevice.errors import UsageError
 from ondevice.limits.threads import MAX_THREADS
+from ondevice.models.overrides import Overrides
 from ondevice.timing.bounds import LONGEST_MS
 
 # A measurement of more than a day has mistaken the unit.
@@ -19,7 +20,8 @@ class Spec:
 
     model: as Runner takes it. warmup: inferences that are timed apart, the first among them. runs and min_secs: the
     steady runs go on until both are reached. interval_ms: rest between two steady runs. images: pictures to decode and
-    classify in turn; none: one random tensor, inference alone. scenario: None, or the fields of
+    classify in turn; none: one random tensor, inference alone. overrides: what is said of a classifier. shapes: of the
+    inputs with free sizes of any file, which then gets random input. scenario: None, or the fields of
     `mlperf.ScenarioSettings`, with `log_dir`. Raises UsageError for what cannot be measured.
     """
 
@@ -35,6 +37,8 @@ class Spec:
     scaled_decode: bool = True
     seed: int = 0
     scenario: dict[str, Any] | None = None
+    overrides: Overrides | None = None
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         for value, low, high, what in (
@@ -46,6 +50,8 @@ class Spec:
         ):
             if not low <= value <= high:
                 raise UsageError(f"{what} must be from {low} to {high}, not {value:g}")
+        if self.shapes and self.images:
+            raise UsageError("--shape is for random input: leave it out, or --image")
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON takes them."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from ondevice import words
 from ondevice.bench.names import names
 from ondevice.bench.pairs import Pair, paired
 from ondevice.bench.record import BenchRecord
@@ -22,8 +23,8 @@ def rows(records: Sequence[BenchRecord]) -> list[dict[str, Any]]:
     named = list(zip(records, names(records), strict=True))
     if any(record.scenario for record in records):
         return [_scenario_row(record, name) for record, name in named if record.scenario]
-    timed = any(record.decode for record in records)
-    return [_row(record, name, timed) for record, name in named]
+    timed, others = any(record.decode for record in records), any(record.input_ends for record in records)
+    return [_row(record, name, timed, others) for record, name in named]
 
 
 def reasons(records: Sequence[BenchRecord]) -> list[str]:
@@ -35,13 +36,14 @@ def reasons(records: Sequence[BenchRecord]) -> list[str]:
     return lines + [f"{name}: {Emulation(**r.emulation)}" for r, name in named if r.emulation]
 
 
-def _row(record: BenchRecord, name: str, decode: bool) -> dict[str, Any]:
+def _row(record: BenchRecord, name: str, decode: bool, others: bool) -> dict[str, Any]:
     s, head = record.summary, _head(record, name)
+    given = {"input": words.shown(record.input_ends)} if others else {}
     start = {"runs": record.num_runs, "init_ms": record.init_ms, "first_ms": record.warmup_first_ms}
     parts = {"decode_p50_ms": _median(record.decode_samples_ms)} if decode else {}
     figures = {field: getattr(s, field) for field in ("p50_ms", "p90_ms", "p95_ms", "p99_ms", "avg_ms", "std_ms")}
     memory = {"load_mb": _mb(record.init_mem_bytes), "peak_mb": _mb(record.overall_mem_bytes)}
-    return {**head, **start, **parts, **figures, **memory, "verdict": record.verdict}
+    return {**head, **given, **start, **parts, **figures, **memory, "verdict": record.verdict}
 
 
 def _scenario_row(record: BenchRecord, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The child process of a measurement: takes a Spec and limits on standard input, streams what it times as JSON lines.
 
 It has a process to itself, so that memory and CPU time are the model's, limits bind nothing else, and whatever the
-runtime does to it leaves the caller alone. Messages: `loaded`, `warmup`, `samples` (many), `done`; or `error`.
+runtime does to it leaves the caller alone. Messages: `loaded`, `warmup`, `samples` (many), `done`; `note`; or `error`.
 """
 
 from __future__ import annotations
@@ -10,28 +10,24 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ondevice import host, records, runtime
+from ondevice.bench import runs
+from ondevice.bench.runs import Once, Timed
 from ondevice.bench.spec import Spec
-from ondevice.errors import ImageError, OnDeviceError, UsageError
+from ondevice.bench.subject import Subject, load
+from ondevice.errors import OnDeviceError
 from ondevice.host.clocks import Clocks
 from ondevice.limits.limits import Limits
 from ondevice.process import messages
 from ondevice.process.messages import Send
-from ondevice.runner import Runner
 
 # How often samples are sent: rarely enough to disturb none, often enough for a progress bar and an interrupt.
 FLUSH_S = 0.25
-
-Timed = tuple[float, float]  # (decode_ms, invoke_ms)
-Once = Callable[[int], Timed]  # one run, on the picture of that number
 
 
 def measure(spec: Spec, send: Send) -> None:
@@ -39,74 +35,36 @@ def measure(spec: Spec, send: Send) -> None:
     runtime.get(spec.runtime)  # what importing it takes is not the model's
     _reset_peak()
     memory = host.current().memory.resident_bytes() or host.current().memory.peak_bytes()
-    runner = Runner(spec.model, spec.threads, spec.runtime, spec.scaled_decode, spec.device)
-    send("loaded", **_facts(runner), init_mem_bytes=host.current().memory.peak_bytes() - memory)
-    once = _pictures(runner, spec, send) if spec.images else _random(runner, spec.seed)
+    subject = load(spec)
+    send("loaded", **_facts(subject), init_mem_bytes=host.current().memory.peak_bytes() - memory)
+    once = runs.of(subject, spec, send)
     send("warmup", warmup_ms=[round(sum(once(i)), 6) for i in range(spec.warmup)])
     if spec.scenario is None:
         cpu, other = _steady(once, spec, send)
     else:
         cpu, other = None, None
-        send("scenario", **_scenario(runner, spec, once))
+        send("scenario", **_scenario(subject, spec, once))
     send(
         "done",
         cpu_per_wall=cpu,
         other_cpu=other,
         overall_mem_bytes=host.current().memory.peak_bytes() - memory,
-        emulation=runner.emulation.as_dict() if runner.emulation else None,
+        emulation=subject.emulation.as_dict() if subject.emulation else None,
     )
 
 
-def _facts(runner: Runner) -> dict[str, Any]:
-    model = runner.model
+def _facts(subject: Subject) -> dict[str, Any]:
+    loaded = subject.executable
     return {
-        "model": runner.name,
-        "runtime": str(model.runtime),
-        "num_threads": model.threads,
-        "init_ms": round(model.load_ms, 6),
-        "precision": runner.precision,
-        "sha256": runner.sha256,
-        "emulation": runner.emulation.as_dict() if runner.emulation else None,
+        "model": subject.name,
+        "runtime": str(loaded.runtime),
+        "num_threads": loaded.threads,
+        "init_ms": round(loaded.load_ms, 6),
+        "precision": subject.precision,
+        "sha256": subject.sha256,
+        "emulation": subject.emulation.as_dict() if subject.emulation else None,
+        "sizes": runs.sizes(subject),
     }
-
-
-def _random(runner: Runner, seed: int) -> Once:
-    model = runner.model
-    rng = np.random.default_rng(seed)
-    if model.input.dtype == np.float32:
-        low, high = runner.input.value_range
-        tensor: NDArray[Any] = rng.uniform(low, high, model.input.shape).astype(np.float32)
-    else:
-        limits = np.iinfo(model.input.dtype)
-        tensor = rng.integers(limits.min, limits.max, model.input.shape, model.input.dtype, endpoint=True)
-
-    def once(_: int) -> Timed:
-        start = perf_counter()
-        model.invoke(tensor)
-        return 0.0, (perf_counter() - start) * 1e3
-
-    return once
-
-
-def _pictures(runner: Runner, spec: Spec, send: Send) -> Once:
-    good = []
-    for image in spec.images:
-        try:
-            runner.prepare(image)
-            good.append(image)
-        except ImageError as error:
-            send("bad_image", message=str(error))
-    if not good:
-        raise UsageError("none of the pictures can be read")
-
-    def once(number: int) -> Timed:
-        start = perf_counter()
-        tensor = runner.prepare(good[number % len(good)])
-        ready = perf_counter()
-        runner.model.invoke(tensor)
-        return (ready - start) * 1e3, (perf_counter() - ready) * 1e3
-
-    return once
 
 
 def _steady(once: Once, spec: Spec, send: Send) -> tuple[float | None, float | None]:
@@ -135,13 +93,13 @@ def _flush(spans: list[Timed], send: Send) -> None:
     spans.clear()
 
 
-def _scenario(runner: Runner, spec: Spec, once: Once) -> dict[str, Any]:
+def _scenario(subject: Subject, spec: Spec, once: Once) -> dict[str, Any]:
     from dataclasses import asdict
 
     from ondevice.bench import mlperf
 
     fields = dict(spec.scenario or {})
-    folder = f"{runner.name}-{runner.model.threads}t-{fields['scenario']}"
+    folder = f"{subject.name}-{subject.executable.threads}t-{fields['scenario']}"
     log_dir = Path(fields.pop("log_dir")) / folder
     library = max(len(spec.images), 1)
     return asdict(mlperf.run(once, library, mlperf.ScenarioSettings(**fields), log_dir))

@@ -133,12 +133,14 @@ def predict(
 
 
 def _predicted(model: str, device: Device, threads: int | None) -> PredictedTime:
-    from ondevice import runner
+    from ondevice import runner, runtime, trial
     from ondevice.devices import network, prediction
-    from ondevice.runtime import Model
 
-    path, entry, _ = runner.find(model)
-    precision = entry.card.precision if entry else Model(path).precision
+    path, entry, checksum = runner.find(model)
+    if entry is None:
+        trial.ensure(path, checksum, runtime.get())
+    with console.quiet_runtime():
+        precision = entry.card.precision if entry else runtime.Executable(path).precision
     return prediction.predict(device, network.of_file(path), precision, threads)
 
 

@@ -166,11 +166,19 @@ def test_one_output_is_of_two_classes(end: str, meaning: Meaning, tmp_path: Path
 
 
 def test_a_grey_picture_may_have_no_channels(tmp_path: Path) -> None:
-    known = describe_model(colours(tmp_path / "net.tflite", (1, 8, 9), weights=[[1], [2]]), None)
-    assert (known.input.height, known.input.width, known.input.channels) == (8, 9, 1)
+    known = describe_model(colours(tmp_path / "net.tflite", (1, 9, 9), weights=[[1], [2]]), None)
+    assert (known.input.height, known.input.width, known.input.channels) == (9, 9, 1)
     assert known.values()["colours"] == "grey"
     with pytest.raises(UsageError, match="bgr is for three channels"):
         describe_model(tmp_path / "net.tflite", None, Overrides(bgr=True))
+
+
+def test_steps_and_features_are_a_grey_picture_only_where_that_is_said(tmp_path: Path) -> None:
+    path = colours(tmp_path / "net.tflite", (1, 200, 9), weights=[[1], [2]])
+    with pytest.raises(NotClassifierError, match=r"a sequence, unless --size .* picture \[1, 200, 9\] float"):
+        describe_model(path, None)
+    known = describe_model(path, None, Overrides(size=(200, 9)))
+    assert (known.input.height, known.input.width, known.input.channels) == (200, 9, 1)
 
 
 def test_what_is_not_a_classifier_says_what_it_is(tmp_path: Path) -> None:

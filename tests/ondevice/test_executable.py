@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tflite import Network
 
+from ondevice import runtime as runtimes
+from ondevice import trial
 from ondevice.errors import ModelError, NotClassifierError
 from ondevice.random_input import tensors
-from ondevice.runner import resolve
 from ondevice.runtime import Executable, Model, TensorSpec
 
 SEED = np.random.default_rng(0)
@@ -70,8 +71,8 @@ def test_a_tensor_too_few(tmp_path: Path) -> None:
     [
         (
             no_classifiers.detector,
-            "it has 4 outputs, not one): input image [1, 32, 32, 3] float32, outputs boxes [1, 10, 4] float32, "
-            "classes [1, 10] float32, [1, 10] float32, count [1, 1] float32",
+            "it has 1 inputs and 4 outputs, not one of each): input image [1, 32, 32, 3] float32, "
+            "outputs boxes [1, 10, 4] float32, classes [1, 10] float32, [1, 10] float32, count [1, 1] float32",
         ),
         (
             no_classifiers.audio,
@@ -79,12 +80,12 @@ def test_a_tensor_too_few(tmp_path: Path) -> None:
         ),
         (
             no_classifiers.lstm,
-            "its input is not [1, height, width, 3 or 1]): input steps [1, 12, 8] float32, "
-            "output sequence [1, 12, 4] float32",
+            "its output is not [1, classes]): input steps [1, 12, 8] float32, output sequence [1, 12, 4] float32",
         ),
         (
             no_classifiers.sums,
-            "it has 2 inputs, not one): inputs a [1, 6] float32, b [1, 6] float32, output sum [1, 6] float32",
+            "it has 2 inputs and 1 outputs, not one of each): inputs a [1, 6] float32, b [1, 6] float32, "
+            "output sum [1, 6] float32",
         ),
     ],
 )
@@ -113,7 +114,7 @@ def test_a_name_is_shown_as_a_person_gave_it(name: str, shown: str) -> None:
 def test_a_file_that_takes_only_small_numbers_passes_its_trial(tmp_path: Path) -> None:
     """Of a table of ten words most of the random ones are not in it: an error, and nothing worse."""
     path = no_classifiers.words(tmp_path / "words.tflite", known=10)
-    assert resolve(str(path)).path == path
+    trial.ensure(path, "checksum", runtimes.get())
 
 
 def test_a_file_that_takes_nothing_does_not_pass_its_trial(tmp_path: Path) -> None:
@@ -122,4 +123,4 @@ def test_a_file_that_takes_nothing_does_not_pass_its_trial(tmp_path: Path) -> No
     net.operator("GATHER", [net.constant(np.ones(4)), net.constant([9] * 4, "int32")], [made], kind="GatherOptions")
     path = net.write(tmp_path / "never.tflite", [given], [made])
     with pytest.raises(ModelError, match=r"never\.tflite: (inference failed|[^\n]* cannot load it): [^\n]+$"):
-        resolve(str(path))
+        trial.ensure(path, "checksum", runtimes.get())

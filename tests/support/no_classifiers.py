@@ -35,8 +35,8 @@ def audio(path: Path, shape: Sequence[int] = (1, 1600)) -> Path:
     return net.write(path, [sound], [scores])
 
 
-def lstm(path: Path, shape: Sequence[int] = (1, 12, 8)) -> Path:
-    """A sequence [batch, steps, features] through an LSTM of four cells."""
+def lstm(path: Path, shape: Sequence[int] = (1, 12, 8), kinds: int = 0) -> Path:
+    """A sequence [batch, steps, features] through an LSTM of four cells; or into the scores of so many kinds of it."""
     net, cells = Network(), 4
     steps = net.tensor(shape, name="steps")
     weights = [net.constant(np.full((cells, width), 0.1)) for width in (shape[2], cells) for _ in range(4)]
@@ -48,6 +48,11 @@ def lstm(path: Path, shape: Sequence[int] = (1, 12, 8)) -> Path:
     inputs = [steps, *weights, -1, -1, -1, *biases, -1, -1, *states, -1, -1, -1, -1]
     options = {"fusedActivationFunction": 4, "cellClip": 10.0}  # 4: tanh
     net.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [out], kind="UnidirectionalSequenceLSTMOptions", **options)
+    if kinds:
+        flat = net.tensor((1, shape[1] * cells))
+        sizes = net.constant([1, shape[1] * cells], "int32")
+        net.operator("RESHAPE", [out, sizes], [flat], kind="ReshapeOptions")
+        out = _dense(net, flat, net.tensor((1, kinds), name="kinds"), shape[1] * cells, kinds)
     return net.write(path, [steps], [out])
 
 
@@ -60,12 +65,21 @@ def words(path: Path, known: int = 200) -> Path:
     return net.write(path, [numbers], [found])
 
 
-def sums(path: Path, dtypes: Sequence[str] = ("float32", "float32")) -> Path:
-    """Two inputs, `a` and `b`, [1, 6] each, and their sum."""
+def sums(path: Path, shapes: Sequence[Sequence[int]] = ((1, 6), (1, 6))) -> Path:
+    """Inputs `a`, `b`, … of these shapes, and their sum, [1, 6]."""
     net = Network()
-    ends = [net.tensor((1, 6), dtype, name) for name, dtype in zip("ab", dtypes, strict=True)]
-    total = net.operator("ADD", ends, [net.tensor((1, 6), dtypes[0], "sum")], kind="AddOptions")
+    ends = [net.tensor(shape, name=chr(ord("a") + number)) for number, shape in enumerate(shapes)]
+    total = ends[0]
+    for end in ends[1:]:
+        total = net.operator("ADD", [total, end], [net.tensor((1, 6), name="sum")], kind="AddOptions")
     return net.write(path, ends, [total])
+
+
+def tones(path: Path) -> Path:
+    """As many samples of sound as one likes, [?], each as far from silence as it is."""
+    net = Network()
+    sound = net.tensor((-1,), name="sound")
+    return net.write(path, [sound], [net.operator("ABS", [sound], [net.tensor((-1,), name="loudness")])])
 
 
 def _dense(net: Network, given: int, made: int, width: int, outputs: int) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import no_classifiers
 import pytest
 from PIL import Image
 from refusals import one_line_error
@@ -226,6 +227,26 @@ def test_compare(cli: Cli, sweep: Path, tmp_path: Path) -> None:
     assert all(row["finding"].endswith("(A and B INVALID)") for row in found)
 
 
+def test_any_file_is_timed_and_run_says_what_it_is(cli: Cli, tmp_path: Path, sample: Path) -> None:
+    detector = no_classifiers.detector(tmp_path / "detect.tflite", (1, -1, -1, 3))
+    steps = no_classifiers.lstm(tmp_path / "steps.tflite", (-1, 12, 8))
+    done = cli("bench", steps, *QUICK)
+    assert done.returncode == 0
+    assert "steps [1, 12, 8] float32" in done.stdout.splitlines()[2]
+    assert done.stderr == (
+        "ondevice: steps.tflite leaves the batch open (steps [?, 12, 8] float32): it is 1, unless --shape says "
+        "otherwise, such as 8,12,8\n"
+    )
+    sized = (steps, ("--shape", "1,12,8")), (detector, ("--shape", "1,24,40,3")), (detector, ("--size", 24))
+    for model, flags in sized:
+        assert cli("bench", model, *QUICK, *flags, "--format", "json").returncode == 0
+    for model in (detector, steps):
+        done = cli("run", model, sample)
+        assert (done.returncode, done.stdout) == (1, "")
+        said = rf".*: {model}: not an image classifier \(.*\): input .*, outputs? .*; `ondevice bench {model}` times it"
+        assert re.fullmatch(said, one_line_error(done.stderr))
+
+
 def test_two_files_of_one_name_are_told_apart_and_compared_each_with_itself(cli: Cli, tmp_path: Path) -> None:
     paths = []
     for folder, name in (("a", "digits_xs_int8"), ("b", "digits_l_fp32")):
@@ -275,6 +296,8 @@ def test_compare_with_nothing_in_common(cli: Cli, sweep: Path, tmp_path: Path) -
     [
         ([], 2, "give either models to measure, or --read FILE, or --compare A B"),
         (["digits_xs_int8", "--read", "x.json"], 2, "give either"),
+        (["digits_xs_int8", "--shape", "1,x"], 2, "--shape takes whole numbers from 1 on, such as 1,96,64, not '1,x'"),
+        (["digits_xs_int8", "--shape", "1,8"], 2, "its inputs have sizes of their own"),
         (["--read", "x.json", "--compare", "x.json", "y.json"], 2, "give either"),
         (["--read", "nowhere.json"], 2, "nowhere.json: no such file"),
         (["digits_xs_int9"], 1, "digits_xs_int8"),

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import no_classifiers
 import pytest
 from refusals import one_line_error
 
@@ -217,6 +218,13 @@ def test_models_are_called_by_their_whole_names_and_files_of_one_name_by_their_f
     rows = strictly(done.stdout)
     assert [row["model"] for row in rows] == ["a/net_1.0_8", "b/net_1.0_8", "own_1.0"]
     assert rows[0]["mean_ms"] != rows[1]["mean_ms"]
+
+
+def test_what_is_not_a_classifier_is_predicted_too_where_its_layers_are_known(cli: Cli, tmp_path: Path) -> None:
+    paths = no_classifiers.audio(tmp_path / "audio.tflite"), no_classifiers.lstm(tmp_path / "lstm.tflite")
+    done = cli("devices", "predict", "pixel-3", *paths, "--format", "json")
+    assert [row["model"] for row in strictly(done.stdout)] == ["audio"]
+    assert "no published model tells what UNIDIRECTIONAL_SEQUENCE_LSTM takes on pixel-3" in one_line_error(done.stderr)
 
 
 def test_one_model_that_cannot_be_read_costs_itself_alone(cli: Cli, tmp_path: Path) -> None:
