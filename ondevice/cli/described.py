@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from typing import TYPE_CHECKING
 
+from ondevice import words
 from ondevice.cli import console
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def tell(path: Path, entry: Entry | None, known: ModelDescription) -> None:
         console.note(f"{path.name} has no card: {known.line()}")
         if known.assumed_range:
             console.note(
-                f"warning: {path.name} does not say what values it takes, and -1 to 1 is a guess: `ondevice models add "
-                f"{shlex.quote(str(path))}` keeps a --range of -1,1, 0,1 or 0,255"
+                f"warning: {path.name} does not say what values it takes, and -1 to 1 is a guess: "
+                f"{_adding(path, known)} keeps a range such as -1,1, 0,1 or 0,255"
             )
     elif guessed_by_0_1_0(entry):
         console.note(_of_0_1_0(entry, known))
@@ -47,16 +47,35 @@ def tell_of(model: str, overrides: Overrides | None = None) -> None:
         tell(path, entry, describe_model(path, entry, overrides))
 
 
+def _adding(path: Path, known: ModelDescription) -> str:
+    """The command, with all that it will ask for."""
+    from ondevice.models.card import nameable
+
+    named = ("--name", nameable(path.stem)) if path.stem != nameable(path.stem) else ()
+    labels = ("--labels", "FILE") if known.labels.numbered else ()
+    return words.typed("ondevice", "models", "add", path, *named, "--range=LOW,HIGH", *labels)
+
+
 def _of_0_1_0(entry: Entry, known: ModelDescription) -> str:
     """What a card of version 0.1.0 may have wrong, and what makes it anew."""
-    name, path, source = entry.card.name, shlex.quote(str(entry.path)), entry.card.source
-    again = f"ondevice models add {path} --name {name} --force --labels FILE --range LOW,HIGH"
-    if source.startswith(_CONVERTED):
-        again = f"ondevice convert {shlex.quote(source.removeprefix(_CONVERTED))} --force"
     return (
-        f"the card of {name} is of version 0.1.0, which guessed what it was not told: crop {known.input.crop:g}, "
-        f"{'a' if known.background else 'no'} background class, and the range of some; `{again}` makes it anew"
+        f"the card of {entry.card.name} is of version 0.1.0, which guessed what it was not told: "
+        f"crop {known.input.crop:g}, {'a' if known.background else 'no'} background class, and the range of some; "
+        f"{_anew(entry)} makes it anew"
     )
+
+
+def _anew(entry: Entry) -> str:
+    """The command; of a converted file that lies where it was put, it puts it there once more."""
+    name, precision, source = entry.card.name, entry.card.precision, entry.card.source
+    if entry.origin != "beside" or not source.startswith(_CONVERTED):
+        said = ("--name", name, "--force", "--labels", "FILE", "--range=LOW,HIGH")
+        return words.typed("ondevice", "models", "add", entry.path, *said)
+    stem = name.removesuffix(f"_{precision}")
+    how = ("--name", stem, "--precision", precision) if stem != name else ()
+    calibration = ("--calibration", "DIR") if precision == "int8" else ()
+    place = ("--out", entry.path.parent, "--force")
+    return words.typed("ondevice", "convert", source.removeprefix(_CONVERTED), *how, *calibration, *place)
 
 
 def tell_card(entry: Entry) -> None:

@@ -49,6 +49,12 @@ def test_adding_again_what_is_gone_or_changed(
     assert cli("run", "mine", sample).returncode == 0
 
 
+def test_keeping_a_range_that_was_guessed(cli: Cli, model: Path, sample: Path) -> None:
+    add = hinted(cli("run", model, sample), FILE="digits")
+    assert cli(*[word.replace("LOW,HIGH", "-1,1") for word in add]).returncode == 0
+    assert cli("run", model, sample).stderr == ""
+
+
 def test_giving_a_file_or_a_card_of_ours_a_card_to_write_into(cli: Cli, model: Path) -> None:
     samples = zoo.samples_dir()
     add = hinted(cli("evaluate", model, samples, "--update-card"))
