@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from converting import SAMPLES, converted
+from PIL import Image
 
 from ondevice.converters import pictures
 from ondevice.converters.check import interpreter_with_tensors
@@ -16,6 +18,7 @@ from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.opening import open_source
 from ondevice.converters.sources.source import Source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
+from ondevice.runner import Runner
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIDE, CLASSES = 8, 4
@@ -102,6 +105,23 @@ def test_pixels_as_bytes_are_taken_as_they_are_in_every_precision(save: Save) ->
         outputs, operators = run(to_tflite(source.save, precision, tensors), images)
         np.testing.assert_allclose(outputs, expected(images), atol=error)
         assert not {"CAST", "QUANTIZE", "DEQUANTIZE"} & set(operators)  # behind these no accelerator goes on
+
+
+def test_a_file_for_bytes_answers_as_its_source_and_its_card_says_how_to_feed_it(
+    save: Save, tmp_path: Path, sample: Path
+) -> None:
+    tf = tensorflow()
+    path = save({"classify": lambda x: scores(tf.cast(x, tf.float32) / 255)}, "uint8")
+    job = ConversionJob(str(path), str(tmp_path), precisions=("fp32", "int8"), calibration=SAMPLES, calibration_size=20)
+    _, *files = converted(job)
+    assert [file.failed for file in files] == ["", ""]
+    pixels = np.asarray(Image.open(sample).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))[None]
+    for file, error in zip(files, (0.01, 0.03), strict=True):
+        runner = Runner(file.path)
+        assert runner.input.value_range == (0.0, 255.0)
+        answer = runner.classify(sample, top=CLASSES)
+        given = [top.score for top in sorted(answer.top, key=lambda top: top.index)]
+        np.testing.assert_allclose(given, expected(pixels)[0], atol=error)
 
 
 def test_bytes_that_are_not_only_cast_stay_bytes_inside(save: Save) -> None:
