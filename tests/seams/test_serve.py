@@ -45,8 +45,10 @@ def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, st
     with Endpoint(tmp_path, "--models", stranger) as running:
         until(lambda: "/v2/models/stranger/infer" in running.stderr)
         told = running.stderr.splitlines()
-        assert "stranger has no known accuracy" in told[0]
-        assert "1 model, each asked by its name" in told[1]
+        assert "stranger.tflite has no card: " in told[0]
+        assert "stranger.tflite does not say what values it takes" in told[1]
+        assert "stranger has no known accuracy" in told[2]
+        assert "1 model, each asked by its name" in told[3]
         assert "expected_top1" not in running.classify("stranger").json()["parameters"]
         chosen = running.classify()
         assert (chosen.status_code, chosen.headers["retry-after"]) == (503, "1")

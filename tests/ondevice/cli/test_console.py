@@ -119,7 +119,7 @@ def test_a_record_of_a_dataclass_keeps_the_fields_order() -> None:
     from ondevice.models.card import Accuracy
 
     fields = list(console.as_record(Accuracy(0.5, "ten pictures", 0.9)).items())
-    assert fields == [("top1", 0.5), ("data", "ten pictures"), ("top5", 0.9)]
+    assert fields == [("top1", 0.5), ("data", "ten pictures"), ("top5", 0.9), ("n", None)]
 
 
 def test_the_runtimes_info_lines_are_dropped_and_the_rest_passed_on(capfd: pytest.CaptureFixture[str]) -> None:

@@ -84,8 +84,11 @@ def test_a_port_in_use_is_one_line(cli: Cli) -> None:
 
 
 def test_models_with_other_labels_are_refused(cli: Cli, stranger: Path) -> None:
-    said = one_line(cli("serve", "--port", 0, "--workers", 1, "--models", f"{FAMILY[0]},{stranger}"), 2)
-    assert "stranger has other labels than digits_xs_int8 (10 and 10)" in said
+    done = cli("serve", "--port", 0, "--workers", 1, "--models", f"{FAMILY[0]},{stranger}")
+    *known, refusal = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert "stranger.tflite has no card: " in known[0]
+    assert "error: stranger has other labels than digits_xs_int8 (10 and 10)" in refusal
 
 
 def test_a_file_that_is_no_model_is_one_line(cli: Cli, tmp_path: Path) -> None:
