@@ -169,6 +169,14 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> None:
         sys.exit(f"{' '.join(command)}: exit status {done.returncode}: {done.stderr.strip()}")
 
 
+class Classified(NamedTuple):
+    """The time of a whole call and of the inference in it, ms, and the best class's index."""
+
+    total_ms: float
+    invoke_ms: float
+    index: int
+
+
 class Classifier:
     """A process of one version that classifies photos with one model: this file, run by that version's Python."""
 
@@ -187,16 +195,15 @@ class Classifier:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()  # closes its input, at which it ends
 
-    def classify(self, photo: str) -> tuple[float, float]:
-        """The time of the whole call and of the inference in it, in ms."""
+    def classify(self, photo: str) -> Classified:
+        """One photo."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(photo, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
             sys.exit("a process that classifies has died")
-        total_ms, invoke_ms = json.loads(line)
-        return total_ms, invoke_ms
+        return Classified(*json.loads(line))
 
 
 def classify(both: tuple[Side, Side], path: str, photos: Sequence[str], rounds: int) -> Iterator[Compared]:
@@ -207,8 +214,8 @@ def classify(both: tuple[Side, Side], path: str, photos: Sequence[str], rounds: 
             for _ in in_turn(ours.classify, theirs.classify, photos[:10]):
                 pass  # warms up
             pairs = list(in_turn(ours.classify, theirs.classify, photos))
-        totals.append(medians((a[0], b[0]) for a, b in pairs))
-        invokes.append(medians((a[1], b[1]) for a, b in pairs))
+        totals.append(medians((a.total_ms, b.total_ms) for a, b in pairs))
+        invokes.append(medians((a.invoke_ms, b.invoke_ms) for a, b in pairs))
     yield Compared(f"Runner.classify, {Path(path).stem}", totals)
     yield Compared(f"the inference in it, {Path(path).stem}", invokes)
 
@@ -224,7 +231,7 @@ def _serve_photos(model: str) -> None:
     for line in sys.stdin:
         start = perf_counter()
         answer = runner.classify(line.rstrip("\n"))
-        print(json.dumps([(perf_counter() - start) * 1e3, answer.invoke_ms]), flush=True)
+        print(json.dumps([(perf_counter() - start) * 1e3, answer.invoke_ms, answer.index]), flush=True)
 
 
 if __name__ == "__main__":
