@@ -171,6 +171,8 @@ def _other(what: str) -> Callable[[Path], FileKind]:
     return lambda path: FileKind(Form.OTHER_MODEL, what, "export the network as .tflite, Keras file or SavedModel")
 
 
+# What stands in a repository for a large file.
+LFS_POINTER = b"version https://git-lfs"
 # A tar has its mark behind the first file's name and rights.
 _TAR_AT, _TAR = 257, b"ustar"
 # Where each mark stands, the mark, and what it tells.
@@ -179,7 +181,7 @@ _MARKS: tuple[tuple[int, bytes, Callable[[Path], FileKind]], ...] = (
     (0, b"PK\x03\x04", _zip),
     (0, b"PK\x05\x06", _zip),
     (0, b"\x89HDF\r\n\x1a\n", _hdf5),
-    (0, b"version https://git-lfs", _lfs_pointer),
+    (0, LFS_POINTER, _lfs_pointer),
     (0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", _pytorch),  # how it was saved before 1.6
     (0, b"\x1f\x8b", _gzip),
     (_TAR_AT, _TAR, _packed),
@@ -195,14 +197,14 @@ _MARKS: tuple[tuple[int, bytes, Callable[[Path], FileKind]], ...] = (
 
 
 # What a page begins with, behind a mark of its encoding, blanks and comments.
-_PAGE = re.compile(
+PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype html|html|head|body)\b", re.I | re.S
 )
 
 
 def _text(head: bytes, path: Path) -> FileKind | None:
     """A web page, or another text, such as the error that a download was answered with."""
-    if _PAGE.match(head):
+    if PAGE.match(head):
         return _web_page(path)
     try:
         text = head[: head.rfind(b"\n") + 1 or None].decode()

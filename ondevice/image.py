@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ondevice.errors import ImageError, PictureMemoryError
+from ondevice.models import kinds
 from ondevice.models.card import Input
 from ondevice.protocol.picture import MAX_PIXELS, PictureFormat, PictureHead, jpeg_scale
 
@@ -239,6 +240,10 @@ def _unidentified(source: ImageSource) -> str:
         return "is empty"
     if head[4:8] == b"ftyp":
         return "is HEIC, AVIF or a video; save it as JPEG or PNG"
+    if head.startswith(kinds.LFS_POINTER):
+        return "is a Git LFS pointer: `git lfs pull` in its repository fetches the picture itself"
+    if kinds.PAGE.match(head):
+        return "is a web page: download the picture itself"
     return f"is not a picture ({', '.join(FORMATS)} can be read)"
 
 

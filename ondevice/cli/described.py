@@ -74,7 +74,8 @@ def _anew(entry: Entry) -> str:
     stem = name.removesuffix(f"_{precision}")
     how = ("--name", stem, "--precision", precision) if stem != name else ()
     calibration = ("--calibration", "DIR") if precision == "int8" else ()
-    place = ("--out", entry.path.parent, "--force")
+    own = entry.card_path.with_name(entry.card.labels)
+    place = ("--labels", own if own.is_file() else entry.card.labels, "--out", entry.path.parent, "--force")
     return words.typed("ondevice", "convert", source.removeprefix(_CONVERTED), *how, *calibration, *place)
 
 

@@ -260,6 +260,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     "100 megapixels": (black_png(10000), "at most 50 megapixels"),
     "81 megapixels": (black_png(9000), "9000 x 9000 pixels; at most 50 megapixels"),
     "float TIFF": (encoded(Image.new("F", (9, 9), 0.5), "TIFF"), "32-bit float pixels have no fixed range"),
+    "LFS": (
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+        "is a Git LFS pointer: `git lfs pull` in its",
+    ),
+    "page": (b"<!doctype html><html>", "is a web page: download the picture itself"),
     "EPS": (EPS, "is not a picture"),
     "ICO": (ICO, "is not a picture"),
 }
