@@ -40,7 +40,7 @@ def classifier_layout(path: Path, inputs: Sequence[End], outputs: Sequence[End])
     layout = Layout.of(inputs[0].signature or inputs[0].shape) if len(inputs) == 1 else None
     reason = ""
     if len(inputs) != 1 or len(outputs) != 1:
-        reason = f"it has {len(inputs)} inputs and {len(outputs)} outputs, not one of each"
+        reason = f"it has {_counted('input', inputs)} and {_counted('output', outputs)}, not one of each"
     elif layout is None:
         reason = "its input is not [1, height, width, 3 or 1]"
     elif odd := {inputs[0].dtype, outputs[0].dtype} - {*_TYPES}:
@@ -57,6 +57,10 @@ def refusal(path: Path, reason: str, inputs: Sequence[End], outputs: Sequence[En
     ends = f"{_listed('input', inputs)}, {_listed('output', outputs)}"
     todo = f"{words.typed('ondevice', 'bench', path)} times it"
     return NotClassifierError(f"{path}: not an image classifier ({reason}): {ends}; {todo}", str(path))
+
+
+def _counted(end: str, ends: Sequence[End]) -> str:
+    return f"{len(ends)} {end}{'s' * (len(ends) != 1)}"
 
 
 def _listed(end: str, ends: Sequence[End]) -> str:

@@ -13,6 +13,8 @@ from ondevice.models.ends import End
 from ondevice.models.layout import FREE, Layout
 
 Shape = tuple[int, ...]
+# A batch to show how one is given.
+_BATCH = 8
 
 
 class ChosenShapes(NamedTuple):
@@ -36,12 +38,9 @@ def choose(path: Path, given: Sequence[Shape], size: tuple[int, int] | None = No
     if not free:
         return ChosenShapes((), ())
     made = {end: _usual(path, end, free, size) for end in free}
-    notes = tuple(
-        f"{path.name} leaves the batch open ({end}): it is 1, unless --shape says otherwise, such as {_of_eight(end)}"
-        for end in free
-        if end.signature[0] == FREE
-    )
-    return ChosenShapes(tuple(made.get(end, end.shape) for end in ends), notes)
+    batches = [end for end in free if end.signature[0] == FREE]
+    note = f"{path.name} leaves the batch open ({_listed(batches)}): it is 1; {_flag(free, _BATCH)} makes it {_BATCH}"
+    return ChosenShapes(tuple(made.get(end, end.shape) for end in ends), (note,) if batches else ())
 
 
 def _end(tensor: graph.GraphTensor) -> End:
@@ -82,19 +81,15 @@ def _usual(path: Path, end: End, free: Sequence[End], size: tuple[int, int] | No
     return (1, *end.signature[1:])
 
 
-def _flag(free: Iterable[End]) -> str:
+def _flag(free: Iterable[End], batch: int = 1) -> str:
     """What to type for inputs with free sizes."""
-    return words.typed(*(part for end in free for part in ("--shape", _example(end))))
+    return words.typed(*(part for end in free for part in ("--shape", _example(end, batch))))
 
 
-def _of_eight(end: End) -> str:
-    return _comma((8, *end.signature[1:]))
-
-
-def _example(end: End) -> str:
+def _example(end: End, batch: int) -> str:
     sizes = ["N" if size == FREE else str(size) for size in end.signature]
     if sizes[0] == "N" and len(sizes) > 1:
-        sizes[0] = "1"  # the batch
+        sizes[0] = str(batch)
     return ",".join(sizes)
 
 

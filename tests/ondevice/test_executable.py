@@ -71,7 +71,7 @@ def test_a_tensor_too_few(tmp_path: Path) -> None:
     [
         (
             no_classifiers.detector,
-            "it has 1 inputs and 4 outputs, not one of each): input image [1, 32, 32, 3] float32, "
+            "it has 1 input and 4 outputs, not one of each): input image [1, 32, 32, 3] float32, "
             "outputs boxes [1, 10, 4] float32, classes [1, 10] float32, [1, 10] float32, count [1, 1] float32",
         ),
         (
@@ -84,7 +84,7 @@ def test_a_tensor_too_few(tmp_path: Path) -> None:
         ),
         (
             no_classifiers.sums,
-            "it has 2 inputs and 1 outputs, not one of each): inputs a [1, 6] float32, b [1, 6] float32, "
+            "it has 2 inputs and 1 output, not one of each): inputs a [1, 6] float32, b [1, 6] float32, "
             "output sum [1, 6] float32",
         ),
     ],

@@ -23,8 +23,7 @@ def test_a_batch_is_one_and_that_is_said(tmp_path: Path) -> None:
     (shapes, (note,)) = choose(path, ())
     assert shapes == ((1, 12, 8),)
     assert note == (
-        "steps.tflite leaves the batch open (steps [?, 12, 8] float32): it is 1, unless --shape says otherwise, such "
-        "as 8,12,8"
+        "steps.tflite leaves the batch open (steps [?, 12, 8] float32): it is 1; `--shape 8,12,8` makes it 8"
     )
     assert choose(path, [(8, 12, 8)]) == (((8, 12, 8),), ())
 
@@ -59,6 +58,16 @@ def test_a_shape_that_does_not_fit(given: tuple[int, ...], tmp_path: Path) -> No
     path = no_classifiers.lstm(tmp_path / "steps.tflite", (1, -1, 8))
     with pytest.raises(UsageError, match=r"--shape [\d,]+ does not fit its input steps .*: give `--shape 1,N,8`$"):
         choose(path, [given])
+
+
+def test_the_batches_of_several_inputs_are_said_in_one_line(tmp_path: Path) -> None:
+    path = no_classifiers.sums(tmp_path / "sums.tflite", shapes=((-1, 6), (1, 6), (-1, 6)))
+    (shapes, (note,)) = choose(path, ())
+    assert shapes == ((1, 6),) * 3
+    assert note == (
+        "sums.tflite leaves the batch open (a [?, 6] float32, c [?, 6] float32): it is 1; "
+        "`--shape 8,6 --shape 8,6` makes it 8"
+    )
 
 
 def test_inputs_with_free_sizes_have_theirs_in_order(tmp_path: Path) -> None:

@@ -234,8 +234,8 @@ def test_any_file_is_timed_and_run_says_what_it_is(cli: Cli, tmp_path: Path, sam
     assert done.returncode == 0
     assert "steps [1, 12, 8] float32" in done.stdout.splitlines()[2]
     assert done.stderr == (
-        "ondevice: steps.tflite leaves the batch open (steps [?, 12, 8] float32): it is 1, unless --shape says "
-        "otherwise, such as 8,12,8\n"
+        "ondevice: steps.tflite leaves the batch open (steps [?, 12, 8] float32): it is 1; "
+        "`--shape 8,12,8` makes it 8\n"
     )
     sized = (steps, ("--shape", "1,12,8")), (detector, ("--shape", "1,24,40,3")), (detector, ("--size", 24))
     for model, flags in sized:
