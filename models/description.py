@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ondevice.errors import CardError, ModelError, UsageError
+from ondevice.errors import CardError, UsageError
 from ondevice.models import classifier, first_layers, labels, metadata, zoo
 from ondevice.models.card import Card, Input
 from ondevice.models.classifier import ClassifierGraph
@@ -20,10 +20,15 @@ from ondevice.models.labels import Labels
 from ondevice.models.metadata import Embedded
 from ondevice.models.output import Meaning
 from ondevice.models.overrides import Overrides
+from ondevice.models.value_range import Range
 
 # ImageNet's evaluation takes the middle 0.875 of a photo, and its classes in one order, with a background class first
 # or without. What people train themselves sees whole pictures.
 _IMAGENET, _IMAGENET_CROP, _WHOLE = "imagenet", 0.875, 1.0
+# Ends that are written in several ways, such as 127.5 and 128, are 0.4 % apart.
+_SAME_RANGE = 0.02
+
+_Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std
 
 
 class KnownFrom(StrEnum):
@@ -128,8 +133,9 @@ def _of_card(entry: zoo.Entry, given: Overrides) -> ModelDescription:
 def _overridden(known: ModelDescription, given: Overrides, name: str) -> ModelDescription:
     """What is known of the model called so, with what is given in its place. Raises UsageError, CardError."""
     sources, changed = dict(known.sources), known.input
-    for name, fields in _given_input(given).items():
-        sources[name] = KnownFrom.FLAG
+    for what, fields in _given_input(given).items():
+        if what != COLOURS or changed.channels == 3 or given.bgr:  # grey is not what --rgb says
+            sources[what] = KnownFrom.FLAG
         try:
             changed = replace(changed, **fields)
         except ValueError as error:
@@ -165,17 +171,14 @@ def _of_file(path: Path, given: Overrides) -> ModelDescription:
     embedded = metadata.read(path, classes, given.background)
     sources = {SIZE: KnownFrom.NETWORK}
     height, width = _size(known, given, sources)
-    mean, std = _normalization(known, embedded, sources)
-    names, background, notes = _labels(path, embedded, classes, given, sources)
+    (mean, std), notes = _normalization(known, embedded, given, sources)
+    names, background, of_labels = _labels(path, embedded, classes, given, sources)
     crop = _IMAGENET_CROP if names.bundled == _IMAGENET or names.wnids else _WHOLE
-    try:
-        described = Input(height, width, known.layout.channels, mean, std, crop)
-    except ValueError as error:
-        raise ModelError(f"{path}: its metadata is malformed: {error}", str(path)) from error
+    described = Input(height, width, known.layout.channels, mean, std, crop)
     sources |= {CROP: KnownFrom.CONVENTION, COLOURS: KnownFrom.CONVENTION, OUTPUT: KnownFrom.NETWORK}
     if known.layout.channels == 1:
         sources[COLOURS] = KnownFrom.NETWORK
-    plain = ModelDescription(described, names, background, meaning, sources, notes)
+    plain = ModelDescription(described, names, background, meaning, sources, (*notes, *of_labels))
     return _overridden(plain, replace(given, labels=None), path.name)
 
 
@@ -194,23 +197,49 @@ def _size(known: ClassifierGraph, given: Overrides, sources: dict[str, KnownFrom
 
 
 def _normalization(
-    known: ClassifierGraph, embedded: Embedded, sources: dict[str, KnownFrom]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and std in pixel units.
+    known: ClassifierGraph, embedded: Embedded, given: Overrides, sources: dict[str, KnownFrom]
+) -> tuple[_Normalization, tuple[str, ...]]:
+    """Mean and std in pixel units, and what the file says against them.
 
     An input of whole numbers takes pixels as they are stored, as TFLite's own task library has it whatever the
     metadata say: their normalization is that of the float network before it was quantized.
     """
     sources[RANGE] = KnownFrom.NETWORK
+    if given.normalization is not None:
+        return given.normalization, ()
     if (stored := known.stored_pixels) is not None:
-        return stored
-    if embedded.mean and embedded.std:
-        sources[RANGE] = KnownFrom.METADATA
-        return embedded.mean, embedded.std
+        return stored, ()
     found = first_layers.value_range(known)
+    said, notes = _of_metadata(known, embedded, found)
+    if said is not None:
+        sources[RANGE] = KnownFrom.METADATA
+        return said, notes
     if found is None:
         sources[RANGE] = KnownFrom.CONVENTION
         found = (-1.0, 1.0)
+    return _as_normalization(found), notes
+
+
+def _of_metadata(
+    known: ClassifierGraph, embedded: Embedded, found: Range | None
+) -> tuple[_Normalization | None, tuple[str, ...]]:
+    """What the metadata say, and a line where that cannot be, or where the network itself wants what was `found`."""
+    if not embedded.mean or not embedded.std:
+        return None, ()
+    try:
+        low, high = Input(1, 1, known.layout.channels, embedded.mean, embedded.std).value_range
+    except ValueError as error:
+        return None, (f"not used: the mean and std in {known.path.name}'s metadata: {error}",)
+    if found is None or max(abs(low - found[0]), abs(high - found[1])) <= _SAME_RANGE * (found[1] - found[0]):
+        return (embedded.mean, embedded.std), ()
+    note = (
+        f"warning: {known.path.name}'s metadata give it {low:.4g} to {high:.4g}, and its first layers want "
+        f"{found[0]:g} to {found[1]:g}: where its answers are wrong, give --range={found[0]:g},{found[1]:g}"
+    )
+    return (embedded.mean, embedded.std), (note,)
+
+
+def _as_normalization(found: Range) -> _Normalization:
     normalization = Overrides(value_range=found).normalization
     assert normalization is not None
     return normalization
@@ -220,7 +249,8 @@ def _labels(
     path: Path, embedded: Embedded, classes: int, given: Overrides, sources: dict[str, KnownFrom]
 ) -> tuple[Labels, bool, tuple[str, ...]]:
     """The labels, whether output 0 is background, and what could not be used."""
-    notes = [embedded.note] if embedded.note else []
+    labels.check_background(classes, given.background, path.name)
+    notes = [embedded.note] if embedded.note and given.labels is None else []
     sources[BACKGROUND] = KnownFrom.FLAG if given.background is not None else KnownFrom.CONVENTION
     for source, found in _lists(path, embedded, classes, given):
         try:
@@ -248,8 +278,9 @@ def _lists(
     yield KnownFrom.METADATA, lambda: embedded.labels
     if beside is not None:
         yield KnownFrom.BESIDE, lambda: labels.load(str(beside))
-    yield KnownFrom.CONVENTION, lambda: labels.assumed(classes)
-    yield KnownFrom.CONVENTION, lambda: labels.numbers(classes)  # where a flag denies ImageNet its background class
+    yield KnownFrom.CONVENTION, lambda: labels.assumed(classes, given.background)
+    # Where a flag denies ImageNet its background class, or gives it another.
+    yield KnownFrom.CONVENTION, lambda: labels.numbers(classes - bool(given.background))
 
 
 def guessed_by_0_1_0(entry: zoo.Entry) -> bool:

@@ -158,13 +158,18 @@ def fitted(
         return found.without_first(), False
     if background is None:
         background = _has_background(found) if surplus == 0 else surplus == -1 and _is_imagenet(found)
-    if background and outputs == 2:
-        raise UsageError(f"{model} has two classes: were one background, none could be chosen; leave --background out")
-    if background and surplus == 0:
+    check_background(outputs, background, model)
+    if background and surplus == 0 and not found.bundled:
         return found.without_first(), True
     if surplus != -int(background):
         raise UsageError(_said_of_counts(found, outputs, background, model))
     return found, background
+
+
+def check_background(outputs: int, background: bool | None, model: str = "the network") -> None:
+    """Raise UsageError where a background class leaves nothing to choose from. model: what messages call it."""
+    if background and outputs == 2:
+        raise UsageError(f"{model} has two classes: were one background, none could be chosen; leave --background out")
 
 
 def _has_background(found: Labels) -> bool:
@@ -190,6 +195,8 @@ def _alike(theirs: str, ours: str) -> bool:
 
 def _said_of_counts(found: Labels, outputs: int, background: bool, model: str) -> str:
     counts = f"{model} has {outputs} classes, {found.source} {len(found)} names"
+    if background and len(found) == outputs:
+        return f"{counts}, and none of these is a background class: leave --background out, or give a list with it"
     if background:
         return f"{counts}; with a background class they must be as many, or {outputs - 1} without its name"
     if len(found) == outputs - 1:
@@ -200,11 +207,14 @@ def _said_of_counts(found: Labels, outputs: int, background: bool, model: str) -
     return f"{counts}; give one name a line for each class, in the network's order"
 
 
-def assumed(outputs: int) -> Labels:
-    """What so many outputs are called where nothing says: ImageNet's classes, if they are as many, else numbers."""
+def assumed(outputs: int, background: bool | None = None) -> Labels:
+    """What so many outputs are called where nothing says: ImageNet's classes, if they are as many, else numbers.
+
+    background: whether output 0 is a background class, which has no number then, where that was said.
+    """
     if outputs in (_IMAGENET_CLASSES, _IMAGENET_CLASSES + 1):
         return load("imagenet")
-    return numbers(outputs)
+    return numbers(outputs - bool(background))
 
 
 def numbers(outputs: int) -> Labels:

@@ -44,8 +44,9 @@ class EmulatedExecutable(Executable):
         runtime: str | None = None,
         threads: int | None = None,
     ) -> None:
+        known = network.of_file(path)  # first, for what has no size of its own may not even load at the file's
         super().__init__(path, 1, runtime)
-        predicted = predict(device, network.of_file(path), precision or self.precision, threads)
+        predicted = predict(device, known, precision or self.precision, threads)
         host_ms = self._host_ms()
         _refuse_slow_host(path, predicted, host_ms)
         load_ms, load_basis = _load(device, predicted, path, self.load_ms * predicted.mean_ms / host_ms)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tflite import colours
+from tflite_metadata import describe
 
 from ondevice.errors import CardError, ModelError, NotClassifierError, UsageError
 from ondevice.models import files, zoo
@@ -106,6 +107,21 @@ def test_a_class_called_background_stays_one(path: Path) -> None:
     assert said.outputs == 3
 
 
+def test_a_background_class_has_no_number(path: Path, tmp_path: Path) -> None:
+    said = describe_model(path, None, Overrides(background=True))
+    assert (said.labels.names, said.outputs) == (("class 0", "class 1"), 3)
+    for weights in ([[1, 0, 0]], [[1, 0, 0], [0, 1, 0]]):
+        of_two = colours(tmp_path / "two.tflite", weights=weights)
+        with pytest.raises(UsageError, match=r"^two\.tflite has two classes: .*; leave --background out$"):
+            describe_model(of_two, None, Overrides(background=True))
+
+
+def test_what_a_flag_leaves_as_it_is_is_not_known_from_it(path: Path, tmp_path: Path) -> None:
+    grey = colours(tmp_path / "grey.tflite", (1, 9, 9, 1), weights=[[1], [2]])
+    assert sources(grey, Overrides(bgr=False))["colours"] is KnownFrom.NETWORK
+    assert sources(path, Overrides(bgr=False))["colours"] is KnownFrom.FLAG
+
+
 @pytest.mark.parametrize(("outputs", "background"), [(1000, False), (1001, True)])
 def test_imagenets_numbers_of_outputs_are_imagenets_classes(outputs: int, background: bool, tmp_path: Path) -> None:
     path = colours(tmp_path / "net.tflite", weights=np.ones((outputs, 3)))
@@ -113,11 +129,7 @@ def test_imagenets_numbers_of_outputs_are_imagenets_classes(outputs: int, backgr
     assert (known.labels.names[0], known.background, known.input.crop) == ("tench", background, 0.875)
     assert known.sources["labels"] is KnownFrom.CONVENTION
     otherwise = describe_model(path, None, Overrides(background=not background))
-    assert (otherwise.background, otherwise.outputs, otherwise.labels.numbered) == (
-        not background,
-        outputs,
-        background,
-    )
+    assert (otherwise.background, otherwise.outputs, otherwise.labels.numbered) == (not background, outputs, True)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +148,32 @@ def test_whole_numbers_are_pixels_as_they_are_stored(
     known = describe_model(path, None)
     assert (known.input.mean, known.input.std) == ((mean,), (pytest.approx(std),))
     assert known.sources["range"] is KnownFrom.NETWORK
+
+
+@pytest.mark.parametrize(
+    ("normalization", "scaling", "ends", "by", "note"),
+    [
+        (([0], [255]), [], (0, 1), KnownFrom.METADATA, None),
+        (([127.5], [127.5]), [("MUL", 1 / 255)], (-1, 1), KnownFrom.METADATA, "metadata give it -1 to 1, and its firs"),
+        (([0], [1]), [("MUL", 1 / 255)], (0, 255), KnownFrom.METADATA, None),
+        (([1, 2], [3, 4]), [], (-1, 1), KnownFrom.CONVENTION, "not used: the mean and std in net.tflite's metadata: m"),
+        (([0], [0]), [("MUL", 1 / 255)], (0, 255), KnownFrom.NETWORK, "std are finite, std not 0"),
+    ],
+)
+def test_what_metadata_say_of_the_range(
+    normalization: tuple[list[float], list[float]],
+    scaling: list[tuple[str, float]],
+    ends: tuple[float, float],
+    by: KnownFrom,
+    note: str | None,
+    tmp_path: Path,
+) -> None:
+    path = describe(colours(tmp_path / "net.tflite", scaling=scaling), [], {}, normalization)
+    known = describe_model(path, None)
+    assert (known.input.value_range, known.sources["range"]) == (pytest.approx(ends), by)
+    assert [note in said for said in known.notes] == ([True] if note else []), known.notes
+    said = describe_model(path, None, Overrides(value_range=(0, 2)))
+    assert (said.input.value_range, said.sources["range"], said.notes) == ((0, 2), KnownFrom.FLAG, ())
 
 
 def test_a_free_size_has_to_be_said(tmp_path: Path) -> None:
@@ -196,7 +234,7 @@ def test_a_list_that_is_asked_for_must_be_there_and_fit(path: Path) -> None:
         describe_model(path, None, Overrides(labels="gone.txt"))
     for card in (None, entry(path)):
         with pytest.raises(UsageError, match=r"^net(\.tflite)? has 3 classes, .*imagenet\.txt 1000 names"):
-            describe_model(path, card, Overrides(labels="imagenet"))
+            describe_model(path, card, Overrides(labels="imagenet", crop=0.9))
 
 
 def test_a_cards_background_is_said_otherwise_with_its_labels_alone(path: Path) -> None:

@@ -168,6 +168,11 @@ def test_both_counts_and_what_to_do(names: tuple[str, ...], outputs: int, backgr
     assert "\n" not in str(caught.value)
 
 
+def test_a_list_without_a_background_class_gives_none_away() -> None:
+    with pytest.raises(UsageError, match=r"imagenet\.txt 1000 names, and none of these is a background class: leave "):
+        labels.fitted(labels.load("imagenet"), 1000, background=True, model="net")
+
+
 def test_of_two_classes_none_is_background() -> None:
     with pytest.raises(UsageError, match=r"^net has two classes: were one background"):
         labels.fitted(Labels("mine", ("Cat", "Dog")), 2, True, "net")

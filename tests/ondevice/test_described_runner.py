@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tflite import colours
+from tflite import Network, colours
 
 from ondevice import Runner, intake
 from ondevice.errors import ModelError, UsageError
@@ -49,6 +49,18 @@ def test_one_that_leaves_its_size_open_is_run_at_the_size_that_is_said(tmp_path:
     runner = Runner(path, overrides=Overrides(size=(16, 24)))
     assert runner.model.input.shape == (1, 16, 24, 3)
     assert best(runner, RED)[0] == 0
+    with pytest.raises(ModelError, match="convert it with a fixed size"):
+        Runner(path, device="pixel-3", overrides=Overrides(size=(16, 24)))
+
+
+def test_a_free_size_is_not_emulated_nor_loaded_at_one_pixel(tmp_path: Path) -> None:
+    net = Network()
+    given, seen, means = net.tensor((1, -1, -1, 3)), net.tensor((1, -1, -1, 3)), net.tensor((1, 3))
+    window, bias = net.constant(np.ones((3, 3, 3, 3))), net.constant(np.zeros(3))
+    steps = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1, "padding": 1}  # 1 is VALID
+    net.operator("CONV_2D", [given, window, bias], [seen], kind="Conv2DOptions", **steps)
+    net.operator("MEAN", [seen, net.constant([1, 2], "int32")], [means], kind="ReducerOptions", keepDims=False)
+    path = net.write(tmp_path / "convolved.tflite", [given], [means])
     with pytest.raises(ModelError, match="convert it with a fixed size"):
         Runner(path, device="pixel-3", overrides=Overrides(size=(16, 24)))
 
