@@ -78,7 +78,7 @@ class RemoteModel:
             tensor = Tensor.of(IMAGE, [work.payload if binary else base64.b64encode(work.payload)])
         else:
             tensor = Tensor.of(own.name, np.frombuffer(work.payload, own.dtype).reshape(own.shape))
-        ranked = work.is_picture and self.ranks
+        ranked = self.ranks and work.is_picture and work.top > 0
         names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
         outputs = [RequestedOutput(name, binary) for name in names]
         parameters = {TOP: work.top} if ranked else None
@@ -86,12 +86,12 @@ class RemoteModel:
 
     def read(self, response: InferResponse, work: Work) -> tuple[Ranking, bytes]:
         """The best (index, score), best first, and the own output if `work` wants it. Raises UpstreamError."""
-        ranked = work.is_picture and self.ranks
+        ranked = self.ranks and work.is_picture and work.top > 0
         top = _ranking(response, self.served, work.top) if ranked else []
         if ranked and not work.raw:
             return top, b""
         raw = _stored(response, self.served)
-        if not ranked and work.top:
+        if not ranked and (work.top or work.picture):  # of a picture it is made sure that they are numbers
             top = best(raw, self.served.background, work.top, self.meaning)
         return top, raw.tobytes() if work.raw else b""
 

@@ -46,10 +46,12 @@ class Directory:
         Where it can, one with the tensors of the first: who has read its metadata sends those.
         """
         places = self.everywhere(model)
-        own = places[0][1]
-        able = [(b, s) for b, s in places if b.ready() and b.available(s.name)]
+        first = places[0]
+        if _able(first):  # as nearly always
+            return first
+        own, able = first[1], [place for place in places if _able(place)]
         alike = ((b, s) for b, s in able if (s.input, s.output) == (own.input, own.output))
-        return next(alike, able[0] if able else places[0])
+        return next(alike, able[0] if able else first)
 
     def chosen(self) -> Mapping[str, Sequence[ModelPlace]]:
         """By name the places of those that can be chosen: of known accuracy; that whose answer is expected first leads.
@@ -64,8 +66,12 @@ class Directory:
         return next(served for other, served in self._places[model] if other is backend)
 
 
+def _able(place: ModelPlace) -> bool:
+    backend, served = place
+    return backend.available(served.name) and backend.ready()
+
+
 def _expected(place: ModelPlace) -> tuple[bool, float]:
     """For sorting: whether it is not available, and its mean time, ms."""
     backend, served = place
-    available = backend.ready() and backend.available(served.name)
-    return not available, backend.times.profile(served.name).mean_ms
+    return not _able(place), backend.times.profile(served.name).mean_ms

@@ -43,11 +43,14 @@ class DecodedRequest(NamedTuple):
 
     def work(self, served: ServedModel | None, received: float) -> Work:
         """What the backend is to do; with `served` None for a model that is yet to be chosen."""
-        native = served.output.name if served else ""
-        raw = any(o.name == native for o in self.outputs) or (not self.is_picture and not self.outputs)
-        top = self.parameters.top if self.is_picture else 0
-        picture = PictureHead.read(self.payload) if self.is_picture else None
-        return Work(self.payload, self.is_picture, top, raw, received, picture)
+        names = [output.name for output in self.outputs]
+        if not self.is_picture:
+            return Work(
+                self.payload, False, 0, not names or (served is not None and served.output.name in names), received
+            )
+        raw = served is not None and served.output.name in names
+        top = 0 if raw and len(names) == 1 else self.parameters.top
+        return Work(self.payload, True, top, raw, received, PictureHead.read(self.payload))
 
 
 def read(request: Request, served: ServedModel | None) -> DecodedRequest:
@@ -141,7 +144,9 @@ def encode(
     tensors = _tensors(asked, served, result)
     asked_for = {output.name: output.binary for output in asked.outputs}
     binary = [tensor.name for tensor in tensors if asked_for.get(tensor.name, asked.binary)]
-    return encode_response(name, VERSION, tensors, id=asked.id, parameters=dict(parameters), binary=binary)
+    return encode_response(
+        name, VERSION, tensors, id=asked.id, parameters=parameters, binary=binary, dumps=orjson.dumps
+    )
 
 
 def _plain(best: Sequence[tuple[int, float]], served: ServedModel) -> list[dict[str, Any]]:
@@ -154,14 +159,12 @@ def _plain(best: Sequence[tuple[int, float]], served: ServedModel) -> list[dict[
 
 
 def _tensors(asked: DecodedRequest, served: ServedModel, result: InferenceResult) -> list[Tensor]:
-    names = [output.name for output in asked.outputs]
-    if not names:
-        names = [*ANSWER] if asked.is_picture else [served.output.name]
-    made = _answer(result, served, asked.parameters.top) if asked.is_picture else {}
-    if served.output.name in names:
-        classes = next((o.classification for o in asked.outputs if o.name == served.output.name), 0)
-        own = _output(result, served)
-        made[served.output.name] = _ranking(own, served, classes) if classes else own
+    own = served.output.name
+    classes = {output.name: output.classification for output in asked.outputs}
+    names = list(classes) or ([*ANSWER] if asked.is_picture else [own])
+    made = {} if names == [own] else _answer(result, served, asked.parameters.top)
+    if own in names:
+        made[own] = _own(result, served, classes.get(own, 0))
     return [made[name] for name in names]
 
 
@@ -176,18 +179,25 @@ def _answer(result: InferenceResult, served: ServedModel, top: int) -> dict[str,
     }
 
 
-def _output(result: InferenceResult, served: ServedModel) -> Tensor:
+def _own(result: InferenceResult, served: ServedModel, classes: int) -> Tensor:
+    """The model's own output: all of it, or with so many classes its ranking."""
     own = served.output
-    return Tensor.of(own.name, np.frombuffer(result.raw, own.dtype).reshape(own.shape))
+    values = np.frombuffer(result.raw, own.dtype)
+    return _ranking(values, served, classes) if classes else Tensor.of(own.name, values.reshape(own.shape))
 
 
-def _ranking(output: Tensor, served: ServedModel, classes: int) -> Tensor:
+def _ranking(values: np.ndarray[Any, Any], served: ServedModel, classes: int) -> Tensor:
     """Triton's classification extension: elements `value:index:label` of a model's own output, as it is: values that
     may be quantized, and a background class among the others; the one output of two classes is that of the second.
     """
-    values, names = np.ravel(output.data), ("background", *served.labels) if served.background else served.labels
-    names = names[-len(values) :]
-    shown = "f" if values.dtype.kind == "f" else "d"
-    best = np.argsort(-values.astype(np.float64), kind="stable")[:classes]
-    rows = [f"{values[index]:{shown}}:{index}:{names[index]}".encode() for index in best]
-    return Tensor(output.name, "BYTES", (1, len(rows)), rows, {})
+    real = values.dtype.kind == "f"
+    shown = "f" if real else "d"
+    best = np.argsort(-values if real else ~values, kind="stable")[:classes]
+    # Before the labels there is a background class; where two share an output, the first is not in it.
+    first = len(values) - len(served.labels)
+    scores = zip(best.tolist(), values[best].tolist(), strict=True)
+    rows = [
+        f"{value:{shown}}:{i}:{served.labels[i - first] if i >= first else 'background'}".encode()
+        for i, value in scores
+    ]
+    return Tensor(served.output.name, "BYTES", (1, len(rows)), rows, {})

@@ -89,12 +89,17 @@ class Inference:
     async def _run_named(
         self, asked: InferenceCall, backend: Backend, served: ServedModel
     ) -> tuple[Choice, InferenceResult]:
-        state = backend.state(served.name)
-        if state in (ModelState.FAILING, ModelState.LOADING):
-            raise ModelError(f"{served.name} is {state}", served.name)
-        if state is ModelState.GONE:
-            raise ProtocolError(f"{served.name} is not loaded: POST /v2/repository/models/{served.name}/load first")
-        if not backend.ready():
-            raise ServeError(f"{served.name}: {backend.name} is not ready")
+        if not (backend.available(served.name) and backend.ready()):
+            raise _unavailable(backend, served.name)
         choice = self._selector.admit_named(served, backend, asked.arrival)
         return choice, await backend.run(self._selector.fixed_ticket(choice, asked.arrival, asked.work))
+
+
+def _unavailable(backend: Backend, model: str) -> OnDeviceError:
+    """Why a model cannot be asked for now."""
+    state = backend.state(model)
+    if state is ModelState.GONE:
+        return ProtocolError(f"{model} is not loaded: POST /v2/repository/models/{model}/load first")
+    if state is not ModelState.AVAILABLE:
+        return ModelError(f"{model} is {state}", model)
+    return ServeError(f"{model}: {backend.name} is not ready")

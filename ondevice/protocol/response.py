@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ondevice.errors import ProtocolError
-from ondevice.protocol.message import MessageReader, encode, head_of, string_of
+from ondevice.protocol import arrays_json
+from ondevice.protocol.message import ArrayDumps, MessageReader, encode, head_of, string_of
 from ondevice.protocol.tensor import Tensor
 
 
@@ -43,12 +44,14 @@ def encode_response(  # noqa: PLR0913  # as many as a response has members
     id: str | None = None,  # noqa: A002  # as the protocol calls it
     parameters: Mapping[str, Any] | None = None,
     binary: Collection[str] = (),
+    dumps: ArrayDumps = arrays_json.dumps,
 ) -> tuple[bytes, int | None]:
     """The body of a response, and its header length; None: all of it is JSON. binary: names of outputs to be sent so.
+    dumps: as `message.encode` takes it.
 
     Floats that are not finite become null in JSON. Raises ProtocolError for what cannot be written.
     """
     head = {"model_name": model_name, **head_of(id, parameters)}
     if version is not None:
         head["model_version"] = version
-    return encode(head, "outputs", outputs, binary)
+    return encode(head, "outputs", outputs, binary, dumps)

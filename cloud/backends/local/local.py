@@ -121,7 +121,7 @@ class Local(Backend):
 
     def ready(self) -> bool:
         """Whether any worker is alive, and any model can be asked for."""
-        return bool(self.pool.crew.workers) and any(map(self.available, self._models))
+        return bool(self.pool.crew.workers and self.health.available)
 
     def state(self, model: str) -> ModelState:
         """What it is now; a model that never fits into the memory budget is gone."""

@@ -74,6 +74,8 @@ def test_a_classification_of_the_models_own_output_needs_all_of_it() -> None:
     asked = infer.decode(*native_request(outputs=[wish("logits", classification=2)]), SERVED)
     assert (asked.work(SERVED, 0.0).top, asked.work(SERVED, 0.0).raw) == (0, True)
     asked = infer.decode(*picture_request(outputs=[wish("logits", classification=9)], parameters={"top": 3}), SERVED)
+    assert (asked.work(SERVED, 0.0).top, asked.work(SERVED, 0.0).raw) == (0, True)
+    asked = infer.decode(*picture_request(outputs=[wish("logits"), wish("label")], parameters={"top": 3}), SERVED)
     assert (asked.work(SERVED, 0.0).top, asked.work(SERVED, 0.0).raw) == (3, True)
 
 
