@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from ondevice.converters.pictures import Images
 from ondevice.models.card import Input
+from ondevice.models.output import Meaning
 from ondevice.preprocess import Preprocessor
+from ondevice.ranking import two_classes
 from ondevice.runtime import Model
 
 Outputs = NDArray[np.float32]
@@ -38,10 +40,11 @@ class Difference(NamedTuple):
     high: float
 
 
-def outputs(model: Model, wanted: Input, images: Images) -> Outputs:
-    """The file's outputs [n, classes] as real numbers, each picture fed as the runner does."""
+def outputs(model: Model, wanted: Input, images: Images, meaning: Meaning = Meaning.SCORES) -> Outputs:
+    """The file's scores [n, classes] as real numbers, each picture fed as the runner does."""
     prepare = Preprocessor(wanted, model.input, model.channels_first).tensor
-    return np.stack([model.dequantize(model.invoke(prepare(image))) for image in images])
+    given = np.stack([model.dequantize(model.invoke(prepare(image))) for image in images])
+    return two_classes(given, meaning) if meaning.of_two else given
 
 
 def compare(ours: Outputs, source: Outputs) -> Compared:
@@ -81,6 +84,13 @@ def failure(precision: str, compared: Compared, of_spread: float | None) -> str:
     if compared.agreement >= limit:
         return ""
     return f"it agrees with the source on {compared.agreement:.1%} of the pictures, under {limit:.0%}"
+
+
+def verdict(precision: str, compared: Compared, of_spread: float | None, on_noise: bool) -> str:
+    """A word on a file that is good enough, and on what that rests, where it is not the answers to pictures."""
+    if of_spread is not None and compared.agreement < AGREEMENT[precision]:
+        return "ok by logits"
+    return "ok on noise" if on_noise and of_spread is None else "ok"
 
 
 def interpreter_with_tensors(content: bytes) -> Any:

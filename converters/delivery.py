@@ -61,6 +61,7 @@ class Delivery:
             licence=self.job.licence,
             source=f"converted from {self.job.source}",
             background=self.material.background,
+            output=self.source.meaning.value if self.source.meaning.of_two else None,
             sources=self._sources(),
             accuracy=None if result.top1 is None else self._accuracy(result.top1),
             conversion=self._conversion(result),
@@ -73,13 +74,18 @@ class Delivery:
         names = KnownFrom.FLAG if job.labels else KnownFrom.BESIDE if is_listed else KnownFrom.CONVENTION
         return {
             description.SIZE: KnownFrom.FLAG if job.side else KnownFrom.NETWORK,
-            description.RANGE: KnownFrom.FLAG if job.value_range else KnownFrom.NETWORK,
+            description.RANGE: KnownFrom.FLAG if job.normalization else KnownFrom.NETWORK,
             description.CROP: KnownFrom.CONVENTION if job.crop is None else KnownFrom.FLAG,
-            description.COLOURS: KnownFrom.CONVENTION,
+            description.COLOURS: self._colours(),
             description.LABELS: names,
             description.BACKGROUND: KnownFrom.CONVENTION,
             description.OUTPUT: KnownFrom.NETWORK,
         }
+
+    def _colours(self) -> KnownFrom:
+        if self.job.bgr is not None:
+            return KnownFrom.FLAG
+        return KnownFrom.NETWORK if self.source.input.channels == 1 else KnownFrom.CONVENTION
 
     def _accuracy(self, top1: float) -> Accuracy:
         checked = self.material.checked

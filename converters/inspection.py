@@ -48,7 +48,7 @@ class Inspection:
         row = ConversionResult(
             self._job.stem, precision, str(self._job.path(precision)), len(content), self._source.parameters,
             len(self._checked.images), *compared, error_of_spread=of_spread, failed=failed,
-            verdict="failed" if failed else "ok",
+            verdict="failed" if failed else check.verdict(precision, compared, of_spread, self._checked.is_noise),
         )  # fmt: skip
         truth = self._checked.truth
         return row if truth is None else _with_accuracy(row, ours, self._answers, truth)
@@ -58,7 +58,8 @@ class Inspection:
             file.write(content)
             file.flush()
             try:
-                return check.outputs(Model(file.name), self._source.input, self._checked.images)
+                source = self._source
+                return check.outputs(Model(file.name), source.input, self._checked.images, source.meaning)
             except ModelError as error:
                 said = str(error).removeprefix(f"{file.name}: ")
                 raise ConvertError(f"{self._job.stem}: its {precision} file cannot be used: {said}") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 from ondevice.errors import UsageError
 from ondevice.models.card import nameable
+from ondevice.models.overrides import Overrides
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8")
 IO = ("int8", "uint8", "float")
@@ -26,8 +27,9 @@ class ConversionJob:
     source: an architecture's name, a .keras or .h5 file, or a SavedModel folder. weights: `imagenet`, `none` or a file,
     of an architecture only. io: what an int8 file takes and gives. calibration: a folder of pictures, `random`, or
     empty. check: a folder of pictures to compare with the source on; empty: those of `calibration` that were not
-    calibrated on. side: the input's, in pixels. value_range, crop, labels: how a file's pictures are prepared, and its
-    classes' names; architectures know theirs. signature: of a SavedModel; empty: `serving_default`, or the only one.
+    calibrated on. side: the input's, in pixels. value_range, or mean and std in pixel units, bgr, crop, labels: how
+    pictures are prepared, and the classes' names; empty or None: as network or architecture say. signature: of a
+    SavedModel; empty: `serving_default`, or the only one.
     Raises UsageError for what cannot be done.
     """
 
@@ -42,6 +44,9 @@ class ConversionJob:
     check: str = ""
     side: int | None = None
     value_range: tuple[float, float] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    bgr: bool | None = None
     signature: str = ""
     crop: float | None = None
     labels: str = ""
@@ -62,6 +67,15 @@ class ConversionJob:
         ):
             if wrong:
                 raise UsageError(message)
+        self._said()
+
+    @property
+    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and std in pixel units, where the job says them or a range."""
+        return self._said().normalization
+
+    def _said(self) -> Overrides:
+        return Overrides(value_range=self.value_range, mean=self.mean, std=self.std)
 
     def check_name(self) -> None:
         """Raise UsageError where no card can have the files' name."""

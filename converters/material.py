@@ -39,6 +39,7 @@ class Checked(NamedTuple):
     images: Images
     truth: NDArray[np.int64] | None
     description: str
+    is_noise: bool = False
 
 
 class Material(NamedTuple):
@@ -129,7 +130,7 @@ def _checked(
 ) -> Checked:
     rest = _left_to_check(job, calibrated_on)
     if not rest:
-        return Checked(pictures.noise(_NOISE, wanted, job.seed + 1), None, f"{_NOISE} noise images")
+        return Checked(pictures.noise(_NOISE, wanted, job.seed + 1), None, f"{_NOISE} noise images", is_noise=True)
     folder = Path(_check_folder(job))
     class_of = _class_of(folder, names, _check_flag(job), on_note)
     known = [path for path in rest if path in class_of]

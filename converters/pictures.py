@@ -64,5 +64,5 @@ def noise(count: int, wanted: Input, seed: int) -> Images:
 
 
 def tensors(images: Images, wanted: Input) -> NDArray[np.float32]:
-    """The real-valued inputs [n, height, width, channels] of pictures, as a float model takes them."""
-    return Normalization.of(wanted)(images)
+    """The real-valued inputs [n, height, width, channels] of pictures, red first, as a float model takes them."""
+    return Normalization.of(wanted)(images[..., ::-1] if wanted.bgr else images)

@@ -11,7 +11,6 @@ import traceback
 from dataclasses import asdict, replace
 
 from ondevice import host, records
-from ondevice.converters import pictures
 from ondevice.converters.delivery import Delivery
 from ondevice.converters.explanation import explained, in_short
 from ondevice.converters.export import Save, once, to_tflite
@@ -69,8 +68,8 @@ class Converter:
         """The file's bytes; fp32's are kept, for other files may be compared with them."""
         if precision in self._contents:
             return self._contents[precision]
-        calibration, wanted = self._material.calibration, self._source.input
-        tensors = [] if calibration is None else list(pictures.tensors(calibration.images, wanted)[:, None])
+        calibration = self._material.calibration
+        tensors = [] if calibration is None else list(self._source.tensors(calibration.images)[:, None])
         try:
             content = to_tflite(save, precision, tensors, self._job.io)
         except OnDeviceError:

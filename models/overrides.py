@@ -45,4 +45,4 @@ class Overrides:
             return (self.mean, self.std) if self.mean else None
         low, high = self.value_range
         std = 255 / (high - low)
-        return (-low * std,), (std,)
+        return (0.0 - low * std,), (std,)

@@ -43,14 +43,21 @@ def from_architecture(job: ConversionJob) -> Source:
         network = catalogue.build(job.source, job.side, "imagenet" if job.weights == "imagenet" else None)
         if job.weights not in _WEIGHTS:
             network.load_weights(job.weights)
-    mean, std = architecture.statistics
-    side = job.side or architecture.side
-    wanted = Input(side, side, 3, mean, std, _CROP if job.crop is None else job.crop)
+    wanted = _input(job, architecture)
     if job.weights == "none":
         _normalize(network, wanted)
-    elif architecture.bgr:
+    elif architecture.bgr and not wanted.bgr:
         _take_rgb(network, wanted)
     return Source(network, wanted, _described(job.source, architecture), network.count_params())
+
+
+def _input(job: ConversionJob, architecture: Architecture) -> Input:
+    side, crop = job.side or architecture.side, _CROP if job.crop is None else job.crop
+    mean, std = (values[::-1] if job.bgr else values for values in architecture.statistics)  # theirs are RGB
+    try:
+        return Input(side, side, 3, *(job.normalization or (mean, std)), crop, bool(job.bgr))
+    except ValueError as error:
+        raise UsageError(f"{job.source}: {error}") from error
 
 
 def _described(name: str, architecture: Architecture) -> str:

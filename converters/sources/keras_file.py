@@ -34,7 +34,8 @@ def from_keras_file(path: Path, job: ConversionJob) -> Source:
         raise ConvertError(f"{path}: {len(network.inputs)} inputs and {len(network.outputs)} outputs, not one of each")
     size = size_of(path, network.inputs[0].shape, job)
     wanted = input_of(path, size, _own_range(network, size), job)
-    return Source(network, wanted, f"Keras model {network.name}", network.count_params())
+    rank = len(network.inputs[0].shape)
+    return Source(network, wanted, f"Keras model {network.name}", network.count_params(), rank)
 
 
 def _loaded(path: Path) -> Any:
@@ -65,5 +66,5 @@ def _own_range(network: Any, size: tuple[int, int, int]) -> Range | None:
     """The pixels that the network wants, by their type or by what it makes of them first."""
     if "int" in network.inputs[0].dtype:
         return PIXELS
-    scaling = scaling_of(network, size)
+    scaling = scaling_of(network, size[: len(network.inputs[0].shape) - 1])
     return None if scaling is None else wanted_range(scaling)

@@ -25,13 +25,14 @@ class SavedModelSource(Source):
 
     def __init__(self, network: Any, signature: Signature, wanted: Input) -> None:
         self._signature = signature
-        super().__init__(network, wanted, f"SavedModel, signature {signature.name}", None)
+        rank = signature.inputs[0].shape.rank
+        super().__init__(network, wanted, f"SavedModel, signature {signature.name}", None, rank)
 
     def _outputs(self, batch: NDArray[np.float32]) -> Outputs:
         rows = (tensorflow().constant(row[None]) for row in batch)
-        return np.concatenate([np.asarray(self._cast(row), np.float32) for row in rows])
+        return np.concatenate([np.asarray(self._call(row), np.float32) for row in rows])
 
-    def _cast(self, tensor: Any) -> Any:
+    def _call(self, tensor: Any) -> Any:
         return self._signature(tensorflow().cast(tensor, self._signature.inputs[0].dtype))
 
     def save(self, folder: str) -> None:
@@ -41,7 +42,7 @@ class SavedModelSource(Source):
         takes_bytes = self._signature.inputs[0].dtype == tf.uint8
         module = tf.Module()
         module.network = self._network  # which holds the variables
-        module.inner = as_floats(self._signature, shape) if takes_bytes else self._cast
+        module.inner = as_floats(self._signature, shape) if takes_bytes else self._call
         module.serve = tf.function(module.inner, input_signature=[tf.TensorSpec(shape, tf.float32)])
         tf.saved_model.save(module, folder, signatures=module.serve.get_concrete_function())
 

@@ -13,7 +13,7 @@ import typer
 from ondevice.cli import console
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
-from ondevice.cli.options import OutputFormat, pixel_range
+from ondevice.cli.options import Mean, OutputFormat, Std, pixel_range, values
 
 if TYPE_CHECKING:
     from ondevice.converters.convert import Converted
@@ -70,7 +70,17 @@ class JobFlags:
     ] = None
     value_range: Annotated[
         str | None,
-        typer.Option("--range", metavar="LOW,HIGH", help="Of files: what pixels 0 and 255 become.", show_default=False),
+        typer.Option(
+            "--range",
+            metavar="LOW,HIGH",
+            help="What pixels 0 and 255 become.",
+            show_default="what the network scales them from, or its architecture",
+        ),
+    ] = None
+    mean: Mean = None
+    std: Std = None
+    bgr: Annotated[
+        bool | None, typer.Option("--bgr/--rgb", help="Whether it takes blue first.", show_default="--rgb")
     ] = None
     signature: Annotated[
         str,
@@ -108,6 +118,9 @@ class JobFlags:
             check=self.check,
             side=self.size,
             value_range=pixel_range(self.value_range),
+            mean=values("--mean", self.mean),
+            std=values("--std", self.std),
+            bgr=self.bgr,
             signature=self.signature,
             crop=self.crop,
             labels=self.labels,
@@ -231,7 +244,7 @@ def _row(result: ConversionResult, fp32_bytes: int | None, spread: bool, accurac
         "size_bytes": result.size_bytes,
         "of fp32": share,
         "checked": result.n,
-        "agreement": result.agreement,
+        "agreement": result.agreement if result.error_of_spread is None else None,
         "mean error": f"{result.mean_error:.1e}" if result.mean_error is not None else "",
         "worst error": f"{result.worst_error:.1e}" if result.worst_error is not None else "",
     }

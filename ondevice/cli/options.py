@@ -66,6 +66,17 @@ ValueRange: TypeAlias = Annotated[
     ),
 ]
 
+Mean: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="VALUES",
+        help="Instead of --range, with --std: one value or one a channel, of pixels 0 to 255.",
+        show_default="none",
+    ),
+]
+Std: TypeAlias = Annotated[str | None, typer.Option("--std", metavar="VALUES", help="See --mean.", show_default="none")]
+
 
 @dataclass(frozen=True)
 class DescriptionFlags:
@@ -73,16 +84,8 @@ class DescriptionFlags:
 
     labels: Labels = None
     value_range: ValueRange = None
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            "--mean",
-            metavar="VALUES",
-            help="Instead of --range, with --std: one value or one a channel, of pixels 0 to 255.",
-            show_default="none",
-        ),
-    ] = None
-    std: Annotated[str | None, typer.Option("--std", metavar="VALUES", help="See --mean.", show_default="none")] = None
+    mean: Mean = None
+    std: Std = None
     crop: Annotated[
         float | None,
         typer.Option(
@@ -118,8 +121,8 @@ class DescriptionFlags:
         return Overrides(
             self.labels,
             pixel_range(self.value_range),
-            _values("--mean", self.mean),
-            _values("--std", self.std),
+            values("--mean", self.mean),
+            values("--std", self.std),
             self.crop,
             _size(self.size),
             self.bgr,
@@ -153,7 +156,7 @@ def pixel_range(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
-def _values(flag: str, text: str | None) -> tuple[float, ...]:
+def values(flag: str, text: str | None) -> tuple[float, ...]:
     """The numbers of `--mean 123.7,116.8,103.9`. Raises UsageError."""
     from ondevice.errors import UsageError
 

@@ -101,3 +101,16 @@ def test_outputs_are_the_runners_scores(model: str) -> None:
     for row, path in zip(ours, paths, strict=True):
         answer = runner.classify(path)
         assert (int(row.argmax()), float(row.max())) == (answer.index, pytest.approx(answer.score, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("agreement", "of_spread", "on_noise", "said"),
+    [
+        (1.0, None, False, "ok"),
+        (1.0, None, True, "ok on noise"),
+        (1.0, 0.1, True, "ok"),
+        (0.0, 0.1, True, "ok by logits"),
+    ],
+)
+def test_a_verdict_says_what_it_rests_on(agreement: float, of_spread: float | None, on_noise: bool, said: str) -> None:
+    assert check.verdict("int8", check.Compared(agreement, 0, 0), of_spread, on_noise) == said

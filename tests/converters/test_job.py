@@ -15,7 +15,7 @@ from ondevice.errors import UsageError
 
 def test_a_job_is_the_same_after_its_way_as_json() -> None:
     job = ConversionJob(
-        "net.keras", "out", precisions=PRECISIONS, calibration="photos", value_range=(-1.0, 1.0), side=96
+        "net.keras", "out", precisions=PRECISIONS, calibration="photos", mean=(1.0, 2.0, 3.0), std=(4.0,), side=96
     )
     assert records.read(ConversionJob, json.loads(json.dumps(job.as_dict()))) == job
 
@@ -44,6 +44,9 @@ def test_files_are_called_as_their_source_is(source: str, name: str, stem: str) 
         ({"precisions": ("",)}, "--precision takes fp32,"),
         ({"precisions": ()}, "--precision takes fp32,"),
         ({"io": "int16"}, "--io is one of int8, uint8, float, not 'int16'"),
+        ({"mean": (1.0,)}, "mean and std are given together"),
+        ({"mean": (1.0,), "std": (1.0,), "value_range": (0.0, 1.0)}, "a range, or mean and std"),
+        ({"value_range": (1.0, 0.0)}, "the range's low end must be below its high end"),
         ({"calibration_size": 0}, "--calibration-size must be from 1 to 10000"),
         ({"calibration_size": 10_001}, "--calibration-size must be from 1 to 10000"),
         ({"side": 7}, "--size must be from 8 to 4096 pixels"),

@@ -205,7 +205,7 @@ def test_with_its_custom_layer_it_comes_as_a_saved_model(saved: Path, tmp_path: 
     np.testing.assert_allclose(source.predict(images), model(pictures.tensors(images, source.input)), atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 4), (8, 32, 32, 3)])
+@pytest.mark.parametrize("shape", [(32,), (32, 32, 4), (8, 32, 32, 3)])
 def test_an_input_that_is_no_picture(shape: tuple[int, ...], saved: Path, tmp_path: Path) -> None:
     keras = tensorflow().keras
     inputs = keras.Input(shape)
