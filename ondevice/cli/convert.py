@@ -97,7 +97,12 @@ class JobFlags:
         ),
     ] = None
     labels: Annotated[
-        str, typer.Option("--labels", help="imagenet, digits or a text file.", show_default="imagenet for 1000 classes")
+        str,
+        typer.Option(
+            "--labels",
+            help="imagenet, digits or a text file.",
+            show_default="the list beside the source, else imagenet for its 1000 or 1001 classes, else numbers",
+        ),
     ] = ""
     licence: Annotated[str, typer.Option("--licence", help="Of the weights, for the card.")] = "unknown"
 
