@@ -74,6 +74,7 @@ def _checked(path: Path, signature: Signature, job: ConversionJob) -> bool:
         raise ConvertError(f"{path}: it takes {spec.shape[0]} pictures at a time: save it for any number of them")
     if spec.dtype != tf.uint8:
         return False
-    if job.value_range not in (None, PIXELS):
-        raise UsageError(f"{path} takes pixels as they are, as uint8: leave out --range")
+    mean, std = job.normalization or ((0.0,), (1.0,))
+    if {*mean} != {0.0} or {*std} != {1.0}:
+        raise UsageError(f"{path} takes pixels as they are, as uint8: leave out --range, --mean and --std")
     return True

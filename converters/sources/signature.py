@@ -46,17 +46,13 @@ class Signature:
     @property
     def takes_a_picture(self) -> bool:
         """Whether it takes one picture, and is not the one of two that trains."""
-        inputs, trains = self.inputs, any(leaf is True for leaf in self._leaves)
-        return len(inputs) == 1 and not trains and inputs[0].shape.rank == _RANK and inputs[0].shape[-1] in (1, 3, None)
+        shapes, trains = [spec.shape for spec in self.inputs], any(leaf is True for leaf in self._leaves)
+        return len(shapes) == 1 and not trains and _is_of_pictures(shapes[0])
 
     @property
     def _leaves(self) -> list[Any]:
         leaves: list[Any] = tensorflow().nest.flatten(self.arguments)
         return leaves
-
-
-# Pictures are [pictures, height, width, channels].
-_RANK = 4
 
 
 def signature_of(path: Path, network: Any, wanted: str) -> Signature:
@@ -98,6 +94,11 @@ def _functions(network: Any) -> dict[str, Signature]:
 def _traced(name: str, function: Any) -> Iterator[Signature]:
     for concrete in getattr(function, "concrete_functions", ()):
         yield Signature(name, function, concrete.structured_input_signature)
+
+
+def _is_of_pictures(shape: Any) -> bool:
+    """Whether tensors of it may be [pictures, height, width, channels], or grey ones [pictures, height, width]."""
+    return bool(shape.rank == 3 or (shape.rank == 4 and shape[-1] in (1, 3, None)))
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -18,6 +18,7 @@ from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.opening import open_source
 from ondevice.converters.sources.source import Source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
+from ondevice.models.output import Meaning
 from ondevice.runner import Runner
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -138,7 +139,8 @@ def test_bytes_that_are_not_only_cast_stay_bytes_inside(save: Save) -> None:
 def test_bytes_have_no_other_range(save: Save) -> None:
     tf = tensorflow()
     path = save({"classify": lambda x: scores(tf.cast(x, tf.float32))}, "uint8")
-    assert "takes pixels as they are, as uint8: leave out --range" in refused(path)
+    said = f"{path} takes pixels as they are, as uint8: leave out --range, --mean and --std"
+    assert refused(path) == refused(path, value_range=None, mean=(127.5,), std=(127.5,)) == said
     assert opened(path, value_range=(0.0, 255.0)).input.value_range == (0.0, 255.0)
 
 
@@ -214,6 +216,34 @@ def test_one_without_any_is_told_how_to_save_it(tmp_path: Path) -> None:
     said = refused(tmp_path / "net")
     assert said.startswith("it has no signature, and no function that takes one picture: in Python save it with one, ")
     assert "signatures=" in said
+
+
+# One output, and grey pictures
+
+
+def test_one_output_is_two_classes(save: Save) -> None:
+    tf = tensorflow()
+    source = opened(save({"classify": lambda x: tf.sigmoid(tf.reduce_mean(x, axis=(1, 2)) @ WEIGHTS[:, :1])}))
+    images = pictures.noise(3, source.input, 0)
+    chance = 1 / (1 + np.exp(-(images.mean(axis=(1, 2)) / 255) @ WEIGHTS[:, :1]))
+    np.testing.assert_allclose(source.predict(images), np.hstack([1 - chance, chance]), atol=1e-6)
+    assert (source.classes, source.meaning) == (2, Meaning.PROBABILITY)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_grey_pictures_need_no_channel(dtype: str, tmp_path: Path) -> None:
+    tf = tensorflow()
+    module = tf.Module()
+    rows = np.random.default_rng(1).normal(size=(SIDE, CLASSES)).astype(np.float32) / 100
+    function = lambda x: tf.nn.softmax(tf.reduce_mean(tf.cast(x, tf.float32), axis=1) @ rows)  # noqa: E731
+    module.classify = tf.function(function, input_signature=[tf.TensorSpec((None, SIDE, SIDE), dtype)])
+    tf.saved_model.save(module, str(tmp_path / "net"))
+    source = opened(tmp_path / "net", value_range=(0.0, 255.0))
+    assert (source.input.channels, source.size) == (1, (SIDE, SIDE))
+    images = pictures.noise(3, source.input, 0)
+    answers = function(tf.constant(images[..., 0]))
+    np.testing.assert_allclose(source.predict(images), answers, atol=1e-6)
+    np.testing.assert_allclose(run(to_tflite(source.save, "fp32"), images[..., 0])[0], answers, atol=1e-6)
 
 
 # What is not a network for pictures
