@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -89,6 +90,19 @@ def test_unpacking_an_archive(cli: Cli, model: Path, sample: Path, monkeypatch: 
     command, given = re.findall(r"`(unzip [^`]+)`, then give (\S+)$", done.stderr.strip())[0]
     subprocess.run(shlex.split(command), check=True, capture_output=True)
     assert cli("run", given, sample).returncode == 0
+
+
+def test_timing_what_is_not_a_classifier(cli: Cli, model: Path, sample: Path) -> None:
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    import flatbuffers
+
+    other = schema.ModelT.InitFromPackedBuf(model.read_bytes(), 0)
+    other.subgraphs[0].outputs = [*other.subgraphs[0].outputs] * 2
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(other.Pack(builder), b"TFL3")
+    model.write_bytes(bytes(builder.Output()))
+    timing = hinted(cli("run", model, sample))
+    assert json.loads(cli(*timing, "--runs", 3, "--format", "jsonl").stdout)["input"].startswith("random")
 
 
 def test_a_benchmark_in_json_is_read_again(cli: Cli, tmp_path: Path) -> None:
