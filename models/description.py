@@ -175,10 +175,11 @@ def _of_file(path: Path, given: Overrides) -> ModelDescription:
     names, background, of_labels = _labels(path, embedded, classes, given, sources)
     crop = _IMAGENET_CROP if names.bundled == _IMAGENET or names.wnids else _WHOLE
     described = Input(height, width, known.layout.channels, mean, std, crop)
+    notes = (*filter(None, [zoo.unused_beside(path)]), *notes, *of_labels)
     sources |= {CROP: KnownFrom.CONVENTION, COLOURS: KnownFrom.CONVENTION, OUTPUT: KnownFrom.NETWORK}
     if known.layout.channels == 1:
         sources[COLOURS] = KnownFrom.NETWORK
-    plain = ModelDescription(described, names, background, meaning, sources, (*notes, *of_labels))
+    plain = ModelDescription(described, names, background, meaning, sources, notes)
     return _overridden(plain, replace(given, labels=None), path.name)
 
 

@@ -113,6 +113,27 @@ def beside(path: Path, checksum: str) -> Entry | None:
     return Entry(card, card_path, path, "beside") if card.sha256 == checksum else None
 
 
+def unused_beside(path: Path) -> str:
+    """Why the card beside a file is not its card, a line; empty where it is, or where there is none of ours."""
+    card_path = path.with_suffix(".toml")
+    try:
+        card = Card.read(card_path)
+    except CardError as error:
+        return f"not used: {error}" if _is_meant_as_card(card_path) else ""
+    if card.sha256 == files.sha256(path):
+        return ""
+    return f"not used: {card_path} is the card of another file, by its sha256: take it away, or make it anew"
+
+
+def _is_meant_as_card(path: Path) -> bool:
+    """Whether a TOML file that cannot be read as a card has what every card has, and not what others have."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return b"sha256" in content and b"[input]" in content
+
+
 def _entries(name: str) -> Iterator[Entry]:
     for folder, where, origin in (
         (_BUNDLED, _BUNDLED, "bundled"),

@@ -192,10 +192,8 @@ def _check_fit(model: Model, known: ModelDescription, entry: zoo.Entry | None) -
     if known.outputs != model.outputs:
         name = known.labels.bundled or known.labels.source
         listed = f"'{name}' {len(known.labels)} names{' and a background' * known.background}"
-        raise CardError(
-            f"{where}: the model has {model.outputs} outputs, label list {listed}",
-            str(model.path),
-        )
+        meant = f", and its output is called a {known.output}, which is one" if known.output.of_two else ""
+        raise CardError(f"{where}: the model has {model.outputs} outputs, label list {listed}{meant}", str(model.path))
 
 
 def _as_they_are(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

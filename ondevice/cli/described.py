@@ -86,7 +86,8 @@ def tell_card(entry: Entry) -> None:
     from ondevice.models.description import KnownFrom, describe_model
 
     known = describe_model(entry.path, entry)
-    sources = {name: KnownFrom(text) for name, text in (entry.card.sources or {}).items()}
+    made = (entry.card.sources or {}).items()  # a person may have written others into it
+    sources = {name: KnownFrom(text) for name, text in made if name in known.sources and text in {*KnownFrom}}
     if sources:
         console.note(f"its card says: {replace(known, sources=sources).line()}")
 

@@ -40,7 +40,7 @@ def show(model: ModelArgument, said: DescriptionFlags, form: OutputFormat = Form
     path, entry = _file_of(model)
     known = describe_model(path, entry, said.overrides())
     fields = _card_fields(entry) if entry else {}
-    fields["path"] = str(path) if path.is_file() else "not pulled yet"
+    fields["path"] = str(path) if path.is_file() else _not_here(entry)
     told, sources = known.values(), described.sources(known, entry)
     if form in (Format.JSON, Format.JSONL):
         sourced = {name: {"value": told[name], "source": source} for name, source in sources.items()}
@@ -147,6 +147,10 @@ def _file_of(model: str) -> tuple[Path, Entry | None]:
         entry = zoo.find(model)
         return entry.path, entry
     return found.path, found.entry
+
+
+def _not_here(entry: Entry | None) -> str:
+    return "not pulled yet" if entry and entry.origin == "pulled" else "gone"
 
 
 def _card_fields(entry: Entry) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ondevice import Runner, intake
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Card, Conversion
+from ondevice.models.description import describe_model
 from ondevice.models.overrides import Overrides
 
 pytestmark = pytest.mark.usefixtures("tried")
@@ -46,10 +47,24 @@ def test_a_card_of_another_file_is_none(stranger: Path, card: Card) -> None:
     assert zoo.beside(stranger, files.sha256(stranger)) is None
 
 
+def test_why_a_card_is_not_used_is_told(stranger: Path, card: Card) -> None:
+    assert zoo.unused_beside(stranger) == ""
+    path = stranger.with_suffix(".toml")
+    path.write_text(path.read_text().replace("crop = 0.9", "crop = 9"))
+    (said,) = describe_model(stranger, None).notes
+    assert said == f"not used: {path}: input: crop is over 0 and at most 1"
+    path.write_text("[input\nsha256 = [input]")
+    assert zoo.unused_beside(stranger).startswith(f"not used: {path}: ")
+    card.write(path)
+    stranger.write_bytes(stranger.read_bytes() + bytes(16))
+    assert "stranger.toml is the card of another file" in describe_model(stranger, None).notes[0]
+
+
 @pytest.mark.parametrize("content", [b"", b"[tool.else]\nx = 1\n", b"no toml at all", b"\xff\xfe"])
 def test_another_programs_toml_is_none(content: bytes, stranger: Path) -> None:
     stranger.with_suffix(".toml").write_bytes(content)
     assert zoo.beside(stranger, files.sha256(stranger)) is None
+    assert zoo.unused_beside(stranger) == ""
 
 
 def test_the_runner_takes_input_and_labels_from_it(stranger: Path, card: Card, sample: Path) -> None:

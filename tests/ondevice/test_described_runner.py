@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from tflite import Network, colours
 
 from ondevice import Runner, intake
-from ondevice.errors import ModelError, UsageError
+from ondevice.errors import CardError, ModelError, UsageError
+from ondevice.models import zoo
 from ondevice.models.overrides import Overrides
 
 pytestmark = pytest.mark.usefixtures("tried")
@@ -93,6 +95,15 @@ def test_its_card_keeps_what_the_output_means(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("other\nred\n")
     assert intake.add(path, "mine", Overrides(value_range=(0, 1))).card.output == "logit"
     assert Runner("mine").classify(RED).label == "red"
+
+
+def test_a_card_that_takes_three_outputs_for_one_is_told(tmp_path: Path) -> None:
+    path = colours(tmp_path / "net.tflite")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    card = intake.add(path, "mine", Overrides(value_range=(0, 1))).card
+    dataclasses.replace(card, output="probability").write(zoo.find("mine").card_path)
+    with pytest.raises(CardError, match=r"has 3 outputs, .* 3 names, and its output is called a probability, which is"):
+        Runner("mine")
 
 
 def test_grey_without_a_channel(tmp_path: Path) -> None:

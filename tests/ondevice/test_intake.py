@@ -267,9 +267,21 @@ def test_the_commands(cli: Cli, stranger: Path, sample: Path) -> None:
     )
     assert added.stdout == "added mine; try: ondevice run mine PHOTO.jpg\n"
     assert Runner("mine").classify(sample).top == Runner(LIKE).classify(sample).top
+    zoo.find("mine").path.unlink()
+    assert "path,gone," in cli("models", "show", "mine", "-f", "csv").stdout
     removed = cli("models", "remove", "mine")
     assert (removed.returncode, removed.stdout) == (0, f"removed {zoo.added_dir() / 'mine.tflite'}\n")
     assert kept() == []
+
+
+def test_sources_that_a_person_wrote_into_a_card_are_kept(cli: Cli, stranger: Path) -> None:
+    path = intake.add(stranger, "mine", HOW).path
+    card = path.with_suffix(".toml")
+    card.write_text(card.read_text().replace('size = "network itself"', 'size = "the paper"\nscores = "flag"'))
+    added = cli("models", "add", path, "--name", "other")
+    assert (added.returncode, "the paper" in added.stderr) == (0, False)
+    shown = cli("models", "show", "other", "-f", "csv").stdout
+    assert "size,40 x 40 x 1,card: the paper" in shown
 
 
 @pytest.mark.parametrize(
