@@ -16,6 +16,7 @@ import numpy as np
 from ondevice import refusal
 from ondevice.errors import MissingError, ModelError, UsageError
 from ondevice.limits.threads import check_threads
+from ondevice.models import graph, precision
 from ondevice.models.ends import End, classifier_layout
 from ondevice.models.layout import Layout
 
@@ -161,14 +162,8 @@ class Executable:
 
     @property
     def precision(self) -> str:
-        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8."""
-        quantized = [spec.dtype for spec in self.inputs if spec.dtype in (np.dtype(np.uint8), np.dtype(np.int8))]
-        if quantized:
-            return str(quantized[0])
-        dtypes = {np.dtype(detail["dtype"]) for detail in self._interpreter.get_tensor_details()}
-        if np.dtype(np.float16) in dtypes:
-            return "fp16"
-        return "dynamic" if np.dtype(np.int8) in dtypes else "fp32"
+        """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8. Raises ModelError."""
+        return precision.of(graph.read(self.path))
 
     def _refused(self, error: BaseException) -> ModelError:
         distribution = _MODULES[self.runtime.name][2]

@@ -81,6 +81,7 @@ def test_the_runner_sees_the_precision(precision: str, files: dict[str, bytes], 
     converted = model(files[precision], tmp_path)
     assert converted.input.dtype == (np.int8 if precision == "int8" else np.float32)
     assert converted.outputs == 10
+    assert converted.precision == ("dynamic" if precision == "weight_only" else precision)
 
 
 @pytest.mark.parametrize(("io", "dtype"), [("uint8", np.uint8), ("float", np.float32)])
@@ -89,6 +90,7 @@ def test_what_an_int8_file_takes_and_gives(
 ) -> None:
     converted = model(to_tflite(save, "int8", TENSORS, io), tmp_path)
     assert (converted.input.dtype, converted.output.dtype) == (dtype, dtype)
+    assert converted.precision == ("uint8" if io == "uint8" else "int8")
     ours = check.outputs(converted, WANTED, IMAGES)
     int8 = check.outputs(model(files["int8"], tmp_path), WANTED, IMAGES)
     np.testing.assert_allclose(ours, int8, atol=1 / 128)
