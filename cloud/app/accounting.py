@@ -36,7 +36,7 @@ class Accounting:
 
     def finished(self, request: Request, status: int, fields: Mapping[str, Any]) -> None:
         """A request has its reply. fields: what else the log is to say of it."""
-        self._done(request.head, status, {"bytes": len(request.body), **fields})
+        self._done(request.head, status, fields, len(request.body))
 
     def failed(self, fields: dict[str, Any], error: OnDeviceError) -> None:
         """A request ends in this error, which its fields are to say."""
@@ -48,8 +48,11 @@ class Accounting:
         """The exception that is being handled is a fault of the endpoint."""
         self._log.event("internal error", path=head.path, traceback=traceback.format_exc())
 
-    def _done(self, head: Head, status: int, fields: Mapping[str, Any]) -> None:
+    def _done(self, head: Head, status: int, fields: Mapping[str, Any], size_bytes: int | None = None) -> None:
         total_ms = (perf_counter() - head.first_byte) * 1e3
         self._metrics.request(routes.operation(head.method, head.path), status, total_ms)
+        if not self._log.requests:
+            return
         asked = {"peer": head.peer, "method": head.method, "path": head.path[:_MOST_CHARACTERS]}
-        self._log.request({**asked, "status": status, **fields, "total_ms": total_ms})
+        size = {} if size_bytes is None else {"bytes": size_bytes}
+        self._log.request({**asked, "status": status, **size, **fields, "total_ms": total_ms})

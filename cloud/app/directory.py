@@ -63,7 +63,8 @@ class Directory:
 
     def at(self, backend: Backend, model: str) -> ServedModel:
         """That of a backend that has it."""
-        return next(served for other, served in self._places[model] if other is backend)
+        first, own = self._places[model][0]
+        return own if first is backend else next(served for at, served in self._places[model] if at is backend)
 
 
 def _able(place: ModelPlace) -> bool:

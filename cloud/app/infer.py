@@ -10,7 +10,7 @@ import orjson
 
 from ondevice.cloud.app import pictures
 from ondevice.cloud.app.messages import Request
-from ondevice.cloud.app.request_parameters import from_parameters, of_query, queried, together
+from ondevice.cloud.app.request_parameters import of_request, queried
 from ondevice.cloud.backends.backend import InferenceResult
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
@@ -67,7 +67,7 @@ def read(request: Request, served: ServedModel | None) -> DecodedRequest:
     if picture is not None:
         return DecodedRequest(queried(head.query), picture, is_picture=True)
     try:
-        return decode(body, length, served, of_query(head.query))
+        return decode(body, length, served, head.query)
     except ProtocolError as error:
         if length is None and not pictures.may_be_json(body):
             raise ProtocolError(pictures.NEITHER) from error
@@ -85,15 +85,13 @@ def _raw(body: bytes, served: ServedModel | None, parameters: RequestParameters)
     return DecodedRequest(parameters, body, is_picture=True, binary=True)
 
 
-def decode(
-    body: bytes, header_length: int | None, served: ServedModel | None, query: Mapping[str, Any] = {}
-) -> DecodedRequest:
+def decode(body: bytes, header_length: int | None, served: ServedModel | None, query: str = "") -> DecodedRequest:
     """Decode an infer request, for a model or, with None, for whichever is chosen.
 
-    query: the parameters beside the body. Raises ProtocolError.
+    query: the URL's, with the parameters beside the body. Raises ProtocolError.
     """
     request = decode_request(body, header_length)
-    parameters = from_parameters(together(query, request.parameters))
+    parameters = of_request(query, request.parameters)
     names = [tensor.name for tensor in request.inputs]
     known = [IMAGE] if served is None else [IMAGE, served.input.name]
     if len(names) != 1 or names[0] not in known:

@@ -24,7 +24,7 @@ class Log:
     """
 
     def __init__(self, writer: LogWriter, requests: bool, counted: Callable[[str], None]) -> None:
-        self._writer, self._requests, self._counted = writer, requests, counted
+        self._writer, self.requests, self._counted = writer, requests, counted
         # Events come from other threads too: nothing that does more than append and pop may be used of it.
         self._waiting: deque[tuple[float, dict[str, Any]]] = deque()
 
@@ -36,7 +36,7 @@ class Log:
 
     def request(self, fields: dict[str, Any]) -> None:
         """A request was answered."""
-        if self._requests:
+        if self.requests:
             self._waiting.append((time(), {"event": "request", **fields}))
             if len(self._waiting) >= _WAITING:
                 self.flush()

@@ -62,6 +62,11 @@ def queried(text: str) -> RequestParameters:
     return from_parameters(of_query(text))
 
 
+def of_request(query: str, body: Mapping[str, Any]) -> RequestParameters:
+    """What a URL's query and the parameters in the body behind it say. Raises ProtocolError."""
+    return from_parameters(together(of_query(query), body)) if body else queried(query)
+
+
 def of_body(body: bytes) -> dict[str, Any]:
     """The parameters that a body has as a JSON object, or none. Raises ProtocolError."""
     try:

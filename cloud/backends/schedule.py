@@ -66,28 +66,30 @@ class Outlook(NamedTuple):
 
 
 class Schedule(Generic[_W]):
-    """What waits, in the order in which it is to be done. Each is asked when it comes, and once, what it will take."""
+    """What waits, `queue`, in the order in which it is to be done. Each is asked when it comes, and once, what it will
+    take.
+    """
 
     def __init__(self) -> None:
-        self._queue: list[_W] = []
+        self.queue: list[_W] = []
         self._dues: list[float] = []
         self._latest: list[float] = []
         self._takes_ms: list[float] = []
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     def __iter__(self) -> Iterator[_W]:
-        return iter(self._queue)
+        return iter(self.queue)
 
     def add(self, one: _W) -> Sequence[_W]:
         """Put it where it belongs; gives those that it comes before."""
         place = bisect_right(self._dues, one.due)
-        self._queue.insert(place, one)
+        self.queue.insert(place, one)
         self._dues.insert(place, one.due)
         self._latest.insert(place, one.latest)
         self._takes_ms.insert(place, one.expected_ms)
-        return self._queue[place + 1 :]
+        return self.queue[place + 1 :]
 
     def pop(self) -> _W:
         """Take what is first. Raises IndexError where nothing waits."""
@@ -96,18 +98,18 @@ class Schedule(Generic[_W]):
     def remove(self, one: _W) -> None:
         """Take it out, wherever it stands, if it does."""
         for place in range(bisect_left(self._dues, one.due), bisect_right(self._dues, one.due)):
-            if self._queue[place] is one:
+            if self.queue[place] is one:
                 self._take(place)
                 return
 
     def take_expired(self, expired: Callable[[_W], bool]) -> list[_W]:
         """Take all for which this holds."""
-        places = [place for place, one in enumerate(self._queue) if expired(one)]
+        places = [place for place, one in enumerate(self.queue) if expired(one)]
         return [self._take(place) for place in reversed(places)][::-1]
 
     def outlook(self, free: Sequence[float], now: float) -> Outlook:
         """What is to be expected with workers that are free at these times, at least one."""
-        return (self._near if len(self._queue) <= _NEAR else self._far)(free, now)
+        return (self._near if len(self.queue) <= _NEAR else self._far)(free, now)
 
     def _near(self, free: Sequence[float], now: float) -> Outlook:
         heap, starts = sorted(free), []
@@ -139,4 +141,4 @@ class Schedule(Generic[_W]):
     def _take(self, place: int) -> _W:
         for column in (self._dues, self._latest, self._takes_ms):
             column.pop(place)
-        return self._queue.pop(place)
+        return self.queue.pop(place)

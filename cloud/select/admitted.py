@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 from ondevice.cloud.backends.ticket import Ticket, TurnTimes
@@ -40,7 +39,7 @@ class AdmittedTicket(Ticket):
         super().__init__(choice.served.name, work, options.due, options.expires)
         self.choice, self._options = choice, options
 
-    @cached_property
+    @property
     def latest(self) -> float:
         """The last moment at which it would still be begun, with the model that is surest in time."""
         return self.due - self.choice.problem.needed_ms(self._options.keep) / 1e3

@@ -18,7 +18,7 @@ from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
 from ondevice.selection.problem import Models, Requests, filled
 from ondevice.selection.replies import ReplyDistribution
-from ondevice.timing.arrays import BoolArray, FloatArray
+from ondevice.timing.arrays import BoolArray, FloatArray, IndexArray
 from ondevice.timing.quantiles import P90, POINTS, SCATTERED
 
 # A wait that is shorter by less than this brings no other model within reach: models differ by more.
@@ -53,7 +53,7 @@ class Candidates:
         self._names = tuple(backend.models[row].name for backend, row in places)
         self._top1 = np.array([backend.models[row].top1 or 0.0 for backend, row in places])
         backends = dict.fromkeys(backend for backend, _ in places)
-        self.groups = [(b, np.array([row for c, row in places if c is b])) for b in backends]
+        self.groups = [(b, _rows([row for c, row in places if c is b])) for b in backends]
         self._versions: tuple[int, ...] = ()
         self._chains: dict[int, anytime.Chains] = {}
 
@@ -86,6 +86,12 @@ class Candidates:
             self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
             self._versions = versions
         return self._made
+
+
+def _rows(rows: list[int]) -> slice | IndexArray:
+    """An index of these rows of an array; for neighbours a slice, which takes a fifth of the time."""
+    together = rows == list(range(rows[0], rows[0] + len(rows)))
+    return slice(rows[0], rows[0] + len(rows)) if together else np.array(rows)
 
 
 @dataclass(eq=False)  # frozen it takes three times as long to make, for every request

@@ -110,6 +110,8 @@ class Answering(Backend):
 class Lines(list[dict[str, Any]]):
     """A log that is kept."""
 
+    requests = True
+
     def event(self, event: str, **fields: Any) -> None:
         self.append({"event": event, **fields})
 

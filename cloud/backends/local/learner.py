@@ -85,8 +85,9 @@ class Learner:
         """What decoding a picture is expected to take for each model, ms, [m]."""
         if picture is None:
             return self._nothing
-        each_ms: FloatArray = np.array([times.expect(picture) for times in self._decoders])[self._decoder]
-        return each_ms
+        each_ms = [times.expect(picture) for times in self._decoders]
+        told_ms: FloatArray = self._nothing + each_ms[0] if len(each_ms) == 1 else np.array(each_ms)[self._decoder]
+        return told_ms
 
     def loading_ms(self, cold: Iterable[bool], now: float) -> FloatArray:
         """What loading those that are cold is expected to take at `now`, ms, [m]."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from time import monotonic, perf_counter
+from typing import Any
 
 from ondevice import host
 from ondevice.cloud.backends.backend import Backend, InferenceResult
@@ -143,6 +144,6 @@ class Local(Backend):
         """Count that this model would be best, were it loaded."""
         self.memory.residency.record_demand(model)
 
-    async def run(self, ticket: Ticket) -> InferenceResult:
+    def run(self, ticket: Ticket) -> Coroutine[Any, Any, InferenceResult]:
         """Queue the work and await its result. Raises ImageError, ModelError, ServeError, RefusedError."""
-        return await self._runs.run(ticket)
+        return self._runs.run(ticket)

@@ -46,14 +46,13 @@ class Crew:
 
     def idle(self) -> list[WorkerHandle]:
         """Those that have nothing to do."""
-        return [worker for worker in self.alive if not worker.hands.held]
+        return [worker for worker in self.workers if not (worker.hands.held or worker.process.lost)]
 
     def free(self, now: float) -> list[WorkerHandle]:
         """Those that the next job may go to: the idle, else the one that takes more and is done first."""
-        alive = self.alive
-        if idle := [worker for worker in alive if not worker.hands.held]:
+        if idle := self.idle():
             return idle
-        more = [worker for worker in alive if worker.hands.takes_more(now)]
+        more = [worker for worker in self.alive if worker.hands.takes_more(now)]
         return sorted(more, key=lambda worker: worker.hands.free_at(now))[:1]
 
     def soonest(self, now: float) -> WorkerHandle | None:

@@ -66,7 +66,8 @@ class Hands:
         """It is done with the first thing that it had; when it had begun that."""
         began, self._heard = self.held.popleft().began, now
         if self.held:  # which it begins now, whenever it was told
-            self.held[0] = self.held[0]._replace(began=now)
+            _, expected_ms, job, loads = self.held[0]
+            self.held[0] = Held(now, expected_ms, job, loads)
         return began
 
     def free_at(self, now: float) -> float:

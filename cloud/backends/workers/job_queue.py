@@ -27,7 +27,7 @@ class JobQueue:
         self._outlook: tuple[Outlook, int, float] | None = None
 
     def __len__(self) -> int:
-        return len(self._schedule)
+        return len(self._schedule.queue)
 
     def __iter__(self) -> Iterator[WorkerJob]:
         return iter(self._schedule)

@@ -51,7 +51,9 @@ class Residents:
 
     def maintain(self) -> None:
         """Have idle workers load what they lack, if nothing waits."""
-        for worker in self._crew.idle() if not self._queue else ():
+        if self._queue:
+            return
+        for worker in self._crew.idle():
             for model in self.models - worker.loaded:
                 self._load(worker, model).add_done_callback(partial(self._maintained, worker, model))
                 break

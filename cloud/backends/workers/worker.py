@@ -121,7 +121,7 @@ class Worker:
         self, runner: Runner, tensor: np.ndarray[Any, Any], decode_ms: float, message: Message, loaded: Message
     ) -> _Reply:
         stored, invoke_ms = _computed(runner, tensor)
-        if message["op"] == "image":
+        if message["op"] == "image" or message["top"]:
             _refuse_nonsense(runner, stored)
         top = [(p.index, p.score) for p in runner.best(stored, message["top"])] if message["top"] else []
         raw = np.ascontiguousarray(stored).data.cast("B") if message["raw"] else b""
