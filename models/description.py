@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from ondevice import words
 from ondevice.errors import CardError, UsageError
 from ondevice.models import classifier, first_layers, labels, metadata, zoo
 from ondevice.models.card import Card, Input
@@ -193,7 +194,11 @@ def _size(known: ClassifierGraph, given: Overrides, sources: dict[str, KnownFrom
             sources[SIZE] = KnownFrom.FLAG
         return given.size
     if layout.free:
-        raise UsageError(f"{known.path}: its input has no size of its own ({known.end}): give --size, such as 224")
+        kept = words.typed("ondevice", "models", "add", known.path, "--size", "224")
+        raise UsageError(
+            f"{known.path}: its input has no size of its own ({known.end}): give --size, such as 224, or keep one with "
+            f"{kept}"
+        )
     return layout.size
 
 

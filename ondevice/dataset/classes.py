@@ -84,7 +84,7 @@ class Classes:
         quoted = first_few([f"'{word}'" for word in words])
         if self.labels.numbered:
             return (
-                f"{whats} {quoted} {name} no class: those of the network have no names, so give a list of labels, "
+                f"{whats} {quoted} {name} no class: those of the network have no names, so give --labels FILE, "
                 f"or name {what}s {how.removeprefix('by class, or ')}"
             )
         classes = f"{self.labels.source} ({first_few(self.labels.names)})"

@@ -180,6 +180,8 @@ def test_a_free_size_has_to_be_said(tmp_path: Path) -> None:
     path = colours(tmp_path / "net.tflite", (1, -1, -1, 3))
     with pytest.raises(UsageError, match=r"no size of its own \(picture \[1, \?, \?, 3\] float32\): give --size, such"):
         describe_model(path, None)
+    with pytest.raises(UsageError, match=f"or keep one with `ondevice models add {path} --size 224`$"):
+        describe_model(path, None)  # for commands that take several models, and so no --size
     known = describe_model(path, None, Overrides(size=(20, 30)))
     assert (known.input.height, known.input.width, known.sources["size"]) == (20, 30, KnownFrom.FLAG)
 

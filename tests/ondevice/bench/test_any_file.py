@@ -95,7 +95,7 @@ def test_shapes_are_given_or_taken_and_are_in_the_record(tmp_path: Path) -> None
 
 def test_a_classifier_that_leaves_its_size_open_is_not_timed_at_one_pixel(tmp_path: Path) -> None:
     path = colours(tmp_path / "free.tflite", (1, -1, -1, 3))
-    with pytest.raises(UsageError, match=r"give --size, such as 224$"):
+    with pytest.raises(UsageError, match=r"give --size, such as 224, or keep one with "):
         measured(path)
     record, _ = measured(path, overrides=Overrides(size=(24, 40)))
     assert record.input == "random: picture [1, 24, 40, 3] float32"

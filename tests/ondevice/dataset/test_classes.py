@@ -89,7 +89,7 @@ def test_all_unknown_ones_are_told_in_one_line() -> None:
         "Black footed Albatross, T-shirt); name folders by class, or by index (0 to 4)"
     )
     assert refused(numbers(3), "cat", "dog") == (
-        "set: folders 'cat', 'dog' name no class: those of the network have no names, so give a list of labels, "
+        "set: folders 'cat', 'dog' name no class: those of the network have no names, so give --labels FILE, "
         "or name folders by index (0 to 2)"
     )
     many = [f"x{number}" for number in range(40)]
