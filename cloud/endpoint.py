@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr
@@ -119,9 +120,10 @@ def _gate(setup: Setup) -> Gate:
 
 def _announce(writer: LogWriter, listening: Callable[[], None]) -> None:
     """What is said on standard error goes the log's way: a pipe that is full already must not hold up the endpoint."""
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     with redirect_stderr(io.StringIO()) as said:
         listening()
-    writer.put(said.getvalue().encode(errors="backslashreplace"))
+    writer.put(said.getvalue().encode(encoding, "backslashreplace"))
 
 
 def _unhandled(log: Log, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

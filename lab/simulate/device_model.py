@@ -105,7 +105,7 @@ def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     except OSError as error:
         raise UsageError(f"--device {path}: {words.reason(error)}") from error
     except ValueError as error:
-        raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
+        raise OnDeviceError(f"{path}: {error}; write one with `ondevice bench MODEL --save FILE.json`") from error
     names = list(dict.fromkeys(each.model for each in profiles))
     if not model and len(names) == 1:
         model = names[0]

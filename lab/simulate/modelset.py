@@ -137,7 +137,7 @@ def _profiled(name: str, content: str, path: Path, keep: ModelFilter) -> ModelSe
         if not profiles:
             raise ValueError("it has no profiles")
     except ValueError as error:
-        raise OnDeviceError(f"{path}: {error}; write it with `ondevice bench MODEL --save {path.name}`") from error
+        raise OnDeviceError(f"{path}: {error}; write one with `ondevice bench MODEL --save FILE.json`") from error
     names = keep([each.model for each in profiles], str(path))
     top1 = _accuracies(names, path)
     kept = [each for each in profiles if each.model in names]

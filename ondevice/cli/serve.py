@@ -16,7 +16,7 @@ from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, check_secret, size_bytes
 from ondevice.errors import UsageError, naming
-from ondevice.protocol import cnnselect
+from ondevice.protocol import cnnselect, paths
 
 if TYPE_CHECKING:
     from ondevice.cloud.app.origins import AllowedOrigins
@@ -76,7 +76,10 @@ class ModelFlags:
 
         if self.models is None:
             return [] if self.upstream else bundled()
-        return [name.strip() for name in self.models.split(",") if name.strip()]
+        names = [name.strip() for name in self.models.split(",") if name.strip()]
+        for name in names:
+            _check_text(name)
+        return names
 
     def upstreams(self) -> list[tuple[str, str | None]]:
         """The other servers' URLs, and the Host that each is asked for. Raises UsageError."""
@@ -367,8 +370,22 @@ def _say(address: ListenAddress, selector: Selector) -> None:
     asked_by = f"chosen by {selector.rules.policy}" if rated else "each asked by its name"
     note(f"{count}, {asked_by}; Ctrl-C ends")
     model = cnnselect.NAME if rated else next(iter(names))
-    note(f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}/v2/models/{model}/infer'")
+    note(
+        f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}{paths.of_model(model)}/infer'"
+    )
     print(address.url, flush=True)
+
+
+def _check_text(name: str) -> None:
+    """Raise UsageError for a path that is not text: neither JSON nor a URL can have it."""
+    from ondevice import words
+    from ondevice.models.card import nameable
+
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        added = words.typed("ondevice", "models", "add", "FILE", "--name", nameable(Path(name).stem))
+        raise UsageError(f"{name} cannot be served, for its name is not text: {added} gives it another") from error
 
 
 def _how_to_rate(name: str) -> str:

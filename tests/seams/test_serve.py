@@ -41,6 +41,15 @@ def test_standard_output_is_the_address_alone(tmp_path: Path) -> None:
     assert f"'{running.url}/v2/models/cnnselect/infer'" in notes[1]
 
 
+def test_the_line_to_try_is_right_for_any_name(tmp_path: Path, stranger: Path) -> None:
+    with Endpoint(tmp_path, "--models", stranger.rename(stranger.with_name("my 魚.tflite"))) as running:
+        until(lambda: "curl" in running.stderr)
+        url = running.stderr.rpartition("curl ")[2].split("'")[3]
+        assert url == f"{running.url}/v2/models/my%20%E9%AD%9A/infer"
+        sent = requests.post(url, data=PICTURE, headers={"Content-Type": "image/png"}, timeout=30)
+        assert sent.status_code == 200
+
+
 def test_a_model_without_accuracy_is_served_by_its_name_alone(tmp_path: Path, stranger: Path) -> None:
     with Endpoint(tmp_path, "--models", stranger) as running:
         until(lambda: "/v2/models/stranger/infer" in running.stderr)

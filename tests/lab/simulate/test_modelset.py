@@ -131,7 +131,7 @@ def test_a_file_that_is_no_set_says_its_line(tmp_path: Path, content: str, said:
         ("", "some.json"),
         ("[1]", "some.json"),
         ('[{"model": 1}]', "ondevice bench MODEL --save"),
-        ("[]", "it has no profiles; write it with `ondevice bench"),
+        ("[]", "it has no profiles; write one with `ondevice bench"),
     ],
 )
 def test_a_file_that_holds_no_profiles(tmp_path: Path, content: str, said: str) -> None:

@@ -35,6 +35,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
         (["--max-body", "much"], "--max-body 'much' is not a size"),
         (["--memory-budget", "much"], "--memory-budget 'much' is not a size"),
         (["--models", " , "], "no model to serve"),
+        (["--models", "m\udcff.tflite"], "its name is not text: `ondevice models add FILE --name m_` gives it another"),
         (["--upstream-host", "a"], "--upstream-host is for --upstream: give that too"),
         (["--upstream", "http://a", "--upstream-host", "a b"], "--upstream-host 'a b' is not a Host: give NAME"),
         (
