@@ -101,3 +101,14 @@ def test_an_architecture_takes_blue_first_where_that_is_asked_for(tmp_path: Path
     source = open_source(job)
     assert source.input.bgr
     assert source.input.mean == (103.939, 116.779, 123.68)
+
+
+def test_bytes_are_pixels_as_they_are(tmp_path: Path) -> None:
+    keras = tensorflow().keras
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    model = keras.Model(inputs, kinds().Dense(2)(kinds().Flatten()(kinds().Rescaling(1 / 255)(inputs))))
+    model.save(tmp_path / "net.keras")
+    source = open_source(ConversionJob(str(tmp_path / "net.keras"), ""))
+    assert source.input.value_range == (0.0, 255.0)
+    images = noise(2, source.input, 0)
+    np.testing.assert_allclose(source.predict(images), model(images), atol=1e-6)

@@ -11,7 +11,7 @@ import pytest
 from converting import ran
 
 from ondevice import extras
-from ondevice.cli.convert import convert
+from ondevice.cli.convert import JobFlags, convert
 from ondevice.converters.architectures import catalogue
 from ondevice.errors import MissingError
 
@@ -37,6 +37,8 @@ def test_an_unknown_name_is_wrong_usage_and_leaves_no_log(tmp_path: Path) -> Non
         (["a.keras", "b.keras", "--name", "same"], "two sources are called 'same'"),
         (["net.keras", "--precision", "fp32,int4"], "not 'int4'"),
         (["net.keras", "--precision", "int8"], "int8 needs --calibration DIR"),
+        (["net.keras", "--mean", "1,x", "--std", "1"], "--mean takes one number, or one a channel"),
+        (["net.keras", "--mean", "1"], "mean and std are given together"),
         (["net.keras", "--io", "int16"], "--io is one of int8, uint8, float, not 'int16'"),
         (["net.keras", "--size", "3"], "--size must be from 8 to 4096 pixels"),
         (["net.keras", "--range", "1"], "--range"),
@@ -94,3 +96,9 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(extras, "_installed", lambda distribution: distribution != "tensorflow")
     with pytest.raises(MissingError, match=r"^converting needs more packages: run `pip install 'tensorflow>="):
         convert(sources=["mobilenet_v1_0.25_128"])
+
+
+def test_how_pictures_are_given_to_the_network_is_taken_as_it_is_said() -> None:
+    job = JobFlags(mean="123.7,116.3,103.5", std="58.4", bgr=True).job("net.keras", 0, False)
+    assert (job.mean, job.std, job.bgr) == ((123.7, 116.3, 103.5), (58.4,), True)
+    assert job.normalization == (job.mean, job.std)
