@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ondevice.dataset.labelled import labelled
 from ondevice.errors import CardError, UnlabelledError, UsageError
 from ondevice.models import labels
 from ondevice.models.card import Input
+from ondevice.models.description import crop_of
 from ondevice.models.labels import Labels
 
 # Noise tells whether two networks compute the same, not how good they are: a few pictures show that.
@@ -103,6 +105,17 @@ def class_names(
             on_note(f"labels: {beside}; --labels takes others")
             return fitted
     return labels.fitted(labels.assumed(classes), classes, model=job.stem)
+
+
+def cropped(job: ConversionJob, wanted: Input, classes: int) -> Input:
+    """The input of a network from a file, with the crop that its classes have by convention unless the job says one.
+
+    Raises as `class_names`.
+    """
+    if job.crop is not None:
+        return wanted
+    names, _ = class_names(job, classes)
+    return replace(wanted, crop=crop_of(names))
 
 
 def _labels_beside(source: Path) -> Path | None:

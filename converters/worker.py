@@ -16,8 +16,8 @@ from ondevice.converters.explanation import explained, in_short
 from ondevice.converters.export import Save, once, to_tflite
 from ondevice.converters.inspection import Inspection
 from ondevice.converters.job import ConversionJob, ConversionResult
-from ondevice.converters.material import gather
-from ondevice.converters.sources.opening import open_source
+from ondevice.converters.material import cropped, gather
+from ondevice.converters.sources.opening import is_architecture, open_source
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.process import messages
 from ondevice.process.messages import Send
@@ -34,7 +34,10 @@ class Converter:
         self._stage(f"building {job.stem}")
         self._source = open_source(job)
         self._stage(f"{job.stem}: reading pictures")
-        wanted, classes = self._source.input, self._source.classes
+        classes = self._source.classes
+        if not is_architecture(job):  # which knows its own
+            self._source.input = cropped(job, self._source.input, classes)
+        wanted = self._source.input
         self._material = gather(job, wanted, classes, lambda text: send("note", text=text))
         self._delivery = Delivery(job, self._source, self._material)
         checked = self._material.checked

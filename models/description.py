@@ -23,9 +23,8 @@ from ondevice.models.output import Meaning
 from ondevice.models.overrides import Overrides
 from ondevice.models.value_range import Range
 
-# ImageNet's evaluation takes the middle 0.875 of a photo, and its classes in one order, with a background class first
-# or without. What people train themselves sees whole pictures.
-_IMAGENET, _IMAGENET_CROP, _WHOLE = "imagenet", 0.875, 1.0
+# ImageNet's evaluation takes the middle 0.875 of a photo. What people train themselves sees whole pictures.
+_IMAGENET_CROP, _WHOLE = 0.875, 1.0
 # Ends that are written in several ways, such as 127.5 and 128, are 0.4 % apart.
 _SAME_RANGE = 0.02
 
@@ -174,14 +173,18 @@ def _of_file(path: Path, given: Overrides) -> ModelDescription:
     height, width = _size(known, given, sources)
     (mean, std), notes = _normalization(known, embedded, given, sources)
     names, background, of_labels = _labels(path, embedded, classes, given, sources)
-    crop = _IMAGENET_CROP if names.bundled == _IMAGENET or names.wnids else _WHOLE
-    described = Input(height, width, known.layout.channels, mean, std, crop)
+    described = Input(height, width, known.layout.channels, mean, std, crop_of(names))
     notes = (*filter(None, [zoo.unused_beside(path)]), *notes, *of_labels)
     sources |= {CROP: KnownFrom.CONVENTION, COLOURS: KnownFrom.CONVENTION, OUTPUT: KnownFrom.NETWORK}
     if known.layout.channels == 1:
         sources[COLOURS] = KnownFrom.NETWORK
     plain = ModelDescription(described, names, background, meaning, sources, notes)
     return _overridden(plain, replace(given, labels=None), path.name)
+
+
+def crop_of(names: Labels) -> float:
+    """The crop of a network with these classes, where nobody says one."""
+    return _IMAGENET_CROP if names.wnids or labels.is_imagenet(names) else _WHOLE
 
 
 def _size(known: ClassifierGraph, given: Overrides, sources: dict[str, KnownFrom]) -> tuple[int, int]:

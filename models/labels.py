@@ -157,7 +157,7 @@ def fitted(
     if surplus == 1 and not background and _has_background(found):
         return found.without_first(), False
     if background is None:
-        background = _has_background(found) if surplus == 0 else surplus == -1 and _is_imagenet(found)
+        background = _has_background(found) if surplus == 0 else surplus == -1 and is_imagenet(found)
     check_background(outputs, background, model)
     if background and surplus == 0 and not found.bundled:
         return found.without_first(), True
@@ -179,7 +179,7 @@ def _has_background(found: Labels) -> bool:
     return len(found) == _IMAGENET_CLASSES + 1 or bool(found.wnids)
 
 
-def _is_imagenet(found: Labels) -> bool:
+def is_imagenet(found: Labels) -> bool:
     """Whether these are ImageNet's 1000 classes in their order, in this project's words or in others'."""
     if len(found) != _IMAGENET_CLASSES:
         return False

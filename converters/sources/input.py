@@ -11,8 +11,7 @@ from ondevice.models.card import Input
 from ondevice.models.overrides import Overrides
 from ondevice.models.value_range import Range
 
-# What people train themselves sees whole pictures; a smaller part is taken in ImageNet's evaluation.
-_CROP = 1.0
+_WHOLE = 1.0
 
 
 def size_of(path: Path, shape: Any, job: ConversionJob) -> tuple[int, int, int]:
@@ -36,12 +35,13 @@ def size_of(path: Path, shape: Any, job: ConversionJob) -> tuple[int, int, int]:
 def input_of(path: Path, size: tuple[int, int, int], own: Range | None, job: ConversionJob) -> Input:
     """The input of the network in `path`, for pictures of `size`.
 
-    own: the range of pixels that the network itself wants, where it tells. Raises UsageError where the job has to say.
+    own: the range of pixels that the network itself wants, where it tells. Of the pictures it takes the whole, unless
+    the job says a crop: see `ondevice.converters.material.cropped`. Raises UsageError where the job has to say.
     """
     normalization = job.normalization or (Overrides(value_range=own).normalization if own else None)
     if normalization is None:
         raise UsageError(f"{path} does not say what values it takes: give --range=-1,1 or --range 0,1 or --range 0,255")
-    crop = _CROP if job.crop is None else job.crop
+    crop = _WHOLE if job.crop is None else job.crop
     try:
         return Input(*size, *normalization, crop, bool(job.bgr))
     except ValueError as error:

@@ -93,7 +93,7 @@ class JobFlags:
         typer.Option(
             "--crop",
             help="The share of the shorter side that is kept.",
-            show_default="0.875 for architectures, as ImageNet is evaluated; 1 for files",
+            show_default="0.875 for architectures and with ImageNet's classes, as these are evaluated; 1 for others",
         ),
     ] = None
     labels: Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ondevice.converters.job import ConversionJob
-from ondevice.converters.material import Material, class_names, gather
+from ondevice.converters.material import Material, class_names, cropped, gather
 from ondevice.errors import UsageError
 from ondevice.models import zoo
 from ondevice.models.card import Input
@@ -40,6 +40,14 @@ def gathered(notes: list[str] | None = None, **given: Any) -> Material:
 def test_classes_have_names(classes: int, labels: str, first: str, background: bool) -> None:
     names, has_background = class_names(job(labels=labels), classes)
     assert (len(names), names.names[0], has_background) == (classes - background, first, background)
+
+
+@pytest.mark.parametrize(
+    ("classes", "given", "crop"),
+    [(1001, {}, 0.875), (1000, {"crop": 1.0}, 1.0), (10, {}, 1.0), (10, {"crop": 0.9}, 1.0)],
+)
+def test_only_imagenets_classes_have_its_crop(classes: int, given: dict[str, float], crop: float) -> None:
+    assert cropped(job(labels="", **given), Input(16, 16, 3, crop=1.0), classes).crop == crop
 
 
 def test_names_must_be_as_many_as_classes() -> None:

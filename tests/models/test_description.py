@@ -128,6 +128,9 @@ def test_imagenets_numbers_of_outputs_are_imagenets_classes(outputs: int, backgr
     known = describe_model(path, None)
     assert (known.labels.names[0], known.background, known.input.crop) == ("tench", background, 0.875)
     assert known.sources["labels"] is KnownFrom.CONVENTION
+    theirs = ["background"] * background + [name.replace(" ", "_").upper() for name in known.labels.names]
+    by_name = describe_model(path, None, Overrides(labels=str(labelled(path, tuple(theirs), "theirs.txt"))))
+    assert (by_name.labels.names[0], by_name.background, by_name.input.crop) == ("TENCH", background, 0.875)
     otherwise = describe_model(path, None, Overrides(background=not background))
     assert (otherwise.background, otherwise.outputs, otherwise.labels.numbered) == (not background, outputs, True)
 
