@@ -173,7 +173,10 @@ def _of_file(path: Path, given: Overrides) -> ModelDescription:
     height, width = _size(known, given, sources)
     (mean, std), notes = _normalization(known, embedded, given, sources)
     names, background, of_labels = _labels(path, embedded, classes, given, sources)
-    described = Input(height, width, known.layout.channels, mean, std, crop_of(names))
+    try:
+        described = Input(height, width, known.layout.channels, mean, std, crop_of(names))
+    except ValueError as error:  # of what is given; metadata that cannot be are not used
+        raise UsageError(str(error)) from error
     notes = (*filter(None, [zoo.unused_beside(path)]), *notes, *of_labels)
     sources |= {CROP: KnownFrom.CONVENTION, COLOURS: KnownFrom.CONVENTION, OUTPUT: KnownFrom.NETWORK}
     if known.layout.channels == 1:
