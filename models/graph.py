@@ -131,11 +131,15 @@ def entry(path: Path, name: str) -> bytes:
 
 
 def floats(path: Path, number: int) -> tuple[float, ...]:
-    """The values of a float32 constant of the first subgraph, none where they lie elsewhere. Raises ModelError."""
+    """The values of a float32 or float16 constant of the first subgraph, none where they lie elsewhere.
+
+    Raises ModelError.
+    """
     with _model(path) as (model, _):
         tensor = _at(_at(model.tables(_MODEL_SUBGRAPHS), 0).tables(_TENSORS), number)
         content = _at(model.tables(_MODEL_BUFFERS), tensor.number(_BUFFER, "I")).content(_DATA)
-    return struct.unpack(f"<{len(content) // 4}f", content[: len(content) // 4 * 4])
+        code, size = ("e", 2) if _named(DTYPES, tensor.number(_DTYPE, "b"), "type") == "float16" else ("f", 4)
+    return struct.unpack(f"<{len(content) // size}{code}", content[: len(content) // size * size])
 
 
 @contextlib.contextmanager

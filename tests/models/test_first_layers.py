@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tflite import Network, colours
 
@@ -52,6 +53,36 @@ def test_so_does_what_the_input_is_quantized_to(
     flat = net.operator("MEAN", [real, net.constant([1, 2], "int32")], [net.tensor((1, 3))], kind="ReducerOptions")
     path = net.write(tmp_path / "net.tflite", [given], [flat])
     assert first_layers.value_range(classifier.read(path)) == wanted
+
+
+@pytest.mark.parametrize(("scaled", "wanted"), [(1 / 255, (0, 255)), (1 / 127.5, (0, 255)), (1.0, None), (0.1, None)])
+@pytest.mark.parametrize("name", ["CONV_2D", "DEPTHWISE_CONV_2D"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_so_do_filters_into_which_the_scaling_was_multiplied(
+    name: str, dtype: str, scaled: float, wanted: tuple[float, float] | None, tmp_path: Path
+) -> None:
+    shape = (6, 3, 3, 3) if name == "CONV_2D" else (1, 3, 3, 6)
+    filters = np.random.default_rng(0).normal(0, 0.2, shape) * scaled
+    net = Network()
+    given, seen, flat = net.tensor((1, 8, 8, 3)), net.tensor((1, 8, 8, 6)), net.tensor((1, 6))
+    held = net.constant(filters, dtype)
+    if dtype != "float32":
+        held = net.operator("DEQUANTIZE", [held], [net.tensor(shape)])
+    options = "Conv2DOptions" if name == "CONV_2D" else "DepthwiseConv2DOptions"
+    net.operator(name, [given, held, net.constant(np.zeros(6))], [seen], kind=options, strideH=1, strideW=1)
+    net.operator("MEAN", [seen, net.constant([1, 2], "int32")], [flat], kind="ReducerOptions")
+    path = net.write(tmp_path / "net.tflite", [given], [flat])
+    assert first_layers.value_range(classifier.read(path)) == wanted
+
+
+@pytest.mark.parametrize("weights", [np.zeros((2, 3)), np.float32(1e-6), None])
+def test_filters_of_nothing_say_nothing(weights: Any, tmp_path: Path) -> None:
+    net = Network()
+    given, seen = net.tensor((1, 1, 1, 3)), net.tensor((1, 2))
+    held = [] if weights is None else [net.constant(weights)]
+    net.operator("FULLY_CONNECTED", [given, *held], [seen], kind="FullyConnectedOptions")
+    path = net.write(tmp_path / "net.tflite", [given], [seen])
+    assert first_layers.value_range(classifier.read(path)) is None
 
 
 def test_what_is_done_in_two_ways_says_nothing(tmp_path: Path) -> None:
