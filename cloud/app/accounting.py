@@ -36,7 +36,7 @@ class Accounting:
 
     def finished(self, request: Request, status: int, fields: Mapping[str, Any]) -> None:
         """A request has its reply. fields: what else the log is to say of it."""
-        self._done(request.head, status, fields, len(request.body))
+        self._done(request.head, status, fields, len(request.content))
 
     def failed(self, fields: dict[str, Any], error: OnDeviceError) -> None:
         """A request ends in this error, which its fields are to say."""

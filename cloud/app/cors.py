@@ -53,7 +53,7 @@ class _PageRequest:
     def __init__(self, request: ArrivingRequest, headers: _Headers) -> None:
         self._request, self._headers = request, headers
 
-    def receive(self, data: bytes) -> Response | None:
+    def receive(self, data: bytes | memoryview) -> Response | None:
         reply = self._request.receive(data)
         return reply and _with(self._headers, reply)
 

@@ -29,22 +29,25 @@ class Incoming:
     def __init__(self, head: Head, handle: Handler, refuse: Refuser) -> None:
         self._head, self._handle, self._refuse = head, handle, refuse
         # Where the length is announced, few; else there may be millions, of a byte each: these become one at once.
-        self._pieces: list[bytes | bytearray] = [] if head.length is not None else [bytearray()]
+        self._pieces: list[bytes | bytearray | memoryview] = [] if head.length is not None else [bytearray()]
         # Whether it may be a picture whose header has not been looked at; with JSON before it, it is none.
         self._unseen = _LENGTH not in head.headers
 
-    def receive(self, data: bytes) -> Response | None:
+    def receive(self, data: bytes | memoryview) -> Response | None:
         """Take a piece of the body; the reply to a picture of too many pixels, of which there is more to come."""
-        if self._head.length is None:
-            self._pieces[0] += data
+        begun = self._pieces[0] if self._pieces else None
+        if isinstance(begun, bytearray):
+            begun += data
         else:
             self._pieces.append(data)
         return self._look() if self._unseen and len(data) != self._head.length else None
 
     def answer(self, last_byte: float, held_s: float) -> Awaitable[Response]:
         """The reply to what was received, which is all."""
-        body, self._pieces = b"".join(self._pieces), []
-        return self._handle(Request(self._head, body, last_byte, held_s))
+        pieces, self._pieces = self._pieces, []
+        whole = pieces[0] if len(pieces) == 1 else b""
+        content = whole if isinstance(whole, memoryview) else b"".join(pieces)
+        return self._handle(Request(self._head, content, last_byte, held_s))
 
     def _look(self) -> Response | None:
         start = b"".join(self._pieces)

@@ -58,18 +58,21 @@ def read(request: Request, served: ServedModel | None) -> DecodedRequest:
 
     Raises ProtocolError.
     """
-    head, body = request.head, request.body
+    head = request.head
     length = headers.json_length(head.headers.get(_LENGTH))
+    if length:
+        return decode(request.content, length, served, head.query)
+    body = request.body
     if length == 0:
         return _raw(body, served, queried(head.query))
     kind = head.headers.get("content-type", "")
-    picture = pictures.of_body(kind, body) if length is None else None
+    picture = pictures.of_body(kind, body)
     if picture is not None:
         return DecodedRequest(queried(head.query), picture, is_picture=True)
     try:
-        return decode(body, length, served, head.query)
+        return decode(body, None, served, head.query)
     except ProtocolError as error:
-        if length is None and not pictures.may_be_json(body):
+        if not pictures.may_be_json(body):
             raise ProtocolError(pictures.NEITHER) from error
         raise
 
@@ -85,7 +88,9 @@ def _raw(body: bytes, served: ServedModel | None, parameters: RequestParameters)
     return DecodedRequest(parameters, body, is_picture=True, binary=True)
 
 
-def decode(body: bytes, header_length: int | None, served: ServedModel | None, query: str = "") -> DecodedRequest:
+def decode(
+    body: bytes | memoryview, header_length: int | None, served: ServedModel | None, query: str = ""
+) -> DecodedRequest:
     """Decode an infer request, for a model or, with None, for whichever is chosen.
 
     query: the URL's, with the parameters beside the body. Raises ProtocolError.

@@ -79,6 +79,7 @@ def is_large(head: PictureHead) -> bool:
 
 def decoding_bytes(head: PictureHead) -> int:
     """What decoding takes, about; nothing for a picture that is refused for its size before it is decoded."""
-    if head.pixels > MAX_PIXELS and head.format is not PictureFormat.PROGRESSIVE:
+    a_pixel = _BYTES_A_PIXEL[head.format]
+    if not a_pixel or (head.pixels > MAX_PIXELS and head.format is not PictureFormat.PROGRESSIVE):
         return 0
-    return _BYTES_A_PIXEL[head.format] * head.pixels
+    return a_pixel * head.pixels

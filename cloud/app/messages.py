@@ -30,15 +30,21 @@ class Head(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request that is whole. last_byte: by perf_counter, in s.
+    """A request that is whole. content: its body, perhaps a part of what was received, for a picture is not copied
+    without need. last_byte: by perf_counter, in s.
 
     held_s: how long its client was kept from sending, because others were sending so much.
     """
 
     head: Head
-    body: bytes
+    content: bytes | memoryview
     last_byte: float
     held_s: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        """Its body by itself."""
+        return bytes(self.content)
 
     @property
     def upload_ms(self) -> float:
@@ -66,8 +72,10 @@ class Response(NamedTuple):
 class ArrivingRequest(Protocol):
     """A request whose body is coming."""
 
-    def receive(self, data: bytes) -> Response | None:
-        """Take a piece of the body; the reply, with a body of bytes, where the rest is not wanted."""
+    def receive(self, data: bytes | memoryview) -> Response | None:
+        """Take a piece of the body, a view where that is all of it; the reply, with a body of bytes, where the rest is
+        not wanted.
+        """
 
     def answer(self, last_byte: float, held_s: float) -> Awaitable[Response]:
         """The reply to what was received, which is all; the times are those of `Request`."""

@@ -19,7 +19,7 @@ class Declined:
             raise EarlyReplyError(response)
         self._response, self._left = response, _DROPPED_BYTES
 
-    def receive(self, data: bytes) -> Response | None:
+    def receive(self, data: bytes | memoryview) -> Response | None:
         """Drop it; the reply, which has been sent, if that makes too much."""
         self._left -= len(data)
         return self._response if self._left < 0 else None

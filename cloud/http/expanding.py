@@ -26,11 +26,11 @@ class Expanding:
         # Which has this: in a circle a body that is not wanted any more would stay in memory until that is looked for.
         self._transaction = weakref.proxy(transaction)
 
-    def receive(self, data: bytes) -> Response | None:
+    def receive(self, data: bytes | memoryview) -> Response | None:
         """Take a piece. Raises EarlyReplyError where there is no room for what it expands to."""
         transaction = self._transaction
         try:
-            for piece in self._inflater.expand(data):
+            for piece in self._inflater.expand(bytes(data)):
                 transaction.hold_expanded(len(piece), self._app, self._limits)
                 if (reply := self._request.receive(piece)) is not None:
                     return reply

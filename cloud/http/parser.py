@@ -72,7 +72,10 @@ class RequestParser:
     def _count(self, transaction: Transaction, length: int, data: bytes, start: int) -> int:
         """Of a body whose length is known the parser need not see anything, which would be another copy."""
         end = start + length - transaction.received
-        body = data if not start and end >= len(data) else data[start:end]
+        if not transaction.received and end <= len(data):
+            body: bytes | memoryview = memoryview(data)[start:end]
+        else:
+            body = data if not start and end >= len(data) else data[start:end]
         self.on_body(body)
         if transaction.received == length:
             self._parser = httptools.HttpRequestParser(self)  # the last one waits for this body
@@ -133,7 +136,7 @@ class RequestParser:
         if transaction.declined:
             self._whole(transaction)
 
-    def on_body(self, body: bytes) -> None:
+    def on_body(self, body: bytes | memoryview) -> None:
         """A piece of the body."""
         transaction = self.transaction
         assert transaction

@@ -94,7 +94,7 @@ class Gathered:
     handle: Callable[[Request], Awaitable[Response]]
     body: bytes = b""
 
-    def receive(self, data: bytes) -> Response | None:
+    def receive(self, data: bytes | memoryview) -> Response | None:
         self.body += data
         return Response(422, (), b"stopped") if b"STOP" in self.body else None
 

@@ -18,9 +18,8 @@ class ModelRepository:
 
     def admit(self, model: str) -> None:
         """Make room for a model for which a request's turn has come. Raises ModelError where it cannot be run now."""
-        state = self.health.state(model)
-        if state is not ModelState.AVAILABLE:
-            what = "was unloaded" if state is ModelState.GONE else "failed"
+        if model not in self.health.available:
+            what = "was unloaded" if self.health.state(model) is ModelState.GONE else "failed"
             raise ModelError(f"{model} {what} while a request for it waited", model)
         self.memory.admit(model)
 

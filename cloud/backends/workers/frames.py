@@ -58,10 +58,13 @@ class Channel:
         return message, self._exactly(payload)
 
     def send(self, message: Message, payload: bytes | memoryview = b"") -> None:
-        """Write one frame."""
-        for part in frame(message, payload):
-            if part:
-                self._socket.sendall(part)
+        """Write one frame, at once: in two pieces the other end would be woken twice."""
+        parts = frame(message, payload)
+        sent = self._socket.sendmsg(parts)
+        for part in parts:
+            if sent < len(part):  # a signal came between
+                self._socket.sendall(memoryview(part)[sent:])
+            sent = max(sent - len(part), 0)
 
     def _exactly(self, size: int) -> bytes:
         """So many bytes, which the system nearly always gives at once."""

@@ -79,7 +79,8 @@ class Pool:
             self._begin(job, free, now)
 
     def _turn(self, job: WorkerJob, free: list[WorkerHandle], now: float) -> TurnTimes:
-        still_ms = min([worker.hands.free_at(now) - now for worker in free]) * 1e3
+        # It is one, or all of them are idle.
+        still_ms = (free[0].hands.free_at(now) - now) * 1e3
         longer_ms = (now - job.queued) * 1e3 + still_ms - job.foreseen_ms
         if not self.queue:
             return TurnTimes(still_ms, longer_ms, math.inf)

@@ -28,10 +28,7 @@ def incoming(length: int | None, kind: str = "image/png", **headers: str) -> Inc
 
 
 def answered(request: Incoming) -> bytes | object:
-    async def play() -> Response:
-        return await request.answer(1.0, 0.0)
-
-    return asyncio.run(play()).body
+    return asyncio.run(_reply(request)).body
 
 
 def png(width: int, height: int) -> bytes:
@@ -46,6 +43,20 @@ def test_what_comes_is_put_together(length: int | None, pieces: list[bytes]) -> 
     request = incoming(length)
     assert [request.receive(piece) for piece in pieces] == [None] * len(pieces)
     assert answered(request) == b"abcdefg"
+
+
+def test_what_comes_in_one_piece_is_not_copied() -> None:
+    async def same(request: Request) -> Response:
+        return Response(200 if request.content is whole else 500, (), request.body)
+
+    whole = memoryview(b"head abcdefg")[5:]
+    request = Incoming(Head("POST", "/a", "", {}, 7, "", 0.0), same, refuse)
+    assert request.receive(whole) is None
+    assert asyncio.run(_reply(request)) == Response(200, (), b"abcdefg")
+
+
+async def _reply(request: Incoming) -> Response:
+    return await request.answer(1.0, 0.0)
 
 
 def test_a_body_in_tiny_chunks_takes_no_more_than_it_is_long() -> None:

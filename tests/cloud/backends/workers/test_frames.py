@@ -6,7 +6,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 import pytest
 
@@ -87,3 +88,32 @@ def test_a_channel_waits_for_the_rest_whatever_signals_come(ends: tuple[socket.s
         signal.signal(signal.SIGALRM, before)
         came.set()
         sender.join()
+
+
+class Interrupted:
+    """As much of a socket as sending takes: of what is sent together it takes only so much at once."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self.sent: list[bytes] = []
+
+    def sendmsg(self, parts: Iterable[bytes]) -> int:
+        self.sent.append(b"".join(parts)[: self.at_once])
+        return len(self.sent[-1])
+
+    def sendall(self, part: memoryview) -> None:
+        self.sent.append(bytes(part))
+
+
+@pytest.mark.parametrize("at_once", [1, 9, 60, 1000])
+def test_a_frame_whose_sending_a_signal_interrupts_is_sent_to_its_end(at_once: int) -> None:
+    connection = Interrupted(at_once)
+    Channel(cast(socket.socket, connection)).send(*FRAMES[0])
+    assert b"".join(connection.sent) == wire(*FRAMES[0])
+
+
+def test_a_frame_is_sent_at_once_so_that_the_other_end_is_woken_once() -> None:
+    connection = Interrupted(1 << 20)
+    for each in FRAMES:
+        Channel(cast(socket.socket, connection)).send(*each)
+    assert connection.sent == [wire(*each) for each in FRAMES]
