@@ -77,6 +77,8 @@ def error_of_spread(logits: Outputs, source: Outputs) -> float:
 
 def failure(precision: str, compared: Compared, of_spread: float | None) -> str:
     """Why a file of this precision is not good enough; empty where it is. of_spread: with random weights."""
+    if not math.isfinite(compared.mean_error):
+        return "its outputs, or the source's, are not numbers (NaN or infinite)"
     if of_spread is not None:
         limit = SPREAD[precision]
         return "" if of_spread <= limit else f"its logits are off by {of_spread:.2g} of their spread, over {limit:g}"

@@ -98,7 +98,7 @@ def _ends(pixels: Range, scale: float, offset: float) -> Range:
 def _is_usual(ends: Range) -> bool:
     """Whether networks compute with such values: as wide, and with zero among them."""
     low, high = ends
-    slack = (high - low) * _ROUNDING
+    slack = (high - low) * _ROUNDING_OF_ZERO
     return any(least <= high - low <= most for least, most in _WIDTHS) and low - slack <= 0 <= high + slack
 
 

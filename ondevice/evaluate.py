@@ -53,7 +53,7 @@ def measured(result: Evaluation, folder: Path) -> Accuracy:
         raise UsageError(f"{folder}: no picture could be read: the card stays as it was")
     of = f"{result.n} of {result.n + result.failed + result.left_out}" if result.left_out else result.n
     data = f"{of} pictures of {folder.resolve().name}, by `ondevice evaluate` with {result.runtime}"
-    return Accuracy(result.top1, data, result.top5, result.n)
+    return Accuracy(round(result.top1, 4), data, round(result.top5, 4), result.n)
 
 
 def check_better(known: Accuracy | None, n: int) -> None:

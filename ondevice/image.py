@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.models import kinds
@@ -19,6 +19,9 @@ ImageSource: TypeAlias = "str | Path | bytes | np.ndarray[Any, Any] | Image.Imag
 
 # Pillow knows many more; some of them call other programs (EPS). Its JPEG opener opens MPO too.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+# Pillow loads what opens them at the first picture, which would be timed as its decoding.
+Image.preinit()
+_LOADED = (TiffImagePlugin, WebPImagePlugin)  # the two that this leaves out
 SUFFIXES = frozenset({".jpg", ".jpeg", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
 # A JPEG of so many pixels at the best quality is half as long; what is longer is not worth reading into memory.
 MAX_BYTES = 64 * 1024 * 1024

@@ -139,7 +139,7 @@ def _check_top(top: int) -> None:
 
 
 def find(model: str) -> ModelFile:
-    """The file of a zoo's name or a path, and its card: in the zoo or beside it, by its checksum.
+    """The file of a zoo's name or a path, and its card: of a path that beside it, else one in the zoo, by its checksum.
 
     A named model that has another checksum than its card is refused. Raises ModelError.
     """
@@ -148,7 +148,7 @@ def find(model: str) -> ModelFile:
     if named is not None and named.card.sha256 != checksum:
         said = f"{named.card.name}: {path} is not the file that its card describes: {named.todo}"
         raise ModelError(said, named.card.name)
-    return ModelFile(path, named or zoo.recognise(checksum) or zoo.beside(path, checksum), checksum)
+    return ModelFile(path, named or zoo.beside(path, checksum) or zoo.recognise(checksum), checksum)
 
 
 def resolve(model: str, runtime: str | None = None, overrides: Overrides | None = None) -> Resolved:

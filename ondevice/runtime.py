@@ -212,7 +212,11 @@ class Model:
 
     def invoke(self, tensor: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Run the model on one tensor of `input`'s shape and dtype; gives the stored output, flat, [outputs]."""
-        return self.executable.run((tensor,))[0].reshape(-1)
+        stored = self.executable.run((tensor,))[0].reshape(-1)
+        if stored.size != self.outputs:  # the graph may make another shape of it than the file says
+            said = f"{self.path}: it gave {stored.size} scores instead of {self.outputs}"
+            raise ModelError(f"{said}: convert it with a fixed batch of one", str(self.path))
+        return stored
 
     def dequantize(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Output values as real numbers, float32."""

@@ -32,6 +32,8 @@ def tell(path: Path, entry: Entry | None, known: ModelDescription) -> None:
             )
     elif guessed_by_0_1_0(entry):
         console.note(_of_0_1_0(entry, known))
+    elif entry.origin == "added" and entry.path != path:
+        console.note(f"{path.name} is the file of {entry.card.name} in the zoo, whose card says all of it")
     for note in known.notes:
         console.note(note)
 

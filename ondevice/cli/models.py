@@ -114,7 +114,7 @@ def add(
 ) -> None:
     """Take a .tflite file of your own into the zoo, with a card of what is known of it.
 
-    What neither a flag nor the file says, nor a label file beside it, is asked for.
+    What neither a flag nor the file says, nor a label file beside it, has to be given: an error names the flag.
     """
     from ondevice import intake
 

@@ -39,6 +39,7 @@ RESCALINGS: list[tuple[float, float, Range | None]] = [
     (127.5, 127.5, SYMMETRIC),
     (128, 128, SYMMETRIC),
     (1, 0, None),
+    (1, 2, None),
     (2, 0, None),
     (0.5, 0, None),
     (127.5, 0, None),

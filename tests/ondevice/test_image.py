@@ -6,6 +6,8 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,13 @@ STORED: dict[int, Callable[[Array], Array]] = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: np.rot90(a, -1),
 }
+
+
+def test_what_opens_pictures_is_loaded_before_the_first_is_timed() -> None:
+    """In a process of its own: here some picture was the first already."""
+    told = "from ondevice.image import FORMATS, Image; print({*FORMATS} - {*Image.OPEN})"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def upright() -> Array:

@@ -103,6 +103,20 @@ def test_a_known_model_is_recognised_under_another_name(path: Path, tmp_path: Pa
     assert not runner.description.assumed_range
 
 
+def test_a_card_beside_a_file_counts_before_that_of_its_copy_in_the_zoo(path: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here.tflite"
+    here.write_bytes(added(path).read_bytes())
+    assert Runner(here).name == "mine"
+    dataclasses.replace(zoo.find("mine").card, name="here").write(here.with_suffix(".toml"))
+    assert (Runner(here).name, Runner("mine").name) == ("here", "mine")
+
+
+def test_an_output_of_another_size_than_the_file_says_is_an_error(runner: Runner, tench: Path) -> None:
+    runner.model.executable.run = lambda tensors: [np.zeros((0, 1001), np.uint8)]  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match=r"it gave 0 scores instead of 1001: convert it with a fixed batch of one$"):
+        runner.classify(tench)
+
+
 def test_bad_pictures_of_a_batch_cost_themselves_alone(runner: Runner, tench: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("no picture")

@@ -53,7 +53,8 @@ def test_adding_again_what_is_gone_or_changed(
 def test_keeping_a_range_that_was_guessed(cli: Cli, model: Path, sample: Path) -> None:
     add = hinted(cli("run", model, sample), FILE="digits")
     assert cli(*[word.replace("LOW,HIGH", "-1,1") for word in add]).returncode == 0
-    assert cli("run", model, sample).stderr == ""
+    said = cli("run", model, sample).stderr
+    assert said == f"ondevice: {model.name} is the file of my_model_s in the zoo, whose card says all of it\n"
 
 
 def test_giving_a_file_or_a_card_of_ours_a_card_to_write_into(cli: Cli, model: Path) -> None:
