@@ -281,7 +281,7 @@ def test_what_is_not_honoured_is_refused(endpoint: Endpoint, path: str, asked: A
 
 def test_the_query_counts_beside_a_message(endpoint: Endpoint) -> None:
     reply = endpoint.ask("POST", f"{INFER}?top=2&policy=static-latency", json={"inputs": [image_input()]}).json()
-    assert (reply["outputs"][0]["shape"], reply["parameters"]["selected_model"]) == ([2], FAMILY[0])
+    assert (reply["outputs"][0]["shape"], reply["parameters"]["policy"]) == ([2], "static-latency")
     assert endpoint.ask("POST", f"{SELECT}?sla_ms=4000", json={"upload_ms": 100}).json()["budget_ms"] == 3800
 
 
