@@ -259,10 +259,11 @@ def test_an_interrupt_before_the_first_run_has_no_record(sample: Path, tmp_path:
 def test_processors_are_in_force_in_the_child(threads: int) -> None:
     one = min(os.sched_getaffinity(0))
     seen: list[set[int]] = []
+    # Looked at while it runs: on a busy machine this process may come to that late.
     found = measure(
-        quick(threads=threads, min_secs=0.6), Limits(cpus=(one,)), on_progress=lambda steps: seen.extend(allowed())
+        quick(threads=threads, min_secs=2.0), Limits(cpus=(one,)), on_progress=lambda steps: seen.extend(allowed())
     )
-    assert len(seen) > 1
+    assert seen
     assert all(cpus == {one} for cpus in seen)
     assert list(found.limits["cpus"]) == [one]
 
