@@ -6,7 +6,6 @@ import base64
 import copy
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ import pytest
 
 from ondevice import remote as remotes
 from ondevice.errors import ModelError, ProtocolError, UpstreamError
-from ondevice.models import zoo
-from ondevice.models.card import Card, Input
 from ondevice.protocol import arrays_json
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata
@@ -377,31 +374,3 @@ def test_what_a_worker_is_told_for_floats_is_what_the_card_says() -> None:
 def test_what_a_worker_is_told_for_integers_is_to_store_pixels(datatype: str, zero: int) -> None:
     told = preparation(describe("digits_xs_fp32", theirs(1, 40, 40, 1, datatype=datatype), "w"))
     assert (told["input"]["mean"], told["input"]["std"], told["zero_point"]) == ([0.0], [1.0], zero)
-
-
-@pytest.mark.parametrize(("meaning", "p"), [("probability", 0.8), ("logit", 1 / (1 + np.exp(-0.8)))])
-def test_one_output_of_a_server_is_of_two_classes(meaning: str, p: float, home: Path) -> None:
-    found = two_classes(meaning)
-    output = Tensor.of("y", np.array([[0.8]], np.float32))
-    top, _ = found.read(InferResponse("two", "1", None, {}, [output]), Work(b"", True, 2, False, 0.0))
-    assert [index for index, _ in top] == [1, 0]
-    assert [score for _, score in top] == pytest.approx([p, 1 - p])
-
-
-def test_a_worker_is_told_that_blue_comes_first(home: Path) -> None:
-    prepared = json.loads(json.dumps(preparation(two_classes("logit"))))
-    red = np.full((8, 8, 3), (255, 0, 0), np.uint8)
-    assert remotes.preprocessor(prepared).prepare(red)[0, 0, 0].tolist() == [-1.0, -1.0, 1.0]
-
-
-def two_classes(meaning: str) -> RemoteModel:
-    """A server's network that takes blue first and has one output, by its card in the zoo."""
-    folder = zoo.added_dir()
-    folder.mkdir(parents=True)
-    (folder / "two.labels.txt").write_text("no\nyes\n")
-    Card(
-        name="two", family="two", architecture="unknown", precision="fp32", input=Input(8, 8, 3, bgr=True),
-        labels="two.labels.txt", size_bytes=1, sha256="0" * 64, licence="own", source="own", output=meaning,
-    ).write(folder / "two.toml")  # fmt: skip
-    metadata = {"name": "two", "inputs": [tensor("x", "FP32", 1, 8, 8, 3)], "outputs": [tensor("y", "FP32", 1, 1)]}
-    return remotes.describe("two", ModelMetadata.parse(metadata), "there")
