@@ -21,14 +21,12 @@ from ondevice.models.labels import Labels
 from ondevice.models.metadata import Embedded
 from ondevice.models.output import Meaning
 from ondevice.models.overrides import Overrides
-from ondevice.models.value_range import Range
+from ondevice.models.value_range import MeanAndStd, Range, normalization
 
 # ImageNet's evaluation takes the middle 0.875 of a photo. What people train themselves sees whole pictures.
 _IMAGENET_CROP, _WHOLE = 0.875, 1.0
 # Ends that are written in several ways, such as 127.5 and 128, are 0.4 % apart.
 _SAME_RANGE = 0.02
-
-_Normalization = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std
 
 
 class KnownFrom(StrEnum):
@@ -210,7 +208,7 @@ def _size(known: ClassifierGraph, given: Overrides, sources: dict[str, KnownFrom
 
 def _normalization(
     known: ClassifierGraph, embedded: Embedded, given: Overrides, sources: dict[str, KnownFrom]
-) -> tuple[_Normalization, tuple[str, ...]]:
+) -> tuple[MeanAndStd, tuple[str, ...]]:
     """Mean and std in pixel units, and what the file says against them.
 
     An input of whole numbers takes pixels as they are stored, as TFLite's own task library has it whatever the
@@ -229,12 +227,12 @@ def _normalization(
     if found is None:
         sources[RANGE] = KnownFrom.CONVENTION
         found = (-1.0, 1.0)
-    return _as_normalization(found), notes
+    return normalization(found), notes
 
 
 def _of_metadata(
     known: ClassifierGraph, embedded: Embedded, found: Range | None
-) -> tuple[_Normalization | None, tuple[str, ...]]:
+) -> tuple[MeanAndStd | None, tuple[str, ...]]:
     """What the metadata say, and a line where that cannot be, or where the network itself wants what was `found`."""
     if not embedded.mean or not embedded.std:
         return None, ()
@@ -249,12 +247,6 @@ def _of_metadata(
         f"{found[0]:g} to {found[1]:g}: where its answers are wrong, give --range={found[0]:g},{found[1]:g}"
     )
     return (embedded.mean, embedded.std), (note,)
-
-
-def _as_normalization(found: Range) -> _Normalization:
-    normalization = Overrides(value_range=found).normalization
-    assert normalization is not None
-    return normalization
 
 
 def _labels(

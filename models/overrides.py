@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ondevice.errors import UsageError
+from ondevice.models.value_range import MeanAndStd, normalization
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,8 @@ class Overrides:
                 raise UsageError(message)
 
     @property
-    def normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    def normalization(self) -> MeanAndStd | None:
         """Mean and std in pixel units, if they or a range are given."""
         if self.value_range is None:
             return (self.mean, self.std) if self.mean else None
-        low, high = self.value_range
-        std = 255 / (high - low)
-        return (0.0 - low * std,), (std,)
+        return normalization(self.value_range)

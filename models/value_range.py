@@ -44,6 +44,17 @@ _MEAN, _MEAN_SPREAD, _DEVIATION, _LOG_SPREAD = 0.45, 0.2, 0.25, 0.35
 _CLEARLY = 4.0
 
 
+# Mean and std in pixel units, one value or one a channel, as `Input` has them.
+MeanAndStd = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def normalization(pixels: Range) -> MeanAndStd:
+    """Mean and std with which pixels 0 and 255 become the ends of a range."""
+    low, high = pixels
+    std = 255 / (high - low)
+    return (0.0 - low * std,), (std,)  # not -0.0
+
+
 class Affine(NamedTuple):
     """real = x * scale + offset; each one value, or one a channel."""
 

@@ -8,8 +8,7 @@ from typing import Any
 from ondevice.converters.job import ConversionJob
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
-from ondevice.models.overrides import Overrides
-from ondevice.models.value_range import Range
+from ondevice.models.value_range import Range, normalization
 
 _WHOLE = 1.0
 
@@ -38,11 +37,11 @@ def input_of(path: Path, size: tuple[int, int, int], own: Range | None, job: Con
     own: the range of pixels that the network itself wants, where it tells. Of the pictures it takes the whole, unless
     the job says a crop: see `ondevice.converters.material.cropped`. Raises UsageError where the job has to say.
     """
-    normalization = job.normalization or (Overrides(value_range=own).normalization if own else None)
-    if normalization is None:
+    values = job.normalization or (normalization(own) if own else None)
+    if values is None:
         raise UsageError(f"{path} does not say what values it takes: give --range=-1,1 or --range 0,1 or --range 0,255")
     crop = _WHOLE if job.crop is None else job.crop
     try:
-        return Input(*size, *normalization, crop, bool(job.bgr))
+        return Input(*size, *values, crop, bool(job.bgr))
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from error
