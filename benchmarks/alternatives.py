@@ -24,7 +24,9 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.cli import console
-from ondevice.client.connection import HttpConnection, HttpRequest, ServerAddress
+from ondevice.client.connection.address import ServerAddress
+from ondevice.client.connection.connection import HttpConnection
+from ondevice.client.connection.messages import HttpRequest
 
 HERE = Path(__file__).resolve()
 # Beside x86_64: 64-bit Raspberry Pi OS, 32-bit Raspberry Pi OS, macOS on Apple silicon, Android, as pip calls them.

@@ -29,7 +29,7 @@ from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.dataset.labelled import labelled
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Links, LinkSpec, networks

@@ -37,7 +37,7 @@ import requests
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.dataset.labelled import Labelled, labelled
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Links, LinkSpec, networks

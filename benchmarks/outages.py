@@ -21,7 +21,7 @@ from offload import BUNDLED, Row, started
 from ondevice import host
 from ondevice.cli import console
 from ondevice.client.offload import OffloadClient
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, LinkState
 from ondevice.models import zoo
 

@@ -41,7 +41,7 @@ from replayed import Asked, Photos, Real, Stage, real
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.picture import Picture
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.dataset.labelled import labelled
 from ondevice.lab.link import networks
 from ondevice.lab.link.trace import PACKET_BYTES, Cursor, Trace

@@ -17,13 +17,13 @@ from offload import BUFFER_BYTES, DEVICE, EVERY_S, ROUND_TRIP_MS
 from ondevice import Runner
 from ondevice.answer import Answer
 from ondevice.cli import console
-from ondevice.client.connection import HttpReply, HttpRequest
-from ondevice.client.endpoint import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.endpoint.description import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.picture import Upload, side_for
-from ondevice.client.plan import Mode
-from ondevice.client.reply import ParsedReply
+from ondevice.client.planning.plan import Mode
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.lab.simulate.device_model import DeviceModel
@@ -205,7 +205,7 @@ class Session:
 
 
 def _head_bytes(request: HttpRequest, port: int) -> int:
-    """As `ondevice.client.connection` sends it."""
+    """As the client sends it."""
     headers = {"Host": f"127.0.0.1:{port}", "Accept-Encoding": "identity", **request.headers}
     headers["Content-Length"] = str(len(request.body))
     lines = (f"{name}: {value}\r\n" for name, value in headers.items())

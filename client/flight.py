@@ -9,9 +9,9 @@ from queue import Empty
 from typing import NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.client.cloud import CloudAttempt
-from ondevice.client.executor import Attempt, AttemptOutcome, Task
-from ondevice.client.plan import Plan
+from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Task
+from ondevice.client.executors.cloud import CloudAttempt
+from ondevice.client.planning.plan import Plan
 from ondevice.errors import FailureKind, ImageError, OffloadError, OnDeviceError, UpstreamError
 
 

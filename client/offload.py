@@ -12,13 +12,13 @@ from time import perf_counter
 from typing import Any
 
 from ondevice.answer import Answer
-from ondevice.client import plan as plans
-from ondevice.client.cloud import CloudAttempt, CloudExecutor, SendOptions
-from ondevice.client.device import DeviceExecutor
-from ondevice.client.executor import Attempt, Task
+from ondevice.client.executors.attempt import Attempt, Task
+from ondevice.client.executors.cloud import CloudAttempt, CloudExecutor, SendOptions
+from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.flight import Event, Executors, Flight, FlightOptions
 from ondevice.client.picture import Picture
-from ondevice.client.plan import CloudEstimate, DeviceEstimate, Mode, Plan
+from ondevice.client.planning import plan as plans
+from ondevice.client.planning.plan import CloudEstimate, DeviceEstimate, Mode, Plan
 from ondevice.client.totals import Totals
 from ondevice.errors import FailureKind, UsageError
 from ondevice.image import ImageSource

@@ -30,6 +30,12 @@ CLOUD = {
     "ondevice.cloud.backends.local",
     "ondevice.cloud.backends.upstream",
 }
+CLIENT = {
+    "ondevice.client.connection",
+    "ondevice.client.endpoint",
+    "ondevice.client.executors",
+    "ondevice.client.planning",
+}
 # Room → the rooms whose modules it may import, besides itself and the leaves. A leaf may import errors alone.
 ALLOWED: dict[str, set[str]] = {
     **{room: set() for room in LEAF_ROOMS},
@@ -59,7 +65,11 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.cloud.backends.workers": DEVICE | {"ondevice.cloud.backends"},
     "ondevice.cloud.backends.local": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
     "ondevice.cloud.backends.upstream": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
-    "ondevice.client": DEVICE | {"ondevice.selection"},
+    "ondevice.client": DEVICE | CLIENT | {"ondevice.selection"},
+    "ondevice.client.connection": {"ondevice.client"},
+    "ondevice.client.endpoint": DEVICE | {"ondevice.client", "ondevice.client.connection", "ondevice.selection"},
+    "ondevice.client.planning": {"ondevice.client.endpoint"},
+    "ondevice.client.executors": DEVICE | CLIENT - {"ondevice.client.planning"} | {"ondevice.client"},
 }
 ALLOWED["ondevice.lab"] = set()
 ALLOWED["ondevice.lab.link"] = set()

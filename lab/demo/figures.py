@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo.run import RequestRecord, Run
 from ondevice.lab.demo.scenario import RATE_MS, Scenario
 from ondevice.lab.demo.summary import Row

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from ondevice import words
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.lab.demo import pages
 from ondevice.lab.demo.run import MODES, RequestRecord

@@ -12,7 +12,7 @@ from typing import Any
 
 from ondevice import host
 from ondevice._version import __version__
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo import figures, pages
 from ondevice.lab.demo.run import Run
 from ondevice.lab.demo.scenario import Scenario

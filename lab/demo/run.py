@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ondevice.client.flight import Event
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.errors import OffloadError
 from ondevice.lab.demo.fixtures import Fixtures, Photo
 from ondevice.lab.demo.scenario import Scenario

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo.run import Run
 from ondevice.lab.demo.scenario import Scenario
 

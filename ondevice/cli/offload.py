@@ -273,7 +273,7 @@ def _first_contact(client: OffloadClient, notes: Notes) -> None:
 
 def _labels(client: OffloadClient, runners: list[Runner]) -> Labels | None:
     """The classes of the local models, else of one of the endpoint's that is in the zoo here."""
-    from ondevice.client.cnnselect import CnnSelectEndpoint
+    from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
     from ondevice.models import labels, zoo
 
     if runners:

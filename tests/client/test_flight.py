@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from ondevice.answer import Answer, Prediction
-from ondevice.client.cloud import CloudAttempt
-from ondevice.client.executor import Attempt, AttemptOutcome, Task
+from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Task
+from ondevice.client.executors.cloud import CloudAttempt
 from ondevice.client.flight import Executors, Flight, FlightOptions
 from ondevice.client.picture import Picture
-from ondevice.client.plan import Plan
+from ondevice.client.planning.plan import Plan
 from ondevice.errors import FailureKind, ImageError, ModelError, OffloadError, OnDeviceError, UpstreamError
 
 NEVER = math.inf

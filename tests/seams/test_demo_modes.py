@@ -10,7 +10,7 @@ import pytest
 from serving import Endpoint
 
 from ondevice import Runner
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.errors import ImageError
 from ondevice.lab.demo.fixtures import Fixtures, Photo, photos
 from ondevice.lab.demo.run import MODES, RequestRecord, Run, run_modes

@@ -13,7 +13,7 @@ from fronting import FP32, INT8
 from oip_server import Server, running
 from serving import PICTURE, Endpoint
 
-from ondevice.client.cnnselect import CnnSelectEndpoint
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.client.offload import OffloadClient
 
 

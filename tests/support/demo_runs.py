@@ -6,7 +6,7 @@ import re
 import shlex
 
 from ondevice.client.flight import Event
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo.run import RequestRecord, Run
 from ondevice.lab.demo.scenario import Scenario
 

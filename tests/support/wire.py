@@ -8,8 +8,10 @@ from time import perf_counter
 
 import pytest
 
-from ondevice.client import connection as connections
-from ondevice.client.connection import HttpConnection, HttpReply, HttpRequest, ServerAddress
+from ondevice.client.connection import address as addresses
+from ondevice.client.connection.address import ServerAddress
+from ondevice.client.connection.connection import HttpConnection
+from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.errors import UpstreamError
 
 # A deadline that is to be missed, and one that is not, however busy the machine is.
@@ -27,7 +29,7 @@ def connect(
     asked_for: str | None = None,
 ) -> HttpConnection:
     address = ServerAddress.parse(url, asked_for)
-    tls = connections.tls_context(verify) if address.scheme == "https" else None
+    tls = addresses.tls_context(verify) if address.scheme == "https" else None
     return HttpConnection(address, token, tls, perf_counter() + within_s)
 
 

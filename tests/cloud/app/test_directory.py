@@ -11,7 +11,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from given_backend import Given, model, selector
 
-from ondevice.client.cnnselect import CnnSelectEndpoint
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.cloud.app import describe
 from ondevice.cloud.app.directory import Directory
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata

@@ -10,7 +10,7 @@ from demo_runs import SCENARIO, run, runs
 
 pytest.importorskip("matplotlib")
 
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo import figures
 from ondevice.lab.demo.summary import row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from demo_runs import OUTCOMES, SCENARIO, SENT_BYTES, run, runs
 
-from ondevice.client.plan import Mode
+from ondevice.client.planning.plan import Mode
 from ondevice.lab.demo.run import MODES, Run
 from ondevice.lab.demo.summary import begun_late, meaning, row
 

@@ -163,7 +163,7 @@ def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
     """What there is to choose from, for each flag whose help lists it."""
     from ondevice import runtime
     from ondevice.bench import mlperf, plot
-    from ondevice.client.plan import Mode
+    from ondevice.client.planning.plan import Mode
     from ondevice.converters import job
     from ondevice.lab.link import networks, toxic
     from ondevice.lab.simulate import curves

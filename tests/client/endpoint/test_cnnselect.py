@@ -16,8 +16,8 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from junk import ANYTHING, spoiled
 
-from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
-from ondevice.client.endpoint import RequestContext
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint, picture_request
+from ondevice.client.endpoint.description import RequestContext
 from ondevice.client.picture import Upload
 from ondevice.errors import UpstreamError
 from ondevice.protocol.metadata import ModelMetadata

@@ -10,10 +10,10 @@ import numpy as np
 
 from ondevice import remote
 from ondevice.answer import Prediction
-from ondevice.client.connection import HttpReply, HttpRequest
-from ondevice.client.endpoint import Ask, PreparedRequest, RequestContext
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.endpoint.description import Ask, PreparedRequest, RequestContext
+from ondevice.client.endpoint.reply import ParsedReply, response, timing
 from ondevice.client.picture import Upload
-from ondevice.client.reply import ParsedReply, response, timing
 from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import headers, paths, replies

@@ -19,7 +19,7 @@ from rude import HOST, Rude, answering, http, in_turn, leaving, refusal
 from serving import until
 from wire import LARGE, LONG_S, PATIENCE_S, PICTURE, QUICK_S, ask, connect, failure, once
 
-from ondevice.client.connection import HttpConnection
+from ondevice.client.connection.connection import HttpConnection
 from ondevice.errors import FailureKind
 
 

@@ -12,14 +12,16 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.client import connection as connections
-from ondevice.client import reply as answers
-from ondevice.client.cnnselect import CnnSelectEndpoint, picture_request
-from ondevice.client.connection import HttpConnection, HttpReply, HttpRequest, ServerAddress
-from ondevice.client.endpoint import EndpointDescription, PreparedRequest, RequestContext
-from ondevice.client.executor import Attempt, Task
-from ondevice.client.generic import GenericEndpoint
-from ondevice.client.idle import IdleConnections
+from ondevice.client.connection import address as addresses
+from ondevice.client.connection.address import ServerAddress
+from ondevice.client.connection.connection import HttpConnection
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.connection.pool import IdleConnections
+from ondevice.client.endpoint import reply as answers
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint, picture_request
+from ondevice.client.endpoint.description import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.endpoint.generic import GenericEndpoint
+from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.network import CENSORED, NetworkEstimates, NetworkSample
 from ondevice.client.picture import Scaling, Upload, side_for
 from ondevice.errors import FailureKind, ImageError, OnDeviceError, UpstreamError
@@ -85,7 +87,7 @@ _Prepared = tuple[EndpointDescription | None, PreparedRequest]
 
 
 class CloudExecutor:
-    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `connections.tls_context`. host: the
+    """Asks the endpoint at `url`. token: its bearer token, or None. verify: see `addresses.tls_context`. host: the
     Host that it is to be asked for, where that is not the URL's.
 
     labels: the classes that its models must have; empty: any. The endpoint need not be there: until it is, and whenever
@@ -96,9 +98,9 @@ class CloudExecutor:
         self, url: str, token: str | None = None, verify: bool | str | Path = True, host: str | None = None
     ) -> None:
         address = ServerAddress.parse(url, host)
-        tls = connections.tls_context(verify) if address.scheme == "https" else None
+        tls = addresses.tls_context(verify) if address.scheme == "https" else None
         self.network, self.breaker = NetworkEstimates(), Breaker()
-        self._connections = IdleConnections(address, connections.bearer(token), tls, self.network)
+        self._connections = IdleConnections(address, addresses.bearer(token), tls, self.network)
         self.endpoint: EndpointDescription | None = None
         self.labels: tuple[str, ...] = ()
         self.problem: UpstreamError | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ondevice.answer import Prediction
-from ondevice.client.connection import HttpReply
+from ondevice.client.connection.messages import HttpReply
 from ondevice.protocol import cnnselect, headers, replies
 from ondevice.protocol.response import InferResponse
 from ondevice.timing.bounds import BELIEVABLE_MS

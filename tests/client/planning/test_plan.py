@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from good_endpoint import described
 
-from ondevice.client.cnnselect import CnnSelectEndpoint
-from ondevice.client.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
+from ondevice.client.planning.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed
 
 DEVICE = DeviceEstimate(top1=0.5, chance=1.0, latest_ms=120.0)
 MODELS = {"small": (0.6, 10.0), "large": (0.9, 60.0)}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ondevice.answer import Answer
-from ondevice.client.executor import Attempt, Task
+from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
 from ondevice.runner import Runner

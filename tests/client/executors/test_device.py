@@ -12,8 +12,8 @@ import pytest
 from serving import FAMILY, PICTURE, until
 
 from ondevice.answer import Answer
-from ondevice.client.device import DeviceExecutor
-from ondevice.client.executor import Attempt, Task
+from ondevice.client.executors.attempt import Attempt, Task
+from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.picture import Picture
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.models import zoo

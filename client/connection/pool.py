@@ -7,7 +7,8 @@ import ssl
 from collections import deque
 from time import perf_counter
 
-from ondevice.client.connection import HttpConnection, ServerAddress
+from ondevice.client.connection.address import ServerAddress
+from ondevice.client.connection.connection import HttpConnection
 from ondevice.client.network import NetworkEstimates
 
 # A connection that was idle for so long may have been forgotten on its way: mobile networks' and routers' tables drop

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from oip_server import Server, running
 
-from ondevice.client.cloud import CloudExecutor
-from ondevice.client.generic import GenericEndpoint
+from ondevice.client.endpoint.generic import GenericEndpoint
+from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.errors import OffloadError
 from ondevice.models import zoo

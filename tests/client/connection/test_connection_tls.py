@@ -14,7 +14,7 @@ from manners import MANNERS
 from rude import HOST, Rude, answering, http, refusal, stalling
 from wire import LARGE, PATIENCE_S, QUICK_S, ask, connect, failure, once
 
-from ondevice.client import connection as connections
+from ondevice.client.connection import address as addresses
 from ondevice.errors import UsageError
 
 
@@ -127,4 +127,4 @@ def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(UsageError, match=r"authority\.pem: not a file of certificates"):
-            connections.tls_context(str(path))
+            addresses.tls_context(str(path))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ondevice import records
-from ondevice.client.connection import HttpReply, HttpRequest
-from ondevice.client.endpoint import Ask, PreparedRequest, RequestContext
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.endpoint.description import Ask, PreparedRequest, RequestContext
+from ondevice.client.endpoint.reply import ParsedReply, read
 from ondevice.client.picture import Upload
-from ondevice.client.reply import ParsedReply, read
 from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.protocol import cnnselect, paths, replies
 from ondevice.protocol.metadata import ModelMetadata

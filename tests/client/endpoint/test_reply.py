@@ -16,8 +16,8 @@ from junk import ANYTHING, spoiled
 from manners import NONSENSE
 
 from ondevice.answer import Prediction
-from ondevice.client import reply as replies
-from ondevice.client.connection import HttpReply
+from ondevice.client.connection.messages import HttpReply
+from ondevice.client.endpoint import reply as replies
 from ondevice.errors import UpstreamError
 from ondevice.protocol.response import encode_response
 from ondevice.protocol.tensor import Tensor

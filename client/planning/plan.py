@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ondevice.client.endpoint import EndpointDescription
+from ondevice.client.endpoint.description import EndpointDescription
 from ondevice.timing.arrays import FloatArray
 
 # So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred, for less

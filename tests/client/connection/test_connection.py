@@ -14,7 +14,8 @@ from rude import HOST, Rude, answering, chunked, dripping, http, leaving, stalli
 from serving import until
 from wire import LARGE, PATIENCE_S, PICTURE, READY, ask, connect, failure, once
 
-from ondevice.client.connection import MAX_REPLY_BYTES, HttpRequest
+from ondevice.client.connection.connection import MAX_REPLY_BYTES
+from ondevice.client.connection.messages import HttpRequest
 
 
 def test_a_request_as_it_stands_on_the_wire() -> None:

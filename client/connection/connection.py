@@ -7,83 +7,18 @@ import http.client
 import io
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from email.message import Message
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple, NoReturn, cast
-from urllib.parse import urlsplit
+from typing import Any, NoReturn, cast
 
 from ondevice import words
-from ondevice.errors import FailureKind, UpstreamError, UsageError
-from ondevice.protocol import headers, paths, replies
+from ondevice.client.connection.address import ServerAddress
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.errors import FailureKind, UpstreamError
+from ondevice.protocol import headers, replies
 
 # A thousand classes take some 60 kB of JSON; what is larger by far is not an answer to a picture.
 MAX_REPLY_BYTES = 4 << 20
-
-
-class ServerAddress(NamedTuple):
-    """Where the server is. path: what stands before /v2 in its URLs. asked_for: the Host that it is to be asked for,
-    where that is not where it is, as behind KServe's ingress.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    asked_for: str = ""
-
-    @classmethod
-    def parse(cls, url: str, asked_for: str | None = None) -> ServerAddress:
-        """From http(s)://HOST[:PORT][/PATH]. Raises UsageError."""
-        if "://" not in url:
-            raise UsageError(f"the endpoint '{url}' has no scheme; did you mean http://{url or 'localhost:8000'}?")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-            (parts.hostname or "").encode("idna")  # as looking it up does
-        except ValueError as error:
-            raise UsageError(f"the endpoint '{url}' is not a URL: {error}") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError(f"the endpoint '{url}' is not the address of a server; give http(s)://HOST:PORT")
-        if parts.username or parts.password:
-            raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
-        usual = 443 if parts.scheme == "https" else 80
-        host = "" if asked_for is None else headers.checked_host(asked_for)
-        return cls(parts.scheme, parts.hostname, usual if port is None else port, paths.prefix(parts.path), host)
-
-    @property
-    def where(self) -> str:
-        """For messages: host and port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def host_header(self) -> str:
-        """As the Host header has it: without the usual port, which not every ingress knows to belong to the name."""
-        usual = ":443" if self.scheme == "https" else ":80"
-        return self.asked_for or self.where.removesuffix(usual)
-
-    @property
-    def tls_name(self) -> str:
-        """Whose certificate it must have."""
-        return headers.host_name(self.asked_for) or self.host
-
-
-class HttpReply(NamedTuple):
-    """What came back with status 200."""
-
-    headers: Message
-    body: bytes
-
-
-class HttpRequest(NamedTuple):
-    """What is asked; `path` begins at /v2."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str] = {}
-    body: bytes = b""
 
 
 class HttpConnection:
@@ -243,26 +178,6 @@ class _ReplyStream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """The next bytes."""
         return self._connection.receive_into(buffer)
-
-
-def bearer(token: str | None) -> str | None:
-    """The token, without the line break that a file ends in. Raises UsageError for what cannot stand in a header."""
-    token = (token or "").strip() or None
-    if token and not (token.isascii() and token.isprintable()):
-        raise UsageError("the endpoint's token holds other characters than ASCII, or several lines; give one token")
-    return token
-
-
-def tls_context(verify: bool | str | Path) -> ssl.SSLContext:
-    """How certificates are judged: by the system's authorities, those in a file, or not at all. Raises UsageError."""
-    try:
-        made = ssl.create_default_context(cafile=None if isinstance(verify, bool) else verify)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"{verify}: not a file of certificates in PEM: {error}") from error
-    if verify is False:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
-    return made
 
 
 def _first(found: list[Any], until: float) -> socket.socket:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ondevice.client import connection as connections
-from ondevice.client.connection import ServerAddress
+from ondevice.client.connection import address as addresses
+from ondevice.client.connection.address import ServerAddress
 from ondevice.errors import UsageError
 
 
@@ -85,11 +85,11 @@ def test_what_is_no_address_is_one_line_that_says_what_to_give(url: str, said: s
     ("token", "sent"), [(None, None), ("", None), (" \n", None), ("abc", "abc"), ("a.b-c=\r\n", "a.b-c=")]
 )
 def test_the_line_break_that_a_file_ends_in_is_no_part_of_the_token(token: str | None, sent: str | None) -> None:
-    assert connections.bearer(token) == sent
+    assert addresses.bearer(token) == sent
 
 
 @pytest.mark.parametrize("token", ["a\r\nX-More: yes", "a\nb", "a\tb", "grün", "\ud800", "a\0"])
 def test_what_is_no_token_is_not_shown(token: str) -> None:
     with pytest.raises(UsageError, match="token holds other characters") as caught:
-        connections.bearer(token)
+        addresses.bearer(token)
     assert token not in str(caught.value)

@@ -28,9 +28,9 @@ from rude import (
 from serving import until
 
 from ondevice.answer import Answer
-from ondevice.client.cloud import CloudAttempt, CloudExecutor, SendOptions
-from ondevice.client.cnnselect import CnnSelectEndpoint
-from ondevice.client.executor import AttemptOutcome, Task
+from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
+from ondevice.client.executors.attempt import AttemptOutcome, Task
+from ondevice.client.executors.cloud import CloudAttempt, CloudExecutor, SendOptions
 from ondevice.client.network import NetworkSample
 from ondevice.client.picture import Picture
 from ondevice.errors import UpstreamError, UsageError

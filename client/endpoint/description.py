@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from ondevice.client.connection import HttpReply, HttpRequest
+from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.picture import Upload
-from ondevice.client.reply import ParsedReply
 from ondevice.errors import UpstreamError
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray

@@ -1,0 +1,1 @@
+"""Where a request goes, decided from what is known; nothing is sent or run here."""
