@@ -1,9 +1,10 @@
 """The client's modes side by side: the same pictures, at the same times, over the same network.
 
     python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …] [--mode MODE …]
+                                       [--against PYTHON]
     python benchmarks/offload.py confident --models MODELS --photos PHOTOS
     python benchmarks/offload.py cascade --models MODELS --photos PHOTOS
-    python benchmarks/offload.py cost
+    python benchmarks/offload.py cost [--rounds N] [--against PYTHON]
 
 `cost`: what the client itself takes, over a bare `requests` POST of the same bytes to the same endpoint, in turn; and
 its memory over 10,000 requests. `confident`: what ending requests with a confident answer of the device saves, and
@@ -12,35 +13,43 @@ other model on the emulated phone; all ways take turns picture by picture. `mode
 that one, over each trace and deadline.
 
 MODELS: a folder of .tflite files of one label list that are in the zoo; the endpoint serves all of them, and the
-fastest is the device's too, on an emulated phone. PHOTOS: a folder for `ondevice evaluate`. TRACE: as `ondevice link`
-takes it. All modes of a cell run at the same time, each with a link of its own, whose trace begins with its first
-request. The measure is effective accuracy: the share of pictures whose answer is right and on time.
+fastest is the device's too, with the times of an emulated phone, the same for a picture in every mode. PHOTOS: a folder
+for `ondevice evaluate`. TRACE: as `ondevice link` takes it. All modes of a cell run at the same time, one shortly after
+the other, each with a link of its own, whose trace begins as long before its first request. The measure is effective
+accuracy: the share of pictures whose answer is right and on time.
+
+With `--against PYTHON`, that of another environment, clients of both versions do the same (`modes`: without --mode
+`hedge` and `auto`), with one endpoint and links of this version. The differences have 95 % intervals: `modes` of shares
+paired by picture, `cost` of the medians of rounds of new processes (see `versions.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import math
-import multiprocessing
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import requests
+import cost
+import numpy as np
+import versions
+from clients import ClientProcess
 
 from ondevice import Runner, host
 from ondevice.cli import console
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.planning.plan import Mode
 from ondevice.dataset.labelled import Labelled, labelled
-from ondevice.errors import OffloadError
-from ondevice.lab.link import Direction, Links, LinkSpec, networks
+from ondevice.devices import card, network
+from ondevice.devices.prediction import predict
+from ondevice.devices.timemodel import drawer
+from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.models import zoo
 
 DEVICE = "pieslicer-phone"
@@ -48,25 +57,46 @@ DEADLINES_MS = (150, 250, 500)
 ROUND_TRIP_MS = 40.0
 # What waits for a link that is full; a phone's modem holds about so much.
 BUFFER_BYTES = 64 << 10
-# Those of `modes`, and the scores from which `cascade` takes the device's answer.
-MODES = (Mode.DEVICE, Mode.CLOUD, Mode.HEDGE, Mode.AUTO)
+# Those of `modes`, alone and beside another version, and the scores from which `cascade` takes the device's answer.
+MODES, COMPARED = (Mode.DEVICE, Mode.CLOUD, Mode.HEDGE, Mode.AUTO), (Mode.HEDGE, Mode.AUTO)
 SCORES = (0.5, 0.7, 0.9)
-# Pictures a cell, and how far apart they are asked.
-COUNT, EVERY_S = 100, 0.3
+# Pictures a cell, how far apart they are asked, and by how much more than the deadline at least: each request begins at
+# its time, whatever became of the one before it, so that both versions' meet the same moment of the trace.
+COUNT, EVERY_S, APART_S = 100, 0.3, 0.05
+# From all clients being there to the first one's first request; their links' traces begin at half of it.
+SETTLE_S = 1.0
 BUNDLED = [entry.path for entry in zoo.entries() if entry.origin == "bundled" and entry.card.precision == "int8"]
 Row = dict[str, Any]
 
 
-class Cell(NamedTuple):
-    """What one mode has to do."""
+class Data(NamedTuple):
+    """What all cells have: the device's model, pictures with their classes, and the phone's time for each, ms."""
 
-    mode: str
-    trace: str
-    sla_ms: float
-    port: int
     model: Path
     paths: Sequence[str]
     truth: Sequence[int]
+    phone_ms: Sequence[float]
+
+    @classmethod
+    def of(cls, models: Sequence[Path], photos: Path) -> Data:
+        """COUNT of the pictures, evenly; the phone's times as its emulation draws them."""
+        fastest = min(models, key=lambda path: path.stat().st_size)
+        runner = Runner(fastest)
+        found = labelled(photos, runner.labels)
+        step = max(1, len(found.paths) // COUNT)
+        times = predict(card.find(DEVICE), network.of_file(fastest), runner.precision).times
+        draw = drawer(times, np.random.default_rng(0))
+        return cls(fastest, found.paths[::step][:COUNT], found.truth[::step][:COUNT], [draw() for _ in range(COUNT)])
+
+
+class Cell(NamedTuple):
+    """A client of a cell: its trace, deadline, mode, and version."""
+
+    trace: str
+    sla_ms: float
+    mode: Mode
+    version: str
+    side: versions.Side | None
 
 
 class Seen(NamedTuple):
@@ -79,20 +109,70 @@ class Seen(NamedTuple):
     sent_bytes: int
     device_ms: float
 
+    @property
+    def effective(self) -> list[bool]:
+        """Whether each was right and on time."""
+        return [a and b for a, b in zip(self.right, self.on_time, strict=True)]
 
-def modes(models: Sequence[Path], photos: Path, traces: Sequence[str], chosen: Sequence[Mode]) -> Iterator[Row]:
-    """Each trace, deadline and mode: attainment, effective accuracy, where, bytes."""
-    fastest = min(models, key=lambda path: path.stat().st_size)
-    found = labelled(photos, Runner(fastest).labels)
-    step = max(1, len(found.paths) // COUNT)
-    paths, truth = found.paths[::step][:COUNT], found.truth[::step][:COUNT]
-    with serving(models) as port:
+
+# Those of one trace and deadline.
+Cells = Sequence[tuple[Cell, Seen]]
+
+
+def modes(
+    models: Sequence[Path], photos: Path, traces: Sequence[str], chosen: Sequence[Mode], against: str | None
+) -> Iterator[Cells]:
+    """Each trace and deadline: what every mode, of every version, came to."""
+    data, sides = Data.of(models, photos), versions.named(against)
+    with serving(models) as port, Links() as links:
         for trace in traces:
-            for sla_ms in DEADLINES_MS:
-                cells = [Cell(mode, trace, sla_ms, port, fastest, paths, truth) for mode in chosen]
-                with multiprocessing.get_context("spawn").Pool(len(cells)) as pool:
-                    for cell, seen in zip(cells, pool.map(run, cells, chunksize=1), strict=True):
-                        yield row(cell, seen)
+            for number, sla_ms in enumerate(DEADLINES_MS):
+                cells = [Cell(trace, sla_ms, mode, *side) for mode in chosen for side in sides.items()]
+                # Who comes after whom changes from cell to cell.
+                turned = cells[number:] + cells[:number]
+                found = together(turned, data, links, port)
+                yield list(zip(cells, found[-number:] + found[:-number], strict=True))
+
+
+def together(cells: Sequence[Cell], data: Data, links: Links, port: int) -> list[Seen]:
+    """All of one trace and deadline at the same time."""
+    every_s = max(EVERY_S, cells[0].sla_ms / 1e3 + APART_S)
+    with ExitStack() as stack:
+        own = [stack.enter_context(closing(links.open(LinkSpec(("127.0.0.1", port), *over(c.trace))))) for c in cells]
+        clients = [stack.enter_context(process(*each, data)) for each in zip(cells, own, strict=True)]
+        for client in clients:
+            client.ask("totals")  # which it answers when it has measured the device
+        begun, lag_s = time.monotonic(), every_s / len(cells)
+        pictures = list(zip(data.paths, data.phone_ms, strict=True))
+        for number, client in enumerate(clients):
+            client.send("stream", begin=begun + SETTLE_S + number * lag_s, every_s=every_s, pictures=pictures)
+        for number, (cell, link) in enumerate(zip(cells, own, strict=True)):
+            time.sleep(max(begun + SETTLE_S / 2 + number * lag_s - time.monotonic(), 0.0))
+            link.change(**dict(zip(("up", "down"), over(cell.trace), strict=True)))
+        return [seen(client.receive(), client.ask("totals"), data.truth) for client in clients]
+
+
+def process(cell: Cell, link: Link, data: Data) -> ClientProcess:
+    """A client's process behind its link."""
+    url = f"http://127.0.0.1:{link.port}"
+    return ClientProcess(cell.side, url, data.model, cell.sla_ms, [cell.mode], 0, data.phone_ms[:4])
+
+
+def over(trace: str) -> Iterator[Direction]:
+    """Up and down of a trace, from its beginning."""
+    return (Direction(way, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for way in networks.find(trace))
+
+
+def seen(answers: Sequence[Row], totals: Row, truth: Sequence[int]) -> Seen:
+    """Of what a client's process says."""
+    return Seen(
+        [answer["index"] == true for answer, true in zip(answers, truth, strict=True)],
+        [bool(answer["on_time"]) for answer in answers],
+        [answer["where"] == "cloud" for answer in answers],
+        [answer["total_ms"] for answer in answers],
+        totals["sent_bytes"],
+        totals["busy_ms"],
+    )
 
 
 def confident(models: Sequence[Path], photos: Path) -> Iterator[Row]:
@@ -103,8 +183,7 @@ def confident(models: Sequence[Path], photos: Path) -> Iterator[Row]:
         for score in (0.5, 0.7, 0.8, 0.9, 0.95, math.inf):
             options = Options(confident=score)
             with OffloadClient(f"http://127.0.0.1:{port}", fastest, 2000, Mode.HEDGE, options) as client:
-                assert client.cloud
-                client.cloud.ready(5)
+                client.ready(5)
                 answers = [client.classify(path) for path in found.paths]
             right = sum(a.index == truth for a, truth in zip(answers, found.truth, strict=True))
             yield {
@@ -128,12 +207,12 @@ def cascades(model: Path, url: str, found: Labelled) -> Iterator[Row]:
     """One model on the device."""
     ways: list[tuple[Mode, float | None]] = [(Mode.HEDGE, None), *((Mode.CASCADE, score) for score in SCORES)]
     runner = Runner(model, device=DEVICE)
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         clients = [
             stack.enter_context(OffloadClient(url, runner, 2000, mode, Options(confident=score)))
             for mode, score in ways
         ]
-        assert all(client.cloud and client.cloud.ready(5) for client in clients)
+        assert all(client.ready(5) for client in clients)
         answers = [[client.classify(path) for client in clients] for path in found.paths]
         for number, ((mode, score), client) in enumerate(zip(ways, clients, strict=True)):
             mine = [each[number] for each in answers]
@@ -150,111 +229,61 @@ def cascades(model: Path, url: str, found: Labelled) -> Iterator[Row]:
             }
 
 
-def run(cell: Cell) -> Seen:
-    """One mode over the pictures."""
-    seen = Seen([], [], [], [], 0, 0.0)
-    with Links() as links, console.quiet_runtime():
-        runner = Runner(cell.model, device=DEVICE)
-        time.sleep(5)  # until all have measured the device
-        both = (Direction(trace, ROUND_TRIP_MS / 2, buffer_bytes=BUFFER_BYTES) for trace in networks.find(cell.trace))
-        spec = LinkSpec(("127.0.0.1", cell.port), *both)
-        url = f"http://127.0.0.1:{links.open(spec).port}"
-        with OffloadClient(url, runner, cell.sla_ms, cell.mode, Options(patience_ms=0)) as client:
-            begin = time.monotonic()
-            for number, (path, truth) in enumerate(zip(cell.paths, cell.truth, strict=True)):
-                time.sleep(max(begin + number * EVERY_S - time.monotonic(), 0))
-                ask(client, path, truth, seen)
-            busy_ms = client.device.busy_ms if client.device else 0.0
-            return seen._replace(sent_bytes=client.totals.sent_bytes, device_ms=busy_ms)
-
-
-def ask(client: OffloadClient, path: str, truth: int, seen: Seen) -> None:
-    """One picture."""
-    try:
-        answer = client.classify(path)
-    except OffloadError:
-        outcome = False, False, True, client.sla_ms
-    else:
-        outcome = answer.index == truth, bool(answer.on_time), answer.where == "cloud", answer.total_ms
-    for values, value in zip((seen.right, seen.on_time, seen.cloud, seen.total_ms), outcome, strict=True):
-        values.append(value)  # type: ignore[arg-type]
-
-
 def row(cell: Cell, seen: Seen) -> Row:
     """A line of the table."""
     count = len(seen.right)
+    every_s = max(EVERY_S, cell.sla_ms / 1e3 + APART_S)
     return {
         "trace": Path(cell.trace).name,
         "deadline_ms": cell.sla_ms,
         "mode": cell.mode,
+        "version": cell.version,
         "attainment": sum(seen.on_time) / count,
-        "effective top1": sum(r and t for r, t in zip(seen.right, seen.on_time, strict=True)) / count,
+        "effective top1": sum(seen.effective) / count,
         "cloud": sum(seen.cloud) / count,
         "p50_ms": statistics.median(seen.total_ms),
         "max_ms": max(seen.total_ms),
         "kB each": round(seen.sent_bytes / count / 1e3),
-        "device busy": seen.device_ms / (count * EVERY_S * 1e3),
+        "device busy": seen.device_ms / (count * every_s * 1e3),
     }
 
 
-def compared(rows: Sequence[Row]) -> Iterator[Row]:
-    """For each cell, by how much `hedge` and `auto` are above the better of the device and the cloud alone."""
-    for first in range(0, len(rows), len(MODES)):
-        by_mode = {row["mode"]: row["effective top1"] for row in rows[first : first + len(MODES)]}
-        better = max(by_mode["device"], by_mode["cloud"])
-        yield {
-            **{key: rows[first][key] for key in ("trace", "deadline_ms")},
-            "better of both": better,
-            "hedge": by_mode["hedge"] - better,
-            "auto": by_mode["auto"] - better,
-        }
+def above(cells: Cells) -> Row:
+    """By how much `hedge` and `auto` of a cell are above the better of the device and the cloud alone."""
+    first, by_mode = cells[0][0], {cell.mode: float(np.mean(seen.effective)) for cell, seen in cells}
+    better = max(by_mode[Mode.DEVICE], by_mode[Mode.CLOUD])
+    return {
+        "trace": Path(first.trace).name,
+        "deadline_ms": first.sla_ms,
+        "better of both": better,
+        "hedge": by_mode[Mode.HEDGE] - better,
+        "auto": by_mode[Mode.AUTO] - better,
+    }
 
 
-def cost() -> Iterator[Row]:
-    """The bundled models at the endpoint, no link; a file of a picture, so that both send the same."""
-    paths = sorted(zoo.samples_dir().glob("*/*.png"))
-    pictures = [path.read_bytes() for path in paths]
-    with serving(BUNDLED[:2]) as port, console.quiet_runtime():
-        url = f"http://127.0.0.1:{port}"
-        clients = {m: OffloadClient(url, "digits_xs_int8", 1000, m) for m in (Mode.CLOUD, Mode.HEDGE, Mode.AUTO)}
-        session = requests.Session()
-        took: dict[str, list[float]] = {"requests": [], **{mode: [] for mode in clients}}
-        for picture in pictures * 4:
-            took["requests"].append(timed(lambda p: post(session, url, p), picture))
-            for mode, client in clients.items():
-                took[mode].append(timed(client.classify, picture))
-        bare = statistics.median(took["requests"])
-        for name, times in took.items():
-            yield {"client": name, "p50_ms": statistics.median(times), "over_ms": statistics.median(times) - bare}
-        yield from memory(clients[Mode.AUTO], pictures)
-        for client in clients.values():
-            client.close()
+def differences(found: Sequence[Cells]) -> Iterator[Row]:
+    """For each cell and mode, and for each mode as a whole: how many more are right and on time than in the old one."""
+    whole: dict[Mode, tuple[list[bool], list[bool]]] = {}
+    for cells in found:
+        by_mode: dict[Mode, list[list[bool]]] = {}
+        for cell, seen in cells:
+            by_mode.setdefault(cell.mode, []).append(seen.effective)  # new, old
+        for mode, (new, old) in by_mode.items():
+            yield differing(Path(cell.trace).name, cell.sla_ms, mode, new, old)
+            for all_, some in zip(whole.setdefault(mode, ([], [])), (new, old), strict=True):
+                all_ += some
+    for mode, (new, old) in whole.items():
+        yield differing("all", None, mode, new, old)
 
 
-def memory(client: OffloadClient, pictures: Sequence[bytes]) -> Iterator[Row]:
-    """The process's resident memory before and after each 2,000 requests."""
-    here = host.current()
-    for count in range(0, 10_001, 2000):
-        for number in range(2000 if count else 0):
-            client.classify(pictures[number % len(pictures)])
-        megabytes = (here.memory.resident_bytes() or 0) / 1e6
-        yield {"client": f"memory after {count}: {megabytes:.1f} MB", "p50_ms": None, "over_ms": None}
-
-
-def post(session: requests.Session, url: str, picture: bytes) -> None:
-    """What the client's request is, by hand."""
-    query = {"sla_ms": "1000", "return_ms": "1", "top": "5"}
-    reply = session.post(
-        f"{url}/v2/models/cnnselect/infer", picture, headers={"Content-Type": "image/png"}, params=query
-    )
-    assert reply.json()["outputs"]
-
-
-def timed(ask: Callable[[bytes], object], picture: bytes) -> float:
-    """ms."""
-    start = time.perf_counter()
-    ask(picture)
-    return (time.perf_counter() - start) * 1e3
+def differing(trace: str, sla_ms: float | None, mode: Mode, new: Sequence[bool], old: Sequence[bool]) -> Row:
+    """A line of the table of differences."""
+    share, low, high = versions.share_difference(new, old)
+    return {
+        "trace": trace, "deadline_ms": sla_ms, "mode": mode, "new": sum(new) / len(new), "old": sum(old) / len(old),
+        "new - old": f"{share:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}",
+        "verdict": "better" if low > 0 else "worse" if high < 0 else "no difference shown",
+    }  # fmt: skip
 
 
 @contextmanager
@@ -278,32 +307,56 @@ def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
 
 
 def main() -> None:
-    """Print the table of the modes."""
+    """Print the table of the part that is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("part", choices=["modes", "confident", "cascade", "cost"])
     parser.add_argument("--models", type=Path, default=Path())
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
     parser.add_argument("--mode", action="append", type=Mode)
+    parser.add_argument("--rounds", type=int, default=7, help="of cost (7)")
+    parser.add_argument("--against", metavar="PYTHON", help="show this environment's version too")
     arguments = parser.parse_args()
+    if arguments.against and arguments.rounds < versions.FEWEST_ROUNDS:
+        parser.error(f"--against: give --rounds {versions.FEWEST_ROUNDS} or more: fewer show nothing")
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores")
+    if arguments.against:
+        print(versions.who(versions.sides(arguments.against)))
     models = sorted(arguments.models.glob("*.tflite"))
-    parts = {
-        "confident": lambda: confident(models, arguments.photos),
-        "cascade": lambda: cascade(models, arguments.photos),
-        "cost": cost,
-    }
-    if arguments.part in parts:
-        print(console.table(list(parts[arguments.part]()), ".2f"))
-        return
+    if arguments.part == "modes":
+        show_modes(models, arguments)
+    elif arguments.part == "cost":
+        show_cost(arguments)
+    else:
+        part = {"confident": confident, "cascade": cascade}[arguments.part]
+        print(console.table(list(part(models, arguments.photos)), ".2f"))
+
+
+def show_modes(models: Sequence[Path], arguments: argparse.Namespace) -> None:
+    """Print each row as it is there, then the table, and what is above or differs."""
     print(f"{DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
-    rows = []
-    for line in modes(models, arguments.photos, arguments.trace, arguments.mode or MODES):
-        print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in line.values()), file=sys.stderr)
-        rows.append(line)
-    print(console.table(rows))
-    if not arguments.mode:
-        print("\n" + console.table(list(compared(rows))))
+    chosen, found = arguments.mode or (COMPARED if arguments.against else MODES), []
+    for cells in modes(models, arguments.photos, arguments.trace, chosen, arguments.against):
+        for cell, seen in cells:
+            values = row(cell, seen).values()
+            print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values), file=sys.stderr)
+        found.append(cells)
+    print(console.table([row(cell, seen) for cells in found for cell, seen in cells]))
+    if arguments.against:
+        print("\n" + console.table(list(differences(found))))
+    elif not arguments.mode:
+        print("\n" + console.table([above(cells) for cells in found]))
+
+
+def show_cost(arguments: argparse.Namespace) -> None:
+    """Print the table of times, and that of memory."""
+    paths = [str(path) for path in sorted(zoo.samples_dir().glob("*/*.png"))]
+    with serving(BUNDLED[:2]) as port:
+        for table in (
+            cost.cost(f"http://127.0.0.1:{port}", paths, arguments.rounds, arguments.against),
+            cost.memory(f"http://127.0.0.1:{port}", paths, arguments.against),
+        ):
+            print("\n" + console.table(list(table)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """A stream of 1,000 requests while the endpoint is killed, stalled, slowed, restarted and replaced by a rude one.
 
-    python benchmarks/outages.py
+    python benchmarks/outages.py [--against PYTHON]
 
-In the end the link is lost, and back. What each phase's requests were answered by, and when; the bundled models.
+In the end the link is lost, and back. What each phase's requests were answered by, and when; the bundled models. With
+`--against PYTHON`, that of another environment, its client meets the same, at an endpoint and over a link of this
+version.
 """
 
 from __future__ import annotations
 
+import argparse
 import signal
 import socket
 import statistics
@@ -16,14 +19,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import versions
+from clients import ClientProcess
 from offload import BUNDLED, Row, started
 
 from ondevice import host
 from ondevice.cli import console
-from ondevice.client.offload import OffloadClient
-from ondevice.client.planning.plan import Mode
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, LinkState
 from ondevice.models import zoo
+
+# Between two requests, s.
+EVERY_S = 0.05
 
 
 class Phase(NamedTuple):
@@ -87,43 +93,54 @@ PHASES = (
 )
 
 
-def outages() -> Iterator[Row]:
+def outages(side: versions.Side | None) -> Iterator[Row]:
     """A request each 50 ms with a deadline of 150 ms, hedged; the device's model takes some 2 ms."""
-    pictures = [path.read_bytes() for path in sorted(zoo.samples_dir().glob("*/*.png"))]
-    with Links() as links, console.quiet_runtime():
+    pictures = [(str(path), 0.0) for path in sorted(zoo.samples_dir().glob("*/*.png"))]
+    with Links() as links:
         both = Direction(latency_ms=5)
         stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), both, both)))
         stage.start()
         url = f"http://127.0.0.1:{stage.link.port}"
-        with OffloadClient(url, "digits_xs_int8", 150, Mode.HEDGE) as client:
+        with ClientProcess(side, url, "digits_xs_int8", 150, ["hedge"]) as client:
+            client.ask("totals")  # which it answers when it has measured the device
             for phase in PHASES:
                 phase.begin(stage)
-                yield streamed(phase, client, pictures)
+                yield streamed(phase, client, [pictures[n % len(pictures)] for n in range(phase.count)])
         stage.signal(signal.SIGKILL)
 
 
-def streamed(phase: Phase, client: OffloadClient, pictures: Sequence[bytes]) -> Row:
+def streamed(phase: Phase, client: ClientProcess, pictures: Sequence[tuple[str, float]]) -> Row:
     """A phase's requests."""
-    begin, answers, back_s = time.perf_counter(), [], None
-    for number in range(phase.count):
-        time.sleep(max(begin + 0.05 * number - time.perf_counter(), 0))
-        answers.append(client.classify(pictures[number % len(pictures)]))
-        if answers[-1].where == "cloud" and back_s is None:
-            back_s = time.perf_counter() - begin
+    answers = client.ask("stream", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures)
+    cloud = [answer["since_s"] for answer in answers if answer["where"] == "cloud"]
     return {
         "phase": phase.name,
-        "answers": len(answers),
-        "from the cloud": sum(answer.where == "cloud" for answer in answers),
-        "first after_s": back_s,
-        "p50_ms": statistics.median(answer.total_ms for answer in answers),
-        "max_ms": max(answer.total_ms for answer in answers),
+        "answers": sum(answer["index"] >= 0 for answer in answers),
+        "late": sum(not answer["on_time"] for answer in answers),
+        "from the cloud": len(cloud),
+        "first after_s": cloud[0] if cloud else None,
+        "p50_ms": statistics.median(answer["total_ms"] for answer in answers),
+        "max_ms": max(answer["total_ms"] for answer in answers),
     }
 
 
+def whole(rows: Sequence[Row]) -> Row:
+    """The line for all phases."""
+    sums = {name: sum(row[name] for row in rows) for name in ("answers", "late", "from the cloud")}
+    return {"phase": "all", **sums, "first after_s": None, "p50_ms": None, "max_ms": max(r["max_ms"] for r in rows)}
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the table of each version."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--against", metavar="PYTHON", help="show this environment's version too")
+    arguments = parser.parse_args()
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores")
-    print(console.table(list(outages()), ".2f"))
+    if arguments.against:
+        print(versions.who(versions.sides(arguments.against)))
+    for version, side in versions.named(arguments.against).items():
+        rows = list(outages(side))
+        print(f"\n{version}\n" + console.table([*rows, whole(rows)], ".2f"), flush=True)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,26 @@ class Compared(NamedTuple):
         }  # fmt: skip
 
 
+def difference(new: Sequence[float], old: Sequence[float]) -> tuple[float, float, float]:
+    """The mean difference of the rounds' figures, and Student's 95 % interval for it: (mean, low, high)."""
+    each = [a - b for a, b in zip(new, old, strict=True)]
+    mean = statistics.fmean(each)
+    half = student(len(each) - 1) * statistics.stdev(each) / math.sqrt(len(each))
+    return mean, mean - half, mean + half
+
+
+def share_difference(new: Sequence[bool], old: Sequence[bool]) -> tuple[float, float, float]:
+    """By how much more often something is so, of items that both sides did, and the 95 % interval: (share, low, high).
+
+    Bonett and Price's interval (2012) for paired shares: McNemar's comparison with an item more of each outcome, which
+    holds for few differing items, too; 0 of 100 against 5 shows no difference, against 6 one, as in the exact test.
+    """
+    gained, lost = (sum(a and not b for a, b in zip(*both, strict=True)) for both in ((new, old), (old, new)))
+    more, less = (gained + 1) / (len(new) + 2), (lost + 1) / (len(new) + 2)
+    half = NormalDist().inv_cdf(0.975) * math.sqrt((more + less - (more - less) ** 2) / (len(new) + 2))
+    return (gained - lost) / len(new), more - less - half, more - less + half
+
+
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
     """The geometric mean of ratios, and the 95 % interval for it: (mean, low, high)."""
     logs = [math.log(ratio) for ratio in ratios]
@@ -112,8 +132,13 @@ def _side(python: str, environment: dict[str, str]) -> Side:
 
 def header(both: Sequence[Side], rounds: int) -> str:
     """What is compared, in words."""
+    return f"{who(both)}; {rounds} rounds, new processes in each, in turn; medians of the rounds"
+
+
+def who(both: Sequence[Side]) -> str:
+    """Which version is the new one, and which the old."""
     ours, theirs = (f"{side.version} ({Path(side.file).parents[1]})" for side in both)
-    return f"new: {ours}; old: {theirs}; {rounds} rounds, new processes in each, in turn; medians of the rounds"
+    return f"new: {ours}; old: {theirs}"
 
 
 def in_turn(
