@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from ondevice.resilience.breaker import Breaker
+from ondevice.resilience.breaker import Breaker, Pauses, doubling, spread
 
 
-def opened(at: float = 0.0) -> Breaker:
-    breaker = Breaker()
+class Drawn(random.Random):
+    """Gives these numbers from 0 to 1, one after the other."""
+
+    def __init__(self, *numbers: float) -> None:
+        super().__init__()
+        self.numbers = list(numbers)
+
+    def random(self) -> float:
+        return self.numbers.pop(0)
+
+
+def opened(at: float = 0.0, pauses: Pauses = doubling) -> Breaker:
+    breaker = Breaker(pauses)
     assert breaker.failed(at, at_once=True)
     return breaker
 
@@ -86,3 +99,81 @@ def test_work_that_succeeds_ends_the_trial(successes: int) -> None:
         breaker.succeeded()
     assert [breaker.failed(2) for _ in range(3)] == [False, False, True]
     assert breaker.probe(2.5), "and the pause is the first again"
+
+
+def probed(breaker: Breaker, at: float) -> bool:
+    """Whether a probe is due at this time and not a millisecond before; it fails."""
+    return not breaker.probe(at - 0.001) and breaker.probe(at) and not breaker.failed(at)
+
+
+def test_each_pause_is_asked_for_when_it_begins_with_its_number_and_what_began_it() -> None:
+    asked: list[tuple[int, bool]] = []
+
+    def pauses(number: int, opened: bool) -> float:
+        asked.append((number, opened))
+        return 2.0
+
+    breaker = opened(0, pauses)
+    assert probed(breaker, 2)
+    assert breaker.probe(4)
+    assert breaker.succeeded()
+    assert breaker.failed(5)  # on trial
+    assert breaker.probe(7)
+    assert breaker.succeeded()
+    breaker.succeeded()
+    assert breaker.failed(8, at_once=True)
+    assert asked == [(1, True), (2, False), (3, True), (1, True)]
+
+
+def test_a_probe_that_nobody_hears_of_is_due_again() -> None:
+    breaker = opened()
+    assert breaker.probe(1)
+    assert not breaker.probe(50)
+    breaker.abandoned()
+    assert not breaker.closed
+    assert breaker.probe(50)
+    assert breaker.succeeded()
+    assert breaker.closed
+
+
+def test_without_a_probe_under_way_nothing_is_abandoned() -> None:
+    closed, waiting = Breaker(), opened()
+    closed.abandoned()
+    waiting.abandoned()
+    assert closed.closed
+    assert not closed.probe(99)
+    assert not waiting.probe(0.4)
+    assert waiting.probe(0.5)
+
+
+# One of many
+
+
+def test_it_asks_at_its_place_of_each_period_and_later_of_each_second_one() -> None:
+    near = opened(10, spread(Drawn(0.25, 0.49)))
+    assert all(probed(near, 10 + 5.5 * (0.25 + n)) for n in (0, 1, 2, 3, 5, 7, 9))
+    far = opened(10, spread(Drawn(0.25, 0.5)))
+    assert all(probed(far, 10 + 5.5 * (0.25 + n)) for n in (0, 1, 2, 4, 6, 8))
+
+
+def test_an_opening_draws_the_place_anew_and_goes_on_with_the_pauses() -> None:
+    breaker = opened(0, spread(Drawn(0.5, 0.1, 0.5, 0.25)))
+    assert probed(breaker, 2.75)
+    assert breaker.probe(8.25)
+    assert breaker.succeeded()
+    assert breaker.failed(20), "on trial: the third pause"
+    assert all(probed(breaker, at) for at in (20.55, 31.55, 42.55))
+    assert breaker.probe(53.55)
+    assert breaker.succeeded()
+    assert breaker.failed(100), "the seventh"
+    assert probed(breaker, 102.75)
+
+
+def test_after_work_that_succeeded_it_begins_from_the_first() -> None:
+    pauses = spread(Drawn(0.5, 0.25, 0.9))
+    breaker = opened(0, pauses)
+    assert breaker.probe(2.75)
+    breaker.succeeded()
+    breaker.succeeded()
+    assert breaker.failed(10, at_once=True)
+    assert all(probed(breaker, 10 + 5.5 * (0.25 + n)) for n in range(3))
