@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from accepting import Accepting, spinning
 from serving import read_all
 
 from ondevice.cloud.app.messages import Head, Piece, Request, Response
@@ -125,26 +125,26 @@ def running(limits: HttpLimits = SMALL, tls: Certificate | None = None) -> Itera
             await asyncio.sleep(0.05)
             open_now.sweep()
 
+    async def listen() -> Accepting:
+        return Accepting(lambda: accepted(open_now))
+
     loop = event_loop(encrypted=tls is not None)
     open_now = Connections(Asked(handle), limits, tls)
-    listening = loop.run_until_complete(loop.create_server(lambda: accepted(open_now), "127.0.0.1", 0))
+    listening = loop.run_until_complete(listen())
     sweeping = loop.create_task(sweep())
-    thread = threading.Thread(target=loop.run_forever)
-    server = Running(listening.sockets[0].getsockname()[1], loop, open_now)
-    thread.start()
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(end(listening, sweeping, open_now), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    server = Running(listening.port, loop, open_now)
+    with spinning(loop):
+        try:
+            yield server
+        finally:
+            asyncio.run_coroutine_threadsafe(end(listening, sweeping, open_now), loop).result()
 
 
-async def end(listening: asyncio.Server, sweeping: asyncio.Task[None], open_now: Connections) -> None:
+async def end(listening: Accepting, sweeping: asyncio.Task[None], open_now: Connections) -> None:
     sweeping.cancel()
     listening.close()
     await open_now.drain(0)
+    await listening.end()
     await asyncio.sleep(0.02)
 
 

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import ssl
 import sys
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
+from accepting import accepting, spinning
 from aiohttp import web
 
 from ondevice.errors import ImageError, ProtocolError
@@ -158,28 +158,25 @@ def end(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> dict[str, An
 async def listening(server: Site, port: int = 0, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     runner = web.AppRunner(server.app(), shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
-    await site.start()
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}{server.prefix}"
-    finally:
-        await runner.cleanup()
+    assert runner.server
+    async with accepting(runner.server, port, tls) as site:
+        try:
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{site.port}{server.prefix}"
+        finally:
+            site.close()
+            await runner.cleanup()
 
 
 @contextlib.contextmanager
 def running(server: Site, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """It listens, on a thread of its own; gives its URL."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    context = listening(server, tls=tls)
-    try:
-        yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result()
-    finally:
-        asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with spinning(loop):
+        context = listening(server, tls=tls)
+        try:
+            yield asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result()
 
 
 async def _serve(port: int, names: list[str]) -> None:

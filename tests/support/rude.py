@@ -75,11 +75,15 @@ class Rude:
         self.over.set()
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # wakes what accepts; closing it would not
+        self._join(self._threads[0])  # first, for whom it has just let in is to be hung up on, too
         self._listening.close()
         self.hang_up()
         for thread in self._threads:
-            thread.join(_PATIENCE_S)
-            assert not thread.is_alive(), "a connection's thread does not end"
+            self._join(thread)
+
+    def _join(self, thread: threading.Thread) -> None:
+        thread.join(_PATIENCE_S)
+        assert not thread.is_alive(), "a connection's thread does not end"
 
     def hang_up(self) -> None:
         """Close all connections; new ones are taken."""
@@ -112,7 +116,9 @@ class Visit:
             self._stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.server.tls:
                 self._stream.settimeout(_PATIENCE_S)
-                self._stream = self.server.tls.wrap_socket(self._stream, server_side=True)
+                wrapped = self.server.tls.wrap_socket(self._stream, server_side=True, do_handshake_on_connect=False)
+                self._stream = wrapped  # before the handshake, so that it can be hung up on
+                wrapped.do_handshake()
             self._stream.settimeout(None)
             behaviour(self)
         self._stream.close()

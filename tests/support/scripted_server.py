@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
+from accepting import accepting
 
 from ondevice.cloud.backends.upstream.session import UpstreamSession
 from ondevice.errors import UpstreamError
@@ -57,14 +58,16 @@ def ask(server: ScriptedServer, question: Callable[[UpstreamSession], Awaitable[
     """What comes of a question in a session with `server`."""
 
     async def main() -> T:
-        listening = await asyncio.start_server(server, "127.0.0.1", 0)
-        session = UpstreamSession(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", token)
-        await session.open()
-        try:
-            return await question(session)
-        finally:
-            session.close()
-            listening.close()
+        def protocol() -> asyncio.BaseProtocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(), server)
+
+        async with accepting(protocol) as listening:
+            session = UpstreamSession(f"http://127.0.0.1:{listening.port}", token)
+            await session.open()
+            try:
+                return await question(session)
+            finally:
+                session.close()
 
     return asyncio.run(main())
 
