@@ -22,10 +22,11 @@
     ├── ProtocolError             a message is not valid OIP
     ├── NoRouteError              a request to the endpoint names no path of it; carries `.status` and `.allowed`
     ├── ServeError                the endpoint cannot serve: it cannot start, or one request cannot be answered
-    │   ├── RefusedError              it cannot be answered in time; carries `.retry_after_s`
+    │   ├── RefusedError              it cannot be answered now; carries `.retry_after_s` and `.for_time`
     │   └── WorkerDiedError           the process that had it ended
     └── RemoteError               there is no answer from elsewhere; carries `.failure`, a FailureKind
-        ├── UpstreamError             a server that was asked did not answer as it should
+        ├── UpstreamError             a server that was asked did not answer as it should; carries `.retry_after_ms`
+        │                             and `.for_time`
         └── OffloadError              neither the cloud nor the device has an answer
 
 A message is one line that says what is wrong and what to do about it.
@@ -192,11 +193,14 @@ class ServeError(OnDeviceError):
 
 
 class RefusedError(ServeError):
-    """A request cannot be answered in time; it may be, after `retry_after_s`."""
+    """A request cannot be answered now; one like it may be, after `retry_after_s`.
 
-    def __init__(self, message: str, retry_after_s: float) -> None:
+    for_time: for want of time, so that one with more time may be answered at once.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, for_time: bool = False) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.for_time = retry_after_s, for_time
 
 
 class WorkerDiedError(ServeError):
@@ -212,7 +216,17 @@ class RemoteError(OnDeviceError):
 
 
 class UpstreamError(RemoteError):
-    """A server that was asked, an endpoint by its client or another by an endpoint, did not answer as it should."""
+    """A server that was asked, an endpoint by its client or another by an endpoint, did not answer as it should.
+
+    retry_after_ms: how long it wants to be left alone, if it says so. for_time: whether it refuses for want of time, so
+    that a request with more time may be answered at once.
+    """
+
+    def __init__(
+        self, message: str, failure: FailureKind, retry_after_ms: float | None = None, for_time: bool = False
+    ) -> None:
+        super().__init__(message, failure)
+        self.retry_after_ms, self.for_time = retry_after_ms, for_time
 
 
 class OffloadError(RemoteError):

@@ -72,7 +72,7 @@ class HttpConnection:
             self.close()
             raise
         if status != 200:
-            raise replies.refusal(self._address.where, status, reply.body)
+            raise replies.refusal(self._address.where, status, reply.body, reply.headers)
         return reply
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
-from ondevice.protocol import headers
+from ondevice.protocol import headers, retry_after
 from ondevice.protocol.cnnselect import ANSWER, INDEX, LABEL, NAME, SCORE
 from ondevice.protocol.message import json_of
 from ondevice.protocol.metadata import ModelMetadata
@@ -27,17 +27,19 @@ _FAILURES = {
 }
 # As much as fits into a line of the terminal or the log.
 _MOST_CHARACTERS = 200
+_NO_HEADERS: retry_after.Headers = {}
 
 
-def refusal(who: str, status: int, body: bytes) -> UpstreamError:
-    """What a reply of another status than 200 means, with the status and the protocol's `error` if there is one."""
-    try:
-        said = json.loads(body)["error"]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        said = ""
-    shown = "".join(c if c.isprintable() else " " for c in said[:_MOST_CHARACTERS]) if isinstance(said, str) else ""
+def refusal(who: str, status: int, body: bytes, told: retry_after.Headers = _NO_HEADERS) -> UpstreamError:
+    """What a reply of another status than 200 means, with the status and the protocol's `error` if there is one, and
+    when it wants to be asked again. told: its headers.
+    """
+    said = _error(body)
+    text = said.get("error")
+    shown = "".join(c if c.isprintable() else " " for c in text[:_MOST_CHARACTERS]) if isinstance(text, str) else ""
     message = f"{who} answers {status}{': ' if shown else ''}{shown}"
-    return UpstreamError(message, _FAILURES.get(status, FailureKind.WRONG))
+    for_time = said.get(retry_after.REASON) == retry_after.TIME
+    return UpstreamError(message, _FAILURES.get(status, FailureKind.WRONG), retry_after.read_ms(told), for_time)
 
 
 def wrong(message: str) -> UpstreamError:
@@ -104,6 +106,14 @@ def ranking(outputs: Iterable[Tensor], most: int | None = None) -> list[tuple[in
         raise wrong(f"its {', '.join(ANSWER)} are not a ranking")
     names = (label.decode(errors="replace") for label in labels)
     return list(zip(indexes.ravel().tolist(), names, scores.ravel().tolist(), strict=True))
+
+
+def _error(body: bytes) -> dict[str, Any]:
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _parsed(body: bytes) -> Any:

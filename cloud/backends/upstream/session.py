@@ -125,7 +125,7 @@ class UpstreamSession:
                 raise UpstreamError("its answer is compressed, though it was asked not to", FailureKind.WRONG)
             body = await _body(response)
             if response.status != 200:
-                raise replies.refusal("it", response.status, body)
+                raise replies.refusal("it", response.status, body, response.headers)
             return UpstreamReply(response.headers, body)
 
 

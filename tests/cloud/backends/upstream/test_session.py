@@ -139,6 +139,11 @@ def test_refusals_of_any_form_are_read(body: bytes) -> None:
     assert str(failure(ScriptedServer(reply(body, "502 Bad Gateway")), post)) == "it answers 502"
 
 
+def test_when_it_wants_to_be_asked_again_is_read() -> None:
+    error = failure(ScriptedServer(reply(b'{"reason": "time"}', "503 No", **{"Retry-After-Ms": "40"})), get)
+    assert (error.retry_after_ms, error.for_time) == (40, True)
+
+
 def test_redirects_are_not_followed() -> None:
     server = ScriptedServer(reply(b"", "302 Found", location="/elsewhere"))
     assert failure(server, post).failure == "wrong"
