@@ -156,7 +156,8 @@ class Overheard:
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """See EndpointDescription."""
-        self.replies_bytes.append(len(_STATUS) + len(reply.headers.as_bytes()) + len(reply.body))
+        head_bytes = sum(len(name) + len(value) + 4 for name, value in reply.headers.items()) + 2
+        self.replies_bytes.append(len(_STATUS) + head_bytes + len(reply.body))
         return self._description.read(prepared, reply)
 
 

@@ -129,3 +129,21 @@ class NetworkEstimates:
         columns, weights = self._kept()
         fixed, per_byte, other = (float(weighted_quantiles(column, weights)[MEDIAN]) for column in columns)
         return fixed, per_byte, other
+
+
+class OwnAddress:
+    """By which address of this device its last connections went: another one is another network.
+
+    Only within a family: a server that is reached by IPv4 where IPv6 leads nowhere is in the same network as before.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, str] = {}
+
+    def changed(self, family: int, local: str) -> bool:
+        """Whether the network is another one than before, by a new connection's address. family: as sockets have it."""
+        other = self._last.get(family, local) != local
+        if other:
+            self._last.clear()  # of the other families nothing is known there
+        self._last[family] = local
+        return other

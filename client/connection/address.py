@@ -73,6 +73,7 @@ def tls_context(verify: bool | str | Path) -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=None if isinstance(verify, bool) else verify)
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{verify}: not a file of certificates in PEM: {error}") from error
+    made.options |= ssl.OP_NO_RENEGOTIATION  # which would have reading wait for room to send, and sending for bytes
     if verify is False:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, cast
 
 from ondevice import words
 from ondevice.client.connection.address import ServerAddress
-from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.connection.messages import HttpReply, HttpRequest, ReplyHeaders
 from ondevice.errors import FailureKind, UpstreamError
 from ondevice.protocol import headers, replies
 
@@ -128,7 +128,7 @@ class HttpConnection:
         response = http.client.HTTPResponse(cast(socket.socket, self), method=request.method)
         try:
             self._begin(response)
-            reply = HttpReply(response.headers, b"")
+            reply = HttpReply(ReplyHeaders(), b"")
             for reply in self._replies(response):
                 if response.status == 200:
                     each(reply)
@@ -142,12 +142,12 @@ class HttpConnection:
         """The one that it is, once it is whole, or each of its lines as it comes."""
         if response.headers.get_content_type() == headers.LINES:
             for line in iter(lambda: response.readline(MAX_REPLY_BYTES), b""):
-                yield HttpReply(response.headers, line)
+                yield HttpReply(ReplyHeaders(response.headers.items()), line)
             self._check_whole(response)
         else:
             body = response.read(MAX_REPLY_BYTES)
             self._check_whole(response)
-            yield HttpReply(response.headers, body)
+            yield HttpReply(ReplyHeaders(response.headers.items()), body)
 
     def _check_whole(self, response: http.client.HTTPResponse) -> None:
         """To http.client the lines of chunks are whole where the stream ends."""

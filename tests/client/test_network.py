@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from ondevice.client.network import NetworkEstimates, NetworkSample
+from ondevice.client.network import NetworkEstimates, NetworkSample, OwnAddress
 
 # What a mobile link is taken for before anything is known.
 FIRST_MS, FIRST_MS_PER_BYTE = 60.0, 0.0008
@@ -200,3 +201,27 @@ def test_samples_are_whole_for_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert np.array(sums_ms) == pytest.approx(np.full((2000, 21), 100))
+
+
+# Another network
+
+
+def test_another_own_address_is_another_network() -> None:
+    own = OwnAddress()
+    told = [own.changed(socket.AF_INET, local) for local in ("10.0.0.2", "10.0.0.2", "192.168.1.7", "10.0.0.2")]
+    assert told == [False, False, True, True]
+
+
+def test_falling_back_to_another_family_is_not() -> None:
+    own = OwnAddress()
+    took = [(socket.AF_INET6, "fd00::2"), (socket.AF_INET, "10.0.0.2"), (socket.AF_INET6, "fd00::2")]
+    assert [own.changed(family, local) for family, local in took] == [False, False, False]
+    assert own.changed(socket.AF_INET, "192.168.1.7")
+
+
+def test_what_was_known_of_the_other_family_belongs_to_the_network_before() -> None:
+    own = OwnAddress()
+    own.changed(socket.AF_INET6, "fd00::2")
+    own.changed(socket.AF_INET, "10.0.0.2")
+    assert own.changed(socket.AF_INET, "192.168.1.7")
+    assert not own.changed(socket.AF_INET6, "fd07::7"), "the first of its family there"

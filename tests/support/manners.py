@@ -56,7 +56,7 @@ MANNERS: dict[str, tuple[Behaviour, str]] = {
     "closes before the last byte": (cutting(_GOOD, len(_GOOD) - 1), "cut"),
     "closes in a chunk": (leaving(_CHUNKED + b"ff\r\nhalf"), "cut"),
     "closes between chunks": (leaving(_CHUNKED + b"4\r\nhalf\r\n"), "cut"),
-    "chunks of no size": (leaving(_CHUNKED + b"zz\r\nhalf\r\n0\r\n\r\n"), "cut"),
+    "chunks of no size": (leaving(_CHUNKED + b"zz\r\nhalf\r\n0\r\n\r\n"), "wrong"),
     "resets": (resetting, "cut"),
     "resets in the body": (cutting(_GOOD, _HEAD + 9, reset=True), "cut"),
     "stalls": (stalling(_GOOD, 0), "late"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import math
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from junk import ANYTHING, spoiled
 from manners import NONSENSE
 
 from ondevice.answer import Prediction
-from ondevice.client.connection.messages import HttpReply
+from ondevice.client.connection.messages import HttpReply, ReplyHeaders
 from ondevice.client.endpoint import reply as replies
 from ondevice.errors import UpstreamError
 from ondevice.protocol.response import encode_response
@@ -25,10 +24,7 @@ from ondevice.protocol.tensor import Tensor
 
 def replied(body: bytes, **headers: str) -> HttpReply:
     """headers: their names with _ for -."""
-    message = http.client.HTTPMessage()
-    for name, value in headers.items():
-        message[name.replace("_", "-")] = value
-    return HttpReply(message, body)
+    return HttpReply(ReplyHeaders((name.replace("_", "-"), value) for name, value in headers.items()), body)
 
 
 def said(value: Mapping[str, Any], **headers: str) -> replies.ParsedReply:

@@ -1,0 +1,54 @@
+"""What goes wrong on a connection, in words, and in which of our kinds of failure."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+
+from ondevice import words
+from ondevice.errors import FailureKind, UpstreamError
+
+# Of TLS: the connection is gone. The other errors of it are of what is said on it.
+_LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
+
+def is_lost(error: OSError) -> bool:
+    """Whether the other end has gone."""
+    return isinstance(error, _LOST)
+
+
+def late(where: str, said: str, within_s: float) -> UpstreamError:
+    """Something has not come in time. said: what, such as `no connection`."""
+    if within_s <= 0:
+        return UpstreamError(f"{where}: no time was left to ask it", FailureKind.LATE)
+    shown = float(f"{within_s:.2g}")  # what had passed of it before, a fraction of a millisecond, is not of interest
+    return UpstreamError(f"{where}: {said} within {shown:g} s", FailureKind.LATE)
+
+
+@contextlib.contextmanager
+def translated(where: str, waited_for: str, within_s: float) -> Iterator[None]:
+    """Turn what sockets, names and TLS raise within into an UpstreamError that says what to do, where one can."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise late(where, waited_for, within_s) from error
+    except (OSError, ValueError) as error:
+        raise failure(where, error) from error
+
+
+def failure(where: str, error: OSError | ValueError) -> UpstreamError:
+    """What an error other than one of time means."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = f"its certificate is refused: {error.verify_message or 'not valid'}; give the file of its authority"
+        return UpstreamError(f"{where}: {said}", FailureKind.UNTRUSTED)
+    if isinstance(error, ConnectionRefusedError):
+        return UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", FailureKind.REFUSED)
+    if isinstance(error, _LOST):
+        return UpstreamError(f"{where}: the connection was lost before the answer was whole", FailureKind.CUT)
+    if isinstance(error, ssl.SSLError):
+        return UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", FailureKind.WRONG)
+    if isinstance(error, socket.gaierror):
+        return UpstreamError(f"{where}: no such host", FailureKind.REFUSED)
+    return UpstreamError(f"{where}: {words.reason(error)}", FailureKind.REFUSED)
