@@ -22,9 +22,9 @@ def of(value: Mapping[str, Any] | Sequence[Any]) -> Response:
     return Response(200, (JSON,), orjson.dumps(value))
 
 
-def refused(status: int, message: str, *headers_: tuple[str, str]) -> Response:
-    """An error."""
-    return Response(status, (JSON, *headers_), orjson.dumps({"error": message}))
+def refused(status: int, message: str, *headers_: tuple[str, str], **more: str) -> Response:
+    """An error. more: what else its body says."""
+    return Response(status, (JSON, *headers_), orjson.dumps({"error": message, **more}))
 
 
 def compressed(response: Response, accepted: str | None) -> Response:

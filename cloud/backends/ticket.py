@@ -42,4 +42,4 @@ class Ticket:
 
     def expired(self) -> RefusedError:
         """What it is refused with when its time is over."""
-        return RefusedError("it could not be answered in time", 1)
+        return RefusedError("it could not be answered in time", 1, for_time=True)

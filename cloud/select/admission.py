@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NoReturn
 
 import numpy as np
@@ -33,9 +32,8 @@ class Admission:
         reason = f"the queue takes {soonest_ms:.0f} ms"
         if problem.harms.all():
             reason = "those that wait already would be late"
-        raise RefusedError(
-            f"no model can answer within {problem.network.sla_ms:g} ms now: {reason}", math.ceil(soonest_ms / 1e3)
-        )
+        message = f"no model can answer within {problem.network.sla_ms:g} ms now: {reason}"
+        raise RefusedError(message, problem.back_ms(problem.queue_ms, self._rules.keep) / 1e3, for_time=True)
 
 
 def _is_likely(problem: Problem, least: float) -> bool:

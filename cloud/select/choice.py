@@ -176,6 +176,21 @@ class Problem:
         (surest, _), level = self.models.surest, math.ceil(probability * (POINTS - 1))
         return float(self.models.quantiles_ms[surest, level] + self.way_ms[level] + self.around_ms[surest])
 
+    def back_ms(self, queue_ms: FloatArray, probability: float) -> float:
+        """When its client may ask again, so that the queue, queue_ms [m] long, has become short enough meanwhile for
+        the surest model to be in time with this probability, as far as nobody else comes.
+
+        The way there and back counts, and so does that a shorter wait is off by less. No wait is longer than the queue:
+        where nobody waits nothing is refused. What those are in the way that wait behind it has to wait for its place.
+        """
+        (surest, _), level = self.models.surest, math.ceil(probability * (POINTS - 1))
+        shortest_ms, part = float(queue_ms[surest]), float(self.longer.points[level])
+        spare_ms = self.budget_ms - self.needed_ms(probability)
+        bearable_ms = max((spare_ms - part * self.longer.turn_ms) / (1 + part), 0.0)
+        if self.harms[surest]:
+            bearable_ms = 0.0
+        return max(shortest_ms - bearable_ms - self.network.upload_ms - self.network.return_ms, 0.0)
+
     @cached_property
     def fill(self) -> FloatArray:
         """How full the queue is taken to be, [m]."""

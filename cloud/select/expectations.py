@@ -36,7 +36,7 @@ class Expectations:
         due = arrival.received + budget_ms / 1e3
         # The price is what newcomers like it would wait.
         like_it = due if still_ms is None else now + budget_ms / 1e3
-        queue_ms = candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, like_it))
+        queue_ms = _queue_ms(candidates, arrival, like_it)
         work_ms = candidates.across(lambda backend: backend.times.work_ms(arrival.picture))
         around_ms = work_ms + candidates.spread([backend.times.way_ms for backend, _ in candidates.groups])
         # The queue is what it waits for, unless its turn has come.
@@ -70,6 +70,10 @@ class Expectations:
             arrival.parameters.reply,
             budget_ms,
         )
+
+    def queue_ms(self, choice: Choice, arrival: Arrival) -> FloatArray:
+        """What a request like this one would wait by now for the models it could have had, [m]."""
+        return _queue_ms(choice.problem.candidates, arrival, perf_counter() + choice.budget_ms / 1e3)
 
     def pressed(self, fill: float, budget_ms: float) -> float:
         """By how much a queue with this fill presses on a request, those counted that were refused; from 0 to 1."""
@@ -110,3 +114,8 @@ class Expectations:
             upload_ms if given.return_ms is None else given.return_ms,
             given.device_top1,
         )
+
+
+def _queue_ms(candidates: Candidates, arrival: Arrival, due: float) -> FloatArray:
+    """The wait for a worker of what comes now and is due then, [m]."""
+    return candidates.across(lambda backend: backend.queue.wait_ms(arrival.picture, due))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -73,12 +74,16 @@ class Selector:
         return AdmittedTicket(
             choice,
             work,
-            AdmissionOptions(due, expires, self.rules.keep, again, self.expectations.pressed, self._expired),
+            AdmissionOptions(
+                due, expires, self.rules.keep, again, self.expectations.pressed, partial(self._expired, arrival)
+            ),
         )
 
-    def _expired(self, choice: Choice) -> RefusedError:
+    def _expired(self, arrival: Arrival, choice: Choice) -> RefusedError:
         self.expectations.pressure.refused(choice.budget_ms)
-        return RefusedError(f"no model could answer within {choice.problem.network.sla_ms:g} ms: others came first", 1)
+        message = f"no model could answer within {choice.problem.network.sla_ms:g} ms: others came first"
+        back_ms = choice.problem.back_ms(self.expectations.queue_ms(choice, arrival), self.rules.keep)
+        return RefusedError(message, back_ms / 1e3, for_time=True)
 
     def _chosen(
         self, arrival: Arrival, backends: Sequence[Backend], still_ms: float | None, without: Collection[Place]

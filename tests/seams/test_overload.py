@@ -62,7 +62,8 @@ def test_what_cannot_be_in_time_is_refused(endpoint: Endpoint, tmp_path: Path) -
         for reply in replies:
             if reply.status_code == 503:
                 assert f"no model can answer within {SLA_MS} ms now" in sentence(reply)
-                assert int(reply.headers["retry-after"]) >= 1
+                assert (reply.json()["reason"], int(reply.headers["retry-after"]) >= 1) == ("time", True)
+                assert 0 <= int(reply.headers["retry-after-ms"]) <= int(reply.headers["retry-after"]) * 1000
         assert running.classify(sla_ms=60_000).status_code == 200
         metrics = running.ask("GET", "/metrics").text
     refused = sum(reply.status_code == 503 for reply in replies)

@@ -187,7 +187,7 @@ def until(condition: Callable[[], Any], patience_s: float = _PATIENCE_S) -> Any:
 def sentence(reply: requests.Response) -> str:
     """The error of a refused request, which must be one sentence that gives nothing of this machine away."""
     assert reply.headers["content-type"] == "application/json"
-    assert set(reply.json()) == {"error"}
+    assert set(reply.json()) in ({"error"}, {"error", "reason"})
     said: str = reply.json()["error"]
     assert said
     assert "\n" not in said

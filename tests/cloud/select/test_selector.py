@@ -119,11 +119,8 @@ def test_what_cannot_be_in_time_is_refused_when_others_wait() -> None:
     given = Given()
     given.queue.is_crowded, given.queue.waits_ms = True, 2500.0
     one = selector(given)
-    with pytest.raises(
-        RefusedError, match=r"no model can answer within 1000 ms now: the queue takes 2500 ms"
-    ) as caught:
+    with pytest.raises(RefusedError, match=r"no model can answer within 1000 ms now: the queue takes 2500 ms"):
         one.choose(arrival())
-    assert caught.value.retry_after_s == 3
     assert chosen(one, sla_ms=2600) == "small"  # as so many wait
     assert chosen(one, sla_ms=2590, policy="effective:price=0") == "middle"
 
