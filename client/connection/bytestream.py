@@ -12,10 +12,11 @@ from collections import deque
 from ondevice.client.connection import failures
 from ondevice.client.connection.watch import Watch
 
-# Read at a time: all of an ordinary reply, and too little to hold up the loop. More than a record of TLS, so that
-# nothing stays in there that the loop does not see.
-_PIECE_BYTES = 64 << 10
-# Sent at a time, for the same reason; and of TLS, one record: what found no room must be sent again as it was.
+# Read at a time: all of an ordinary reply, and little enough that what is said in it, of one byte a chunk even, does not
+# hold up the loop. All of a record of TLS, so that nothing stays in there that the loop does not see.
+_PIECE_BYTES = 16 << 10
+# Sent at a time: copying it to the kernel takes some tenths of a millisecond. Of TLS one record, for what found no room
+# must be sent again as it was.
 _TURN_BYTES, _RECORD_BYTES = 1 << 20, 16 << 10
 # SO_LINGER for no time: closing drops what the kernel has not sent yet, and tells the other end at once.
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -94,8 +95,9 @@ class ByteStream:
             self.close()
 
     def close(self) -> None:
-        """Close it, without a word; what the kernel has still is sent."""
+        """Close it, without a word, whoever waits on it; what the kernel has still is sent."""
         if self.open and self._watch.ours:
+            self.give_up(ConnectionResetError())
             self._watch.stop()
         self.abandon()
 

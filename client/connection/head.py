@@ -62,7 +62,7 @@ class ReplyHead(NamedTuple):
     @property
     def persistent(self) -> bool:
         """Whether the connection may take another request, as far as this tells."""
-        if "transfer-encoding" in self.headers and (self.minor == 0 or "content-length" in self.headers):
+        if self.chunked and (self.minor == 0 or "content-length" in self.headers):
             return False  # somebody on the way may see its end elsewhere (RFC 9112, 6.1)
         options = {option.strip().lower() for option in self.headers.get("connection", "").split(",")}
         return "close" not in options and (self.minor > 0 or "keep-alive" in options)
