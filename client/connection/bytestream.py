@@ -12,7 +12,7 @@ from collections import deque
 from ondevice.client.connection import failures
 from ondevice.client.connection.watch import Watch
 
-# Read at a time: all of an ordinary reply, and little enough that what is said in it, of one byte a chunk even, does not
+# Read at a time: all of an ordinary reply, and so little that what is said in it, even in chunks of one byte, does not
 # hold up the loop. All of a record of TLS, so that nothing stays in there that the loop does not see.
 _PIECE_BYTES = 16 << 10
 # Sent at a time: copying it to the kernel takes some tenths of a millisecond. Of TLS one record, for what found no room

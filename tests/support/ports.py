@@ -19,14 +19,15 @@ def closed_port() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def full_port() -> Iterator[int]:
+def full_port(host: str = HOST) -> Iterator[int]:
     """A port where connections are never taken: as many wait as the kernel lets wait, and some."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.socket())
-        full.bind((HOST, 0))
+        full = stack.enter_context(socket.socket(family))
+        full.bind((host, 0))
         full.listen(0)
         for _ in range(8):
-            waiting = stack.enter_context(socket.socket())
+            waiting = stack.enter_context(socket.socket(family))
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         time.sleep(0.1)

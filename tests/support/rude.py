@@ -155,6 +155,12 @@ class Visit:
         self.server.asked.append(asked)
         return asked
 
+    def piece(self) -> bytes:
+        """What came next, whatever it is; none: the client has gone."""
+        self._unread = b""
+        self._read()
+        return self._unread
+
     def send(self, data: bytes) -> None:
         """Send it all."""
         self._stream.sendall(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
@@ -12,12 +12,14 @@ import rude
 from foreign import bare, kinds, name
 from hypothesis import given
 from hypothesis import strategies as st
+from lookups import asleep
 from manners import MANNERS, NONSENSE
 from ports import closed_port, full_port
-from rude import HOST, Rude, answering, http, in_turn, leaving, refusal
+from rude import HOST, Rude, answering, http, in_turn, leaving, refusal, stalling
 from serving import until
 from streams import LARGE, LONG_S, PATIENCE_S, PICTURE, QUICK_S, Driven, ask, connect, failure, once
 
+from ondevice.client.connection.messages import HttpRequest
 from ondevice.errors import FailureKind
 
 
@@ -77,9 +79,47 @@ def test_no_such_host() -> None:
     assert failure(lambda: connect("http://no-such-host.invalid"), "no such host") == "refused"
 
 
-def test_a_connection_that_is_never_taken() -> None:
+def waiting_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with asleep(monkeypatch):
+        connect("http://name.example", QUICK_S)
+
+
+def waiting_for_a_connection(_: object) -> None:
     with full_port() as port:
-        assert failure(lambda: connect(f"http://{HOST}:{port}", QUICK_S), "no connection within 0.3 s") == "late"
+        connect(f"http://{HOST}:{port}", QUICK_S)
+
+
+def waiting_for(behaviour: rude.Behaviour, request: HttpRequest = PICTURE) -> Callable[[object], None]:
+    def wait(_: object) -> None:
+        with Rude(behaviour) as server:
+            ask(connect(server.url), request, QUICK_S)
+
+    return wait
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        (waiting_for_a_name, "no answer from the name server"),
+        (waiting_for_a_connection, "no connection"),
+        (waiting_for(rude.deaf, LARGE), "the request was not sent"),
+        (waiting_for(stalling(http(), 0)), "no answer"),
+        (waiting_for(stalling(http(), 5)), "no whole answer"),
+    ],
+)  # fmt: skip
+def test_what_is_late_is_told(wait: Callable[[object], None], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert failure(lambda: wait(monkeypatch), f"^[a-z0-9.]+:[0-9]+: {said} within 0.[23][0-9]* s$") == "late"
+
+
+def test_only_so_many_words_before_an_answer_are_listened_to() -> None:
+    def behave(visit: rude.Visit) -> None:
+        visit.next()
+        while True:
+            visit.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            visit.pause(0.01)
+
+    with Rude(behave) as server:
+        assert failure(lambda: once(server.url), "its answer is not HTTP: it says 100") == "wrong"
 
 
 @pytest.mark.parametrize("within_s", [0.0, -1.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 import rude
 from certificates import self_signed, server_context
 from manners import MANNERS
-from rude import HOST, Rude, answering, http, refusal, stalling
+from rude import HOST, Rude, answering, http, leaving, refusal, stalling
 from serving import until
-from streams import LARGE, PATIENCE_S, QUICK_S, ask, connect, failure, once
+from streams import LARGE, PATIENCE_S, PICTURE, QUICK_S, ask, connect, failure, once
 
 from ondevice.client.connection import address as addresses
 from ondevice.errors import UsageError
@@ -82,6 +83,31 @@ def test_failures_over_tls(certificate: tuple[Path, Path], name: str) -> None:
         assert failure(lambda: once(server.url, verify=False)) == expected
 
 
+def test_a_large_body_and_a_large_reply_over_tls(certificate: tuple[Path, Path]) -> None:
+    body = random.Random(1).randbytes(1_000_000)
+    with Rude(answering(lambda asked: http(asked.body)), tls=server_context(*certificate)) as server:
+        assert once(server.url, PICTURE._replace(body=body), verify=False).body == body
+
+
+def test_a_refusal_is_heard_over_tls_while_the_request_is_still_sent(certificate: tuple[Path, Path]) -> None:
+    def behave(visit: rude.Visit) -> None:
+        visit.head()
+        visit.send(refusal(413, "too large"))
+        visit.wait()
+
+    with Rude(behave, tls=server_context(*certificate)) as server:
+        connection = connect(server.url, verify=False)
+        assert failure(lambda: ask(connection, LARGE), "too large") == "rejected"
+        assert not connection.usable
+
+
+def test_a_body_without_a_length_may_have_been_cut_by_anybody_unless_tls_ends_too(
+    certificate: tuple[Path, Path],
+) -> None:
+    with Rude(leaving(http(b"half", length=-1)), tls=server_context(*certificate)) as server:
+        assert failure(lambda: once(server.url, verify=False)) == "cut"
+
+
 def test_cancelling_over_tls(certificate: tuple[Path, Path]) -> None:
     with Rude(stalling(http(), 3), tls=server_context(*certificate)) as server:
         connection = connect(server.url, verify=False)
@@ -118,7 +144,7 @@ def test_a_handshake_that_is_cut(behaviour: rude.Behaviour) -> None:
 def test_a_handshake_that_stalls() -> None:
     with Rude(rude.deaf) as server:
         url = server.url.replace("http", "https")
-        assert failure(lambda: connect(url, QUICK_S), "no TLS within 0.3 s") == "late"
+        assert failure(lambda: connect(url, QUICK_S), "connected, but no TLS within 0") == "late"
 
 
 def test_a_file_that_holds_no_certificates(tmp_path: Path) -> None:
