@@ -85,7 +85,7 @@ class HttpStream:
         elif not (parser.keep_alive and self._bytes.quiet):
             self._bytes.close()
         if parser.status != 200:
-            raise replies.refusal(self._address.where, parser.status, reply.body)
+            raise replies.refusal(self._address.where, parser.status, reply.body, parser.headers)
         return reply
 
     @property

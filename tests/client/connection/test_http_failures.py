@@ -20,7 +20,7 @@ from serving import until
 from streams import LARGE, LONG_S, PATIENCE_S, PICTURE, QUICK_S, Driven, ask, connect, failure, once
 
 from ondevice.client.connection.messages import HttpRequest
-from ondevice.errors import FailureKind
+from ondevice.errors import FailureKind, UpstreamError
 
 
 @pytest.mark.parametrize("name", MANNERS)
@@ -59,6 +59,15 @@ def test_what_is_said_is_not_judged_here(echo: Driven, body: bytes) -> None:
 def test_a_refusal_is_told_in_a_line(reply: bytes, said: str, kind: str) -> None:
     with Rude(answering(reply)) as server:
         assert failure(lambda: once(server.url), said) == kind
+
+
+def test_a_refusal_tells_when_to_come_back() -> None:
+    with Rude(answering(refusal(503, "no time", {"Retry-After": "1", "Retry-After-Ms": "250"}))) as server:
+        connection = connect(server.url)
+        with pytest.raises(UpstreamError) as caught:
+            ask(connection)
+        connection.close()
+    assert caught.value.retry_after_ms == 250
 
 
 def test_nothing_listens() -> None:
