@@ -72,6 +72,11 @@ class Breaker:
         """Whether work may be sent."""
         return self._probe_at is None
 
+    @property
+    def probe_at(self) -> float | None:
+        """When a probe is due; None: none is, while it is closed or one is under way."""
+        return None if self._probing else self._probe_at
+
     def failed(self, now: float, at_once: bool = False) -> bool:
         """Work or a probe has failed; at_once: no need to see it three times. Whether that opened it."""
         if self._probing:

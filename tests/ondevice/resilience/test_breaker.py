@@ -136,6 +136,22 @@ def test_a_probe_that_nobody_hears_of_is_due_again() -> None:
     assert breaker.closed
 
 
+def test_it_tells_when_a_probe_is_due() -> None:
+    assert Breaker().probe_at is None
+    breaker = opened(10)
+    assert breaker.probe_at == 10.5
+    assert breaker.probe(12)
+    assert breaker.probe_at is None, "it is under way"
+    breaker.abandoned()
+    assert breaker.probe_at == 10.5
+    assert breaker.probe(12)
+    breaker.failed(13)
+    assert breaker.probe_at == 14
+    assert breaker.probe(14)
+    breaker.succeeded()
+    assert breaker.probe_at is None
+
+
 def test_without_a_probe_under_way_nothing_is_abandoned() -> None:
     closed, waiting = Breaker(), opened()
     closed.abandoned()
@@ -177,3 +193,31 @@ def test_after_work_that_succeeded_it_begins_from_the_first() -> None:
     breaker.succeeded()
     assert breaker.failed(10, at_once=True)
     assert all(probed(breaker, 10 + 5.5 * (0.25 + n)) for n in range(3))
+
+
+def tenths(over_s: float) -> list[int]:
+    """How many of 1,100 that open over so long ask in each tenth of a second of a minute, where places and coins are as
+    even as they can be drawn: what is left of unevenness is the schedule's.
+    """
+    asked = [0] * 600
+    for number in range(1100):
+        place, coin = (number + 0.5) / 1100, number % 2 / 2
+        breaker = opened(over_s * (number * 377 % 1100) / 1100, spread(Drawn(place, coin)))
+        while breaker.probe_at is not None and (at := breaker.probe_at) < 60:
+            asked[int(at * 10)] += 1
+            assert breaker.probe(at)
+            breaker.failed(at)
+    return asked
+
+
+def test_many_that_open_at_one_moment_ask_evenly() -> None:
+    assert tenths(over_s=0) == [20] * 165 + [10] * 435
+
+
+def test_and_so_do_those_that_open_one_after_the_other() -> None:
+    asked = tenths(over_s=1)
+    seconds = [sum(asked[start : start + 10]) for start in range(10, 590)]
+    assert all(195 <= count <= 205 for count in seconds[:140])
+    assert all(95 <= count <= 105 for count in seconds[170:])
+    assert max(seconds) <= 205
+    assert max(asked) <= 30
