@@ -9,6 +9,7 @@ Times of imports and of reading are CPU time, the least of all rounds; those of 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import os
 import re
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 from ondevice.cli import console
 from ondevice.client.connection.address import ServerAddress
-from ondevice.client.connection.connection import HttpConnection
+from ondevice.client.connection.http import HttpStream
 from ondevice.client.connection.messages import HttpRequest
 
 HERE = Path(__file__).resolve()
@@ -276,9 +277,11 @@ def _clients(port: int, picture: bytes) -> Iterator[tuple[str, Callable[[], obje
     import urllib3
 
     url, headers = f"http://127.0.0.1:{port}/v2/models/m/infer", {"Content-Type": "image/jpeg"}
-    ours = HttpConnection(ServerAddress.parse(f"http://127.0.0.1:{port}"), None, None, perf_counter() + 10)
+    loop = asyncio.new_event_loop()
+    address = ServerAddress.parse(f"http://127.0.0.1:{port}")
+    ours = loop.run_until_complete(HttpStream.open(address, None, None, perf_counter() + 10))
     asked = HttpRequest("POST", "/v2/models/m/infer", headers, picture)
-    yield "client/connection.py", lambda: ours.ask(asked, perf_counter() + 10)
+    yield "client/connection", lambda: loop.run_until_complete(ours.ask(asked, perf_counter() + 10))
     plain = http.client.HTTPConnection("127.0.0.1", port)
     yield "http.client", lambda: (plain.request("POST", url, picture, headers), plain.getresponse().read())
     pool = urllib3.PoolManager()

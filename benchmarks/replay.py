@@ -239,7 +239,7 @@ class Judge:
 
     def _look(self, model: str, photo: int, side: int) -> bool:
         path = self._photos.paths[photo]
-        source = Picture(path).scaled(side) if side else path
+        source = Picture(path).scaled(side)[0].body if side else path
         return self.runners[model].classify(source).index == self._photos.truth[photo]
 
 

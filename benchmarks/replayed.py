@@ -18,7 +18,7 @@ from ondevice import Runner
 from ondevice.answer import Answer
 from ondevice.cli import console
 from ondevice.client.connection.messages import HttpReply, HttpRequest
-from ondevice.client.endpoint.description import EndpointDescription, PreparedRequest, RequestContext
+from ondevice.client.endpoint.description import Aside, EndpointDescription, PreparedRequest, RequestContext
 from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.offload import OffloadClient, Options
@@ -148,9 +148,9 @@ class Overheard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._description, name)
 
-    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+    async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """See EndpointDescription."""
-        prepared = self._description.prepare(upload, context)
+        prepared = await self._description.prepare(upload, context, aside)
         self.context, self.head_bytes = context, _head_bytes(prepared.request, self._port)
         return prepared
 
@@ -166,10 +166,10 @@ class Session:
 
     def __init__(self, stage: Stage, client: OffloadClient, link: Link) -> None:
         assert client.cloud
-        assert client.cloud.ready(BEGIN_S)
+        assert client.ready(BEGIN_S)
         assert client.cloud.endpoint
         client.cloud.network = self._watched = Watched()
-        client.cloud.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
+        client.cloud.discovery.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
         self._stage, self._client, self._link = stage, client, link
 
     def run(self) -> Real:
@@ -231,9 +231,9 @@ def _with_device(found: Real, client: OffloadClient) -> Real:
         return replace(found, limit_ms=found.sla_ms)
     held = [one.answer.total_ms for one in found.asked if one.answer and one.answer.why == "the cloud was late"]
     limit_ms = min(statistics.median(held or [found.sla_ms]), found.sla_ms)
-    begins_ms = max(limit_ms - client.device.worst_ms(0), 0.0)
-    runner, times = client.device.runners[0], client.device.times[0].distribution
-    device = DeviceModel(runner.name, client.device.top1(0), times, begins_ms)
+    begins_ms = max(limit_ms - client.device.models[0].worst_ms, 0.0)
+    runner, times = client.device.runners[0], client.device.models[0].times.distribution
+    device = DeviceModel(runner.name, client.device.models[0].top1, times, begins_ms)
     return replace(found, limit_ms=limit_ms, device=device)
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 from collections.abc import Callable
-from queue import Empty
 from typing import NamedTuple
 
 from ondevice.answer import Answer
-from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Task
-from ondevice.client.executors.cloud import CloudAttempt
+from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Executor, Task
+from ondevice.client.executors.cloud import SendOptions
+from ondevice.client.executors.device import RunOptions
 from ondevice.client.planning.plan import Plan
 from ondevice.errors import FailureKind, ImageError, OffloadError, OnDeviceError, UpstreamError
+
+# A reply that is late but wanted for what it tells of the network is waited for so long: longer than any deadline that
+# makes sense for a camera, short enough to hold no connection for good.
+_EXPLORING_REPLY_S = 3.0
+# When patience ends, the cloud itself knows best what was waited for; a busy device takes a moment to say so.
+_LAST_WORD_MS = 20.0
 
 
 class Event(NamedTuple):
@@ -28,14 +35,10 @@ class Event(NamedTuple):
 
 
 class Executors(NamedTuple):
-    """How a request is begun on the device and at the cloud; None where it never is.
+    """Where a request can be begun; None where it never is."""
 
-    after_device: what is planned once the device has a result; None: the plan stands.
-    """
-
-    cloud: Callable[[Task, Plan], CloudAttempt] | None
-    device: Callable[[Task], Attempt] | None
-    after_device: Callable[[Attempt], Plan] | None = None
+    device: Executor[RunOptions] | None
+    cloud: Executor[SendOptions] | None
 
 
 class FlightOptions(NamedTuple):
@@ -43,94 +46,78 @@ class FlightOptions(NamedTuple):
 
     guard_ms: so long before the deadline an answer is handed over. patience_ms: how long after the deadline the
     cloud is waited for where there is nothing else. confident: the device's score that ends a request at once.
-    report: called with each event: when, ms after the call, what, and a detail.
+    model: the device's. device_top1: that model's accuracy. anytime: how many answers the endpoint may give.
+    replan: what is planned once the device has a result, where nothing was sent; None: the plan stands. report: called
+    with each event: when, ms after the call, what, and a detail.
     """
 
     guard_ms: float
     patience_ms: float
     confident: float
     report: Callable[[float, str, str], None]
+    model: int = 0
+    device_top1: float = 0.0
+    anytime: int = 1
+    replan: Callable[[Attempt], Plan] | None = None
 
 
 class Flight:
-    """Carries a plan out. cloud, device: the attempts begun. failure: why the cloud failed.
+    """Carries a plan out. cloud, device: the attempts begun. failure: why the cloud failed, being late included.
 
-    overslept_ms: where an answer was held until the last moment, by how much that was missed.
+    result: the answer, or why there is none, once it is over. held: whether the answer was held until the last moment.
     """
 
     def __init__(self, task: Task, plan: Plan, executors: Executors, options: FlightOptions) -> None:
-        self._task, self._plan, self._executors, self._options = task, plan, executors, options
-        self.cloud: CloudAttempt | None = None
+        self.task, self.plan, self._executors, self.options = task, plan, executors, options
+        self.cloud: Attempt | None = None
         self.device: Attempt | None = None
         self.failure: UpstreamError | None = None
-        self.overslept_ms: float | None = None
+        self.result: Answer | OnDeviceError | None = None
+        self.held = False
         self._device_at_ms = 0.0 if plan.send and options.confident <= 1 else plan.device_at_ms
         self._best: AttemptOutcome | None = None
-        self._was_held = False
         self._pending: set[Attempt] = set()
         self._error: OnDeviceError | None = None
 
-    def run(self) -> Answer:
-        """The answer. Raises ImageError, OffloadError, and what the device's model raises."""
-        self._send()
-        while not self._done():
-            try:
-                self._receive(self._task.done.get(timeout=self._wait_s()))
-            except Empty:
-                self._on_timeout()
-        return self._finish()
-
-    # What ends it
-
-    def _done(self) -> bool:
-        if self._best is None:
-            return not self._pending and not self._may_begin()
-        if self._due or self._confident:
-            return True
-        return not any(attempt.top1 > self._best.top1 for attempt in self._pending)
-
-    @property
-    def _due(self) -> bool:
-        """Whether it is time to hand over what there is."""
-        return self._task.elapsed_ms >= self._task.sla_ms - self._options.guard_ms
-
-    @property
-    def _confident(self) -> bool:
-        result = self._best.result if self._best and self._best.attempt is self.device else None
-        return isinstance(result, Answer) and result.score >= self._options.confident
+    async def run(self) -> None:
+        """Until there is a result."""
+        try:
+            self.begin()
+            while not self.over:
+                try:
+                    async with asyncio.timeout(self.wait_s):
+                        outcome = await self.task.outcomes.get()
+                except TimeoutError:
+                    self.on_timeout()
+                else:
+                    self.receive(outcome)
+            self.end()
+        finally:
+            self._give_up(keep_exploring=self.result is not None)
 
     # What happens
 
-    def _wait_s(self) -> float | None:
-        """Until the next thing to do; None: there is only the device to wait for."""
-        if self._best is None and self._pending == {self.device}:
-            return None
-        at_ms = self._task.sla_ms - self._options.guard_ms
-        if self._best is None:
-            at_ms = self._device_at_ms if self._may_begin() else self._task.sla_ms + self._options.patience_ms
-            if math.isinf(at_ms) or self.device in self._pending:
-                at_ms = self._task.sla_ms + self._options.patience_ms
-        return max(at_ms - self._task.elapsed_ms, 0.0) / 1e3
-
-    def _send(self) -> None:
-        if self._plan.send and self._executors.cloud:
-            self.cloud = self._executors.cloud(self._task, self._plan)
+    def begin(self) -> None:
+        """Send it, if that is the plan."""
+        if self.plan.send and self._executors.cloud:
+            self.cloud = self._executors.cloud.begin(self.task, self._send_options())
             self._pending.add(self.cloud)
             self._report("sent")
 
-    def _on_timeout(self) -> None:
+    def on_timeout(self) -> None:
         """The time has come for something. An answer that was held is handed over, however late this woke."""
-        elapsed_ms = self._task.elapsed_ms
+        elapsed_ms = self.task.elapsed_ms
         if self._best:
-            self._was_held = True
-        elif self._may_begin() and elapsed_ms >= self._device_at_ms:
+            self.held = True
+        elif self._may_begin and elapsed_ms >= self._device_at_ms:
             self._begin_device()
-        elif self.cloud in self._pending and elapsed_ms >= self._task.sla_ms + self._options.patience_ms:
+        elif self.cloud in self._pending and elapsed_ms >= self._patient_until_ms:
             self._pending.discard(self.cloud)
             self.cloud.cancel()
             self._failed(UpstreamError("no answer in time", FailureKind.LATE))
 
-    def _receive(self, outcome: AttemptOutcome) -> None:
+    def receive(self, outcome: AttemptOutcome) -> None:
+        """Something has come of an attempt."""
         attempt, result = outcome.attempt, outcome.result
         if outcome.last:
             self._pending.discard(attempt)
@@ -143,9 +130,91 @@ class Flight:
         else:
             self._error = result
             self._fall_back()
-        if attempt is self.device and self.cloud is None and self._executors.after_device:
-            self._plan = self._executors.after_device(attempt)
-            self._send()
+        if attempt is self.device and self.cloud is None and self.options.replan:
+            self.plan = self.options.replan(attempt)
+            self.begin()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing better can be waited for."""
+        if self._best is None:
+            return not self._pending and not self._may_begin
+        if self._due or self._confident:
+            return True
+        return not any(attempt.top1 > self._best.top1 for attempt in self._pending)
+
+    @property
+    def wait_s(self) -> float | None:
+        """Until the next thing to do; None: there is only the device to wait for."""
+        if self._best:
+            at_ms = self._hand_over_ms
+        elif self._pending == {self.device}:
+            return None
+        elif self._may_begin and math.isfinite(self._device_at_ms):
+            at_ms = self._device_at_ms
+        else:
+            at_ms = self._patient_until_ms
+        return max(at_ms - self.task.elapsed_ms, 0.0) / 1e3
+
+    def end(self) -> None:
+        """Make the result of what there is."""
+        if self._best is None:
+            self.result = self._why_none()
+            return
+        assert isinstance(self._best.result, Answer)
+        if self._is_late:
+            self.failure = UpstreamError("no answer in time", FailureKind.LATE)
+        sent_bytes = self.cloud.sent_bytes if self.cloud else 0
+        self.result = dataclasses.replace(self._best.result, why=self._why(), sent_bytes=sent_bytes)
+        self._report("answered", self.result.why)
+
+    def _give_up(self, keep_exploring: bool) -> None:
+        """End what nobody waits for any more."""
+        for attempt in self._pending:
+            if not (attempt is self.cloud and self.plan.explore and keep_exploring):
+                attempt.cancel()
+
+    # How it stands
+
+    @property
+    def _hand_over_ms(self) -> float:
+        return self.task.sla_ms - self.options.guard_ms
+
+    @property
+    def _patient_until_ms(self) -> float:
+        return self.task.sla_ms + self.options.patience_ms + _LAST_WORD_MS
+
+    @property
+    def _due(self) -> bool:
+        """Whether it is time to hand over what there is."""
+        return self.task.elapsed_ms >= self._hand_over_ms
+
+    @property
+    def _confident(self) -> bool:
+        result = self._best.result if self._best and self._best.attempt is self.device else None
+        return isinstance(result, Answer) and result.score >= self.options.confident
+
+    @property
+    def _is_late(self) -> bool:
+        """Whether the cloud was waited for until the last moment, for its answer's sake, and in vain."""
+        instead = self._best is not None and self._best.attempt is self.device and not self._confident
+        return instead and self._due and self.cloud in self._pending and not self.plan.explore
+
+    @property
+    def _may_begin(self) -> bool:
+        return self.device is None and self._best is None and self._executors.device is not None
+
+    # What is done
+
+    def _send_options(self) -> SendOptions:
+        reserve = math.isfinite(self.plan.device_at_ms)
+        patience_s = 0.0 if self._executors.device else self.options.patience_ms / 1e3
+        return SendOptions(
+            self.options.device_top1 if reserve else 0.0,
+            self.options.guard_ms,
+            _EXPLORING_REPLY_S if self.plan.explore else patience_s,
+            self.options.anytime,
+        )
 
     def _failed(self, error: UpstreamError) -> None:
         self.failure = error
@@ -154,54 +223,30 @@ class Flight:
 
     def _fall_back(self) -> None:
         """The cloud has nothing: the device is not kept in reserve any longer."""
-        if self._may_begin():
+        if self._may_begin:
             self._begin_device()
-
-    def _may_begin(self) -> bool:
-        return self.device is None and self._best is None and self._executors.device is not None
 
     def _begin_device(self) -> None:
         assert self._executors.device
-        self.device = self._executors.device(self._task)
+        self.device = self._executors.device.begin(self.task, RunOptions(self.options.model))
         self._pending.add(self.device)
         self._report("device")
 
     def _report(self, what: str, detail: str = "") -> None:
-        self._options.report(self._task.elapsed_ms, what, detail)
-
-    # The end
-
-    def _finish(self) -> Answer:
-        for attempt in self._pending:
-            if not (attempt is self.cloud and self._plan.explore):
-                attempt.cancel()
-        if self._best is None:
-            raise self._why_none()
-        assert isinstance(self._best.result, Answer)
-        total_ms = self._task.elapsed_ms
-        if self._was_held:
-            self.overslept_ms = max(total_ms - (self._task.sla_ms - self._options.guard_ms), 0.0)
-        answer = dataclasses.replace(
-            self._best.result,
-            total_ms=total_ms,
-            on_time=total_ms <= self._task.sla_ms,
-            why=self._why(),
-            sent_bytes=self.cloud.sent_bytes if self.cloud else 0,
-        )
-        self._report("answered", answer.why)
-        return answer
+        self.options.report(self.task.elapsed_ms, what, detail)
 
     def _why(self) -> str:
         """The plan's reason, and what became of it."""
         assert self._best
-        if self._best.attempt.where == "cloud" or not self._plan.send or self._plan.explore:
-            return self._plan.why
+        if self._best.attempt.where == "cloud" or not self.plan.send or self.plan.explore:
+            return self.plan.why
+        if self._is_late:
+            return "the cloud was late"
         if self.failure:
             return f"the cloud failed: {self.failure}"
         if self._confident and self.cloud in self._pending:
             return "the device was confident"
-        late = self.cloud in self._pending and self._due
-        return "the cloud was late" if late else "the device's answer is worth more"
+        return "the device's answer is worth more"
 
     def _why_none(self) -> OnDeviceError:
         if self._error and (self._executors.device or isinstance(self._error, ImageError)):

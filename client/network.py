@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -38,14 +37,13 @@ class NetworkSample(NamedTuple):
 
 
 class NetworkEstimates:
-    """The last requests' times, recent ones weighing more. May be used by several threads.
+    """The last requests' times, recent ones weighing more.
 
     A request of b bytes takes fixed + b * ms_per_byte on the network, and `other` at the server. The three are kept
     together for each request, for they are correlated: a link that is bad is bad in all of them.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._window = Window(_SIZE, _HALF_LIFE, len(NetworkSample._fields))
         self._round_trip_ms: float | None = None
         self.replies = Replies()
@@ -57,18 +55,15 @@ class NetworkEstimates:
 
     def add(self, sample: NetworkSample) -> None:
         """Learn from a request that was answered."""
-        with self._lock:
-            self._window.add(*sample)
+        self._window.add(*sample)
 
     def replied(self, upload_ms: float, reply_ms: float) -> None:
         """Learn how long a reply took after the upload that its server saw."""
-        with self._lock:
-            self.replies.add(upload_ms, reply_ms)
+        self.replies.add(upload_ms, reply_ms)
 
     def reply(self) -> ReplyDistribution | None:
         """The reply given the upload, once something is known of it."""
-        with self._lock:
-            return self.replies.distribution if self.replies.count else None
+        return self.replies.distribution if self.replies.count else None
 
     def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
         """Learn from a request of which nothing had come back when it was given up."""
@@ -80,15 +75,13 @@ class NetworkEstimates:
 
     def connected(self, round_trip_ms: float) -> None:
         """Learn from a new connection, which takes one round trip."""
-        with self._lock:
-            self._round_trip_ms = round_trip_ms
+        self._round_trip_ms = round_trip_ms
 
     def forget(self) -> None:
-        """Executors anew: this is another network."""
-        with self._lock:
-            self._window.clear()
-            self._round_trip_ms = None
-            self.replies.forget()
+        """Begin anew: this is another network."""
+        self._window.clear()
+        self._round_trip_ms = None
+        self.replies.forget()
 
     def points_ms(self, size_bytes: int) -> FloatArray:
         """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""
@@ -120,10 +113,9 @@ class NetworkEstimates:
 
     def _kept(self) -> tuple[FloatArray, FloatArray]:
         """The samples' columns [3, n] and weights [n]; before the first a guess."""
-        with self._lock:
-            if self._window.count:
-                return self._window.columns.copy(), self._window.weights.each
-            return np.array([[self._round_trip_ms or _FIRST_MS], [_FIRST_MS_PER_BYTE], [0.0]]), np.ones(1)
+        if self._window.count:
+            return self._window.columns.copy(), self._window.weights.each
+        return np.array([[self._round_trip_ms or _FIRST_MS], [_FIRST_MS_PER_BYTE], [0.0]]), np.ones(1)
 
     def _middle(self) -> tuple[float, float, float]:
         columns, weights = self._kept()

@@ -7,6 +7,7 @@ import math
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -35,6 +36,13 @@ _CROP = 0.875
 _BYTES_A_PIXEL, _SCALING_MS = 0.35, 8.0
 
 
+class Upload(NamedTuple):
+    """What is sent of a picture. kind: its media type."""
+
+    body: bytes
+    kind: str
+
+
 class Picture:
     """One picture to be sent. Raises ImageError for what cannot be read."""
 
@@ -54,6 +62,15 @@ class Picture:
         return data if self._kind_of(data) else None
 
     @property
+    def loaded(self) -> bool:
+        """Whether `file` is there without reading anything."""
+        return "file" in self.__dict__ or not isinstance(self.source, str | Path)
+
+    def load(self) -> None:
+        """Have `file` there, which reads it. Raises ImageError."""
+        self.file  # noqa: B018  # kept from now on
+
+    @property
     def readable(self) -> ImageSource:
         """Its file if that was read already, else the source."""
         return self.__dict__.get("file") or self.source
@@ -63,25 +80,17 @@ class Picture:
         """The file's media type."""
         return self._kind_of(self.file or b"")
 
-    def scaled(self, side: int) -> bytes:
-        """A JPEG of the centre, upright, side x side pixels."""
+    def scaled(self, side: int) -> tuple[Upload, float]:
+        """A JPEG of the centre, upright, side x side pixels, and how long that took, ms. Raises ImageError."""
+        start = perf_counter()
         array = pixels(self.source if self.file is None else self.file, Input(side, side, crop=1.0))
         made = io.BytesIO()
         Image.fromarray(array).save(made, "JPEG", quality=_QUALITY)
-        return made.getvalue()
+        return Upload(made.getvalue(), _JPEG), (perf_counter() - start) * 1e3
 
     @staticmethod
     def _kind_of(data: bytes) -> str:
         return next((kind for start, kind in _KINDS.items() if data.startswith(start)), "")
-
-
-class Upload:
-    """What is sent of a picture, and what making it took. kind: its media type."""
-
-    __slots__ = ("body", "kind", "scaled")
-
-    def __init__(self, body: bytes, kind: str, scaled: bool) -> None:
-        self.body, self.kind, self.scaled = body, kind, scaled
 
 
 class Scaling:
@@ -94,13 +103,10 @@ class Scaling:
         """The time, ms, and the size, bytes, to expect of a picture of side x side pixels."""
         return self._took.distribution.mean_ms, round(self._bytes_a_pixel.distribution.mean_ms * side * side)
 
-    def apply(self, picture: Picture, side: int) -> Upload:
-        """Scale a picture, and learn from it. Raises ImageError."""
-        start = perf_counter()
-        body = picture.scaled(side)
-        self._took.add((perf_counter() - start) * 1e3)
-        self._bytes_a_pixel.add(len(body) / (side * side))
-        return Upload(body, _JPEG, scaled=True)
+    def learn(self, side: int, took_ms: float, size_bytes: int) -> None:
+        """Learn from a picture that was scaled to side x side pixels."""
+        self._took.add(took_ms)
+        self._bytes_a_pixel.add(size_bytes / (side * side))
 
 
 def side_for(model_side: int) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ondevice.answer import Answer
+from ondevice.client.flight import Flight
 from ondevice.errors import FailureKind
 
 
@@ -24,11 +25,14 @@ class Totals:
     sent_bytes: int = 0
     failures: Counter[FailureKind] = field(default_factory=Counter)
 
-    def count(self, answer: Answer | None, sent_bytes: int, both: bool) -> None:
-        """One more request; answer: None where there was none."""
+    def count(self, answer: Answer | None, flight: Flight | None) -> None:
+        """One more request; None: there was no answer, or it had not even begun."""
         self.requests += 1
-        self.sent_bytes += sent_bytes
-        self.both += both
+        if flight:
+            self.sent_bytes += flight.cloud.sent_bytes if flight.cloud else 0
+            self.both += bool(flight.cloud and flight.device)
+            if flight.failure:
+                self.failures[flight.failure.failure] += 1
         if answer:
             self.on_time += bool(answer.on_time)
             self.cloud += answer.where == "cloud"

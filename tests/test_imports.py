@@ -66,9 +66,9 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.cloud.backends.local": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
     "ondevice.cloud.backends.upstream": DEVICE | {"ondevice.cloud.backends", "ondevice.cloud.backends.workers"},
     "ondevice.client": DEVICE | CLIENT | {"ondevice.selection"},
-    "ondevice.client.connection": {"ondevice.client"},
+    "ondevice.client.connection": set(),
     "ondevice.client.endpoint": DEVICE | {"ondevice.client", "ondevice.client.connection", "ondevice.selection"},
-    "ondevice.client.planning": {"ondevice.client.endpoint"},
+    "ondevice.client.planning": DEVICE | {"ondevice.client.endpoint", "ondevice.client.executors"},
     "ondevice.client.executors": DEVICE | CLIENT - {"ondevice.client.planning"} | {"ondevice.client"},
 }
 ALLOWED["ondevice.lab"] = set()

@@ -11,7 +11,7 @@ import numpy as np
 
 from ondevice import records
 from ondevice.client.connection.messages import HttpReply, HttpRequest
-from ondevice.client.endpoint.description import Ask, PreparedRequest, RequestContext
+from ondevice.client.endpoint.description import Aside, Ask, PreparedRequest, RequestContext
 from ondevice.client.endpoint.reply import ParsedReply, read
 from ondevice.client.picture import Upload
 from ondevice.errors import FailureKind, UpstreamError, UsageError
@@ -70,10 +70,10 @@ class CnnSelectEndpoint:
         self.best_top1 = float(self._models.top1.max())
 
     @classmethod
-    def discover(cls, ask: Ask) -> CnnSelectEndpoint | None:
+    async def discover(cls, ask: Ask) -> CnnSelectEndpoint | None:
         """Ask an endpoint for them; None where it has no model that chooses. Raises UpstreamError."""
         try:
-            metadata = replies.metadata(ask(HttpRequest("GET", paths.of_model(cnnselect.NAME))).body)
+            metadata = replies.metadata((await ask(HttpRequest("GET", paths.of_model(cnnselect.NAME)))).body)
         except UpstreamError as error:
             if error.failure in _UNKNOWN:
                 return None
@@ -89,7 +89,7 @@ class CnnSelectEndpoint:
             recent.add(infer_ms)
             self._models = self._models.learned(self.names.index(model), recent.distribution)
 
-    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+    async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The picture itself, with what else there is to say in the query."""
         return picture_request(upload, context._replace(anytime=min(context.anytime, self._anytime)))
 

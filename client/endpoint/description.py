@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.endpoint.reply import ParsedReply
@@ -13,7 +13,16 @@ from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.arrays import FloatArray
 
 # Asks the endpoint something small. Raises UpstreamError.
-Ask = Callable[[HttpRequest], HttpReply]
+Ask = Callable[[HttpRequest], Awaitable[HttpReply]]
+
+Result = TypeVar("Result")
+
+
+class Aside(Protocol):
+    """Runs what blocks or computes on a thread beside."""
+
+    def __call__(self, work: Callable[..., Result], /, *arguments: object) -> Awaitable[Result]:
+        """What comes of calling it."""
 
 
 class RequestContext(NamedTuple):
@@ -48,7 +57,7 @@ class EndpointDescription(Protocol):
     best_top1: float
     side: int
 
-    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+    async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The request for a picture. Raises ImageError."""
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:

@@ -11,7 +11,7 @@ import numpy as np
 from ondevice import remote
 from ondevice.answer import Prediction
 from ondevice.client.connection.messages import HttpReply, HttpRequest
-from ondevice.client.endpoint.description import Ask, PreparedRequest, RequestContext
+from ondevice.client.endpoint.description import Aside, Ask, PreparedRequest, RequestContext
 from ondevice.client.endpoint.reply import ParsedReply, response, timing
 from ondevice.client.picture import Upload
 from ondevice.errors import UNREACHED, FailureKind, ModelError, UpstreamError
@@ -47,24 +47,24 @@ class GenericEndpoint:
         self.side = max(max(model.served.input.shape[1:]) for model in models)
 
     @classmethod
-    def discover(cls, ask: Ask) -> GenericEndpoint:
+    async def discover(cls, ask: Ask) -> GenericEndpoint:
         """Ask an endpoint what it has. Raises UpstreamError where it has nothing of use."""
-        usable = [model for name in _names(ask) if (model := _described(ask, name))]
+        usable = [model for name in await _names(ask) if (model := await _described(ask, name))]
         if not usable:
             reason = "it has no cnnselect, and no image classifier of known labels and accuracy"
             raise UpstreamError(reason, FailureKind.MISSING)
         models = [model for model in usable if model.served.labels == usable[0].served.labels]
         names = ", ".join(model.served.name for model in models)
         _log.warning("the endpoint has no cnnselect: its models are chosen among here (%s)", names)
-        return cls(models, _framing(ask))
+        return cls(models, await _framing(ask))
 
-    def prepare(self, upload: Upload, context: RequestContext) -> PreparedRequest:
+    async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The model with the greatest expected effective accuracy, asked by its native name. Raises ImageError."""
         gains = self._gains_top1(context.left_ms, context.overhead_ms, context.device_top1)
         model = list(self._models.values())[int(np.argmax(gains))]
         payload, picture = upload.body, model.feed is None
         if not picture:
-            payload = self._decoder(model).prepare(upload.body).tobytes()
+            payload = (await aside(self._decoder(model).prepare, upload.body)).tobytes()
         work = Work(payload, picture, context.top, False, perf_counter())
         body, length = model.request(work, self._framing.binary)
         name = model.served.name
@@ -120,35 +120,35 @@ def _is_binary(prepared: PreparedRequest) -> bool:
     return headers.LENGTH in prepared.request.headers
 
 
-def _framing(ask: Ask) -> Framing:
+async def _framing(ask: Ask) -> Framing:
     """What is known of how messages to it are framed."""
     framing = Framing()
     try:
-        framing.listed(replies.extensions(ask(HttpRequest("GET", "/v2")).body))
+        framing.listed(replies.extensions((await ask(HttpRequest("GET", "/v2"))).body))
     except UpstreamError as error:
         if error.failure in UNREACHED:
             raise
     return framing
 
 
-def _names(ask: Ask) -> list[str]:
+async def _names(ask: Ask) -> list[str]:
     """The models that are ready; those that KServe's server lists, which has no repository index."""
     index = HttpRequest("POST", "/v2/repository/index", headers.of_body(None), b'{"ready":true}')
     try:
-        return replies.ready_models(ask(index).body)
+        return replies.ready_models((await ask(index)).body)
     except UpstreamError as error:
         if error.failure in UNREACHED:
             raise
         try:
-            return replies.listed_models(ask(HttpRequest("GET", "/v2/models")).body)
+            return replies.listed_models((await ask(HttpRequest("GET", "/v2/models"))).body)
         except UpstreamError:
             raise error from None
 
 
-def _described(ask: Ask, name: str) -> RemoteModel | None:
+async def _described(ask: Ask, name: str) -> RemoteModel | None:
     """A model, if enough is known of it; of any other the log says what is missing."""
     try:
-        reply = ask(HttpRequest("GET", paths.of_model(name)))
+        reply = await ask(HttpRequest("GET", paths.of_model(name)))
         found = remote.describe(name, replies.metadata(reply.body), "endpoint")
     except (ModelError, UpstreamError) as error:
         if isinstance(error, UpstreamError) and error.failure in UNREACHED:

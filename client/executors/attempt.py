@@ -1,18 +1,21 @@
-"""One interface for device and cloud: a picture is begun at one of them, and its result goes to the task's queue."""
+"""One interface for device and cloud: a picture is begun at one of them, and its results go to the task's queue.
+
+All of it belongs to the client's own thread.
+"""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from time import perf_counter
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from ondevice.answer import Answer
 from ondevice.client.picture import Picture
 from ondevice.errors import OnDeviceError
 
 Where = Literal["device", "cloud"]
+Options = TypeVar("Options", contravariant=True)
 
 
 @dataclass(eq=False)
@@ -23,7 +26,7 @@ class Task:
     sla_ms: float
     top: int
     started: float = field(default_factory=perf_counter)
-    done: SimpleQueue[AttemptOutcome] = field(default_factory=SimpleQueue)
+    outcomes: asyncio.Queue[AttemptOutcome] = field(default_factory=asyncio.Queue)
 
     @property
     def elapsed_ms(self) -> float:
@@ -48,27 +51,28 @@ class AttemptOutcome(NamedTuple):
 class Attempt:
     """A task at one place. Each answer, or why there is none, is its `result` then and stands in the task's queue.
 
-    top1: the accuracy to expect of it at best.
+    top1: the accuracy to expect of it at best. sent_bytes: of what was sent, if it was.
     """
 
     def __init__(self, task: Task, where: Where, top1: float) -> None:
         self.task, self.where, self.top1 = task, where, top1
         self.begun = perf_counter()
+        self.sent_bytes = 0
         self.result: Answer | OnDeviceError | None = None
-        self.cancelled = threading.Event()
+        self.cancelled = False
 
     def end(self, result: Answer | OnDeviceError, top1: float | None = None, last: bool = True) -> None:
         """Hand in what came of it. top1: the accuracy to expect of that, if it is not the best."""
         self.result = result
-        self.task.done.put(AttemptOutcome(self, result, self.top1 if top1 is None else top1, last))
+        self.task.outcomes.put_nowait(AttemptOutcome(self, result, self.top1 if top1 is None else top1, last))
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
-        self.cancelled.set()
+        self.cancelled = True
 
 
-class Executor(Protocol):
+class Executor(Protocol[Options]):
     """A place where pictures are classified."""
 
-    def begin(self, task: Task, **how: Any) -> Attempt:
+    def begin(self, task: Task, options: Options) -> Attempt:
         """Begin a task; it returns at once, and raises nothing."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,6 +30,50 @@ _SIZE = (400, 350)
 _TAIL = 1.35
 
 
+class RunOptions(NamedTuple):
+    """Which of the device's models runs."""
+
+    model: int = 0
+
+
+class TimedModel:
+    """A model on the device, and its times of late."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.times = Recent(_measured(runner))
+
+    @property
+    def top1(self) -> float:
+        """Its accuracy; 0 where nobody measured it, so that any answer from the cloud is preferred."""
+        card = self.runner.card
+        return card.accuracy.top1 or 0.0 if card and card.accuracy else 0.0
+
+    @property
+    def worst_ms(self) -> float:
+        """The longest that it may take: the longest of late, or what is usual for a phone, whichever is more."""
+        known = self.times.distribution
+        return max(known.longest_ms, _TAIL * known.median_ms)
+
+    def chance(self, within_ms: float) -> float:
+        """The chance that it takes no longer."""
+        quantiles = self.times.distribution.quantiles_ms
+        return float(np.searchsorted(quantiles, within_ms, side="right")) / len(quantiles)
+
+    def classify(self, task: Task) -> Answer | OnDeviceError:
+        """The answer, or why there is none."""
+        picture = task.picture
+        try:
+            return self.runner.classify(picture.readable, task.top)
+        except ImageError as error:  # which may have seen the file's bytes alone
+            said = str(error).replace(describe(picture.readable), describe(picture.source), 1)
+            return ImageError(said, picture.source)
+        except OnDeviceError as error:
+            return error
+        except Exception as error:  # whatever it is, the one who waits must hear of it
+            return OnDeviceError(f"{self.runner.name}: {type(error).__name__}: {error}")
+
+
 class DeviceAttempt(Attempt):
     """A picture on the device. expected_ms: how long that takes. started: by perf_counter; 0.0: not yet."""
 
@@ -37,97 +84,89 @@ class DeviceAttempt(Attempt):
     def left_ms(self) -> float:
         """How long the device will still be busy with it."""
         if not self.started:
-            return 0.0 if self.cancelled.is_set() else self.expected_ms
+            return 0.0 if self.cancelled else self.expected_ms
         return max(self.expected_ms - (perf_counter() - self.started) * 1e3, 0.0)
 
 
 class DeviceExecutor:
     """Runs one picture after the other, on a thread of its own.
 
-    runners: at least one. busy_ms: the time that it has worked so far. Raises UsageError where their labels differ, or
-    their names do not.
+    runners: at least one, as `check_runners` wants them. busy_ms: the time that it has worked so far.
     """
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         self.runners = tuple(runners)
-        names = [runner.name for runner in runners]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise UsageError(
-                f"two local models are called {min(twice)}, and that is all that answers say of where they are from: "
-                "give one of them, or copy one to another name"
-            )
+        self.models = tuple(map(TimedModel, runners))
         self.labels = runners[0].labels.names
-        for runner in runners:
-            if runner.labels.names != self.labels:
-                raise UsageError(f"{runner.name} has other labels than {runners[0].name}: give models of the same")
         self.busy_ms = 0.0
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="ondevice-device")
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what is under way: in the child of a fork its thread is not there."""
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ondevice-device")
         self._begun: list[DeviceAttempt] = []
-        self.times = tuple(Recent(_measured(runner)) for runner in runners)
-
-    def top1(self, model: int) -> float:
-        """Its accuracy; 0 where nobody measured it, so that any answer from the cloud is preferred."""
-        card = self.runners[model].card
-        return card.accuracy.top1 or 0.0 if card and card.accuracy else 0.0
-
-    def worst_ms(self, model: int) -> float:
-        """The longest that it may take: the longest of late, or what is usual for a phone, whichever is more."""
-        known = self.times[model].distribution
-        return max(known.longest_ms, _TAIL * known.median_ms)
-
-    def chance(self, model: int, within_ms: float) -> float:
-        """The chance that it takes no longer."""
-        quantiles = self.times[model].distribution.quantiles_ms
-        return float(np.searchsorted(quantiles, within_ms, side="right")) / len(quantiles)
 
     def best(self, within_ms: float) -> int:
         """The most accurate that is sure to be done in time, else the fastest."""
-        fits = [m for m in range(len(self.runners)) if self.worst_ms(m) <= within_ms]
+        numbers = range(len(self.models))
+        fits = [number for number in numbers if self.models[number].worst_ms <= within_ms]
         if fits:
-            return max(fits, key=self.top1)
-        return min(range(len(self.runners)), key=lambda m: self.times[m].distribution.mean_ms)
+            return max(fits, key=lambda number: self.models[number].top1)
+        return min(numbers, key=lambda number: self.models[number].times.distribution.mean_ms)
 
     def wait_ms(self) -> float:
         """How long what it works on still takes."""
-        return sum(attempt.left_ms for attempt in list(self._begun))
+        return sum(attempt.left_ms for attempt in self._begun)
 
-    def begin(self, task: Task, *, model: int) -> Attempt:
+    def begin(self, task: Task, options: RunOptions) -> Attempt:
         """Run a model on the task's picture, after what it works on."""
-        attempt = DeviceAttempt(task, "device", self.top1(model))
-        attempt.expected_ms = self.times[model].distribution.mean_ms
-        self._begun.append(attempt)
+        model = self.models[options.model]
+        attempt = DeviceAttempt(task, "device", model.top1)
+        attempt.expected_ms = model.times.distribution.mean_ms
+        loop = asyncio.get_running_loop()
+
         try:
-            self._pool.submit(self._run, attempt, model)
-        except RuntimeError:  # closed
-            self._begun.remove(attempt)
+            self._thread.submit(self._run, attempt, model, loop)
+        except RuntimeError:
             attempt.end(OnDeviceError("the client is closed"))
+        else:
+            self._begun.append(attempt)
         return attempt
 
     def close(self) -> None:
         """Finish what was begun, and take no more."""
-        self._pool.shutdown()
+        self._thread.shutdown()
 
-    def _run(self, attempt: DeviceAttempt, model: int) -> None:
+    def _run(self, attempt: DeviceAttempt, model: TimedModel, loop: asyncio.AbstractEventLoop) -> None:
+        """On the device's thread. Whoever waits no longer has cost nothing, unless it has begun."""
         attempt.started = perf_counter()
-        if not attempt.cancelled.is_set():
-            attempt.end(self._result(attempt.task, model))
-            took_ms = (perf_counter() - attempt.started) * 1e3
-            self.busy_ms += took_ms
-            if isinstance(attempt.result, Answer):
-                self.times[model].add(took_ms)
-        self._begun.remove(attempt)
+        result = None if attempt.cancelled else model.classify(attempt.task)
+        took_ms = (perf_counter() - attempt.started) * 1e3
+        with contextlib.suppress(RuntimeError):  # the client is closed
+            loop.call_soon_threadsafe(self._ended, attempt, model, result, took_ms)
 
-    def _result(self, task: Task, model: int) -> Answer | OnDeviceError:
-        picture = task.picture
-        try:
-            return self.runners[model].classify(picture.readable, task.top)
-        except ImageError as error:  # which may have seen the file's bytes alone
-            said = str(error).replace(describe(picture.readable), describe(picture.source), 1)
-            return ImageError(said, picture.source)
-        except OnDeviceError as error:
-            return error
-        except Exception as error:  # whatever it is, the one who waits must hear of it
-            return OnDeviceError(f"{self.runners[model].name}: {type(error).__name__}: {error}")
+    def _ended(
+        self, attempt: DeviceAttempt, model: TimedModel, result: Answer | OnDeviceError | None, took_ms: float
+    ) -> None:
+        self._begun.remove(attempt)
+        if result is not None:
+            attempt.end(result)
+            self.busy_ms += took_ms
+            if isinstance(result, Answer):
+                model.times.add(took_ms)
+
+
+def check_runners(runners: Sequence[Runner]) -> None:
+    """See that they can stand in for each other. Raises UsageError where their labels differ, or their names do not."""
+    names = [runner.name for runner in runners]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(
+            f"two local models are called {min(twice)}, and that is all that answers say of where they are from: "
+            "give one of them, or copy one to another name"
+        )
+    for runner in runners[1:]:
+        if runner.labels.names != runners[0].labels.names:
+            raise UsageError(f"{runner.name} has other labels than {runners[0].name}: give models of the same")
 
 
 def _measured(runner: Runner) -> list[float]:

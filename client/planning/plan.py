@@ -13,6 +13,7 @@ from ondevice.timing.arrays import FloatArray
 # So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred, for less
 # is within the error of the estimates and costs an upload.
 MIN_GAIN_TOP1 = 0.01
+_ALL_THE_SAME = ", tried all the same"
 
 
 class Mode(enum.StrEnum):
@@ -39,6 +40,10 @@ class Plan(NamedTuple):
     device_at_ms: float
     why: str
     explore: bool = False
+
+    def unexplored(self) -> Plan:
+        """The device alone, where the cloud would have been tried all the same."""
+        return Plan(False, 0.0, f"{self.why.removesuffix(_ALL_THE_SAME)}, not tried: too much of late has failed")
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def auto(device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -
     if expected >= device.effective_top1 + MIN_GAIN_TOP1:
         return Plan(True, device.latest_ms, f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}")
     why = f"device expected: {device.effective_top1:.3f}, cloud {expected:.3f}"
-    return Plan(True, 0.0, f"{why}, tried all the same", explore=True) if exploring else Plan(False, 0.0, why)
+    return Plan(True, 0.0, why + _ALL_THE_SAME, explore=True) if exploring else Plan(False, 0.0, why)
 
 
 def cascade(score: float, left_ms: float, device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -> Plan:

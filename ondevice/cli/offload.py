@@ -254,18 +254,18 @@ def _named(path: str) -> NamedImage:
 def _tell(client: OffloadClient) -> None:
     """What a person should know of the local models."""
     device = client.device
-    for number, runner in enumerate(device.runners if device else ()):
+    for model in device.models if device else ():
+        runner = model.runner
         if runner.emulation is not None:
             console.note(f"{runner.emulation}; decoding is this machine's")
-        if device and not device.top1(number) and client.mode != "device":
+        if not model.top1 and client.mode != "device":
             console.note(f"{runner.name} has no known accuracy: any answer from the cloud is preferred to its own")
 
 
 def _first_contact(client: OffloadClient, notes: Notes) -> None:
     """Get to know the endpoint. Raises OffloadError where it does not answer and there is nothing else to ask."""
-    cloud = client.cloud
-    known = cloud is None or client.mode == "device" or cloud.ready(_READY_S)
-    problem = None if known or cloud is None or client.device else cloud.problem
+    known = client.cloud is None or client.mode == "device" or client.ready(_READY_S)
+    problem = None if known or client.cloud is None or client.device else client.cloud.problem
     notes.speak(without=str(problem) if problem else None)
     if problem:
         raise OffloadError(f"no answer from the cloud: {problem}", problem.failure)

@@ -92,14 +92,21 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     path.write_bytes(encoded(quarters(), "PNG"))
     picture = Picture(path)
     assert picture.readable is path, "what is not sent is not read"
+    assert not picture.loaded
+    picture.load()
     data = picture.file
+    assert picture.loaded
     path.unlink()
     assert picture.file is data
     assert picture.readable is data
-    assert size(picture.scaled(8)) == (8, 8)
+    assert size(picture.scaled(8)[0].body) == (8, 8)
 
 
 # Scaled
+
+
+def scaled_to(source: ImageSource, side: int) -> bytes:
+    return Picture(source).scaled(side)[0].body
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     ids=["array", "Pillow image", "PNG", "PPM"],
 )
 def test_scaled_it_is_a_square_jpeg(source: ImageSource) -> None:
-    scaled = Picture(source).scaled(32)
+    scaled = scaled_to(source, 32)
     assert Picture(scaled).kind == "image/jpeg"
     assert size(scaled) == (32, 32)
     assert abs(corners(scaled) - QUARTERS).max() < 25
@@ -117,7 +124,7 @@ def test_scaled_it_is_a_square_jpeg(source: ImageSource) -> None:
 def test_nothing_of_a_square_picture_is_cut_off() -> None:
     framed = np.zeros((40, 40, 3), np.uint8)
     framed[:3], framed[-3:] = 255, 255
-    with Image.open(io.BytesIO(Picture(framed).scaled(40))) as image:
+    with Image.open(io.BytesIO(scaled_to(framed, 40))) as image:
         brightness = np.asarray(image).astype(int).mean(axis=(1, 2))
     assert min(*brightness[:2], *brightness[-2:]) > 200
     assert brightness[6:-6].max() < 50
@@ -127,7 +134,7 @@ def test_of_a_long_picture_it_is_the_centre() -> None:
     array = np.full((40, 120, 3), 128, np.uint8)
     array[:, 40:80] = quarters()
     for long in (array, array.swapaxes(0, 1)):
-        found = corners(Picture(encoded(long, "PNG")).scaled(32))
+        found = corners(scaled_to(encoded(long, "PNG"), 32))
         assert abs(found - (QUARTERS if long is array else QUARTERS.swapaxes(0, 1))).max() < 25
 
 
@@ -139,17 +146,17 @@ def test_it_is_upright(orientation: int, stored: np.ndarray[Any, Any]) -> None:
     exif = Image.Exif()
     exif[_ORIENTATION] = orientation
     jpeg = encoded(np.ascontiguousarray(stored), quality=95, exif=exif)
-    assert abs(corners(Picture(jpeg).scaled(32)) - QUARTERS).max() < 25
+    assert abs(corners(scaled_to(jpeg, 32)) - QUARTERS).max() < 25
 
 
 def test_a_small_picture_is_enlarged() -> None:
-    assert size(Picture(quarters(4, 6)).scaled(100)) == (100, 100)
+    assert size(scaled_to(quarters(4, 6), 100)) == (100, 100)
 
 
 def test_greyscale_and_transparent() -> None:
-    assert size(Picture(np.full((20, 30), 77, np.uint8)).scaled(16)) == (16, 16)
+    assert size(scaled_to(np.full((20, 30), 77, np.uint8), 16)) == (16, 16)
     clear = np.zeros((20, 20, 4), np.uint8)
-    assert corners(Picture(encoded(clear, "PNG")).scaled(16)).min() > 240, "on white"
+    assert corners(scaled_to(encoded(clear, "PNG"), 16)).min() > 240, "on white"
 
 
 def test_the_side_leaves_what_the_usual_crop_takes() -> None:
@@ -164,21 +171,13 @@ def test_what_scaling_takes_is_learned() -> None:
     first_ms, first_bytes = scaling.expect(100)
     assert first_ms > 0
     assert first_bytes == 3500
-    sent = scaling.apply(Picture(np.full((300, 300, 3), 128, np.uint8)), 100)
-    assert (sent.kind, sent.scaled, size(sent.body)) == ("image/jpeg", True, (100, 100))
+    sent, took_ms = Picture(np.full((300, 300, 3), 128, np.uint8)).scaled(100)
+    assert (sent.kind, size(sent.body)) == ("image/jpeg", (100, 100))
+    assert took_ms > 0
     for _ in range(100):
-        scaling.apply(Picture(quarters()), 100)
-    body = scaling.apply(Picture(quarters()), 100).body
-    assert scaling.expect(100)[1] == len(body) < 3500
-    assert scaling.expect(50)[1] == pytest.approx(len(body) / 4, abs=1)
-    assert scaling.expect(100)[0] != first_ms
-
-
-def test_what_cannot_be_scaled_teaches_nothing() -> None:
-    scaling = Scaling()
-    before = scaling.expect(100)
-    line(lambda: scaling.apply(Picture(b"\xff\xd8\xffnothing"), 100))
-    assert scaling.expect(100) == before
+        scaling.learn(100, 3.0, 2000)
+    assert scaling.expect(100) == (pytest.approx(3.0), 2000)
+    assert scaling.expect(50) == (pytest.approx(3.0), 500)
 
 
 # What is not a picture

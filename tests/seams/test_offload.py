@@ -39,8 +39,7 @@ def runner() -> Runner:
 
 
 def ready(client: OffloadClient) -> OffloadClient:
-    assert client.cloud
-    assert client.cloud.ready(10)
+    assert client.ready(10)
     return client
 
 

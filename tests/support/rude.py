@@ -45,14 +45,20 @@ class OverError(Exception):
 class Rude:
     """Listens from the start, and behaves as `behaviour` says; set that anew, and it holds from the next connection on.
 
-    host, port: where; 0: any port. tls: the context of an HTTPS server. asked: the requests read so far. visits: the
+    host, port: where; 0: any port. tls: the context of an HTTPS server. told: what every GET is answered with, before
+    the behaviour sees it; None: it sees them too. asked: the requests read so far, but for those. visits: the
     connections so far. To be used in a `with`, which ends it, with all of its connections.
     """
 
     def __init__(
-        self, behaviour: Behaviour, host: str = HOST, port: int = 0, tls: ssl.SSLContext | None = None
+        self,
+        behaviour: Behaviour,
+        host: str = HOST,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        told: Answers | None = None,
     ) -> None:
-        self.behaviour, self.tls = behaviour, tls
+        self.behaviour, self.tls, self.told = behaviour, tls, told
         self.asked: list[Asked] = []
         self.visits: list[Visit] = []
         self.over = threading.Event()
@@ -133,6 +139,13 @@ class Visit:
 
     def head(self) -> tuple[str, str, dict[str, str]] | None:
         """The method, path and headers of the next request, its body unread; None: the client has gone."""
+        while head := self._head():
+            if self.server.told is None or head[0] != "GET":
+                return head
+            self.send(_made(self.server.told, Asked(*head, b"")))
+        return None
+
+    def _head(self) -> tuple[str, str, dict[str, str]] | None:
         while b"\r\n\r\n" not in self._unread:
             if not self._read():
                 return None

@@ -11,7 +11,7 @@ from aiohttp import web
 from oip_server import Server, running
 
 from ondevice.client.endpoint.generic import GenericEndpoint
-from ondevice.client.executors.cloud import CloudExecutor
+from ondevice.client.network import NetworkEstimates
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.errors import OffloadError
 from ondevice.models import zoo
@@ -38,8 +38,7 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
 def test_the_most_accurate_model_that_is_in_time(pictures: bool, said: pytest.LogCaptureFixture) -> None:
     server, runner = Server(SMALL, GOOD, pictures=pictures), Runner(GOOD)
     with running(server) as url, OffloadClient(url, sla_ms=20_000) as client:
-        assert client.cloud
-        assert client.cloud.ready(10)
+        assert client.ready(10)
         answers = [client.classify(path) for path in PICTURES]
     expected = [runner.classify(path) for path in PICTURES]
     assert [answer.index for answer in answers] == [answer.index for answer in expected]
@@ -50,33 +49,33 @@ def test_the_most_accurate_model_that_is_in_time(pictures: bool, said: pytest.Lo
     assert sum("no cnnselect" in record.getMessage() for record in said.records) == 1
 
 
+def learn(client: OffloadClient, name: str, ms: float) -> GenericEndpoint:
+    """Have it seen that a model takes so long, often enough to be believed."""
+    assert client.ready(10)
+    assert client.cloud
+    endpoint = client.cloud.endpoint
+    assert isinstance(endpoint, GenericEndpoint)
+    for _ in range(61):
+        endpoint.record_inference(name, ms)
+    return endpoint
+
+
 def test_a_model_that_is_known_to_be_late_is_left_out() -> None:
     server = Server(SMALL, GOOD)
     server.profile = profile("m", SLOW_MS)
-    with running(server) as url:
-        cloud = CloudExecutor(url)
-        assert cloud.ready(10)
-        assert isinstance(cloud.endpoint, GenericEndpoint)
-        cloud.endpoint.record_inference(SMALL, 5.0)
-        for _ in range(60):
-            cloud.endpoint.record_inference(SMALL, 5.0)
-        cloud.close()
-        with OffloadClient(url, sla_ms=2000) as client:
-            assert client.cloud
-            client.cloud.endpoint = cloud.endpoint
-            assert client.classify(PICTURES[0]).model == SMALL
+    with running(server) as url, OffloadClient(url, sla_ms=2000) as client:
+        learn(client, SMALL, 5.0)
+        assert client.classify(PICTURES[0]).model == SMALL
 
 
 def test_what_it_learns_changes_its_choice() -> None:
-    with running(Server(SMALL, GOOD)) as url:
-        cloud = CloudExecutor(url)
-        assert cloud.ready(10)
-        assert cloud.endpoint
-        before = cloud.endpoint.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
-        for _ in range(60):
-            cloud.endpoint.record_inference(GOOD, SLOW_MS)
-        after = cloud.endpoint.effective_top1(1000, cloud.network.points_ms(1000), 1.0, 0.0)
-        cloud.close()
+    with running(Server(SMALL, GOOD)) as url, OffloadClient(url) as client:
+        overhead_ms = NetworkEstimates().points_ms(1000)
+        assert client.ready(10)
+        assert client.cloud
+        assert client.cloud.endpoint
+        before = client.cloud.endpoint.effective_top1(1000, overhead_ms, 1.0, 0.0)
+        after = learn(client, GOOD, SLOW_MS).effective_top1(1000, overhead_ms, 1.0, 0.0)
     accuracies = [zoo.find(name).card.accuracy for name in (SMALL, GOOD)]
     assert [round(value, 3) for value in (after, before)] == pytest.approx([a.top1 for a in accuracies if a], abs=0.01)
 
@@ -84,30 +83,37 @@ def test_what_it_learns_changes_its_choice() -> None:
 def test_models_of_which_too_little_is_known_are_named_once(said: pytest.LogCaptureFixture) -> None:
     server = Server(SMALL)
     server.extra["mystery"] = {"name": "mystery", "inputs": [], "outputs": []}
-    with running(server) as url:
-        cloud = CloudExecutor(url)
-        assert cloud.ready(10)
-        cloud.close()
+    with running(server) as url, OffloadClient(url) as client:
+        assert client.ready(10)
     assert [record.getMessage() for record in said.records if "mystery" in record.getMessage()] == [
         "mystery is not used: nothing is known of its labels and accuracy: "
         "`ondevice models add FILE --name mystery` adds a card of its name"
     ]
 
 
+def test_it_is_not_asked_for_what_it_does_not_have() -> None:
+    """A client that has just begun asks what there is before it sends a picture."""
+    server = Server(SMALL, GOOD)
+    with running(server) as url:
+        for _ in range(5):
+            with OffloadClient(url, sla_ms=20_000) as client:
+                assert client.classify(PICTURES[0]).model == GOOD
+    assert server.asked == [GOOD] * 5
+    assert client.totals.failures == {}
+
+
 def test_a_server_that_tells_of_its_one_model_whatever_it_is_asked_for() -> None:
     server = Server(SMALL, pictures=False)
     server.extra["cnnselect"] = server.of(SMALL)
     with running(server) as url, OffloadClient(url, sla_ms=20_000) as client:
-        assert client.cloud
-        assert client.cloud.ready(10), client.cloud.problem
+        assert client.ready(10)
         assert client.classify(PICTURES[0]).model == SMALL
 
 
 def test_nothing_of_use() -> None:
     server = Server()
     with running(server) as url, OffloadClient(url, options=Options(patience_ms=0)) as client:
-        assert client.cloud
-        assert not client.cloud.ready(10)
+        assert not client.ready(10)
         with pytest.raises(OffloadError, match="no model"):
             client.classify(PICTURES[0])
         assert client.cloud.problem
@@ -119,12 +125,10 @@ def test_behind_an_ingress_that_goes_by_path_and_host() -> None:
     server.prefix, server.host = "/serving/digits", "digits.example.com"
     with running(server) as url:
         with OffloadClient(url, sla_ms=20_000, options=Options(host="digits.example.com")) as client:
-            assert client.cloud
-            assert client.cloud.ready(10), client.cloud.problem
+            assert client.ready(10)
             assert client.classify(PICTURES[0]).label == Runner(SMALL).classify(PICTURES[0]).label
         with OffloadClient(url, options=Options(patience_ms=0)) as client:
-            assert client.cloud
-            assert not client.cloud.ready(10)
+            assert not client.ready(10)
 
 
 def test_a_response_that_is_none_is_a_failure() -> None:
@@ -134,8 +138,7 @@ def test_a_response_that_is_none_is_a_failure() -> None:
     server = Server(SMALL)
     server.spoil[SMALL] = spoil
     with running(server) as url, OffloadClient(url, SMALL, 2000, "hedge") as client:
-        assert client.cloud
-        assert client.cloud.ready(10)
+        assert client.ready(10)
         answer = client.classify(PICTURES[0])
     assert answer.where == "device"
     assert "the cloud failed: its response is not valid OIP" in answer.why

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
+import engines
 import pytest
 from good_endpoint import answer, described, endpoint, metadata
 from rude import (
+    Answers,
     Asked,
     Behaviour,
     Rude,
@@ -28,32 +31,50 @@ from rude import (
 from serving import until
 
 from ondevice.answer import Answer
+from ondevice.client.connection.address import ServerAddress
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
-from ondevice.client.executors.attempt import AttemptOutcome, Task
-from ondevice.client.executors.cloud import CloudAttempt, CloudExecutor, SendOptions
+from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Task
+from ondevice.client.executors.cloud import CloudExecutor, Location, SendOptions
 from ondevice.client.network import NetworkSample
 from ondevice.client.picture import Picture
-from ondevice.errors import UpstreamError, UsageError
+from ondevice.errors import UpstreamError
 from ondevice.models import zoo
+from ondevice.resilience.breaker import Breaker
 from ondevice.selection.replies import ReplyDistribution
 
-PATIENCE_S = 30.0
 PICTURE = min(zoo.samples_dir().glob("7/*.png"))
 
 
 class Asker:
     """A cloud in front of a server, asked one picture after the other."""
 
-    def __init__(self, server: Rude, **more: Any) -> None:
-        self.cloud = CloudExecutor(server.url, **more)
+    def __init__(self, server: Rude, token: str | None = None) -> None:
+        self.cloud = CloudExecutor(Location(ServerAddress.parse(server.url), token), engines.ENGINE.aside)
+        self.health, self.discovery = self.cloud.health, self.cloud.discovery
 
-    def begin(self, sla_ms: float = 10_000.0, keep_s: float = 0.0) -> CloudAttempt:
-        return self.cloud.begin(Task(Picture(PICTURE), sla_ms, 3), options=SendOptions(keep_s=keep_s))
+    def begin(self, sla_ms: float = 10_000.0, **more: Any) -> Attempt:
+        return engines.on(self.cloud.begin, Task(Picture(PICTURE), sla_ms, 3), SendOptions(**more))
 
     def ask(self, sla_ms: float = 10_000.0) -> Any:
         attempt = self.begin(sla_ms)
-        assert attempt.task.done.get(timeout=PATIENCE_S).attempt is attempt
+        assert engines.outcome(attempt.task).attempt is attempt
         return attempt.result
+
+    def ready(self) -> bool:
+        return engines.awaited(self.discovery.ready(10))
+
+    def maintain(self) -> None:
+        engines.on(self.discovery.maintain)
+
+    def close(self) -> None:
+        engines.awaited(self._end())
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cloud.close()
 
 
 @pytest.fixture
@@ -61,14 +82,14 @@ def context() -> Iterator[Any]:
     """Makes a server of a behaviour, and who asks it; both end with the test."""
     made: list[tuple[Rude, Asker]] = []
 
-    def make(behaviour: Behaviour, **more: Any) -> tuple[Rude, Asker]:
-        server = Rude(behaviour)
+    def make(behaviour: Behaviour, told: Answers | None = endpoint, **more: Any) -> tuple[Rude, Asker]:
+        server = Rude(behaviour, told=told)
         made.append((server, Asker(server, **more)))
         return made[-1]
 
     yield make
     for server, asker in made:
-        asker.cloud.close()
+        asker.close()
         server.close()
 
 
@@ -117,7 +138,7 @@ def test_a_kept_connection_that_was_closed_costs_nothing(context: Any) -> None:
     server, asker = context(leaving(endpoint))
     assert all(isinstance(asker.ask(), Answer) for _ in range(5))
     assert len(server.visits) == 5
-    assert asker.cloud.breaker.closed
+    assert asker.health.breaker.closed
 
 
 def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(context: Any) -> None:
@@ -134,29 +155,32 @@ def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(
 
 def test_a_new_connection_is_not_tried_again(context: Any) -> None:
     server, asker = context(cutting(endpoint, 0))
+    asker.discovery.endpoint = CnnSelectEndpoint(described())
     assert failure(asker.ask()) == "cut"
     assert len(server.visits) == 1
 
 
 def test_three_faults_open_the_breaker_and_a_probe_closes_it(context: Any) -> None:
     server, asker = context(answering(refusal(500, "no")))
+    asker.health.breaker = Breaker()
     for _ in range(3):
-        assert asker.cloud.breaker.closed
+        assert asker.health.breaker.closed
         assert failure(asker.ask()) == "wrong"
-    assert not asker.cloud.breaker.closed
+    assert not asker.health.breaker.closed
     server.behaviour = answering(endpoint)
     server.hang_up()
-    until(lambda: asker.cloud.maintain() or asker.cloud.breaker.closed)
+    until(lambda: asker.maintain() or asker.health.breaker.closed)
     assert asker.cloud.problem is None
     assert isinstance(asker.cloud.endpoint, CnnSelectEndpoint)
 
 
 def test_web_pages_are_no_recovery(context: Any) -> None:
-    server, asker = context(answering(http(b"<html>It works!</html>")))
+    server, asker = context(answering(http(b"<html>It works!</html>")), told=None)
+    asker.health.breaker = Breaker()  # which waits no longer than it must
     for _ in range(3):
         asker.ask()
-    until(lambda: asker.cloud.maintain() or len(server.asked) >= 5)  # two probes
-    assert not asker.cloud.breaker.closed
+    until(lambda: asker.maintain() or len(server.asked) >= 5)  # two probes
+    assert not asker.health.breaker.closed
 
 
 @pytest.mark.parametrize("status", [503, 429, 400])
@@ -164,7 +188,7 @@ def test_what_is_no_fault_of_the_endpoints_opens_nothing(context: Any, status: i
     _, asker = context(answering(refusal(status, "no")))
     for _ in range(5):
         assert failure(asker.ask()) in ("busy", "rejected")
-    assert asker.cloud.breaker.closed
+    assert asker.health.breaker.closed
     assert asker.cloud.problem is None
 
 
@@ -172,10 +196,9 @@ def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(c
     server, asker = context(in_turn(stalling(endpoint, 10), answering(endpoint)))
     attempt = asker.begin()
     until(lambda: server.asked)
-    attempt.cancel()
+    engines.on(attempt.cancel)
     assert server.visits[0].gone.wait(10)
-    assert attempt.task.done.empty()
-    until(lambda: len(asker.cloud._connections._idle) == 1)
+    assert attempt.task.outcomes.empty()
     until(lambda: len(server.visits) == 2)  # it has accepted what the client holds already
     assert isinstance(asker.ask(), Answer)
     assert len(server.visits) == 2
@@ -193,25 +216,39 @@ def test_late_replies_are_learned_from(context: Any) -> None:
 def test_a_reply_that_is_still_of_interest_is_waited_for(context: Any) -> None:
     _, asker = context(slow(endpoint, 0.3))
     attempt = asker.begin(sla_ms=50, keep_s=10)
-    assert attempt.task.done.get(timeout=PATIENCE_S).attempt is attempt
+    assert engines.outcome(attempt.task).attempt is attempt
     assert isinstance(attempt.result, Answer)
 
 
 def test_its_models_are_asked_for(context: Any) -> None:
     models = {"small": (0.5, 5.0), "large": (0.9, 50.0)}
     said = http(json.dumps(metadata(models, picture_side=224)).encode())
-    _, asker = context(answering(said))
-    assert asker.cloud.best_top1 == 1.0
-    assert asker.cloud.ready(10)
-    assert asker.cloud.best_top1 == 0.9
+    _, asker = context(answering(endpoint), told=said)
+    assert asker.begin().top1 == 1.0, "it may be worth anything"
+    assert asker.ready()
+    assert asker.begin().top1 == 0.9
     assert isinstance(asker.cloud.endpoint, CnnSelectEndpoint)
     assert (asker.cloud.endpoint.names, asker.cloud.endpoint.side) == (("small", "large"), 224)
 
 
 def test_metadata_that_are_not_understood_are_a_fault(context: Any) -> None:
-    _, asker = context(answering(http(b'{"name": "cnnselect", "parameters": {}}')))
-    assert not asker.cloud.ready(10)
+    _, asker = context(answering(endpoint), told=http(b'{"name": "cnnselect", "parameters": {}}'))
+    assert not asker.ready()
     assert "not understood" in str(asker.cloud.problem)
+    assert "not understood" in str(asker.ask())
+
+
+def test_a_request_waits_for_what_its_endpoint_is(context: Any) -> None:
+    server, asker = context(answering(endpoint), told=None)
+    assert isinstance(asker.ask(), Answer)
+    assert [asked.method for asked in server.asked] == ["GET", "POST"]
+
+
+def test_requests_that_come_together_ask_what_it_is_once(context: Any) -> None:
+    server, asker = context(answering(endpoint), told=None)
+    attempts = [asker.begin() for _ in range(5)]
+    assert all(isinstance(engines.outcome(attempt.task).result, Answer) for attempt in attempts)
+    assert [asked.method for asked in server.asked].count("GET") == 1
 
 
 def test_other_classes_than_ours(context: Any) -> None:
@@ -225,45 +262,20 @@ def test_other_classes_than_ours(context: Any) -> None:
     assert "its class 7 is 'that', the device's 'none'" in str(result)
 
 
-def test_a_large_picture_is_scaled_when_that_is_sooner(context: Any) -> None:
-    server, asker = context(answering(http(json.dumps(metadata(picture_side=224)).encode())))
-    assert asker.cloud.ready(10)
-    server.behaviour = answering(endpoint)
-    server.hang_up()
-    assert asker.cloud.sending(10_000) == (asker.cloud.network.sending_ms(10_000), False)
-    ms, scaled = asker.cloud.sending(5_000_000)
-    assert scaled
-    assert ms < asker.cloud.network.sending_ms(5_000_000)
-    assert len(asker.cloud.overhead_ms(5_000_000)) == 21
-
-
-def test_before_its_models_are_known_a_large_picture_is_scaled_too(context: Any) -> None:
-    _, asker = context(answering(endpoint))
-    assert asker.cloud.endpoint is None
-    assert asker.cloud.sending(5_000_000)[1]
-    assert not asker.cloud.sending(10_000)[1]
-
-
-def test_as_long_as_its_models_are_not_known_they_are_asked_for_often(context: Any) -> None:
-    server, asker = context(answering(http(json.dumps(metadata(picture_side=224)).encode())))
-    assert asker.cloud.ready(10)
+def test_as_long_as_its_models_are_not_known_they_are_asked_for_often(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = http(json.dumps(metadata(picture_side=224)).encode())
+    server, asker = context(answering(said), told=None)
+    assert asker.ready()
+    later_s = time.perf_counter() + 10
+    monkeypatch.setattr("ondevice.client.executors.discovery.perf_counter", lambda: later_s)
     for known, questions in ((asker.cloud.endpoint, 1), (None, 2)):
-        asker.cloud.endpoint, asker.cloud._described_at = known, time.perf_counter() - 10
-        asker.cloud.maintain()
+        asker.discovery.endpoint = known
+        asker.maintain()
         until(lambda: len(server.asked) >= questions)  # noqa: B023  # called at once
         time.sleep(0.1)
         assert len(server.asked) == questions
-
-
-def test_a_closed_cloud_answers_nothing(context: Any) -> None:
-    _, asker = context(answering(endpoint))
-    asker.cloud.close()
-    assert failure(asker.ask()) == "refused"
-
-
-def test_what_is_no_url() -> None:
-    with pytest.raises(UsageError, match="did you mean http://laptop:8000"):
-        CloudExecutor("laptop:8000")
 
 
 # Several answers to one request
@@ -295,13 +307,13 @@ def telling(*pieces: bytes, go: threading.Semaphore | None = None) -> Behaviour:
     return behave
 
 
-def outcomes(attempt: CloudAttempt, go: threading.Semaphore | None = None) -> list[AttemptOutcome]:
+def outcomes(attempt: Attempt, go: threading.Semaphore | None = None) -> list[AttemptOutcome]:
     """All that comes of it. go: released after each, for a server that waits for that."""
-    found = [attempt.task.done.get(timeout=PATIENCE_S)]
+    found = [engines.outcome(attempt.task)]
     while not found[-1].last:
         if go:
             go.release()
-        found.append(attempt.task.done.get(timeout=PATIENCE_S))
+        found.append(engines.outcome(attempt.task))
     return found
 
 
@@ -355,14 +367,14 @@ def test_lines_that_are_none_are_a_failure(context: Any, pieces: tuple[bytes, ..
 def test_giving_up_after_the_first_answer_says_nothing_of_the_network(context: Any) -> None:
     _, asker = context(telling(line(0.4), line(0.8, final=True) + END, go=threading.Semaphore(0)))
     attempt = asker.begin()
-    assert not attempt.task.done.get(timeout=PATIENCE_S).last
+    assert not engines.outcome(attempt.task).last
     before = asker.cloud.network.points_ms(100)
     time.sleep(0.2)
-    attempt.cancel()
+    engines.on(attempt.cancel)
     time.sleep(0.2)
     assert asker.cloud.network.points_ms(100).tolist() == before.tolist()
-    assert attempt.task.done.empty()
-    assert asker.cloud.breaker.closed
+    assert attempt.task.outcomes.empty()
+    assert asker.health.breaker.closed
 
 
 @pytest.mark.parametrize(("published", "asked", "told"), [(2, 3, "2"), (4, 3, "3"), (1, 3, None), (2, 1, None)])
@@ -370,10 +382,45 @@ def test_as_many_as_the_endpoint_allows_are_asked_for(
     context: Any, published: int, asked: int, told: str | None
 ) -> None:
     server, asker = context(answering(endpoint))
-    known = CnnSelectEndpoint(described(anytime=published))
-    for description in (None, known):
-        asker.cloud.endpoint = description
-        attempt = asker.cloud.begin(Task(Picture(PICTURE), 10_000.0, 3), options=SendOptions(anytime=asked))
-        outcomes(attempt)
-        query = dict(parse_qsl(server.asked[-1].path.partition("?")[2]))
-        assert query.get("anytime") == (told if description else None)
+    asker.discovery.endpoint = CnnSelectEndpoint(described(anytime=published))
+    outcomes(asker.begin(anytime=asked))
+    query = dict(parse_qsl(server.asked[-1].path.partition("?")[2]))
+    assert query.get("anytime") == told
+
+
+# What is sent besides a request's first send
+
+
+def test_where_too_much_has_failed_no_second_answer_is_asked_for(context: Any) -> None:
+    server, asker = context(answering(endpoint))
+    asker.discovery.endpoint = CnnSelectEndpoint(described(anytime=2))
+    for _ in range(5):
+        asker.health.budget.failed()
+    outcomes(asker.begin(anytime=2))
+    assert "anytime" not in server.asked[-1].path
+
+
+def test_where_too_much_has_failed_a_lost_connection_is_not_tried_again(context: Any) -> None:
+    def once_and_no_more(visit: Visit) -> None:
+        if asked := visit.next():
+            visit.send(endpoint(asked))
+        visit.next()  # and closes without a word
+
+    server, asker = context(in_turn(once_and_no_more, answering(endpoint)))
+    assert isinstance(asker.ask(), Answer)
+    for _ in range(5):
+        asker.health.budget.failed()
+    assert failure(asker.ask()) == "cut"
+    assert len(server.asked) == 2
+
+
+# What the endpoint itself says of when to come back
+
+
+def test_a_request_is_held_back_as_long_as_the_endpoint_asked(context: Any) -> None:
+    server, asker = context(answering(refusal(503, "no", {"Retry-After": "30"})))
+    assert failure(asker.ask()) == "busy"
+    assert "asked not to be asked for another" in str(asker.ask())
+    assert len(server.asked) == 1
+    assert asker.health.breaker.closed
+    assert asker.health.budget.allows

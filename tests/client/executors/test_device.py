@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import engines
 import numpy as np
 import pytest
 from serving import FAMILY, PICTURE, until
 
 from ondevice.answer import Answer
 from ondevice.client.executors.attempt import Attempt, Task
-from ondevice.client.executors.device import DeviceExecutor
+from ondevice.client.executors.device import DeviceExecutor, RunOptions, check_runners
 from ondevice.client.picture import Picture
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.models import zoo
@@ -43,12 +44,17 @@ def task(picture: Any = PICTURE, top: int = 5) -> Task:
 
 
 def ended(task: Task) -> Attempt:
-    return task.done.get(timeout=10).attempt
+    return engines.outcome(task).attempt
+
+
+def begin(device: DeviceExecutor, task: Task) -> Attempt:
+    return engines.on(device.begin, task, RunOptions())
 
 
 def timed(device: DeviceExecutor, *rows_ms: Sequence[float]) -> DeviceExecutor:
     """With these times instead of the measured ones."""
-    device.times = tuple(Recent(row) for row in rows_ms)
+    for model, row in zip(device.models, rows_ms, strict=True):
+        model.times = Recent(row)
     return device
 
 
@@ -87,19 +93,20 @@ def held() -> Iterator[tuple[DeviceExecutor, Held]]:
 
 
 def test_it_has_measured_its_models(family: DeviceExecutor, runner: Runner) -> None:
-    assert [times.count for times in family.times] == [3] * len(FAMILY)
-    assert all(times.distribution.mean_ms > 0 for times in family.times)
+    assert [model.times.count for model in family.models] == [3] * len(FAMILY)
+    assert all(model.times.distribution.mean_ms > 0 for model in family.models)
     assert family.busy_ms == 0
     assert family.wait_ms() == 0
     assert runner.card
     assert runner.card.accuracy
-    assert family.top1(0) == runner.card.accuracy.top1
-    assert [family.top1(model) for model in range(len(FAMILY))] == sorted(map(family.top1, range(len(FAMILY))))
+    top1 = [model.top1 for model in family.models]
+    assert top1[0] == runner.card.accuracy.top1
+    assert top1 == sorted(top1)
 
 
 def test_a_model_whose_accuracy_nobody_knows_is_worth_nothing(stranger: Path) -> None:
     device = DeviceExecutor([Runner(stranger)])
-    assert device.top1(0) == 0
+    assert device.models[0].top1 == 0
     device.close()
 
 
@@ -119,12 +126,12 @@ def test_models_of_one_name_are_refused(runner: Runner, tmp_path: Path) -> None:
     other = tmp_path / f"{MODEL}.tflite"
     other.write_bytes(zoo.find(FAMILY[1]).path.read_bytes() + bytes(16))
     with pytest.raises(UsageError, match=f"^two local models are called {MODEL}, "):
-        DeviceExecutor([runner, Runner(other)])
+        check_runners([runner, Runner(other)])
 
 
 def test_models_of_other_labels_are_refused(runner: Runner, stranger: Path) -> None:
     with pytest.raises(UsageError, match=f"stranger has other labels than {MODEL}"):
-        DeviceExecutor([runner, Runner(stranger)])
+        check_runners([runner, Runner(stranger)])
 
 
 def test_where_none_is_the_fastest_is_the_best(family: DeviceExecutor) -> None:
@@ -135,23 +142,23 @@ def test_where_none_is_the_fastest_is_the_best(family: DeviceExecutor) -> None:
 
 def test_the_worst_is_the_longest_of_late_or_what_is_usual_for_a_phone(device: DeviceExecutor) -> None:
     timed(device, [10.0] * 20)
-    assert device.worst_ms(0) == pytest.approx(13.5)
-    device.times[0].add(50.0)
-    assert device.worst_ms(0) == 50
+    assert device.models[0].worst_ms == pytest.approx(13.5)
+    device.models[0].times.add(50.0)
+    assert device.models[0].worst_ms == 50
     for _ in range(60):
-        device.times[0].add(10.0)
-    assert device.worst_ms(0) == pytest.approx(13.5), "it was long ago"
+        device.models[0].times.add(10.0)
+    assert device.models[0].worst_ms == pytest.approx(13.5), "it was long ago"
 
 
 def test_the_chance_to_be_in_time(device: DeviceExecutor) -> None:
     timed(device, np.linspace(10, 30, 21).tolist())
-    chances = [device.chance(0, within_ms) for within_ms in range(0, 41)]
+    chances = [device.models[0].chance(within_ms) for within_ms in range(0, 41)]
     assert chances[:10] == [0] * 10
     assert chances[30:] == [1] * 11
     assert chances[10] > 0
     assert (np.diff(chances) >= 0).all()
     timed(device, [20.0])
-    assert [device.chance(0, within_ms) for within_ms in (-5.0, 19.9, 20.0)] == [0, 0, 1]
+    assert [device.models[0].chance(within_ms) for within_ms in (-5.0, 19.9, 20.0)] == [0, 0, 1]
 
 
 # Running
@@ -159,10 +166,10 @@ def test_the_chance_to_be_in_time(device: DeviceExecutor) -> None:
 
 def test_an_answer(device: DeviceExecutor, runner: Runner) -> None:
     asked = task(top=2)
-    attempt = device.begin(asked, model=0)
+    attempt = begin(device, asked)
     assert ended(asked) is attempt
     assert attempt.where == "device"
-    assert attempt.top1 == device.top1(0)
+    assert attempt.top1 == device.models[0].top1
     assert isinstance(attempt.result, Answer)
     assert attempt.result.top == runner.classify(PICTURE, 2).top
     assert attempt.result.model == MODEL
@@ -172,9 +179,9 @@ def test_it_learns_and_counts_the_time_that_it_worked(device: DeviceExecutor) ->
     busy_ms = 0.0
     for count in range(4, 8):
         asked = task()
-        device.begin(asked, model=0)
+        begin(device, asked)
         ended(asked)
-        until(lambda: device.times[0].count == count)  # noqa: B023  # called at once
+        until(lambda: device.models[0].times.count == count)  # noqa: B023  # called at once
         assert device.busy_ms > busy_ms
         busy_ms = device.busy_ms
 
@@ -183,10 +190,10 @@ def test_one_after_the_other(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
-        device.begin(one, model=0)
+        begin(device, one)
     assert runner.waiting.wait(10)
     assert 120_000 < device.wait_ms() <= 180_000
-    assert all(one.done.empty() for one in asked)
+    assert all(one.outcomes.empty() for one in asked)
     runner.go.set()
     attempts = [ended(one) for one in asked]
     assert all(isinstance(attempt.result, Answer) for attempt in attempts)
@@ -196,7 +203,7 @@ def test_no_wait_is_left_where_it_took_less_than_expected(held: tuple[DeviceExec
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
-        device.begin(one, model=0)
+        begin(device, one)
     assert device.wait_ms() > 100_000
     runner.go.set()
     for one in asked:
@@ -207,7 +214,7 @@ def test_no_wait_is_left_where_it_took_less_than_expected(held: tuple[DeviceExec
 def test_what_is_cancelled_is_skipped_and_its_time_given_back(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = [task() for _ in range(4)]
-    attempts = [device.begin(one, model=0) for one in asked]
+    attempts = [begin(device, one) for one in asked]
     assert runner.waiting.wait(10)
     assert device.wait_ms() > 180_000
     for attempt in attempts[1:3]:
@@ -217,15 +224,15 @@ def test_what_is_cancelled_is_skipped_and_its_time_given_back(held: tuple[Device
     ended(asked[0])
     ended(asked[3])
     until(lambda: device.wait_ms() == 0)
-    assert device.times[0].count == 3
-    assert all(one.done.empty() for one in asked[1:3])
+    assert device.models[0].times.count == 3
+    assert all(one.outcomes.empty() for one in asked[1:3])
     assert all(attempt.result is None for attempt in attempts[1:3])
 
 
 def test_what_is_cancelled_while_it_runs_is_finished(held: tuple[DeviceExecutor, Held]) -> None:
     device, runner = held
     asked = task()
-    attempt = device.begin(asked, model=0)
+    attempt = begin(device, asked)
     assert runner.waiting.wait(10)
     attempt.cancel()
     assert device.wait_ms() > 0, "it cannot be stopped"
@@ -241,12 +248,12 @@ def test_what_is_cancelled_while_it_runs_is_finished(held: tuple[DeviceExecutor,
 def test_an_unreadable_picture_is_the_result(device: DeviceExecutor, picture: Any) -> None:
     timed(device, [60_000.0])
     asked = task(picture)
-    device.begin(asked, model=0)
+    begin(device, asked)
     assert isinstance(ended(asked).result, ImageError)
     until(lambda: device.wait_ms() == 0)
-    assert device.times[0].count == 1, "it tells nothing of the model's time"
+    assert device.models[0].times.count == 1, "it tells nothing of the model's time"
     good = task()
-    device.begin(good, model=0)
+    begin(device, good)
     assert isinstance(ended(good).result, Answer)
 
 
@@ -255,7 +262,7 @@ def test_an_unreadable_file_is_named_even_if_its_bytes_were_read_before(device: 
     path.write_bytes(PICTURE[:60])
     asked = task(path)
     assert asked.picture.file
-    device.begin(asked, model=0)
+    begin(device, asked)
     result = ended(asked).result
     assert isinstance(result, ImageError)
     assert result.source == path
@@ -264,14 +271,14 @@ def test_an_unreadable_file_is_named_even_if_its_bytes_were_read_before(device: 
 
 def test_other_errors_of_the_runner_are_the_result(device: DeviceExecutor) -> None:
     asked = task(top=0)
-    device.begin(asked, model=0)
+    begin(device, asked)
     assert isinstance(ended(asked).result, UsageError)
 
 
 def test_errors_that_nobody_expected_are_the_result(device: DeviceExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.runners[0].model, "invoke", lambda tensor: 1 / 0)
     asked = task()
-    device.begin(asked, model=0)
+    begin(device, asked)
     result = ended(asked).result
     assert isinstance(result, OnDeviceError)
     assert str(result) == f"{MODEL}: ZeroDivisionError: division by zero"
@@ -281,7 +288,7 @@ def test_closing_finishes_what_was_begun(held: tuple[DeviceExecutor, Held]) -> N
     device, runner = held
     asked = [task() for _ in range(3)]
     for one in asked:
-        device.begin(one, model=0)
+        begin(device, one)
     assert runner.waiting.wait(10)
     closing = threading.Thread(target=device.close)
     closing.start()
@@ -294,6 +301,6 @@ def test_closing_finishes_what_was_begun(held: tuple[DeviceExecutor, Held]) -> N
 def test_a_closed_device_says_so(device: DeviceExecutor) -> None:
     device.close()
     asked = task()
-    device.begin(asked, model=0)
+    begin(device, asked)
     assert "closed" in str(ended(asked).result)
     assert device.wait_ms() == 0

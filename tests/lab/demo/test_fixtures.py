@@ -40,7 +40,7 @@ def test_photos_are_as_easy_as_the_pictures_they_are_made_of(model: str, made: l
     assert accuracy is not None
     side = side_for(128)
     whole = sum(runner.classify(photo.file).index == photo.truth for photo in made)
-    scaled = sum(runner.classify(Picture(photo.file).scaled(side)).index == photo.truth for photo in made)
+    scaled = sum(runner.classify(Picture(photo.file).scaled(side)[0].body).index == photo.truth for photo in made)
     # Two standard errors of a share of 100.
     assert whole / 100 == pytest.approx(accuracy.top1, abs=0.08)
     assert abs(whole - scaled) <= 5

@@ -1,0 +1,50 @@
+"""`AsyncOffloadClient`: what `OffloadClient` is, for programs on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ondevice.answer import Answer
+from ondevice.client.face import Face
+from ondevice.image import ImageSource
+
+
+class AsyncOffloadClient(Face):
+    """Classifies pictures within a deadline, on this device, at an endpoint, or both, without holding the loop up.
+
+    >>> async with AsyncOffloadClient("http://localhost:8000", "mobilenet_v1_0.25_128_quant", sla_ms=200) as client:
+    ...     answer = await client.classify("photo.jpg")
+
+    Takes and raises what `OffloadClient` does, and decides as it does: the work is done on a thread of the client's
+    own. Making it loads the local models, which takes a moment. May be used from several event loops.
+    """
+
+    async def classify(self, image: ImageSource, sla_ms: float | None = None) -> Answer:
+        """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
+        future = self._begin(self._task(image, sla_ms))
+        try:
+            flight = await asyncio.wrap_future(future)
+        except BaseException as error:  # cancelled, by the caller or by `close`
+            if (instead := self._lost(future, error)) and not _is_cancelled():
+                raise instead from error
+            raise
+        return self._landed(flight)
+
+    async def ready(self, timeout_s: float) -> bool:
+        """See `OffloadClient.ready`."""
+        return await asyncio.wrap_future(self._get_ready(timeout_s))
+
+    async def close(self) -> None:
+        """End what is under way; once or often."""
+        await asyncio.to_thread(self._end)
+
+    async def __aenter__(self) -> AsyncOffloadClient:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return bool(task and task.cancelling())
