@@ -2,7 +2,8 @@
 
 A circuit breaker for the server counts the connections that are lost and the answers that are late, and one for each
 model its late and its wrong answers. The server's is closed by a good answer to the question after its health, a
-model's by a small real inference. Clocks are monotonic, in seconds.
+model's by a small real inference. A model of which the server says when to come back is left alone for so long.
+Clocks are monotonic, in seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from ondevice.cloud.backends.states import ModelState
 from ondevice.errors import LOST, FailureKind, UpstreamError
 from ondevice.resilience.breaker import Breaker
+from ondevice.resilience.pushback import Pushback
 
 # Between two questions after a server's health: a server that dies unused is found before the next requests come.
 _CHECK_S = 2.0
@@ -73,25 +75,30 @@ class ModelHealth:
 
     def __init__(self, model: str, server: ServerHealth, clock: Callable[[], float], tell: Callable[..., None]) -> None:
         self._model, self._server, self._clock, self._tell = model, server, clock, tell
-        self._breaker = Breaker()
+        self._breaker, self._pushback = Breaker(), Pushback()
         # Whether it was not unloaded by hand.
         self.on = True
 
     @property
-    def available(self) -> bool:
+    def well(self) -> bool:
         """Whether it and its server are well, and it was not unloaded by hand."""
         return self.on and self._breaker.closed and self._server.well
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be asked for now: it is well, and not told to come back later."""
+        return self.well and not self._held
 
     @property
     def state(self) -> ModelState:
         """What it is, as far as is known from here."""
         if not self.on:
             return ModelState.GONE
-        return ModelState.AVAILABLE if self.available else ModelState.FAILING
+        return ModelState.AVAILABLE if self.well else ModelState.FAILING
 
     def retry_due(self) -> bool:
         """Whether it is to be tried again now; then that counts as done."""
-        return self._breaker.probe(self._clock())
+        return not self._held and self._breaker.probe(self._clock())
 
     def answered(self) -> None:
         """It has given a good answer."""
@@ -102,7 +109,16 @@ class ModelHealth:
     def failed(self, error: UpstreamError) -> None:
         """An inference of it ended in this error."""
         self._server.failed(error)
+        if error.retry_after_ms is not None:
+            # A request says no deadline there, so it is one for all.
+            self._pushback.said(self._clock(), error.retry_after_ms, None)
+        if error.for_time:  # which says that it is well
+            return
         # A lost connection is the server's failure alone, unless this was the model's probe.
         blamed = error.failure not in (FailureKind.REFUSED, FailureKind.CUT) or not self._breaker.closed
         if blamed and self._breaker.failed(self._clock()):
             self._tell("upstream model down", upstream=self._server.name, model=self._model, reason=str(error))
+
+    @property
+    def _held(self) -> bool:
+        return self._pushback.held_ms(self._clock(), 0.0) > 0

@@ -69,12 +69,16 @@ class Upstream(Backend):
         self._maintenance.tick()
 
     def ready(self) -> bool:
-        """Whether any model can be asked for."""
-        return any(model.health.available for model in self._known.values())
+        """Whether any model can be asked for, now or as soon as its server said."""
+        return any(model.health.well for model in self._known.values())
 
     def state(self, model: str) -> ModelState:
         """What it is, as far as is known from here."""
         return self._known[model].health.state
+
+    def available(self, model: str) -> bool:
+        """Whether the model can be asked for now."""
+        return self._known[model].health.available
 
     async def load(self, model: str) -> None:
         """Let it be asked for; what its server holds in memory is the server's to decide."""

@@ -68,6 +68,44 @@ def test_a_wrong_answer_is_the_models_failure_alone() -> None:
     assert both.events[0][1] == {"upstream": "there:80", "model": "m", "reason": str(WRONG)}
 
 
+def come_back(after_ms: float, for_time: bool = False) -> UpstreamError:
+    return UpstreamError("not now", FailureKind.BUSY, after_ms, for_time)
+
+
+def test_a_model_is_left_alone_for_as_long_as_its_server_says() -> None:
+    both = Both()
+    other = both.server.of_model("other")
+    both.model.failed(come_back(400))
+    assert not both.model.available
+    assert (both.model.state, other.available) == (ModelState.AVAILABLE, True)
+    both.clock.pass_ms(399)
+    assert not both.model.available
+    both.clock.pass_ms(2)
+    assert both.model.available
+    assert not both.events
+
+
+def test_nor_is_it_tried_again_sooner_after_it_has_failed() -> None:
+    both = Both()
+    for _ in range(3):
+        both.model.failed(come_back(2000))
+    assert both.model.state is ModelState.FAILING
+    both.clock.pass_ms(1000)
+    assert not both.model.retry_due(), "which it would be after half a second"
+    both.clock.pass_ms(1001)
+    assert both.model.retry_due()
+
+
+def test_want_of_time_is_not_a_failure_of_the_model() -> None:
+    both = Both()
+    for _ in range(10):
+        both.model.failed(come_back(30, for_time=True))
+        assert not both.model.available
+        both.clock.pass_ms(31)
+    assert both.model.available
+    assert not both.events
+
+
 def test_a_lost_connection_is_the_servers_failure_alone() -> None:
     both = Both()
     for _ in range(3):

@@ -15,6 +15,7 @@ from events import Events
 from fronting import FP32, INT8, PICTURES, answered, behind, html, matches, ticking, work
 from oip_server import Server
 
+from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.backends.ticket import Ticket
 from ondevice.cloud.backends.upstream import model
 from ondevice.cloud.backends.upstream.upstream import Upstream
@@ -65,6 +66,24 @@ def test_a_rude_model_is_kept_out_until_it_is_mended(spoil: Callable[..., Any]) 
         del server.spoil[INT8]
         await ticking(backend, lambda: backend.available(INT8))
         assert events.names == ["upstream model down", "upstream model up"]
+
+    behind(server, use)
+
+
+def test_a_model_is_not_asked_before_its_server_wants_it_to_be() -> None:
+    async def later(response: web.Response) -> web.Response:
+        return web.json_response({"error": "too many requests"}, status=429, headers={"Retry-After": "30"})
+
+    server = Server(INT8, FP32)
+
+    async def use(backend: Upstream, events: Events) -> None:
+        server.spoil[INT8] = later
+        assert isinstance(await answered(backend, INT8), UpstreamError)
+        assert not backend.available(INT8)
+        assert backend.state(INT8) is ModelState.AVAILABLE
+        assert backend.available(FP32)
+        assert backend.ready()
+        assert not events
 
     behind(server, use)
 
