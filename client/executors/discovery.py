@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from time import perf_counter
 
 from ondevice.client.connection.idle import ConnectionPool
@@ -43,8 +44,10 @@ class EndpointDiscovery:
         self._asked_at = -_REFRESH_S
 
     def maintain(self) -> None:
-        """Begin what is due: a probe, or asking for the models again."""
+        """Begin what is due, unless the endpoint wants nobody now: a probe, or asking for the models again."""
         now = perf_counter()
+        if self._health.held_ms(math.inf):
+            return
         if self._health.breaker.probe(now):
             self._begin(_PROBE_S)
         elif self._health.breaker.closed and now - self._asked_at > (_REFRESH_S if self.endpoint else _METADATA_S):

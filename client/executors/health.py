@@ -36,11 +36,14 @@ class CloudHealth:
     def failed(self, error: UpstreamError, sla_ms: float | None = None) -> bool:
         """A request, or asking for the models, has failed. sla_ms: the request's deadline. Whether the breaker opened.
 
-        A refusal is not a failure, and a late reply may be the network's.
+        A refusal is not a failure, and a late reply may be the network's. But where a probe is refused, which asks for
+        no work, the endpoint is not back yet, and the next one is due.
         """
         if error.failure in _NO_FAULT:
             if error.retry_after_ms is not None:
                 self.pushback.said(perf_counter(), error.retry_after_ms, sla_ms if error.for_time else None)
+            if not self.breaker.closed:
+                self.breaker.failed(perf_counter())
             return False
         self.budget.failed()
         if self.problem is None or error.failure != self.problem.failure:
