@@ -25,8 +25,7 @@
     │   ├── RefusedError              it cannot be answered now; carries `.retry_after_s` and `.for_time`
     │   └── WorkerDiedError           the process that had it ended
     └── RemoteError               there is no answer from elsewhere; carries `.failure`, a FailureKind
-        ├── UpstreamError             a server that was asked did not answer as it should; carries `.retry_after_ms`
-        │                             and `.for_time`
+        ├── UpstreamError             a server did not answer as it should; carries `.retry_after_ms` and `.for_time`
         └── OffloadError              neither the cloud nor the device has an answer
 
 A message is one line that says what is wrong and what to do about it.
@@ -72,7 +71,17 @@ UNREACHED = (*LOST, FailureKind.DENIED, FailureKind.UNTRUSTED)
 
 
 class OnDeviceError(Exception):
-    """The base of all errors raised on purpose."""
+    """The base of all errors raised on purpose. Pickled or copied they keep all that they carry."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own way back, from the message alone, fails for those that are given more.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[OnDeviceError], args: tuple[Any, ...], carried: dict[str, Any]) -> OnDeviceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(carried)
+    return error
 
 
 class UsageError(OnDeviceError):

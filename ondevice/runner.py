@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,7 +59,8 @@ class Runner:
     see `ondevice.image.pixels`. device: a name from `ondevice devices list`, to be emulated with its card's threads, or
     `threads` of it. overrides: what is said of the model, before all that is found; what is known then is in
     `description`. Raises ModelError, CardError, UsageError, MissingError, EmulationError. Not safe for several threads
-    at once: take one a thread.
+    at once: take one a thread. A forked process has one of its own, as `Executable` says. Pickled or copied it is these
+    settings, and the model is loaded anew where it is made of them.
     """
 
     def __init__(  # noqa: PLR0913
@@ -87,6 +89,15 @@ class Runner:
         self._preprocess = Preprocessor(self.input, self.model.input, self.model.channels_first)
         self._runtime = str(self.model.runtime)
         self._device = device
+        # What it can be made of again, whatever the working directory is then.
+        given = model._replace(path=model.path.absolute()) if isinstance(model, Resolved) else _lasting(model)
+        if overrides and overrides.labels and not self.labels.bundled:
+            overrides = replace(overrides, labels=_lasting(overrides.labels))
+        self._settings = given, threads, runtime, device, overrides
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        model, threads, runtime, device, overrides = self._settings
+        return type(self), (model, threads, runtime, self.scaled_decode, device, overrides)
 
     def classify(self, image: ImageSource, top: int = 5) -> Answer:
         """The best `top` classes of one picture. Raises ImageError, ModelError, UsageError."""
@@ -131,6 +142,12 @@ class Runner:
     def _of_two(self, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The scores [2] of a network with one output."""
         return ranking.two_classes(self.model.dequantize(stored), self.description.output)
+
+
+def _lasting(name_or_path: str | Path) -> str:
+    """A file's path from the root; a name as it is."""
+    path = Path(name_or_path).expanduser()
+    return str(path.absolute() if path.is_file() else name_or_path)
 
 
 def _check_top(top: int) -> None:

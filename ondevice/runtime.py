@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib
 import importlib.util
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -128,7 +130,8 @@ class Executable:
 
     inputs, outputs: in the file's order; an output's shape may be another one after `run`. load_ms: making the
     interpreter and its tensors. shapes: an input's each, in that order, for a file with free sizes; none: those that
-    the file has. Not safe for several threads at once: take one a thread.
+    the file has. Not safe for several threads at once: take one a thread. A forked process loads the file anew when it
+    first runs it; copies, and what was pickled, are loaded where they are made.
     Raises ModelError where the file is malformed or cannot take the shapes, UsageError for an impossible thread count.
     """
 
@@ -137,20 +140,25 @@ class Executable:
     ) -> None:
         check_threads(threads)
         self.path, self.threads, self.runtime = Path(path), threads, get(runtime)
+        # What it is loaded anew from, whatever its process's working directory is by then.
+        self._file, self._shapes = self.path.absolute(), tuple(shapes)
+        self._host_threads, self._asked_runtime = threads, runtime
         start = perf_counter()
-        try:
-            self._interpreter = self.runtime.interpreter(model_path=os.fsencode(path), num_threads=threads)
-            if shapes:
-                self._resize(shapes)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise self._refused(error) from error
+        self._interpreter = self._made()
         self.load_ms = (perf_counter() - start) * 1e3
-        self.inputs = tuple(map(TensorSpec.of, self._interpreter.get_input_details()))
-        self.outputs = tuple(map(TensorSpec.of, self._interpreter.get_output_details()))
+        self.inputs, self.outputs = _ends(self._interpreter)
+        _LOADED.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._file, self.threads, self._asked_runtime, self._shapes)
 
     def run(self, tensors: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Run it on a tensor for each input, of that one's shape and dtype; gives every output, as it is stored."""
+        """Run it on a tensor for each input, of that one's shape and dtype; gives every output, as it is stored.
+
+        Raises ModelError, also where a forked process finds another file, or none.
+        """
+        if self._interpreter is None:
+            self._renew()
         try:
             for spec, tensor in zip(self.inputs, tensors, strict=True):
                 self._interpreter.set_tensor(spec.tensor, tensor)
@@ -165,14 +173,65 @@ class Executable:
         """The precision that the file's tensors show: fp32, fp16, dynamic, int8 or uint8. Raises ModelError."""
         return precision.of(graph.read(self.path))
 
+    def _made(self) -> Any:
+        """An interpreter, with its tensors."""
+        try:
+            interpreter = self.runtime.interpreter(model_path=os.fsencode(self._file), num_threads=self._host_threads)
+            if self._shapes:
+                _resize(interpreter, self._shapes)
+            interpreter.allocate_tensors()
+            return interpreter
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise self._refused(error) from error
+
+    def _renew(self) -> None:
+        """Load the file in this process, which has been forked from the one that had."""
+        if not self._file.is_file():
+            raise self._lost("its file is gone")
+        interpreter = self._made()
+        if _ends(interpreter) != (self.inputs, self.outputs):
+            raise self._lost("its file is another one now")
+        self._interpreter = interpreter
+
+    def _lost(self, what: str) -> ModelError:
+        said = f"{what}, and a forked process loads its models anew: keep the file, or load it after the fork"
+        return ModelError(f"{self.path}: {said}", str(self.path))
+
     def _refused(self, error: BaseException) -> ModelError:
         distribution = _MODULES[self.runtime.name][2]
         return ModelError(refusal.in_words(self.path, str(self.runtime), distribution, error), str(self.path))
 
-    def _resize(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        for detail, shape in zip(self._interpreter.get_input_details(), shapes, strict=True):
-            if shape != tuple(detail["shape"]):
-                self._interpreter.resize_tensor_input(detail["index"], shape, strict=True)
+
+def _resize(interpreter: Any, shapes: Sequence[tuple[int, ...]]) -> None:
+    for detail, shape in zip(interpreter.get_input_details(), shapes, strict=True):
+        if shape != tuple(detail["shape"]):
+            interpreter.resize_tensor_input(detail["index"], shape, strict=True)
+
+
+def _ends(interpreter: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    return tuple(map(TensorSpec.of, inputs)), tuple(map(TensorSpec.of, outputs))
+
+
+_LOADED: weakref.WeakSet[Executable] = weakref.WeakSet()
+
+
+def _leave_interpreters() -> None:
+    """In a forked process: have none of the interpreters that it inherited used any more, nor destroyed.
+
+    Their threads were not forked. Without them an inference has one thread, or waits for the others for ever (in
+    tflite-runtime 2.14, and elsewhere for what XNNPACK does not compute); and an interpreter that ends joins its
+    threads, which is a wait for ever or a segmentation fault. So each is given a reference that nobody holds, and its
+    pages stay shared with its parent.
+    """
+    for executable in _LOADED:
+        if executable._interpreter is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(executable._interpreter))
+            executable._interpreter = None
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_leave_interpreters)
 
 
 class Model:
@@ -194,6 +253,9 @@ class Model:
         layout = Layout.of(self.input.shape)  # with the sizes that it has here
         assert layout is not None
         self.layout = layout
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.executable,)
 
     @property
     def outputs(self) -> int:

@@ -44,6 +44,7 @@ class EmulatedExecutable(Executable):
         runtime: str | None = None,
         threads: int | None = None,
     ) -> None:
+        self._device, self._precision = device, precision
         known = network.of_file(path)  # first, for what has no size of its own may not even load at the file's
         super().__init__(path, 1, runtime)
         predicted = predict(device, known, precision or self.precision, threads)
@@ -52,7 +53,8 @@ class EmulatedExecutable(Executable):
         load_ms, load_basis = _load(device, predicted, path, self.load_ms * predicted.mean_ms / host_ms)
         self.emulation = Emulation.of(predicted, host_ms, load_ms, load_basis)
         self.threads = predicted.threads
-        self._draw = drawer(predicted.times, np.random.default_rng())
+        self._times = predicted.times
+        self._draw = drawer(self._times, np.random.default_rng())
         self._invoked = self._late = 0
         _wait(perf_counter() + (load_ms - self.load_ms) / 1e3)
         self.load_ms = max(load_ms, self.load_ms)
@@ -67,8 +69,13 @@ class EmulatedExecutable(Executable):
             times.append((perf_counter() - start) * 1e3)
         return min(times[1:] or times)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._file, self._device, self._precision, self._asked_runtime, self.threads)
+
     def run(self, tensors: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
         """Run it on a tensor for each input, in the device's time; gives every output, as it is stored."""
+        if self._interpreter is None:
+            self._renew()  # before its time begins: no inference waits for the loading in a forked process
         due = perf_counter() + self._draw() / 1e3
         stored = super().run(tensors)
         self._invoked += 1
@@ -76,6 +83,11 @@ class EmulatedExecutable(Executable):
         self.emulation.late = self._late / self._invoked
         _wait(due)
         return stored
+
+    def _renew(self) -> None:
+        super()._renew()
+        # All processes that are forked from one would draw the same times, or from what a thread had in use.
+        self._draw = drawer(self._times, np.random.default_rng())
 
 
 def _refuse_slow_host(path: Path, predicted: PredictedTime, host_ms: float) -> None:

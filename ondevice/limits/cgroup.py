@@ -80,8 +80,9 @@ def cpu_group(quota: float, proc: Path = _PROC) -> Iterator[CpuGroup]:
     ...     group.add(child.pid)
     ...     child.wait()
 
-    On leaving, however that comes about, the group is removed, and a process that is still in it killed. Raises
-    OnDeviceError where the system allows no such group, UsageError for a quota above what limits this process already.
+    On leaving, however that comes about, the group is removed, and a process that is still in it killed; a forked child
+    that leaves too does nothing. Raises OnDeviceError where the system allows no such group, UsageError for a quota
+    above what limits this process already.
     """
     place = find(proc)
     _check(place, quota)
@@ -89,7 +90,7 @@ def cpu_group(quota: float, proc: Path = _PROC) -> Iterator[CpuGroup]:
         with _explained(place, quota), _locked(place.own):
             sweep(place, proc)
             path = place.own / _name(place, proc)
-            stack.callback(_remove, place, path)
+            stack.callback(_remove, place, path, os.getpid())
             path.mkdir()
             if place.unified:
                 _switch_on(place, path)
@@ -200,7 +201,9 @@ def _namespace(proc: Path) -> str:
     return re.sub(r"\D", "", (proc / "self" / "ns" / "pid").readlink().name)
 
 
-def _remove(place: Hierarchy, path: Path) -> None:
+def _remove(place: Hierarchy, path: Path, owner: int) -> None:
+    if os.getpid() != owner:  # a child that was forked meanwhile leaves: its parent still uses the group
+        return
     try:
         with _locked(place.own):
             _discard(place, path)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import copy
 import inspect
 import json
+import pickle
 import re
 from collections.abc import Iterator
 
 from project import INSTALLED, ROOT
 
 from ondevice import errors
-from ondevice.errors import FailureKind, OffloadError, OnDeviceError, RemoteError, ServeError, UpstreamError
+from ondevice.errors import FailureKind, ImageError, OffloadError, OnDeviceError, RemoteError, ServeError, UpstreamError
 
 DRAWN = re.compile(r"^    ([│├└─ ]*)(\w+)(?: +(.*))?$")
 
@@ -71,6 +73,33 @@ def test_every_public_error_stands_in_one_module() -> None:
         if (names := [name for name in raised_classes(path.read_text(encoding="utf-8")) if not name.startswith("_")])
     }
     assert list(found) == ["ondevice/errors.py", *WITHIN]
+
+
+def same(one: OnDeviceError, other: OnDeviceError) -> bool:
+    return (type(one), one.args, vars(one)) == (type(other), other.args, vars(other))
+
+
+def test_each_survives_pickling_with_all_that_it_carries() -> None:
+    kinds = {kind for _, kind in classes() if kind.__module__.startswith("ondevice.")}
+    assert len(kinds) > 20
+    for kind in kinds:
+        error = kind("it is wrong: mend it", **{name: f"the {name}" for name in carried(kind)})
+        error.add_note("seen in a test")
+        assert same(pickle.loads(pickle.dumps(error)), error), kind
+        assert same(copy.copy(error), error), kind
+        assert same(copy.deepcopy(error), error), kind
+        assert str(pickle.loads(pickle.dumps(error))) == "it is wrong: mend it"
+        assert carried(kind) <= vars(error).keys(), kind
+
+
+def test_so_does_one_that_is_made_by_a_user() -> None:
+    class OwnError(ImageError):
+        def __init__(self, source: str) -> None:
+            super().__init__(f"{source} is upside down", source)
+
+    error = copy.deepcopy(OwnError("a.png"))
+    assert type(error) is OwnError
+    assert (str(error), error.source) == ("a.png is upside down", "a.png")
 
 
 def test_a_failure_is_its_word() -> None:
