@@ -117,10 +117,10 @@ def best(stored: NDArray[Any], background: bool, top: int, meaning: Meaning = Me
     """The best `top` of an output [outputs] as (index, score), equal scores in the order of their index.
 
     The protocol does not tell the scale of integers: they are taken for a quantized softmax. Raises UpstreamError where
-    a score is not a finite number.
+    a score is none that a classifier gives.
     """
-    if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-        raise replies.wrong("one of its scores is not a number")
+    if stored.dtype.kind == "f":
+        replies.check_scores(stored)
     own = stored[1:] if background else stored
     classes = ranking.two_classes(_real(stored), meaning) if meaning.of_two else own
     indexes = ranking.best(classes, top)

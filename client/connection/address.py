@@ -24,7 +24,7 @@ class ServerAddress(NamedTuple):
 
     @classmethod
     def parse(cls, url: str, asked_for: str | None = None) -> ServerAddress:
-        """From http(s)://HOST[:PORT][/PATH]. Raises UsageError."""
+        """From http(s)://HOST[:PORT][/PATH], /v2 behind it or not. Raises UsageError."""
         if "://" not in url:
             raise UsageError(f"the endpoint '{url}' has no scheme; did you mean http://{url or 'localhost:8000'}?")
         try:
@@ -37,6 +37,8 @@ class ServerAddress(NamedTuple):
             raise UsageError(f"the endpoint '{url}' is not the address of a server; give http(s)://HOST:PORT")
         if parts.username or parts.password:
             raise UsageError("the endpoint's URL holds a password; give a bearer token instead")
+        if paths.within(parts.path):
+            raise UsageError(f"the endpoint '{url}' is one address of a server; give what stands before its /v2")
         usual = 443 if parts.scheme == "https" else 80
         host = "" if asked_for is None else headers.checked_host(asked_for)
         return cls(parts.scheme, parts.hostname, usual if port is None else port, paths.prefix(parts.path), host)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ondevice.errors import FailureKind, ProtocolError, UpstreamError
 from ondevice.protocol import headers, retry_after
@@ -25,6 +26,12 @@ _FAILURES = {
     503: FailureKind.BUSY,
     **dict.fromkeys((400, 413, 415, 422), FailureKind.REJECTED),
 }
+# Most scores are probabilities: up to 1, or some steps of a quantized softmax over it. A network without a softmax
+# gives logits, of which differences beyond 100 say nothing more (float32's softmax is 0 and 1 there); a badly scaled
+# one gives thousands. A classifier never needs larger numbers than half precision has, in which many a processor
+# computes it.
+_LARGEST_SCORE = float(np.finfo(np.float16).max)
+_NO_NUMBER = "one of its scores is not a number"
 # As much as fits into a line of the terminal or the log.
 _MOST_CHARACTERS = 200
 _NO_HEADERS: retry_after.Headers = {}
@@ -100,10 +107,11 @@ def ranking(outputs: Iterable[Tensor], most: int | None = None) -> list[tuple[in
     labels, scores, indexes = data.get(LABEL), data.get(SCORE), data.get(INDEX)
     if not (isinstance(labels, list) and isinstance(scores, np.ndarray) and isinstance(indexes, np.ndarray)):
         raise wrong(f"its answer has no {', '.join(ANSWER)}")
-    good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu" and np.isfinite(scores).all()
+    good = scores.dtype.kind == "f" and indexes.dtype.kind in "iu"
     count = len(labels)
     if not good or not 1 <= count == scores.size == indexes.size <= (most or count) or (indexes < 0).any():
         raise wrong(f"its {', '.join(ANSWER)} are not a ranking")
+    check_scores(scores)
     names = (label.decode(errors="replace") for label in labels)
     return list(zip(indexes.ravel().tolist(), names, scores.ravel().tolist(), strict=True))
 
@@ -114,6 +122,14 @@ def _error(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def check_scores(scores: NDArray[np.floating[Any]]) -> None:
+    """Return if a classifier may have computed them all. Raises UpstreamError."""
+    believable = np.abs(scores) <= _LARGEST_SCORE
+    if not believable.all():
+        score = scores[~believable].flat[0]
+        raise wrong(f"a score of {score:g} is none that a classifier gives" if np.isfinite(score) else _NO_NUMBER)
 
 
 def _parsed(body: bytes) -> Any:

@@ -365,6 +365,12 @@ def test_scores_that_are_no_numbers(value: float) -> None:
         best(np.array([0.1, value], np.float32), False, 1)
 
 
+@pytest.mark.parametrize("value", [1e30, -1e30])
+def test_scores_that_no_classifier_gives(value: float) -> None:
+    with pytest.raises(UpstreamError, match=r"a score of -?1e\+30 is none that a classifier gives"):
+        best(np.array([0.1, value, 0.2], np.float32), False, 1)
+
+
 def test_what_a_worker_is_told_for_floats_is_what_the_card_says() -> None:
     told = preparation(describe("digits_xs_fp32", theirs(1, 40, 40, 1), "w"))
     assert (told["input"]["mean"], told["input"]["std"], told["zero_point"]) == ((127.5,), (127.5,), 0)

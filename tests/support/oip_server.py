@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ssl
 import sys
@@ -32,8 +33,9 @@ class Server:
     """An OIP server of digits models. pictures: whether it takes pictures, as `ondevice serve` does, or tensors alone.
 
     prefix, host: what stands before /v2, and the Host without which nothing is found, as an ingress has it. rows: of
-    its repository index, instead of one for each model. extensions: what it lists. spoil: for a model, what it does
-    instead of answering well: from the good response to the one that is sent.
+    its repository index, instead of one for each model. extensions: what it lists. unframed: the status that it gives
+    to a message in the binary extension, where it does not have it. spoil: for a model, what it does instead of
+    answering well: from the good response to the one that is sent.
     """
 
     def __init__(self, *names: str, pictures: bool = True) -> None:
@@ -46,6 +48,7 @@ class Server:
         self.prefix, self.host = "", ""
         self.rows: list[dict[str, str]] | None = None
         self.extensions = ["binary_tensor_data"]
+        self.unframed: int | None = None
         self.asked: list[str] = []
         # The bodies of questions after the index, and the versions that were named.
         self.indexes: list[Any] = []
@@ -115,19 +118,21 @@ class Server:
             return _missing(name)
         self.asked.append(name)
         length = request.headers.get("Inference-Header-Content-Length")
+        if length is not None and self.unframed is not None:
+            return web.json_response({"error": "it is not JSON"}, status=self.unframed)
         asked = decode_request(await request.read(), None if length is None else int(length))
         try:
-            response = self._inferred(name, asked)
+            response = self._inferred(name, asked, binary=length is not None)
         except (ImageError, ProtocolError) as error:
             response = web.json_response({"error": str(error)}, status=400)
         return await self.spoil[name](response) if name in self.spoil else response
 
-    def _inferred(self, name: str, asked: InferRequest) -> web.Response:
+    def _inferred(self, name: str, asked: InferRequest, binary: bool) -> web.Response:
         runner, data = self.runners[name], asked.inputs[0].data
         if asked.inputs[0].name == "image":
             assert self.pictures
             assert isinstance(data, list)
-            tensor = runner.prepare(data[0])
+            tensor = runner.prepare(data[0] if binary else base64.b64decode(data[0]))
         else:
             assert asked.inputs[0].name == runner.model.input.name
             assert isinstance(data, np.ndarray)
@@ -142,8 +147,9 @@ class Server:
             runner.model.output.name: Tensor.of(runner.model.output.name, stored.reshape(runner.model.output.shape)),
         }
         wanted = [output.name for output in asked.outputs]
-        body, length = encode_response(name, "1", [made[output] for output in wanted], binary=wanted)
-        return web.Response(body=body, headers={"Inference-Header-Content-Length": str(length)})
+        body, length = encode_response(name, "1", [made[output] for output in wanted], binary=wanted if binary else ())
+        lengths = {} if length is None else {"Inference-Header-Content-Length": str(length)}
+        return web.Response(body=body, headers=lengths)
 
 
 def _missing(name: str) -> web.Response:

@@ -22,6 +22,8 @@ def said_by(url: str) -> str:
         ("http://localhost", ("http", "localhost", 80, "")),
         ("https://Example.org/", ("https", "example.org", 443, "")),
         ("https://example.org:8443/vision/", ("https", "example.org", 8443, "/vision")),
+        ("http://localhost:8000/v2", ("http", "localhost", 8000, "")),
+        ("https://example.org/vision/v2/", ("https", "example.org", 443, "/vision")),
         ("http://10.0.0.7:1/a/b", ("http", "10.0.0.7", 1, "/a/b")),
         ("http://[::1]:8000", ("http", "::1", 8000, "")),
         ("http://localhost/my models/ä%20", ("http", "localhost", 80, "/my%20models/%C3%A4%20")),
@@ -56,6 +58,8 @@ def test_what_is_not_a_host_is_one_line(asked: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
+        ("http://a:8000/v2/models/cnnselect/infer", "is one address of a server; give what stands before its /v2"),
+        ("http://a/b/v2/health/ready", "give what stands before its /v2"),
         ("localhost:8000", "no scheme; did you mean http://localhost:8000"),
         ("", "did you mean http://localhost:8000"),
         ("ftp://localhost", "give http"),

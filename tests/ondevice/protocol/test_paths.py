@@ -9,7 +9,19 @@ from ondevice.protocol import paths
 
 @pytest.mark.parametrize(
     ("typed", "path"),
-    [("", ""), ("/", ""), ("/a/b/", "/a/b"), ("/a b%20c", "/a%20b%20c"), ("/ä", "/%C3%A4"), ("/a?b#c", "/a%3Fb%23c")],
+    [
+        ("", ""),
+        ("/", ""),
+        ("/v2", ""),
+        ("/v2/", ""),
+        ("/a/v2", "/a"),
+        ("/av2", "/av2"),
+        ("/v2/a", "/v2/a"),
+        ("/a/b/", "/a/b"),
+        ("/a b%20c", "/a%20b%20c"),
+        ("/ä", "/%C3%A4"),
+        ("/a?b#c", "/a%3Fb%23c"),
+    ],
 )
 def test_what_stands_before_the_protocols_own(typed: str, path: str) -> None:
     assert paths.prefix(typed) == path

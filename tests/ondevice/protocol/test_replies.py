@@ -193,8 +193,6 @@ def test_a_ranking() -> None:
         {"labels": [b"cat"]},
         {"labels": [], "scores": SCORES[:0], "indexes": INDEXES[:0]},
         {"scores": np.array([9, 1], np.int32)},
-        {"scores": np.array([0.75, np.nan], np.float32)},
-        {"scores": np.array([np.inf, 0.25], np.float32)},
         {"indexes": np.array([7.0, 2.0], np.float32)},
         {"indexes": np.array([7, -1], np.int32)},
         {"most": 1},
@@ -202,3 +200,20 @@ def test_a_ranking() -> None:
 )
 def test_what_is_not_a_ranking(changed: dict[str, Any]) -> None:
     assert "label, score, index" in wrong(lambda: ranked(**changed))
+
+
+@pytest.mark.parametrize("score", [0.0, 1.0, 1 + 3 / 256, -42.5, 3000.0, -65504.0])
+def test_scores_that_classifiers_give(score: float) -> None:
+    assert ranked(scores=np.array([0.75, score], np.float32))[1][2] == score
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("score", [1e30, -1e30, 65600.0])
+def test_scores_that_none_gives(score: float, dtype: type[np.floating[Any]]) -> None:
+    said = wrong(lambda: ranked(scores=np.array([0.75, score], dtype)))
+    assert said == f"a score of {score:g} is none that a classifier gives"
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_no_numbers(score: float) -> None:
+    assert wrong(lambda: ranked(scores=np.array([score, 0.25], np.float32))) == "one of its scores is not a number"
