@@ -59,8 +59,8 @@ PACKAGES = (
     Package("ondevice/records.py", "pydantic", "pydantic; pydantic.TypeAdapter(int)"),
     Package("ondevice/cli/console.py", "rich", "rich.console, rich.table"),
     Package("ondevice/cli/console.py", "tabulate", "tabulate"),
-    Package("client/connection.py", "urllib3", "urllib3"),
-    Package("client/connection.py", "httpx", "httpx"),
+    Package("client/connection/", "urllib3", "urllib3"),
+    Package("client/connection/", "httpx", "httpx"),
     Package("cloud/http/", "aiohttp", "aiohttp.web"),
     Package("cloud/http/", "uvicorn", "uvicorn"),
     Package("ondevice/resilience/breaker.py", "pybreaker", "pybreaker"),
@@ -281,7 +281,7 @@ def _clients(port: int, picture: bytes) -> Iterator[tuple[str, Callable[[], obje
     address = ServerAddress.parse(f"http://127.0.0.1:{port}")
     ours = loop.run_until_complete(HttpStream.open(address, None, None, perf_counter() + 10))
     asked = HttpRequest("POST", "/v2/models/m/infer", headers, picture)
-    yield "client/connection", lambda: loop.run_until_complete(ours.ask(asked, perf_counter() + 10))
+    yield "client/connection/", lambda: loop.run_until_complete(ours.ask(asked, perf_counter() + 10))
     plain = http.client.HTTPConnection("127.0.0.1", port)
     yield "http.client", lambda: (plain.request("POST", url, picture, headers), plain.getresponse().read())
     pool = urllib3.PoolManager()
