@@ -168,8 +168,8 @@ class Session:
         assert client.cloud
         assert client.ready(BEGIN_S)
         assert client.cloud.endpoint
-        client.cloud.network = self._watched = Watched()
-        client.cloud.discovery.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
+        client.cloud.link.network = self._watched = Watched()
+        client.cloud.link.discovery.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
         self._stage, self._client, self._link = stage, client, link
 
     def run(self) -> Real:

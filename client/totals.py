@@ -29,10 +29,10 @@ class Totals:
         """One more request; None: there was no answer, or it had not even begun."""
         self.requests += 1
         if flight:
-            self.sent_bytes += flight.cloud.sent_bytes if flight.cloud else 0
-            self.both += bool(flight.cloud and flight.device)
-            if flight.failure:
-                self.failures[flight.failure.failure] += 1
+            self.sent_bytes += flight.progress.cloud.sent_bytes if flight.progress.cloud else 0
+            self.both += bool(flight.progress.cloud and flight.progress.device)
+            if flight.progress.failure:
+                self.failures[flight.progress.failure.failure] += 1
         if answer:
             self.on_time += bool(answer.on_time)
             self.cloud += answer.where == "cloud"

@@ -27,10 +27,13 @@ def of_reply(network: NetworkEstimates, parsed: ParsedReply, size_bytes: int, to
 
 
 def of_silence(
-    network: NetworkEstimates, endpoint: EndpointDescription | None, prepared: PreparedRequest, elapsed_ms: float
+    network: NetworkEstimates,
+    endpoint: EndpointDescription | None,
+    prepared: PreparedRequest | None,
+    elapsed_ms: float,
 ) -> None:
-    """Learn that nothing had come after so long."""
-    if endpoint and prepared.model and not network.fixed_ms():  # all is counted as the model's
+    """Learn that nothing had come after so long. prepared: what was sent; None: it had not come to that."""
+    if endpoint and prepared and prepared.model and not network.fixed_ms():  # all is counted as the model's
         endpoint.record_inference(prepared.model, CENSORED * elapsed_ms)
     else:
-        network.add_late(len(prepared.request.body), elapsed_ms)
+        network.add_late(len(prepared.request.body) if prepared else 0, elapsed_ms)

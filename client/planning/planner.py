@@ -48,7 +48,7 @@ class Planner:
         device = self._device_estimate(self._device, task, model) if self._device else None
         if self._cloud is None or self._mode is Mode.DEVICE:
             return plans.fixed(Mode.DEVICE, device)
-        self._cloud.discovery.maintain()
+        self._cloud.link.discovery.maintain()
         if device and (why := self._unfit(self._cloud, task)):
             return Plan(False, 0.0, why)
         if device is None or self._mode in (Mode.CLOUD, Mode.HEDGE):
@@ -75,18 +75,18 @@ class Planner:
 
     def _unfit(self, cloud: CloudExecutor, task: Task) -> str:
         """Why the cloud is not asked now, whatever would come of it; empty: it may be."""
-        if not cloud.health.breaker.closed:
+        if not cloud.link.health.breaker.closed:
             return f"the cloud fails: {cloud.problem}"
-        if held_ms := cloud.health.held_ms(task.sla_ms):
+        if held_ms := cloud.link.health.held_ms(task.sla_ms):
             return f"the cloud asked not to be asked for another {held_ms:.0f} ms"
         return ""
 
     def _explored(self, cloud: CloudExecutor, plan: Plan) -> Plan:
         """The plan, with an exploring send taken out of it where too much has failed; a probe goes in its place."""
         self._exploration.planned(plan, perf_counter())
-        if not plan.explore or cloud.health.budget.allows:
+        if not plan.explore or cloud.link.health.budget.allows:
             return plan
-        cloud.discovery.probe()
+        cloud.link.discovery.probe()
         return plan.unexplored()
 
     def _device_estimate(self, device: DeviceExecutor, task: Task, model: int) -> DeviceEstimate:
@@ -102,8 +102,8 @@ class Planner:
 
 
 def _cloud_estimate(cloud: CloudExecutor, task: Task, within_ms: float) -> CloudEstimate | None:
-    if cloud.endpoint is None or not cloud.network.known:
+    if cloud.endpoint is None or not cloud.link.network.known:
         return None
     file = task.picture.file if task.picture.loaded else None
     overhead_ms = cloud.overhead_ms(len(file) if file else _SIZE_BYTES)
-    return CloudEstimate(cloud.endpoint, within_ms, overhead_ms, cloud.network.fixed_ms())
+    return CloudEstimate(cloud.endpoint, within_ms, overhead_ms, cloud.link.network.fixed_ms())

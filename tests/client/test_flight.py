@@ -108,8 +108,8 @@ def test_the_device_begins_no_sooner_than_it_must_and_stands_in_for_a_late_cloud
     assert (done.answer.where, done.answer.why) == ("device", "the cloud was late")
     assert device.begun == [200]
     assert done.ms == 297  # the cloud is waited for until then
-    assert done.flight.failure
-    assert done.flight.failure.failure == "late"
+    assert done.flight.progress.failure
+    assert done.flight.progress.failure.failure == "late"
     assert cloud.attempts[0].cancelled
     assert done.told == ["sent", "device", "device answer", "answered"]
 
@@ -118,7 +118,7 @@ def test_the_clouds_answer_is_taken_while_the_devices_is_held() -> None:
     cloud, device = Place("cloud", 150), Place("device", 5)
     done = fly(cloud, device, at_ms=0, sla_ms=5000)
     assert done.answer.where == "cloud"
-    assert done.flight.device
+    assert done.flight.progress.device
     assert done.ms == 150
 
 
@@ -127,7 +127,7 @@ def test_the_device_begins_at_once_when_the_cloud_fails() -> None:
     done = fly(cloud, device, at_ms=4000, sla_ms=5000)
     assert (done.answer.where, done.answer.why) == ("device", "the cloud failed: it answers 500")
     assert done.ms == 5 + 5
-    assert done.flight.failure is WRONG
+    assert done.flight.progress.failure is WRONG
     assert done.told == ["sent", "failed", "device", "device answer", "answered"]
 
 
@@ -147,7 +147,7 @@ def test_a_confident_device_ends_it(score: float, where: str) -> None:
     done = fly(cloud, device, at_ms=4000, sla_ms=5000, confident=0.9)
     assert done.answer.where == where
     assert (done.answer.why == "the device was confident") == (where == "device")
-    assert done.flight.failure is None, "nobody waited for the cloud in vain"
+    assert done.flight.progress.failure is None, "nobody waited for the cloud in vain"
     assert device.begun == [0]  # at once, and not as late as it could
     assert done.ms == (5 if where == "device" else 200)
 
@@ -173,7 +173,7 @@ def test_a_device_that_is_late_answers_late_when_nothing_else_does() -> None:
 def test_the_device_alone() -> None:
     done = fly(None, Place("device", 5))
     assert (done.answer.where, done.answer.sent_bytes, done.answer.why) == ("device", 0, "as planned")
-    assert done.flight.cloud is None
+    assert done.flight.progress.cloud is None
     assert done.told == ["device", "device answer", "answered"]
 
 
@@ -204,7 +204,7 @@ def test_a_picture_that_only_the_cloud_can_read() -> None:
 def test_exploring_does_not_give_the_reply_up() -> None:
     cloud, device = Place("cloud", NEVER), Place("device", 5)
     done = fly(cloud, device, sla_ms=60, explore=True)
-    assert (done.answer.where, done.answer.why, done.flight.failure) == ("device", "as planned", None)
+    assert (done.answer.where, done.answer.why, done.flight.progress.failure) == ("device", "as planned", None)
     assert not cloud.attempts[0].cancelled
 
 
@@ -226,7 +226,7 @@ def test_what_the_device_is_sure_of_is_not_sent() -> None:
     cloud = Place("cloud", 5)
     done = first(cloud, Place("device", 5, score=0.95), Plan(False, 0.0, "sure"), sla_ms=5000)
     assert (done.answer.where, done.answer.why, done.answer.sent_bytes) == ("device", "sure", 0)
-    assert (cloud.begun, done.flight.cloud) == ([], None)
+    assert (cloud.begun, done.flight.progress.cloud) == ([], None)
     assert done.told == ["device", "device answer", "answered"]
 
 
@@ -251,7 +251,7 @@ def test_the_devices_answer_is_not_held_when_the_cloud_fails() -> None:
     done = first(Place("cloud", 5, WRONG), device, UNSURE, sla_ms=5000)
     assert (done.answer.where, done.answer.why) == ("device", "the cloud failed: it answers 500")
     assert done.ms == 5 + 5
-    assert done.flight.failure is WRONG
+    assert done.flight.progress.failure is WRONG
     assert (len(device.begun), done.told[-2:]) == (1, ["failed", "answered"])
 
 
@@ -277,7 +277,7 @@ def test_trying_after_the_device_does_not_give_the_reply_up() -> None:
     cloud, then = Place("cloud", NEVER), UNSURE._replace(explore=True)
     done = first(cloud, Place("device", 5), then, sla_ms=60)
     assert (done.ms, done.flight.held) == (57, True)
-    assert (done.answer.where, done.answer.why, done.flight.failure) == ("device", "unsure", None)
+    assert (done.answer.where, done.answer.why, done.flight.progress.failure) == ("device", "unsure", None)
     assert not cloud.attempts[0].cancelled
 
 
@@ -316,7 +316,7 @@ def test_an_answer_stands_though_the_cloud_fails_after_it() -> None:
     cloud.before = [(5, 0.6)]
     done = fly(cloud, device, at_ms=4000, sla_ms=5000)
     assert (done.answer.where, done.ms, device.begun) == ("cloud", 60, [])
-    assert done.flight.failure is WRONG
+    assert done.flight.progress.failure is WRONG
 
 
 def test_of_device_and_cloud_the_best_counts_whatever_came_last() -> None:

@@ -28,11 +28,11 @@ def test_nothing_yet() -> None:
 def flight(sent_bytes: int, both: bool, failure: UpstreamError | None = None) -> Flight:
     """One that has sent so much, and begun here too or not."""
     flown = Flight(Task(Picture(b""), 100, 5), Plan(False, 0.0, ""), Executors(None, None), OPTIONS)
-    flown.cloud = Attempt(flown.task, "cloud", 1.0) if sent_bytes or both else None
-    if flown.cloud:
-        flown.cloud.sent_bytes = sent_bytes
-    flown.device = Attempt(flown.task, "device", 1.0) if both else None
-    flown.failure = failure
+    flown.progress.cloud = Attempt(flown.task, "cloud", 1.0) if sent_bytes or both else None
+    if flown.progress.cloud:
+        flown.progress.cloud.sent_bytes = sent_bytes
+    flown.progress.device = Attempt(flown.task, "device", 1.0) if both else None
+    flown.progress.failure = failure
     return flown
 
 

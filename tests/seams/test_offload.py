@@ -93,7 +93,7 @@ def test_a_fast_model_answers_before_the_best_one_where_the_reply_may_be_late(
     with OffloadClient(endpoint.url, (), sla_ms, "cloud", Options(anytime=2, observe=told.append)) as client:
         ready(client)
         assert client.cloud
-        monkeypatch.setattr(client.cloud.network, "reply", lambda: reply)
+        monkeypatch.setattr(client.cloud.link.network, "reply", lambda: reply)
 
         def two_answers() -> Answer | None:
             told.clear()

@@ -43,7 +43,7 @@ def asked(client: OffloadClient, count: int) -> dict[str, Any]:
 
 def known(client: OffloadClient) -> bool:
     """Whether anything of the network is."""
-    return bool(client.cloud and client.cloud.network.known)
+    return bool(client.cloud and client.cloud.link.network.known)
 
 
 def main(url: str, mode: str) -> None:

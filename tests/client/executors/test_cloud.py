@@ -34,7 +34,9 @@ from ondevice.answer import Answer
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Task
-from ondevice.client.executors.cloud import CloudExecutor, Location, SendOptions
+from ondevice.client.executors.cloud import CloudExecutor
+from ondevice.client.executors.link import Location
+from ondevice.client.executors.request import SendOptions
 from ondevice.client.network import NetworkSample
 from ondevice.client.picture import Picture
 from ondevice.errors import UpstreamError
@@ -50,7 +52,7 @@ class Asker:
 
     def __init__(self, server: Rude, token: str | None = None) -> None:
         self.cloud = CloudExecutor(Location(ServerAddress.parse(server.url), token), engines.ENGINE.aside)
-        self.health, self.discovery = self.cloud.health, self.cloud.discovery
+        self.health, self.discovery = self.cloud.link.health, self.cloud.link.discovery
 
     def begin(self, sla_ms: float = 10_000.0, **more: Any) -> Attempt:
         return engines.on(self.cloud.begin, Task(Picture(PICTURE), sla_ms, 3), SendOptions(**more))
@@ -74,7 +76,7 @@ class Asker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.cloud.close()
+        self.cloud.link.connections.close()
 
 
 @pytest.fixture
@@ -207,10 +209,10 @@ def test_a_request_that_is_given_up_ends_its_connection_and_leaves_a_fresh_one(c
 def test_late_replies_are_learned_from(context: Any) -> None:
     _, asker = context(slow(endpoint, 5))
     size_bytes = PICTURE.stat().st_size
-    first_ms = asker.cloud.network.points_ms(size_bytes)[10]
+    first_ms = asker.cloud.link.network.points_ms(size_bytes)[10]
     assert failure(asker.ask(sla_ms=400)) == "late"
-    assert asker.cloud.network.known
-    assert asker.cloud.network.points_ms(size_bytes)[10] > max(first_ms, 400)
+    assert asker.cloud.link.network.known
+    assert asker.cloud.link.network.points_ms(size_bytes)[10] > max(first_ms, 400)
 
 
 def test_a_reply_that_is_still_of_interest_is_waited_for(context: Any) -> None:
@@ -253,11 +255,11 @@ def test_requests_that_come_together_ask_what_it_is_once(context: Any) -> None:
 
 def test_other_classes_than_ours(context: Any) -> None:
     _, asker = context(answering(endpoint))
-    asker.cloud.labels = ("a",) * 7 + ("that",)
+    asker.cloud.link.labels = ("a",) * 7 + ("that",)
     assert failure(asker.ask()) == "wrong"  # for its class 1 is "other"
-    asker.cloud.labels = ("a", "other", *"aaaaa", "that")
+    asker.cloud.link.labels = ("a", "other", *"aaaaa", "that")
     assert isinstance(asker.ask(), Answer)
-    asker.cloud.labels = ("a", "other")
+    asker.cloud.link.labels = ("a", "other")
     result = asker.ask()
     assert "its class 7 is 'that', the device's 'none'" in str(result)
 
@@ -330,7 +332,7 @@ def test_each_answer_is_handed_in_when_it_is_there(context: Any) -> None:
 def test_only_the_first_answer_tells_of_the_network(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, asker = context(telling(line(0.4), line(0.8, final=True) + END))
     samples: list[NetworkSample] = []
-    monkeypatch.setattr(asker.cloud.network, "add", samples.append)
+    monkeypatch.setattr(asker.cloud.link.network, "add", samples.append)
     assert len(outcomes(asker.begin())) == 2
     assert len(samples) == 1
 
@@ -368,11 +370,11 @@ def test_giving_up_after_the_first_answer_says_nothing_of_the_network(context: A
     _, asker = context(telling(line(0.4), line(0.8, final=True) + END, go=threading.Semaphore(0)))
     attempt = asker.begin()
     assert not engines.outcome(attempt.task).last
-    before = asker.cloud.network.points_ms(100)
+    before = asker.cloud.link.network.points_ms(100)
     time.sleep(0.2)
     engines.on(attempt.cancel)
     time.sleep(0.2)
-    assert asker.cloud.network.points_ms(100).tolist() == before.tolist()
+    assert asker.cloud.link.network.points_ms(100).tolist() == before.tolist()
     assert attempt.task.outcomes.empty()
     assert asker.health.breaker.closed
 
