@@ -76,8 +76,10 @@ class ReplyParser:
     def _begin(self, head: ReplyHead) -> None:
         if head.status < 200:
             self._interim += 1
-            if head.status == 101 or self._interim > _MOST_INTERIM:
-                raise ValueError(f"it says {head.status}, which was not asked for")
+            if head.status == 101:
+                raise ValueError("it goes over to another protocol, which was not asked for")
+            if self._interim > _MOST_INTERIM:
+                raise ValueError(f"it says over {_MOST_INTERIM} times that it is to come")
             return
         self.status, self.headers, self.keep_alive = head.status, head.headers, head.persistent
         kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -128,7 +129,19 @@ def test_only_so_many_words_before_an_answer_are_listened_to() -> None:
             visit.pause(0.01)
 
     with Rude(behave) as server:
-        assert failure(lambda: once(server.url), "its answer is not HTTP: it says 100") == "wrong"
+        assert failure(lambda: once(server.url), "its answer is not HTTP: it says over 8 times") == "wrong"
+
+
+def test_who_reads_nothing_has_us_hold_nothing_besides_the_body() -> None:
+    with Rude(rude.deaf) as server:
+        connection = connect(server.url)
+        tracemalloc.start()
+        try:
+            assert failure(lambda: ask(connection, LARGE, QUICK_S), "the request was not sent") == "late"
+            most_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert most_bytes < len(LARGE.body) / 4
 
 
 @pytest.mark.parametrize("within_s", [0.0, -1.0])
