@@ -60,9 +60,8 @@ class EndpointDiscovery:
     async def known(self, until: float) -> EndpointDescription:
         """What is known of it, waiting for it where nothing is, until then. Raises UpstreamError."""
         if self.endpoint is None:
-            left_s = until - perf_counter()
-            asking = self._begin(min(max(left_s, 0.0), _METADATA_S))
-            await asyncio.wait([asking], timeout=max(left_s, 0.0) + _LAST_WORD_S)
+            asking = self._begin(_METADATA_S)  # which goes on for the next request, where this one has less time
+            await asyncio.wait([asking], timeout=max(until - perf_counter(), 0.0) + _LAST_WORD_S)
         if self.endpoint is None:
             raise self._health.problem or UpstreamError("it has not told of its models in time", FailureKind.LATE)
         return self.endpoint

@@ -45,7 +45,8 @@ class CloudHealth:
             if not self.breaker.closed:
                 self.breaker.failed(perf_counter())
             return False
-        self.budget.failed()
+        if error.failure is not FailureKind.LATE:
+            self.budget.failed()
         if self.problem is None or error.failure != self.problem.failure:
             _log.warning("the cloud fails: %s", error)
         self.problem = error
