@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,28 +51,51 @@ class Trained(NamedTuple):
 
 
 Train = Callable[..., Trained]
+# What makes a network of Keras and its module of layers.
+Build = Callable[[Any, Any], Any]
 
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Trains what `build` makes of the layers' module, on pictures that `prepare` makes of 0..255."""
+    """Trains what `build` makes of the layers' module, on pictures that `prepare` makes of 0..255.
+
+    taught_by: what is trained in its place, and whose last layers it gets: augmentation takes long to train with, and
+    half precision takes a processor ten times as long.
+    """
     pytest.importorskip("tensorflow")
     folder = tmp_path_factory.mktemp("trained")
 
-    def trained(
-        name: str,
-        build: Callable[[Any, Any], Any],
+    def fitted(
+        build: Build,
         classes: int = 3,
         prepare: Callable[[NDArray[np.uint8]], NDArray[Any]] = lambda pixels: pixels,
         loss: str = "sparse_categorical_crossentropy",
-        epochs: int = 9,
-    ) -> Trained:
+    ) -> Any:
         keras = tensorflow().keras
         keras.utils.set_random_seed(0)
-        seen, checked = textures(_TRAINED_ON, classes, 0), textures(_CHECKED_ON, classes, 1)
-        model = build(keras, keras.layers)
+        seen, model = textures(_TRAINED_ON, classes, 0), build(keras, keras.layers)
         model.compile(keras.optimizers.Adam(5e-3), loss)
-        model.fit(prepare(seen.pixels).astype(np.float32), seen.classes, batch_size=32, epochs=epochs, verbose=0)
+        model.fit(prepare(seen.pixels).astype(np.float32), seen.classes, batch_size=32, epochs=9, verbose=0)
+        return model
+
+    teacher = functools.cache(fitted)
+
+    def trained(
+        name: str,
+        build: Build,
+        classes: int = 3,
+        prepare: Callable[[NDArray[np.uint8]], NDArray[Any]] = lambda pixels: pixels,
+        loss: str = "sparse_categorical_crossentropy",
+        taught_by: Build | None = None,
+    ) -> Trained:
+        if taught_by is None:
+            model = fitted(build, classes, prepare, loss)
+        else:
+            keras = tensorflow().keras
+            model = build(keras, keras.layers)
+            for layer, known in zip(reversed(model.layers), reversed(teacher(taught_by).layers), strict=False):
+                layer.set_weights(known.get_weights())
+        seen, checked = textures(_TRAINED_ON, classes, 0), textures(_CHECKED_ON, classes, 1)
         answers = np.asarray(model(prepare(checked.pixels).astype(np.float32), training=False))
         best = answers.argmax(axis=1) if answers.shape[1] > 1 else answers[:, 0] > 0.5
         home = folder / name
