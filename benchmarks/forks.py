@@ -33,14 +33,16 @@ def forked(side: versions.Side | None, mode: str, dead: bool) -> Row:
     """What a version's client answered in one mode, in the columns of the table."""
     pictures = [(str(path), 0.0) for path in sorted(zoo.samples_dir().glob("*/*.png"))]
     server, port = started(BUNDLED)
-    with ClientProcess(side, f"http://127.0.0.1:{port}", LOCAL, SLA_MS, [mode]) as client:
-        client.ask("stream", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures[:BEFORE])
-        if dead:
-            server.kill()
+    try:
+        with ClientProcess(side, f"http://127.0.0.1:{port}", LOCAL, SLA_MS, [mode]) as client:
             client.ask("stream", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures[:BEFORE])
-        parent, child = client.ask("fork", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures[:COUNT])
-    server.kill()
-    server.wait()
+            if dead:
+                server.kill()
+                client.ask("stream", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures[:BEFORE])
+            parent, child = client.ask("fork", begin=time.monotonic(), every_s=EVERY_S, pictures=pictures[:COUNT])
+    finally:
+        server.kill()
+        server.wait()
     return {**figures("parent", parent), **figures("child", child)}
 
 

@@ -100,13 +100,15 @@ def outages(side: versions.Side | None) -> Iterator[Row]:
         both = Direction(latency_ms=5)
         stage = Stage(links.open(LinkSpec(("127.0.0.1", 9), both, both)))
         stage.start()
-        url = f"http://127.0.0.1:{stage.link.port}"
-        with ClientProcess(side, url, "digits_xs_int8", 150, ["hedge"]) as client:
-            client.ask("totals")  # which it answers when it has measured the device
-            for phase in PHASES:
-                phase.begin(stage)
-                yield streamed(phase, client, [pictures[n % len(pictures)] for n in range(phase.count)])
-        stage.signal(signal.SIGKILL)
+        try:
+            url = f"http://127.0.0.1:{stage.link.port}"
+            with ClientProcess(side, url, "digits_xs_int8", 150, ["hedge"]) as client:
+                client.ask("totals")  # which it answers when it has measured the device
+                for phase in PHASES:
+                    phase.begin(stage)
+                    yield streamed(phase, client, [pictures[n % len(pictures)] for n in range(phase.count)])
+        finally:
+            stage.signal(signal.SIGKILL)
 
 
 def streamed(phase: Phase, client: ClientProcess, pictures: Sequence[tuple[str, float]]) -> Row:
