@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 
 from ondevice.answer import Answer
+from ondevice.client.crossing import Ferry
 from ondevice.client.face import Face
 from ondevice.image import ImageSource
 
@@ -19,20 +21,23 @@ class AsyncOffloadClient(Face):
     own. Making it loads the local models, which takes a moment. May be used from several event loops.
     """
 
+    @cached_property
+    def _ferry(self) -> Ferry:
+        return Ferry(self._engine)
+
     async def classify(self, image: ImageSource, sla_ms: float | None = None) -> Answer:
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
-        future = self._begin(self._task(image, sla_ms))
+        task = self._task(image, sla_ms)
         try:
-            flight = await asyncio.wrap_future(future)
+            flight = await self._ferry.across(lambda: self._fly(task))
         except BaseException as error:  # cancelled, by the caller or by `close`
-            if (instead := self._lost(future, error)) and not _is_cancelled():
-                raise instead from error
-            raise
+            instead, own = self._lost(error), asyncio.current_task()
+            raise error if own and own.cancelling() else instead from None
         return self._landed(flight)
 
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""
-        return await asyncio.wrap_future(self._get_ready(timeout_s))
+        return await self._ferry.across(lambda: self._get_ready(timeout_s))
 
     async def close(self) -> None:
         """End what is under way; once or often."""
@@ -43,8 +48,3 @@ class AsyncOffloadClient(Face):
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return bool(task and task.cancelling())

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from ondevice.client.turns import TurnTaking
 from ondevice.errors import FailureKind, OffloadError
 
 # Files are read and pictures scaled so many at a time: more would only take the cores from the device's model.
@@ -60,13 +61,14 @@ class Engine:
             raise
         return future
 
-    def post(self, act: Callable[[], object]) -> None:
-        """Have this called on its thread. Raises OffloadError where it is closed."""
+    def post(self, *acts: Callable[[], object]) -> None:
+        """Have these called on its thread. Raises OffloadError where it is closed."""
         with self._lock:
             if self.closed:
                 raise OffloadError("the client is closed", FailureKind.REFUSED)
-            self._posted.append(act)
-            if len(self._posted) == 1:  # else it has been told already, and takes all that there is
+            idle = not self._posted  # else it has been told already, and takes all that there is
+            self._posted.extend(acts)
+            if idle and acts:
                 self._running().call_soon_threadsafe(self._take)
 
     async def aside(self, work: Callable[..., Result], *arguments: object) -> Result:
@@ -93,19 +95,28 @@ class Engine:
         asyncio.set_event_loop(loop)
         try:
             loop.run_forever()
-            while under_way := asyncio.all_tasks(loop):  # those that end may have begun others
-                for task in under_way:
-                    task.cancel()
-                loop.run_until_complete(asyncio.gather(*under_way, return_exceptions=True))
+            while self._posted or asyncio.all_tasks(loop):  # what ends may have begun others
+                loop.run_until_complete(self._end_all())
             self._ended()
         finally:
             loop.close()
 
+    async def _end_all(self) -> None:
+        """Begin what was handed in, so that whoever waits for it hears of its end, and cancel all."""
+        while self._posted:
+            self._posted.popleft()()
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
     def _take(self) -> None:
+        """Do the next thing; one at a time, so that others have their turn between two."""
         with self._lock:
-            posted, self._posted = self._posted, deque()
-        for act in posted:
-            act()
+            act = self._posted.popleft() if self._posted else _nothing  # `close` may have taken it
+            if self._posted:
+                asyncio.get_running_loop().call_soon(self._take)
+        act()
 
     # Around a fork
 
@@ -136,7 +147,7 @@ class Engine:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.SelectorEventLoop()
+            self._loop = asyncio.SelectorEventLoop(TurnTaking())
             # A daemon: a program need not close its client to end.
             self._thread = threading.Thread(target=self._run, args=(self._loop,), name="ondevice-client", daemon=True)
             self._thread.start()

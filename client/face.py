@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Sequence
-from concurrent.futures import CancelledError, Future
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -80,8 +80,8 @@ class Face:
         deadline_ms = self.sla_ms if sla_ms is None else checked_deadline(sla_ms)
         return Task(Picture(image), deadline_ms, self.options.top)
 
-    def _begin(self, task: Task) -> Future[Flight]:
-        return self._engine.submit(self._dispatcher.fly(task, self._engine.aside))
+    def _fly(self, task: Task) -> Coroutine[Any, Any, Flight]:
+        return self._dispatcher.fly(task, self._engine.aside)
 
     def _landed(self, flight: Flight) -> Answer:
         """The answer, as it is there for whoever asked. Raises what there is instead."""
@@ -97,21 +97,20 @@ class Face:
             self._engine.post(partial(self._dispatcher.planner.waking.add, late_ms))
         return answer
 
-    def _lost(self, future: Future[Flight], error: BaseException) -> OnDeviceError | None:
-        """Count a request that was given up or has failed before it had a flight; what to raise instead of that."""
-        future.cancel()
+    def _lost(self, error: BaseException) -> BaseException:
+        """Count a request that was given up, or has failed before it had a flight; what to raise."""
         self._count(None, None)
         closed = isinstance(error, CancelledError | asyncio.CancelledError) and self._engine.closed
-        return OffloadError("the client is closed", FailureKind.REFUSED) if closed else None
+        return OffloadError("the client is closed", FailureKind.REFUSED) if closed else error
 
     def _count(self, answer: Answer | None, flight: Flight | None) -> None:
         with self._counting:
             self.totals.count(answer, flight)
 
-    def _get_ready(self, timeout_s: float) -> Future[bool]:
+    def _get_ready(self, timeout_s: float) -> Coroutine[Any, Any, bool]:
         if self.cloud is None:
             raise UsageError("the client has no endpoint to get ready")
-        return self._engine.submit(self.cloud.link.discovery.ready(timeout_s))
+        return self.cloud.link.discovery.ready(timeout_s)
 
     def _end(self) -> None:
         if self.device:

@@ -47,6 +47,7 @@ class NetworkEstimates:
         self._window = Window(_SIZE, _HALF_LIFE, len(NetworkSample._fields))
         self._round_trip_ms: float | None = None
         self.replies = Replies()
+        self._middle_known: tuple[float, float, float] | None = None
 
     @property
     def known(self) -> bool:
@@ -56,6 +57,7 @@ class NetworkEstimates:
     def add(self, sample: NetworkSample) -> None:
         """Learn from a request that was answered."""
         self._window.add(*sample)
+        self._middle_known = None
 
     def replied(self, upload_ms: float, reply_ms: float) -> None:
         """Learn how long a reply took after the upload that its server saw."""
@@ -76,11 +78,12 @@ class NetworkEstimates:
     def connected(self, round_trip_ms: float) -> None:
         """Learn from a new connection, which takes one round trip."""
         self._round_trip_ms = round_trip_ms
+        self._middle_known = None
 
     def forget(self) -> None:
         """Begin anew: this is another network."""
         self._window.clear()
-        self._round_trip_ms = None
+        self._round_trip_ms = self._middle_known = None
         self.replies.forget()
 
     def points_ms(self, size_bytes: int) -> FloatArray:
@@ -118,9 +121,12 @@ class NetworkEstimates:
         return np.array([[self._round_trip_ms or _FIRST_MS], [_FIRST_MS_PER_BYTE], [0.0]]), np.ones(1)
 
     def _middle(self) -> tuple[float, float, float]:
-        columns, weights = self._kept()
-        fixed, per_byte, other = (float(weighted_quantiles(column, weights)[MEDIAN]) for column in columns)
-        return fixed, per_byte, other
+        """The medians of the three; a request asks for them several times."""
+        if self._middle_known is None:
+            columns, weights = self._kept()
+            fixed, per_byte, other = (float(weighted_quantiles(column, weights)[MEDIAN]) for column in columns)
+            self._middle_known = fixed, per_byte, other
+        return self._middle_known
 
 
 class OwnAddress:

@@ -30,13 +30,12 @@ class OffloadClient(Face):
         The answer may still be late, if it must; `on_time` says so. Raises ImageError for a picture that cannot be
         read, OffloadError where neither place has an answer, UsageError.
         """
-        future = self._begin(self._task(image, sla_ms))
+        future = self._engine.submit(self._fly(self._task(image, sla_ms)))
         try:
             flight = future.result()
         except BaseException as error:  # also Ctrl-C, which is the main thread's
-            if instead := self._lost(future, error):
-                raise instead from error
-            raise
+            future.cancel()
+            raise self._lost(error) from None
         return self._landed(flight)
 
     def ready(self, timeout_s: float) -> bool:
@@ -44,7 +43,7 @@ class OffloadClient(Face):
 
         Requests need not wait for it. Raises UsageError where it has none to wait for.
         """
-        return self._get_ready(timeout_s).result()
+        return self._engine.submit(self._get_ready(timeout_s)).result()
 
     def close(self) -> None:
         """End what is under way; once or often."""

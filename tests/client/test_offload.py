@@ -30,7 +30,7 @@ def runner() -> Runner:
 
 
 def test_cascade_holds_the_deadline_when_the_cloud_does_not_answer(runner: Runner) -> None:
-    with Rude(deaf) as server, OffloadClient(server.url, runner, 300, "cascade", Options(confident=2)) as client:
+    with Rude(deaf) as server, OffloadClient(server.url, runner, 1500, "cascade", Options(confident=2)) as client:
         answers = [client.classify(path) for path in PATHS[:3]]
     assert [answer.index for answer in answers] == [runner.classify(path).index for path in PATHS[:3]]
     assert {answer.where for answer in answers} == {"device"}
