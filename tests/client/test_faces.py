@@ -58,7 +58,7 @@ def blocking(made: World, mode: str, options: Options) -> tuple[list[Answer], To
         answers = []
         for number, sla_ms in enumerate(DEADLINES):
             answers.append(client.classify(PICTURES[number % len(PICTURES)], sla_ms))
-            client._engine.submit(asyncio.sleep(EVERY_S)).result()
+            client._engine.submit(made.counted(asyncio.sleep(EVERY_S))).result()
     return answers, client.totals
 
 
@@ -69,7 +69,7 @@ def awaiting(made: World, mode: str, options: Options) -> tuple[list[Answer], To
             answers = []
             for number, sla_ms in enumerate(DEADLINES):
                 answers.append(await client.classify(PICTURES[number % len(PICTURES)], sla_ms))
-                await asyncio.wrap_future(client._engine.submit(asyncio.sleep(EVERY_S)))
+                await asyncio.wrap_future(client._engine.submit(made.counted(asyncio.sleep(EVERY_S))))
         return answers
 
     client = AsyncOffloadClient("http://127.0.0.1:8000", Steady(SMALL), SLA_MS, mode, options)

@@ -12,8 +12,7 @@ import selectors
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -24,8 +23,10 @@ from ondevice import Answer, Runner
 from ondevice.client import engine, face
 from ondevice.client.connection import http
 from ondevice.client.connection.connecting import Connected
+from ondevice.client.dispatcher import Dispatcher
 from ondevice.client.executors import device, health
 from ondevice.client.executors.attempt import Task
+from ondevice.client.executors.discovery import EndpointDiscovery
 from ondevice.image import ImageSource
 
 # Nothing is done in no time at all: what is due by less than a float can tell would be waited for for ever.
@@ -42,6 +43,14 @@ class World:
 
     def __call__(self) -> float:
         return self.now_s + self.ahead_s
+
+    async def counted(self, work: Awaitable[Any]) -> Any:
+        """What comes of it; meanwhile time goes on."""
+        self.under_way += 1
+        try:
+            return await work
+        finally:
+            self.under_way -= 1
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -64,7 +73,8 @@ class _Jumping(selectors.SelectSelector):
         if not self._world.under_way:
             return super().select(None if timeout != 0 else 0)
         assert timeout is not None, "it waits for ever"
-        if not (events := super().select(0)):
+        events = super().select(0)
+        if timeout <= 0 or not events:  # a wake-up from another thread, whenever it comes, changes no time
             self._world.now_s += max(timeout, _STEP_S)
         return events
 
@@ -184,13 +194,14 @@ def world(exchange: Exchange, patch: pytest.MonkeyPatch) -> World:
             patch.setattr(module, "perf_counter", made)
     for kind in (PlayedBytes, Steady, Thread):
         patch.setattr(kind, "world", made, raising=False)
-    patch.setattr(asyncio, "SelectorEventLoop", lambda: Loop(made))
+    patch.setattr(asyncio, "SelectorEventLoop", lambda *_: Loop(made))
     patch.setattr(http, "connect", _connected)
     patch.setattr(http, "ByteStream", PlayedBytes)
     patch.setattr(device, "ThreadPoolExecutor", Thread)
     patch.setattr(health, "SystemRandom", lambda: Random(0))
     patch.setattr(face, "Task", lambda *arguments: Task(*arguments, started=made()))
-    patch.setattr(engine.Engine, "submit", _counting(made, engine.Engine.submit))
+    for kind, name in ((Dispatcher, "fly"), (EndpointDiscovery, "ready")):
+        patch.setattr(kind, name, _counting(made, getattr(kind, name)))
     patch.setattr(engine.Engine, "aside", _at_once)
     return made
 
@@ -205,12 +216,8 @@ async def _at_once(_: engine.Engine, work: Callable[..., Any], *arguments: objec
     return work(*arguments)
 
 
-def _counting(made: World, submit: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
-    async def counted(work: Coroutine[Any, Any, Any]) -> Any:
-        made.under_way += 1
-        try:
-            return await work
-        finally:
-            made.under_way -= 1
+def _counting(made: World, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def counted(*arguments: Any) -> Any:
+        return await made.counted(work(*arguments))
 
-    return lambda of, work: submit(of, counted(work))
+    return counted
