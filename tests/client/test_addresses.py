@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asker import Asker, failure
 from good_endpoint import described, endpoint
 from ports import full_port
 from rude import HOST, Rude, answering
@@ -16,12 +19,8 @@ from serving import PICTURE
 from ondevice import OffloadClient
 from ondevice.client.connection.http import HttpStream
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
-from ondevice.client.options import Options
-from ondevice.errors import OffloadError
 
 LONG_MS = 20_000.0
-# The deadline is waited for, and no more.
-HASTY = Options(patience_ms=0)
 
 
 @pytest.fixture
@@ -88,10 +87,13 @@ def test_another_address_of_this_device_is_another_network(monkeypatch: pytest.M
 
 
 def test_a_connection_that_nobody_takes_is_told_as_what_it_is() -> None:
-    """With the time that it had, not that of the answer."""
-    with full_port() as port, OffloadClient(f"http://{HOST}:{port}", (), 1000, "cloud", HASTY) as client:
-        assert client.cloud
-        client.cloud.link.discovery.endpoint = CnnSelectEndpoint(described())
-        with pytest.raises(OffloadError, match=r":\d+: no connection within (1|0\.9\d*) s; no model") as caught:
-            client.classify(PICTURE)
-    assert caught.value.failure == "late"
+    """With the time that it had, and not as an answer that has not come."""
+    with full_port() as port:
+        asker = Asker(SimpleNamespace(url=f"http://{HOST}:{port}"))  # type: ignore[arg-type]
+        asker.discovery.endpoint = CnnSelectEndpoint(described())
+        try:
+            said = asker.ask(sla_ms=1000)
+        finally:
+            asker.close()
+    assert failure(said) == "late"
+    assert re.fullmatch(r"127\.0\.0\.1:\d+: no connection within (1|0\.\d+) s", str(said))
