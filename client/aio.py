@@ -29,11 +29,12 @@ class AsyncOffloadClient(Face):
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
         task = self._task(image, sla_ms)
         try:
-            flight = await self._ferry.across(lambda: self._fly(task))
+            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: self._take(task))
+            ending = await crossing
         except BaseException as error:  # cancelled, by the caller or by `close`
             instead, own = self._lost(error), asyncio.current_task()
             raise error if own and own.cancelling() else instead from None
-        return self._landed(flight)
+        return self._landed(task, ending)
 
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""

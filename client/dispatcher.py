@@ -7,7 +7,7 @@ import math
 from functools import partial
 
 from ondevice.client.endpoint.description import Aside
-from ondevice.client.executors.attempt import Task
+from ondevice.client.executors.attempt import Ending, Task
 from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.flight import Event, Executors, Flight, FlightOptions
@@ -26,15 +26,14 @@ class Dispatcher:
         self.planner = Planner(mode, options.confident_in(mode), device, cloud)
         self._numbers = itertools.count()
 
-    async def fly(self, task: Task, aside: Aside) -> Flight:
-        """The task's flight, once it is over. Raises ImageError for a file that cannot be read."""
+    async def fly(self, task: Task, aside: Aside) -> Ending:
+        """What a task comes to. Raises ImageError for a file that cannot be read."""
         if self._cloud and self._mode is not Mode.DEVICE and not task.picture.loaded:
             await aside(task.picture.load)
         model = self.planner.model(task)
         plan = self.planner.plan(task, model)
         flight = Flight(task, plan, Executors(self._device, self._cloud), self._flight_options(task, plan, model))
-        await flight.run()
-        return flight
+        return await flight.run()
 
     def _flight_options(self, task: Task, plan: Plan, model: int) -> FlightOptions:
         cascading = self._mode is Mode.CASCADE

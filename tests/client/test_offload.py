@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from certificates import self_signed, server_context
 from good_endpoint import endpoint
 from manners import MANNERS, NONSENSE
-from rude import Rude, answering, deaf, http
+from rude import Rude, answering, deaf, http, stalling
 
 from ondevice import OffloadClient, Runner
-from ondevice.client.offload import Options
+from ondevice.client.offload import Event, Options
 from ondevice.errors import OffloadError, UnknownModelError, UsageError
 from ondevice.models import zoo
 
@@ -44,6 +45,20 @@ def test_cascade_in_airplane_mode(runner: Runner) -> None:
     assert {answer.where for answer in answers} == {"device"}
     assert all("refuses connections" in answer.why for answer in answers)
     assert client.totals.sent_bytes == 0
+
+
+def test_the_reserve_is_taken_in_time_though_the_clients_thread_is_held_up(runner: Runner) -> None:
+    def hold_up(event: Event) -> None:
+        if event.what == "device answer":
+            client._engine.post(lambda: time.sleep(3))
+
+    with Rude(stalling(endpoint, 10), told=endpoint) as server:
+        client = OffloadClient(server.url, runner, 800, "hedge", Options(confident=1.0, observe=hold_up))
+        with client:
+            answer = client.classify(PICTURE)
+    assert (answer.where, answer.why) == ("device", "the cloud was late")
+    assert answer.total_ms < 2500
+    assert client.totals.failures == {"late": 1}
 
 
 # Without one
