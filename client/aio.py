@@ -29,20 +29,27 @@ class AsyncOffloadClient(Face):
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
         task = self._task(image, sla_ms)
         try:
-            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: self._take(task))
-            ending = await crossing
+            flight = await self._ferry.across(lambda: self._fly(task))
         except BaseException as error:  # cancelled, by the caller or by `close`
-            instead, own = self._lost(error), asyncio.current_task()
-            raise error if own and own.cancelling() else instead from None
-        return self._landed(task, ending)
+            raise self._instead(error, self._lost(error)) from None
+        return self._landed(flight)
 
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""
-        return await self._ferry.across(lambda: self._get_ready(timeout_s))
+        try:
+            return await self._ferry.across(lambda: self._get_ready(timeout_s))
+        except BaseException as error:
+            raise self._instead(error, self._ended_by(error)) from None
 
     async def close(self) -> None:
         """End what is under way; once or often."""
         await asyncio.to_thread(self._end)
+
+    @staticmethod
+    def _instead(error: BaseException, instead: BaseException) -> BaseException:
+        """What to raise: who is cancelled must be."""
+        own = asyncio.current_task()
+        return error if own and own.cancelling() else instead
 
     async def __aenter__(self) -> AsyncOffloadClient:
         return self

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import math
 from functools import partial
 
 from ondevice.client.endpoint.description import Aside
-from ondevice.client.executors.attempt import Ending, Task
+from ondevice.client.executors.attempt import Task
 from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.flight import Event, Executors, Flight, FlightOptions
 from ondevice.client.options import Options
 from ondevice.client.planning.plan import Mode, Plan
 from ondevice.client.planning.planner import Planner
+from ondevice.errors import ImageError
+from ondevice.image import describe
+
+# What comes through a pipe, such as a camera's picture, may take seconds, whatever the deadline is.
+_PIPE_S = 5.0
+
+_log = logging.getLogger("ondevice.client")
 
 
 class Dispatcher:
@@ -26,14 +35,26 @@ class Dispatcher:
         self.planner = Planner(mode, options.confident_in(mode), device, cloud)
         self._numbers = itertools.count()
 
-    async def fly(self, task: Task, aside: Aside) -> Ending:
-        """What a task comes to. Raises ImageError for a file that cannot be read."""
-        if self._cloud and self._mode is not Mode.DEVICE and not task.picture.loaded:
-            await aside(task.picture.load)
+    async def fly(self, task: Task, aside: Aside) -> Flight:
+        """The task's flight, once it is over. Raises ImageError for a file that cannot be read."""
+        sending = self._cloud is not None and self._mode is not Mode.DEVICE
+        if not task.picture.loaded and (sending or not task.picture.regular):
+            await self._load(task, aside)
         model = self.planner.model(task)
         plan = self.planner.plan(task, model)
         flight = Flight(task, plan, Executors(self._device, self._cloud), self._flight_options(task, plan, model))
-        return await flight.run()
+        await flight.run()
+        return flight
+
+    async def _load(self, task: Task, aside: Aside) -> None:
+        """Read its file. Raises ImageError, also where that comes to no end, as of a pipe that nobody writes to."""
+        patient_s = (task.sla_ms + self._options.patient_ms(task.sla_ms)) / 1e3
+        try:
+            async with asyncio.timeout(None if task.picture.regular else max(patient_s, _PIPE_S)):
+                await aside(task.picture.load)
+        except TimeoutError as error:
+            said = f"{describe(task.picture.source)}: nobody has written it in time; give a picture's file"
+            raise ImageError(said, task.picture.source) from error
 
     def _flight_options(self, task: Task, plan: Plan, model: int) -> FlightOptions:
         cascading = self._mode is Mode.CASCADE
@@ -52,4 +73,7 @@ class Dispatcher:
 
     def _report(self, number: int, at_ms: float, what: str, detail: str) -> None:
         if self._options.observe:
-            self._options.observe(Event(number, at_ms, what, detail))
+            try:
+                self._options.observe(Event(number, at_ms, what, detail))
+            except Exception:  # which is not the request's fault
+                _log.exception("observe failed")

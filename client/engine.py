@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures.thread  # noqa: F401  # to lock for a fork after this does: no signal comes in between
 import contextlib
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from ondevice.client.beside import ThreadsBeside
 from ondevice.client.turns import TurnTaking
 from ondevice.errors import FailureKind, OffloadError
 
@@ -24,6 +27,9 @@ from ondevice.errors import FailureKind, OffloadError
 _WORKERS = 2
 # Its steps are short: so long none takes. A fork, and the end of the program, wait no longer for one that does.
 _STEP_S = 0.5
+# No fork takes so long, which copies the tables of some gigabytes in milliseconds. Ctrl-C may come between a fork and
+# what follows it, and nobody would say to go on.
+_FORK_S = 10.0
 
 Result = TypeVar("Result")
 Work = Coroutine[Any, Any, Result]
@@ -42,14 +48,19 @@ class Engine:
 
     _loop: asyncio.AbstractEventLoop | None
     _thread: threading.Thread | None
-    _workers: ThreadPoolExecutor | None
+    _workers: ThreadsBeside | None
     _posted: deque[Callable[[], object]]
 
     def __init__(self, ended: Callable[[], object] = _nothing, forked: Callable[[], object] = _nothing) -> None:
-        self._ended, self._forked = ended, forked
+        self.ended, self._forked = ended, forked
         self.closed = False
         self._make()
         _engines.add(self)
+
+    @property
+    def here(self) -> bool:
+        """Whether this is its own thread, on which nobody may wait for it."""
+        return self._thread is threading.current_thread()
 
     def submit(self, work: Work[Result]) -> Future[Result]:
         """Begin a coroutine; its result is the future's. Cancelling that cancels it. Raises OffloadError: closed."""
@@ -64,30 +75,35 @@ class Engine:
     def post(self, *acts: Callable[[], object]) -> None:
         """Have these called on its thread. Raises OffloadError where it is closed."""
         with self._lock:
-            if self.closed:
+            if self.closed or (_exiting and threading.current_thread() is threading.main_thread()):
                 raise OffloadError("the client is closed", FailureKind.REFUSED)
-            idle = not self._posted  # else it has been told already, and takes all that there is
+            loop, idle = self._running(), not self._posted  # else it has been told already, and takes all that there is
             self._posted.extend(acts)
             if idle and acts:
-                self._running().call_soon_threadsafe(self._take)
+                loop.call_soon_threadsafe(self._take)
 
     async def aside(self, work: Callable[..., Result], *arguments: object) -> Result:
         """What blocks or computes, on a thread beside; for coroutines that run here."""
         if self._workers is None:
-            self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="ondevice-aside")
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work, *arguments)
+            self._workers = ThreadsBeside(_WORKERS, "ondevice-aside")
+        return await self._workers.run(partial(work, *arguments))
 
     def close(self) -> None:
         """End what is under way, and take no more; once or often."""
         with self._lock:
-            loop, self.closed = self._loop, True
+            self.closed = True
+        self.stop()
+        if self._thread and not self.here:
+            self._thread.join(_STEP_S)
+
+    def stop(self) -> None:
+        """Close it without waiting for anything or anybody; nobody hands anything in any more."""
+        self.closed = True
         if self._workers:
-            self._workers.shutdown(wait=False, cancel_futures=True)
-        if loop and self._thread:
+            self._workers.close()
+        if self._loop:
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile
-                loop.call_soon_threadsafe(loop.stop)
-            if self._thread is not threading.current_thread():
-                self._thread.join(_STEP_S)
+                self._loop.call_soon_threadsafe(self._loop.stop)
 
     # On its own thread
 
@@ -97,7 +113,7 @@ class Engine:
             loop.run_forever()
             while self._posted or asyncio.all_tasks(loop):  # what ends may have begun others
                 loop.run_until_complete(self._end_all())
-            self._ended()
+            self.ended()
         finally:
             loop.close()
 
@@ -122,7 +138,7 @@ class Engine:
 
     def rest(self) -> None:
         """Wait until it is between two steps, and have it stay there until `go_on`."""
-        if self._loop and self._thread is not threading.current_thread():
+        if self._loop and not self.here:
             resting, self._rested = threading.Event(), threading.Event()
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_stay, resting, self._rested)
@@ -135,7 +151,7 @@ class Engine:
     def begin_anew(self) -> None:
         """Forget, in the child, what only the parent has."""
         if self._loop:
-            _left.append(self._loop)
+            _left.append((self._loop, self._posted))
         self._make()
         self._forked()
 
@@ -147,10 +163,15 @@ class Engine:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.SelectorEventLoop(TurnTaking())
+            loop = asyncio.SelectorEventLoop(TurnTaking())
             # A daemon: a program need not close its client to end.
-            self._thread = threading.Thread(target=self._run, args=(self._loop,), name="ondevice-client", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(loop,), name="ondevice-client", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                loop.close()
+                raise OffloadError("no thread can be had: end some others", FailureKind.REFUSED) from error
+            self._loop, self._thread = loop, thread
         return self._loop
 
 
@@ -188,38 +209,59 @@ class _Begun:
 
 def _stay(resting: threading.Event, rested: threading.Event) -> None:
     resting.set()
-    rested.wait()
+    rested.wait(_FORK_S)
 
 
 _engines: WeakSet[Engine] = WeakSet()
-# In the child of a fork the parent's loops are neither run nor closed: what they watch is the parent's, too.
-_left: list[asyncio.AbstractEventLoop] = []
-_forking = threading.Lock()
+# In the child of a fork the parent's loops are neither run nor closed: what they watch is the parent's, too. What had
+# been handed in, and had not begun, is the parent's to do.
+_left: list[object] = []
+# One fork after the other; but a signal's handler may fork while its thread does.
+_forking = threading.RLock()
+_depth = 0
 
 
 def _before_fork() -> None:
+    global _depth
     _forking.acquire()
-    for engine in list(_engines):
-        engine.rest()
+    _depth += 1
+    if _depth == 1:
+        for engine in list(_engines):
+            engine.rest()
 
 
 def _in_parent() -> None:
-    for engine in list(_engines):
-        engine.go_on()
+    global _depth
+    if _depth == 1:
+        for engine in list(_engines):
+            engine.go_on()
+    _depth -= 1  # only now: who forks meanwhile finds some at rest still
     _forking.release()
 
 
 def _in_child() -> None:
-    global _forking
-    _forking = threading.Lock()
+    global _forking, _depth
+    _forking, _depth = threading.RLock(), 0
     for engine in list(_engines):
         engine.begin_anew()
 
 
+# Whether the program is at its end.
+_exiting = False
+
+
 def _at_exit() -> None:
+    """Have nothing go on while Python takes its modules down.
+
+    Daemon threads that wait for an answer, or ask for one, wait on and end with the program: an error would be a
+    traceback on its last lines. The main thread hears that the client is closed.
+    """
+    global _exiting
+    _exiting = True
     for engine in list(_engines):
-        engine.close()
+        engine.rest()
 
 
-os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 atexit.register(_at_exit)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import threading
-from collections.abc import Coroutine, Sequence
+import weakref
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
@@ -16,15 +18,16 @@ from ondevice.client.connection import address as addresses
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.dispatcher import Dispatcher
 from ondevice.client.engine import Engine
-from ondevice.client.executors.attempt import Ending, Task
+from ondevice.client.executors.attempt import Task
 from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor, check_runners
 from ondevice.client.executors.link import Location
+from ondevice.client.flight import Flight
 from ondevice.client.options import DEFAULT, Options, checked_deadline, checked_mode
 from ondevice.client.picture import Picture
 from ondevice.client.planning.plan import Mode
 from ondevice.client.totals import Totals
-from ondevice.errors import FailureKind, OffloadError, UsageError
+from ondevice.errors import FailureKind, OffloadError, OnDeviceError, UsageError
 from ondevice.image import ImageSource
 from ondevice.runner import Runner
 
@@ -55,11 +58,14 @@ class Face:
         runners = [one if isinstance(one, Runner) else Runner(one) for one in places]
         check_runners(runners)
         self.totals, self._counting = Totals(), threading.Lock()
-        self._engine = Engine(self._ended, self._begin_anew)
+        # Whoever forgets to close a client has neither its thread nor its connections left once it is gone.
+        self._engine = Engine(forked=_weakly(self._begin_anew))
+        weakref.finalize(self, self._engine.stop).atexit = False
         self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
         self.cloud = CloudExecutor(location, self._engine.aside) if location else None
-        if self.cloud and self.device:
-            self.cloud.link.labels = self.device.labels
+        if self.cloud:
+            self._engine.ended = self.cloud.link.close
+            self.cloud.link.labels = self.device.labels if self.device else ()
         self._dispatcher = Dispatcher(self.mode, options, self.device, self.cloud)
         if self.cloud and self.mode is not Mode.DEVICE:
             self._engine.post(self.cloud.link.discovery.maintain)
@@ -79,44 +85,37 @@ class Face:
         deadline_ms = self.sla_ms if sla_ms is None else checked_deadline(sla_ms)
         return Task(Picture(image), deadline_ms, self.options.top)
 
-    def _fly(self, task: Task) -> Coroutine[Any, Any, Ending]:
+    def _fly(self, task: Task) -> Coroutine[Any, Any, Flight]:
         return self._dispatcher.fly(task, self._engine.aside)
 
-    def _hold_s(self, task: Task) -> float | None:
-        """How long is waited before the task's reserve is taken; None: it never has one."""
-        if self.cloud is None or self.mode is Mode.DEVICE:
-            return None
-        return max(task.sla_ms - self._dispatcher.planner.guard_ms(task) - task.elapsed_ms, 0.0) / 1e3
-
-    def _take(self, task: Task) -> Ending | None:
-        """Its reserve, if it has one, which ends it."""
-        if task.reserve:
-            self._engine.post(partial(task.outcomes.put_nowait, None))
-        return task.reserve
-
-    def _landed(self, task: Task, ending: Ending) -> Answer:
+    def _landed(self, flight: Flight) -> Answer:
         """The answer, as it is there for whoever asked. Raises what there is instead."""
-        if not isinstance(ending.result, Answer):
-            self._count(None, ending)
-            raise ending.result
+        task, result = flight.task, flight.result
+        if not isinstance(result, Answer):
+            self._count(None, flight)
+            raise result or OnDeviceError("the request has ended without a result")
         total_ms = task.elapsed_ms
-        answer = dataclasses.replace(ending.result, total_ms=total_ms, on_time=total_ms <= task.sla_ms)
-        self._count(answer, ending)
-        if ending.held:
-            planner = self._dispatcher.planner
-            late_ms = max(total_ms - (task.sla_ms - planner.guard_ms(task)), 0.0)
-            self._engine.post(partial(planner.overslept, late_ms))
+        answer = dataclasses.replace(result, total_ms=total_ms, on_time=total_ms <= task.sla_ms)
+        self._count(answer, flight)
+        if flight.held:
+            late_ms = max(total_ms - (task.sla_ms - flight.options.guard_ms), 0.0)
+            with contextlib.suppress(OffloadError):  # closed meanwhile; the answer is there all the same
+                self._engine.post(partial(self._dispatcher.planner.waking.add, late_ms))
         return answer
 
     def _lost(self, error: BaseException) -> BaseException:
         """Count a request that was given up, or has failed before it had a flight; what to raise."""
         self._count(None, None)
+        return self._ended_by(error)
+
+    def _ended_by(self, error: BaseException) -> BaseException:
+        """What to raise where a wait has ended so."""
         closed = isinstance(error, CancelledError | asyncio.CancelledError) and self._engine.closed
         return OffloadError("the client is closed", FailureKind.REFUSED) if closed else error
 
-    def _count(self, answer: Answer | None, ending: Ending | None) -> None:
+    def _count(self, answer: Answer | None, flight: Flight | None) -> None:
         with self._counting:
-            self.totals.count(answer, ending)
+            self.totals.count(answer, flight)
 
     def _get_ready(self, timeout_s: float) -> Coroutine[Any, Any, bool]:
         if self.cloud is None:
@@ -128,11 +127,6 @@ class Face:
             self.device.close()
         self._engine.close()
 
-    def _ended(self) -> None:
-        """Last of all, on the engine's thread."""
-        if self.cloud:
-            self.cloud.link.connections.close()
-
     def _begin_anew(self) -> None:
         """In the child of a fork."""
         self._counting = threading.Lock()
@@ -140,6 +134,17 @@ class Face:
             self.device.begin_anew()
         if self.cloud:
             self.cloud.link.begin_anew()
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """The method, as long as anybody else has its object."""
+    found = weakref.WeakMethod(method)
+
+    def call() -> None:
+        if there := found():
+            there()
+
+    return call
 
 
 def _check_places(mode: Mode, endpoint: str | None, local: Sequence[Local]) -> None:

@@ -6,6 +6,7 @@ from ondevice.answer import Answer
 from ondevice.client.face import Face
 from ondevice.client.flight import Event
 from ondevice.client.options import CONFIDENT, Options
+from ondevice.errors import UsageError
 from ondevice.image import ImageSource
 
 __all__ = ["CONFIDENT", "Event", "OffloadClient", "Options"]
@@ -30,28 +31,36 @@ class OffloadClient(Face):
         The answer may still be late, if it must; `on_time` says so. Raises ImageError for a picture that cannot be
         read, OffloadError where neither place has an answer, UsageError.
         """
-        task = self._task(image, sla_ms)
-        future = self._engine.submit(self._fly(task))
+        self._check_may_wait()
+        future = self._engine.submit(self._fly(self._task(image, sla_ms)))
         try:
-            try:
-                ending = future.result(self._hold_s(task))
-            except TimeoutError:
-                ending = self._take(task) or future.result()
+            flight = future.result()
         except BaseException as error:  # also Ctrl-C, which is the main thread's
             future.cancel()
             raise self._lost(error) from None
-        return self._landed(task, ending)
+        return self._landed(flight)
 
     def ready(self, timeout_s: float) -> bool:
         """Wait until the endpoint has told of its models, so long at most; `cloud.problem` has what is wrong else.
 
         Requests need not wait for it. Raises UsageError where it has none to wait for.
         """
-        return self._engine.submit(self._get_ready(timeout_s)).result()
+        self._check_may_wait()
+        future = self._engine.submit(self._get_ready(timeout_s))
+        try:
+            return future.result()
+        except BaseException as error:
+            future.cancel()
+            raise self._ended_by(error) from None
 
     def close(self) -> None:
         """End what is under way; once or often."""
         self._end()
+
+    def _check_may_wait(self) -> None:
+        """Raise UsageError on the client's own thread, which would wait for itself."""
+        if self._engine.here:
+            raise UsageError("observe is called on the client's own thread, which cannot wait for an answer: ask later")
 
     def __enter__(self) -> OffloadClient:
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from functools import cached_property
+import stat
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -48,32 +48,44 @@ class Picture:
 
     def __init__(self, source: ImageSource) -> None:
         self.source = source
+        self._file: bytes | None = None
+        self._loaded = False
 
-    @cached_property
+    @property
     def file(self) -> bytes | None:
         """Its file, if it is of a kind that endpoints read; None for pixels and other files."""
+        if not self._loaded:
+            self.load()
+        return self._file
+
+    @property
+    def loaded(self) -> bool:
+        """Whether `file` is there without reading anything."""
+        return self._loaded or not isinstance(self.source, str | Path)
+
+    @property
+    def regular(self) -> bool:
+        """Whether reading it comes to an end: not that of a pipe or a device."""
+        return not isinstance(self.source, str | Path) or not _is_special(Path(self.source))
+
+    def load(self) -> None:
+        """Have `file` there, which reads it. Raises ImageError.
+
+        Not a cached_property: those have one lock for all pictures, and one slow file would hold up everybody's.
+        """
+        data = b""
         if isinstance(self.source, bytes):
             data = self.source
             _check(len(data), data)
         elif isinstance(self.source, str | Path):
             data = _read(Path(self.source))
-        else:
-            return None
-        return data if self._kind_of(data) else None
-
-    @property
-    def loaded(self) -> bool:
-        """Whether `file` is there without reading anything."""
-        return "file" in self.__dict__ or not isinstance(self.source, str | Path)
-
-    def load(self) -> None:
-        """Have `file` there, which reads it. Raises ImageError."""
-        self.file  # noqa: B018  # kept from now on
+        self._file = data if self._kind_of(data) else None
+        self._loaded = True
 
     @property
     def readable(self) -> ImageSource:
         """Its file if that was read already, else the source."""
-        return self.__dict__.get("file") or self.source
+        return self._file or self.source
 
     @property
     def kind(self) -> str:
@@ -119,10 +131,24 @@ def _check(size_bytes: int, source: ImageSource) -> None:
         raise ImageError(f"{describe(source)}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
 
 
+def _is_special(path: Path) -> bool:
+    """Whether it is a pipe, a device or the like."""
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):  # who reads it says so
+        return False
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
+
+
 def _read(path: Path) -> bytes:
     try:
         _check(path.stat().st_size, path)
-        return path.read_bytes()
+        if not _is_special(path):
+            return path.read_bytes()
+        with path.open("rb") as file:  # which may have no end
+            data = file.read(MAX_BYTES + 1)
+        _check(len(data), path)
+        return data
     except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError
         said = words.reason(error)
         if isinstance(error, FileNotFoundError):

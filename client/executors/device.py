@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ondevice.answer import Answer
+from ondevice.client.beside import ThreadsBeside
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
@@ -103,7 +103,7 @@ class DeviceExecutor:
 
     def begin_anew(self) -> None:
         """Forget what is under way: in the child of a fork its thread is not there."""
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ondevice-device")
+        self._thread = ThreadsBeside(1, "ondevice-device")
         self._begun: list[DeviceAttempt] = []
 
     def best(self, within_ms: float) -> int:
@@ -126,16 +126,16 @@ class DeviceExecutor:
         loop = asyncio.get_running_loop()
 
         try:
-            self._thread.submit(self._run, attempt, model, loop)
-        except RuntimeError:
-            attempt.end(OnDeviceError("the client is closed"))
+            self._thread.begin(self._run, attempt, model, loop)
+        except OnDeviceError as error:
+            attempt.end(error)
         else:
             self._begun.append(attempt)
         return attempt
 
     def close(self) -> None:
         """Finish what was begun, and take no more."""
-        self._thread.shutdown()
+        self._thread.close(wait=True)
 
     def _run(self, attempt: DeviceAttempt, model: TimedModel, loop: asyncio.AbstractEventLoop) -> None:
         """On the device's thread. Whoever waits no longer has cost nothing, unless it has begun."""

@@ -55,6 +55,10 @@ class EndpointLink:
         self.health.breaker.abandoned()
         self._under_way, self._sparing = set(), 0
 
+    def close(self) -> None:
+        """Keep no connection any more."""
+        self.connections.close()
+
     def failed(self, error: UpstreamError, sla_ms: float | None = None) -> None:
         """Something has. sla_ms: the deadline of the request that it was."""
         if self.health.failed(error, sla_ms):

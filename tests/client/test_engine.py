@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -121,6 +124,17 @@ def test_closing_ends_what_is_under_way_and_takes_no_more() -> None:
         engine.post(lambda: None)
 
 
+def test_a_system_that_gives_no_thread(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OffloadError, match="no thread can be had"):
+            engine.submit(ident())
+    assert engine.submit(ident()).result(PATIENCE_S)
+
+
 # A fork
 
 
@@ -172,3 +186,49 @@ def test_one_that_was_closed_is_closed_in_the_child_too() -> None:
     engine = Engine()
     engine.close()
     assert in_child(engine) == 99
+
+
+def test_a_signal_may_fork_while_its_thread_does(engine: Engine) -> None:
+    """Whether it comes before the fork, or after it, when the engine is told to go on."""
+    before = engine.submit(ident()).result(PATIENCE_S)
+    forked: list[int] = []
+
+    def fork(*of: object) -> None:
+        if not (child := os.fork()):
+            os._exit(0)
+        forked.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    rest, go_on = engine.rest, engine.go_on
+    engine.rest = lambda: (rest(), signal.raise_signal(signal.SIGUSR1))  # type: ignore[method-assign,assignment]
+    engine.go_on = lambda: (signal.raise_signal(signal.SIGUSR1), go_on())  # type: ignore[method-assign,assignment]
+    previous = signal.signal(signal.SIGUSR1, fork)
+    try:
+        fork()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert forked == [0, 0, 0]
+    assert engine.submit(ident()).result(5) == before
+
+
+def test_what_a_fork_left_to_the_parent_is_not_spoken_of_in_the_child() -> None:
+    """A coroutine that was handed in and had not begun."""
+    program = """
+import os, threading
+from ondevice.client.engine import Engine
+
+async def work(): pass
+
+engine, go, busy = Engine(), threading.Event(), threading.Event()
+engine.post(lambda: (busy.set(), go.wait(10)))
+busy.wait(10)
+engine.submit(work())
+child = os.fork()
+if not child:
+    import gc
+    gc.collect()
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

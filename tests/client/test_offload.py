@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import gc
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from certificates import self_signed, server_context
 from good_endpoint import endpoint
 from manners import MANNERS, NONSENSE
-from rude import Rude, answering, deaf, http, stalling
+from rude import Rude, answering, deaf, http
+from serving import until
 
-from ondevice import OffloadClient, Runner
-from ondevice.client.offload import Event, Options
-from ondevice.errors import OffloadError, UnknownModelError, UsageError
+from ondevice import Answer, OffloadClient, Runner
+from ondevice.client import dispatcher
+from ondevice.client.flight import Flight
+from ondevice.client.offload import Options
+from ondevice.errors import ImageError, OffloadError, UnknownModelError, UsageError
 from ondevice.models import zoo
 
 SMALL = "digits_xs_int8"
@@ -45,20 +51,6 @@ def test_cascade_in_airplane_mode(runner: Runner) -> None:
     assert {answer.where for answer in answers} == {"device"}
     assert all("refuses connections" in answer.why for answer in answers)
     assert client.totals.sent_bytes == 0
-
-
-def test_the_reserve_is_taken_in_time_though_the_clients_thread_is_held_up(runner: Runner) -> None:
-    def hold_up(event: Event) -> None:
-        if event.what == "device answer":
-            client._engine.post(lambda: time.sleep(3))
-
-    with Rude(stalling(endpoint, 10), told=endpoint) as server:
-        client = OffloadClient(server.url, runner, 800, "hedge", Options(confident=1.0, observe=hold_up))
-        with client:
-            answer = client.classify(PICTURE)
-    assert (answer.where, answer.why) == ("device", "the cloud was late")
-    assert answer.total_ms < 2500
-    assert client.totals.failures == {"late": 1}
 
 
 # Without one
@@ -142,3 +134,69 @@ def test_wrong_calls(arguments: dict[str, object], says: str) -> None:
 def test_a_local_model_that_is_not_there() -> None:
     with pytest.raises(UnknownModelError, match="no_such_model"):
         OffloadClient(NOWHERE, "no_such_model")
+
+
+# What is wrong with files
+
+
+def test_a_pipe_that_nobody_writes_to_costs_its_request_alone(
+    tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_PIPE_S", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for mode in ("device", "hedge"):
+        with OffloadClient(NOWHERE, runner, LONG_MS, mode, Options(patience_ms=0)) as client:
+            for _ in range(5):
+                with pytest.raises(ImageError, match="nobody has written it in time"):
+                    client.classify(pipe, 100)
+            assert client.classify(PATHS[0]).where == "device"
+
+
+def test_a_pipe_that_somebody_writes_to(tmp_path: Path, runner: Runner) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with OffloadClient(None, runner, LONG_MS, "device") as client, ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_bytes, PICTURE)
+        assert client.classify(pipe).index == runner.classify(PICTURE).index
+
+
+# Its end
+
+
+def test_closing_it_ends_who_waits_for_the_endpoint() -> None:
+    with Rude(deaf) as server, ThreadPoolExecutor(1) as pool:
+        client = OffloadClient(server.url)
+        waiting = pool.submit(client.ready, 60)
+        until(lambda: server.visits)
+        client.close()
+        with pytest.raises(OffloadError, match="the client is closed"):
+            waiting.result(30)
+
+
+def test_an_answer_is_there_though_the_client_was_closed_meanwhile(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = OffloadClient(None, runner, LONG_MS, "device")
+    landed = client._landed
+
+    def close_first(flight: Flight) -> Answer:
+        client.close()
+        flight.held = True
+        return landed(flight)
+
+    monkeypatch.setattr(client, "_landed", close_first)
+    assert client.classify(PATHS[0]).where == "device"
+
+
+@pytest.mark.parametrize("mode", ["cloud", "device", "hedge"])
+def test_nothing_is_left_of_one_that_was_never_closed(mode: str) -> None:
+    before = threading.active_count()
+    with Rude(answering(endpoint)) as server:
+        client = OffloadClient(server.url, () if mode == "cloud" else SMALL, LONG_MS, mode)
+        client.classify(PICTURE)
+        assert threading.active_count() > before
+        del client
+        gc.collect()
+        until(lambda: all(visit.gone.is_set() for visit in server.visits))
+    until(lambda: threading.active_count() <= before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,34 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     assert picture.file is data
     assert picture.readable is data
     assert size(picture.scaled(8)[0].body) == (8, 8)
+
+
+def test_a_file_that_takes_long_holds_up_no_other(tmp_path: Path) -> None:
+    slow, path = tmp_path / "pipe", tmp_path / "picture.png"
+    os.mkfifo(slow)
+    path.write_bytes(encoded(quarters(), "PNG"))
+    reading = threading.Thread(target=Picture(slow).load)
+    reading.start()
+    done = threading.Event()
+    threading.Thread(target=lambda: (Picture(path).load(), done.set()), daemon=True).start()
+    found = done.wait(10)
+    slow.write_bytes(b"")  # which ends the other
+    reading.join()
+    assert found
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device")
+def test_a_device_without_end() -> None:
+    with pytest.raises(ImageError, match="over 64 MiB"):
+        Picture("/dev/zero").load()
+
+
+def test_what_comes_to_no_end_is_told_from_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    found = [Picture(tmp_path / name).regular for name in ("pipe", "file", ".", "missing")]
+    assert found == [False, True, True, True]
+    assert Picture(b"").regular
 
 
 # Scaled

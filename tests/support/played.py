@@ -20,7 +20,7 @@ import pytest
 from exchange import Exchange, Played
 
 from ondevice import Answer, Runner
-from ondevice.client import engine, face, flight
+from ondevice.client import engine, face
 from ondevice.client.connection import http
 from ondevice.client.connection.connecting import Connected
 from ondevice.client.dispatcher import Dispatcher
@@ -160,7 +160,7 @@ class Thread:
         self._waiting, self._busy = deque[tuple[Callable[..., None], Any, Any]](), False
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def submit(self, run: Callable[..., None], attempt: Any, model: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self, run: Callable[..., None], attempt: Any, model: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting.append((run, attempt, model))
         if not self._busy:
@@ -172,7 +172,7 @@ class Thread:
         took_s, self.world.ahead_s = self.world.ahead_s, 0.0
         self._loop.call_later(took_s, self._ended, ended, arguments)
 
-    def shutdown(self) -> None: ...
+    def close(self, wait: bool) -> None: ...
 
     def _next(self) -> None:
         run, attempt, model = self._waiting.popleft()
@@ -197,15 +197,12 @@ def world(exchange: Exchange, patch: pytest.MonkeyPatch) -> World:
     patch.setattr(asyncio, "SelectorEventLoop", lambda *_: Loop(made))
     patch.setattr(http, "connect", _connected)
     patch.setattr(http, "ByteStream", PlayedBytes)
-    patch.setattr(device, "ThreadPoolExecutor", Thread)
+    patch.setattr(device, "ThreadsBeside", Thread)
     patch.setattr(health, "SystemRandom", lambda: Random(0))
     patch.setattr(face, "Task", lambda *arguments: Task(*arguments, started=made()))
     for kind, name in ((Dispatcher, "fly"), (EndpointDiscovery, "ready")):
         patch.setattr(kind, name, _counting(made, getattr(kind, name)))
     patch.setattr(engine.Engine, "aside", _at_once)
-    # Whoever asks waits by the machine's clock; by the given one the flight itself ends at the last moment.
-    patch.setattr(face.Face, "_hold_s", lambda *_: None)
-    patch.setattr(flight, "_LAST_WORD_MS", 0.0)
     return made
 
 
