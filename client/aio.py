@@ -29,10 +29,11 @@ class AsyncOffloadClient(Face):
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
         task = self._task(image, sla_ms)
         try:
-            flight = await self._ferry.across(lambda: self._fly(task))
+            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: self._take(task))
+            ending = await crossing
         except BaseException as error:  # cancelled, by the caller or by `close`
             raise self._instead(error, self._lost(error)) from None
-        return self._landed(flight)
+        return self._landed(task, ending)
 
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""

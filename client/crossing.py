@@ -60,8 +60,16 @@ class Ferry:
         self._engine = engine
         self._waiting: dict[asyncio.AbstractEventLoop, list[Crossing[Any]]] = {}
 
-    async def across(self, begin: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-        """What comes of it there. Cancelling this cancels it. Raises OffloadError where the client is closed."""
+    async def across(
+        self,
+        begin: Callable[[], Coroutine[Any, Any, Result]],
+        within_s: float | None = None,
+        instead: Callable[[], Result | None] = lambda: None,
+    ) -> Result:
+        """What comes of it there; after so long what there is instead, if there is anything.
+
+        Cancelling this cancels it. Raises OffloadError where the client is closed.
+        """
         crossing, loop = Crossing(begin), asyncio.get_running_loop()
         if loop in self._waiting:
             self._waiting[loop].append(crossing)
@@ -69,7 +77,9 @@ class Ferry:
             self._waiting[loop] = [crossing]
             loop.call_soon(self._leave, loop)
         try:
-            return await crossing.arrival
+            await asyncio.wait([crossing.arrival], timeout=within_s)
+            found = None if crossing.arrival.done() else instead()
+            return await crossing.arrival if found is None else found
         except asyncio.CancelledError:
             with contextlib.suppress(OffloadError):  # then it has ended there
                 self._engine.post(crossing.give_up)

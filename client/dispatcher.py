@@ -9,7 +9,7 @@ import math
 from functools import partial
 
 from ondevice.client.endpoint.description import Aside
-from ondevice.client.executors.attempt import Task
+from ondevice.client.executors.attempt import Ending, Task
 from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.flight import Event, Executors, Flight, FlightOptions
@@ -35,16 +35,15 @@ class Dispatcher:
         self.planner = Planner(mode, options.confident_in(mode), device, cloud)
         self._numbers = itertools.count()
 
-    async def fly(self, task: Task, aside: Aside) -> Flight:
-        """The task's flight, once it is over. Raises ImageError for a file that cannot be read."""
+    async def fly(self, task: Task, aside: Aside) -> Ending:
+        """What a task comes to. Raises ImageError for a file that cannot be read."""
         sending = self._cloud is not None and self._mode is not Mode.DEVICE
         if not task.picture.loaded and (sending or not task.picture.regular):
             await self._load(task, aside)
         model = self.planner.model(task)
         plan = self.planner.plan(task, model)
         flight = Flight(task, plan, Executors(self._device, self._cloud), self._flight_options(task, plan, model))
-        await flight.run()
-        return flight
+        return await flight.run()
 
     async def _load(self, task: Task, aside: Aside) -> None:
         """Read its file. Raises ImageError, also where that comes to no end, as of a pipe that nobody writes to."""

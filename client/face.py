@@ -18,16 +18,15 @@ from ondevice.client.connection import address as addresses
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.dispatcher import Dispatcher
 from ondevice.client.engine import Engine
-from ondevice.client.executors.attempt import Task
+from ondevice.client.executors.attempt import Ending, Task
 from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor, check_runners
 from ondevice.client.executors.link import Location
-from ondevice.client.flight import Flight
 from ondevice.client.options import DEFAULT, Options, checked_deadline, checked_mode
 from ondevice.client.picture import Picture
 from ondevice.client.planning.plan import Mode
 from ondevice.client.totals import Totals
-from ondevice.errors import FailureKind, OffloadError, OnDeviceError, UsageError
+from ondevice.errors import FailureKind, OffloadError, UsageError
 from ondevice.image import ImageSource
 from ondevice.runner import Runner
 
@@ -85,23 +84,39 @@ class Face:
         deadline_ms = self.sla_ms if sla_ms is None else checked_deadline(sla_ms)
         return Task(Picture(image), deadline_ms, self.options.top)
 
-    def _fly(self, task: Task) -> Coroutine[Any, Any, Flight]:
+    def _fly(self, task: Task) -> Coroutine[Any, Any, Ending]:
         return self._dispatcher.fly(task, self._engine.aside)
 
-    def _landed(self, flight: Flight) -> Answer:
+    def _hold_s(self, task: Task) -> float | None:
+        """How long is waited before the task's reserve is taken; None: it never has one."""
+        if self.cloud is None or self.mode is Mode.DEVICE:
+            return None
+        return max(task.sla_ms - self._dispatcher.planner.guard_ms(task) - task.elapsed_ms, 0.0) / 1e3
+
+    def _take(self, task: Task) -> Ending | None:
+        """Its reserve, if it has one, which ends it."""
+        if task.reserve:
+            self._tell(partial(task.outcomes.put_nowait, None))
+        return task.reserve
+
+    def _landed(self, task: Task, ending: Ending) -> Answer:
         """The answer, as it is there for whoever asked. Raises what there is instead."""
-        task, result = flight.task, flight.result
-        if not isinstance(result, Answer):
-            self._count(None, flight)
-            raise result or OnDeviceError("the request has ended without a result")
+        if not isinstance(ending.result, Answer):
+            self._count(None, ending)
+            raise ending.result
         total_ms = task.elapsed_ms
-        answer = dataclasses.replace(result, total_ms=total_ms, on_time=total_ms <= task.sla_ms)
-        self._count(answer, flight)
-        if flight.held:
-            late_ms = max(total_ms - (task.sla_ms - flight.options.guard_ms), 0.0)
-            with contextlib.suppress(OffloadError):  # closed meanwhile; the answer is there all the same
-                self._engine.post(partial(self._dispatcher.planner.waking.add, late_ms))
+        answer = dataclasses.replace(ending.result, total_ms=total_ms, on_time=total_ms <= task.sla_ms)
+        self._count(answer, ending)
+        if ending.held:
+            planner = self._dispatcher.planner
+            late_ms = max(total_ms - (task.sla_ms - planner.guard_ms(task)), 0.0)
+            self._tell(partial(planner.overslept, late_ms))
         return answer
+
+    def _tell(self, act: Callable[[], object]) -> None:
+        """Have it done, unless the client was closed meanwhile: the answer is there all the same."""
+        with contextlib.suppress(OffloadError):
+            self._engine.post(act)
 
     def _lost(self, error: BaseException) -> BaseException:
         """Count a request that was given up, or has failed before it had a flight; what to raise."""
@@ -113,9 +128,9 @@ class Face:
         closed = isinstance(error, CancelledError | asyncio.CancelledError) and self._engine.closed
         return OffloadError("the client is closed", FailureKind.REFUSED) if closed else error
 
-    def _count(self, answer: Answer | None, flight: Flight | None) -> None:
+    def _count(self, answer: Answer | None, ending: Ending | None) -> None:
         with self._counting:
-            self.totals.count(answer, flight)
+            self.totals.count(answer, ending)
 
     def _get_ready(self, timeout_s: float) -> Coroutine[Any, Any, bool]:
         if self.cloud is None:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from ondevice.answer import Answer
 from ondevice.client import endings
-from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Executor, Task
+from ondevice.client.executors.attempt import Attempt, AttemptOutcome, Ending, Executor, Task
 from ondevice.client.executors.device import RunOptions
 from ondevice.client.executors.request import SendOptions
 from ondevice.client.planning.plan import Plan
 from ondevice.client.progress import Progress
-from ondevice.errors import FailureKind, OnDeviceError, UpstreamError
+from ondevice.errors import FailureKind, UpstreamError
 
 # A reply that is late but wanted for what it tells of the network is waited for so long: longer than any deadline that
 # makes sense for a camera, short enough to hold no connection for good.
@@ -83,21 +83,18 @@ class FlightOptions(NamedTuple):
 
 
 class Flight:
-    """Carries a plan out. progress: what has come of it so far.
-
-    result: the answer, or why there is none, once it is over. held: whether the answer was held until the last moment.
-    """
+    """Carries a plan out. progress: what has come of it so far."""
 
     def __init__(self, task: Task, plan: Plan, executors: Executors, options: FlightOptions) -> None:
         self.task, self.plan, self.options = task, plan, options
         self._executors = executors
         self.progress = Progress()
-        self.result: Answer | OnDeviceError | None = None
-        self.held = False
+        self._taken = False
         self._device_at_ms = 0.0 if plan.send and options.confident <= 1 else plan.device_at_ms
 
-    async def run(self) -> None:
-        """Until there is a result."""
+    async def run(self) -> Ending:
+        """What it came to, once nothing better can be waited for."""
+        ending = None
         try:
             self._send()
             while not self._over:
@@ -108,10 +105,13 @@ class Flight:
                     self._on_timeout()
                 else:
                     self._receive(outcome)
-            self._end()
+            ending = self._ending(self._due or self._taken)
+            if isinstance(ending.result, Answer):
+                self._report("answered", ending.result.why)
+            return ending
         finally:
             for attempt in self.progress.pending:  # nobody waits for them any more
-                if not (attempt.where == "cloud" and self.plan.explore and self.result is not None):
+                if not (attempt.where == "cloud" and self.plan.explore and ending):
                     attempt.cancel()
 
     # What happens
@@ -123,10 +123,10 @@ class Flight:
             self._report("sent")
 
     def _on_timeout(self) -> None:
-        """The time has come for something. An answer that was held is handed over, however late this woke."""
+        """The time has come for something."""
         elapsed_ms, cloud = self.task.elapsed_ms, self.progress.cloud
         if self.progress.best:
-            self.held = True
+            self._taken = True
         elif self._may_begin and elapsed_ms >= self._device_at_ms:
             self._begin_device()
         elif cloud in self.progress.pending and cloud and elapsed_ms >= self.options.patient_until_ms(self.task):
@@ -134,8 +134,11 @@ class Flight:
             late = UpstreamError("no answer in time", FailureKind.LATE)
             self._receive(AttemptOutcome(cloud, late, 0.0, last=True))
 
-    def _receive(self, outcome: AttemptOutcome) -> None:
-        """Something has come of an attempt."""
+    def _receive(self, outcome: AttemptOutcome | None) -> None:
+        """Something has come of an attempt; None: whoever asked has taken the reserve."""
+        if outcome is None:
+            self._taken = True
+            return
         self.progress.take(outcome)
         if isinstance(outcome.result, Answer):
             self._report(f"{outcome.attempt.where} answer", outcome.result.label)
@@ -147,26 +150,27 @@ class Flight:
         if outcome.attempt.where == "device" and self.progress.cloud is None and self.options.replan:
             self.plan = self.options.replan(outcome.attempt)
             self._send()
+        if self.progress.best:
+            self.task.reserve = self._ending(due=True)
 
     def _begin_device(self) -> None:
         assert self._executors.device
         self.progress.begun(self._executors.device.begin(self.task, RunOptions(self.options.model)))
         self._report("device")
 
-    def _end(self) -> None:
-        """Make the result of what there is."""
-        progress, best = self.progress, self.progress.best
+    def _ending(self, due: bool) -> Ending:
+        """What it comes to with what there is. due: whether the last moment has come."""
+        progress, best, cloud = self.progress, self.progress.best, self.progress.cloud
+        sent_bytes, both = cloud.sent_bytes if cloud else 0, bool(cloud and progress.device)
         if best is None or not isinstance(best.result, Answer):
-            self.result = endings.why_none(progress, self._executors.device is not None)
-            return
+            error = endings.why_none(progress, self._executors.device is not None)
+            return Ending(error, sent_bytes, both, progress.failure)
         confident = progress.device_score >= self.options.confident
-        in_vain = self._due and not confident and endings.waited_in_vain(progress, self.plan)
-        if in_vain:
-            progress.failure = UpstreamError("no answer in time", FailureKind.LATE)
+        in_vain = due and not confident and endings.waited_in_vain(progress, self.plan)
+        failure = UpstreamError("no answer in time", FailureKind.LATE) if in_vain else progress.failure
         why = endings.why(progress, self.plan, in_vain, confident)
-        sent_bytes = progress.cloud.sent_bytes if progress.cloud else 0
-        self.result = dataclasses.replace(best.result, why=why, sent_bytes=sent_bytes)
-        self._report("answered", why)
+        result = dataclasses.replace(best.result, why=why, sent_bytes=sent_bytes)
+        return Ending(result, sent_bytes, both, failure, held=due and progress.may_improve)
 
     def _report(self, what: str, detail: str = "") -> None:
         self.options.report(self.task.elapsed_ms, what, detail)
@@ -179,13 +183,14 @@ class Flight:
         if self.progress.best is None:
             return not self.progress.pending and not self._may_begin
         confident = self.progress.device_score >= self.options.confident
-        return self._due or confident or not self.progress.may_improve
+        return self._taken or self._due or confident or not self.progress.may_improve
 
     @property
     def _wait_s(self) -> float | None:
         """Until the next thing to do; None: there is only the device to wait for."""
         if self.progress.best:
-            at_ms = self.options.hand_over_ms(self.task)
+            # Whoever asked is to take it before, and wakes for that: through this thread it would take another wake-up.
+            at_ms = self.options.hand_over_ms(self.task) + _LAST_WORD_MS
         elif self.progress.pending == {self.progress.device}:
             return None
         elif self._may_begin and math.isfinite(self._device_at_ms):

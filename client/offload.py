@@ -32,13 +32,17 @@ class OffloadClient(Face):
         read, OffloadError where neither place has an answer, UsageError.
         """
         self._check_may_wait()
-        future = self._engine.submit(self._fly(self._task(image, sla_ms)))
+        task = self._task(image, sla_ms)
+        future = self._engine.submit(self._fly(task))
         try:
-            flight = future.result()
+            try:
+                ending = future.result(self._hold_s(task))
+            except TimeoutError:
+                ending = self._take(task) or future.result()
         except BaseException as error:  # also Ctrl-C, which is the main thread's
             future.cancel()
             raise self._lost(error) from None
-        return self._landed(flight)
+        return self._landed(task, ending)
 
     def ready(self, timeout_s: float) -> bool:
         """Wait until the endpoint has told of its models, so long at most; `cloud.problem` has what is wrong else.

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ondevice.answer import Answer
-from ondevice.client.flight import Flight
+from ondevice.client.executors.attempt import Ending
 from ondevice.errors import FailureKind
 
 
@@ -25,14 +25,14 @@ class Totals:
     sent_bytes: int = 0
     failures: Counter[FailureKind] = field(default_factory=Counter)
 
-    def count(self, answer: Answer | None, flight: Flight | None) -> None:
-        """One more request; None: there was no answer, or it had not even begun."""
+    def count(self, answer: Answer | None, ending: Ending | None) -> None:
+        """One more request. answer: as it was there for whoever asked. None: there was none, or it had not begun."""
         self.requests += 1
-        if flight:
-            self.sent_bytes += flight.progress.cloud.sent_bytes if flight.progress.cloud else 0
-            self.both += bool(flight.progress.cloud and flight.progress.device)
-            if flight.progress.failure:
-                self.failures[flight.progress.failure.failure] += 1
+        if ending:
+            self.sent_bytes += ending.sent_bytes
+            self.both += ending.both
+            if ending.failure:
+                self.failures[ending.failure.failure] += 1
         if answer:
             self.on_time += bool(answer.on_time)
             self.cloud += answer.where == "cloud"

@@ -12,21 +12,39 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from ondevice.answer import Answer
 from ondevice.client.picture import Picture
-from ondevice.errors import OnDeviceError
+from ondevice.errors import OnDeviceError, UpstreamError
 
 Where = Literal["device", "cloud"]
 Options = TypeVar("Options", contravariant=True)
 
 
+class Ending(NamedTuple):
+    """What a request came to. result: the answer, or why there is none. sent_bytes: to the cloud. both: whether it had
+    begun at both places. failure: why the cloud failed, being late included. held: whether the answer was there before
+    and was held until the last moment.
+    """
+
+    result: Answer | OnDeviceError
+    sent_bytes: int = 0
+    both: bool = False
+    failure: UpstreamError | None = None
+    held: bool = False
+
+
 @dataclass(eq=False)
 class Task:
-    """A picture to be classified by `sla_ms` after `started`, on perf_counter's clock. top: how many classes."""
+    """A picture to be classified by `sla_ms` after `started`, on perf_counter's clock. top: how many classes.
+
+    reserve: what whoever asked may take when the last moment has come, though better may still be under way, by
+    putting None among the outcomes, which ends the rest.
+    """
 
     picture: Picture
     sla_ms: float
     top: int
     started: float = field(default_factory=perf_counter)
-    outcomes: asyncio.Queue[AttemptOutcome] = field(default_factory=asyncio.Queue)
+    outcomes: asyncio.Queue[AttemptOutcome | None] = field(default_factory=asyncio.Queue)
+    reserve: Ending | None = None
 
     @property
     def elapsed_ms(self) -> float:

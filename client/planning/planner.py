@@ -23,21 +23,23 @@ _SIZE_BYTES = 100_000
 
 
 class Planner:
-    """confident: the score from which `cascade` takes the device's answer. device, cloud: None where there is none.
-
-    waking: how late, ms, those were who woke up to hand an answer over.
-    """
+    """confident: the score from which `cascade` takes the device's answer. device, cloud: None where there is none."""
 
     def __init__(
         self, mode: Mode, confident: float, device: DeviceExecutor | None, cloud: CloudExecutor | None
     ) -> None:
         self._mode, self._confident, self._device, self._cloud = mode, confident, device, cloud
         self._exploration = Exploration()
-        self.waking = Recent([_WAKING_MS])
+        self._waking, self._longest_ms = Recent([_WAKING_MS]), _WAKING_MS
 
     def guard_ms(self, task: Task) -> float:
-        """So long before the deadline what there is is handed over."""
-        return min(self.waking.distribution.longest_ms + _MORE_MS, _GUARD_SHARE * task.sla_ms)
+        """So long before the deadline what there is is handed over. May be asked for on any thread."""
+        return min(self._longest_ms + _MORE_MS, _GUARD_SHARE * task.sla_ms)
+
+    def overslept(self, late_ms: float) -> None:
+        """Learn how late somebody woke up to hand an answer over."""
+        self._waking.add(late_ms)
+        self._longest_ms = self._waking.distribution.longest_ms
 
     def model(self, task: Task) -> int:
         """Which of the device's models would run."""

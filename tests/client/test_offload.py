@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +13,13 @@ import pytest
 from certificates import self_signed, server_context
 from good_endpoint import endpoint
 from manners import MANNERS, NONSENSE
-from rude import Rude, answering, deaf, http
+from rude import Rude, answering, deaf, http, stalling
 from serving import until
 
 from ondevice import Answer, OffloadClient, Runner
 from ondevice.client import dispatcher
-from ondevice.client.flight import Flight
-from ondevice.client.offload import Options
+from ondevice.client.executors.attempt import Ending, Task
+from ondevice.client.offload import Event, Options
 from ondevice.errors import ImageError, OffloadError, UnknownModelError, UsageError
 from ondevice.models import zoo
 
@@ -51,6 +52,20 @@ def test_cascade_in_airplane_mode(runner: Runner) -> None:
     assert {answer.where for answer in answers} == {"device"}
     assert all("refuses connections" in answer.why for answer in answers)
     assert client.totals.sent_bytes == 0
+
+
+def test_the_reserve_is_taken_in_time_though_the_clients_thread_is_held_up(runner: Runner) -> None:
+    def hold_up(event: Event) -> None:
+        if event.what == "device answer":
+            client._engine.post(lambda: time.sleep(3))
+
+    with Rude(stalling(endpoint, 10), told=endpoint) as server:
+        client = OffloadClient(server.url, runner, 800, "hedge", Options(confident=1.0, observe=hold_up))
+        with client:
+            answer = client.classify(PICTURE)
+    assert (answer.where, answer.why) == ("device", "the cloud was late")
+    assert answer.total_ms < 2500
+    assert client.totals.failures == {"late": 1}
 
 
 # Without one
@@ -180,10 +195,9 @@ def test_an_answer_is_there_though_the_client_was_closed_meanwhile(
     client = OffloadClient(None, runner, LONG_MS, "device")
     landed = client._landed
 
-    def close_first(flight: Flight) -> Answer:
+    def close_first(task: Task, ending: Ending) -> Answer:
         client.close()
-        flight.held = True
-        return landed(flight)
+        return landed(task, ending._replace(held=True))
 
     monkeypatch.setattr(client, "_landed", close_first)
     assert client.classify(PATHS[0]).where == "device"

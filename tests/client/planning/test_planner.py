@@ -313,8 +313,8 @@ def test_exploring_after_the_device_needs_the_budget_too() -> None:
 def test_the_guard_follows_who_woke_late_up_to_a_share_of_the_deadline() -> None:
     of_it = planner(Mode.HEDGE, Here(), There())
     assert of_it.guard_ms(task()) == 5.0
-    of_it.waking.add(6.0)
+    of_it.overslept(6.0)
     assert of_it.guard_ms(task()) == 8.0
-    of_it.waking.add(60.0)
+    of_it.overslept(60.0)
     assert of_it.guard_ms(task()) == 10.0, "5 % of 200 ms"
     assert of_it.guard_ms(task(sla_ms=40.0)) == 2.0
