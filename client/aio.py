@@ -49,6 +49,8 @@ class AsyncOffloadClient(Face):
     @staticmethod
     def _instead(error: BaseException, instead: BaseException) -> BaseException:
         """What to raise: who is cancelled must be."""
+        if not isinstance(error, asyncio.CancelledError):  # the loop may be closed under it: then it has no task
+            return instead
         own = asyncio.current_task()
         return error if own and own.cancelling() else instead
 

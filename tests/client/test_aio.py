@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from good_endpoint import endpoint
 from rude import Rude, answering, stalling
 from serving import until
 
-from ondevice import AsyncOffloadClient, Runner
+from ondevice import Answer, AsyncOffloadClient, Runner
 from ondevice.errors import ImageError, OffloadError, UsageError
 from ondevice.models import zoo
 
@@ -116,3 +117,22 @@ def test_a_loop_that_is_busy_makes_answers_late_and_honestly_so(runner: Runner) 
             return (await task).on_time
 
     assert asyncio.run(busy()) is False
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_loop_that_is_closed_under_a_request() -> None:
+    async def begin(client: AsyncOffloadClient, server: Rude) -> asyncio.Task[Answer]:
+        task = asyncio.create_task(client.classify(PATHS[0]))
+        await asyncio.to_thread(until, lambda: server.asked)
+        return task
+
+    with Rude(stalling(endpoint, 10), told=endpoint) as server:
+        client, loop = AsyncOffloadClient(server.url, (), LONG_MS), asyncio.new_event_loop()
+        task = loop.run_until_complete(begin(client, server))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        asyncio.run(client.close())
+        del task
+        gc.collect()
+    assert client.totals.on_time == 0
