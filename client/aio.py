@@ -29,7 +29,7 @@ class AsyncOffloadClient(Face):
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
         task = self._task(image, sla_ms)
         try:
-            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: self._take(task))
+            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: task.reserve)
             ending = await crossing
         except BaseException as error:  # cancelled, by the caller or by `close`
             raise self._instead(error, self._lost(error)) from None

@@ -43,7 +43,11 @@ class Dispatcher:
         model = self.planner.model(task)
         plan = self.planner.plan(task, model)
         flight = Flight(task, plan, Executors(self._device, self._cloud), self._flight_options(task, plan, model))
-        return await flight.run()
+        ending = await flight.run()
+        task.over = True
+        if task.late_ms is not None:
+            self.planner.overslept(task.late_ms)
+        return ending
 
     async def _load(self, task: Task, aside: Aside) -> None:
         """Read its file. Raises ImageError, also where that comes to no end, as of a pipe that nobody writes to."""

@@ -93,12 +93,6 @@ class Face:
             return None
         return max(task.sla_ms - self._dispatcher.planner.guard_ms(task) - task.elapsed_ms, 0.0) / 1e3
 
-    def _take(self, task: Task) -> Ending | None:
-        """Its reserve, if it has one, which ends it."""
-        if task.reserve:
-            self._tell(partial(task.outcomes.put_nowait, None))
-        return task.reserve
-
     def _landed(self, task: Task, ending: Ending) -> Answer:
         """The answer, as it is there for whoever asked. Raises what there is instead."""
         if not isinstance(ending.result, Answer):
@@ -108,15 +102,16 @@ class Face:
         answer = dataclasses.replace(ending.result, total_ms=total_ms, on_time=total_ms <= task.sla_ms)
         self._count(answer, ending)
         if ending.held:
-            planner = self._dispatcher.planner
-            late_ms = max(total_ms - (task.sla_ms - planner.guard_ms(task)), 0.0)
-            self._tell(partial(planner.overslept, late_ms))
+            self._overslept(task, total_ms)
         return answer
 
-    def _tell(self, act: Callable[[], object]) -> None:
-        """Have it done, unless the client was closed meanwhile: the answer is there all the same."""
-        with contextlib.suppress(OffloadError):
-            self._engine.post(act)
+    def _overslept(self, task: Task, total_ms: float) -> None:
+        """Have it learned, without waking the engine's thread for that while somebody waits for the answer."""
+        planner = self._dispatcher.planner
+        task.late_ms = max(total_ms - (task.sla_ms - planner.guard_ms(task)), 0.0)
+        if task.over:
+            with contextlib.suppress(OffloadError):  # the client was closed meanwhile: the answer is there all the same
+                self._engine.post(partial(planner.overslept, task.late_ms))
 
     def _lost(self, error: BaseException) -> BaseException:
         """Count a request that was given up, or has failed before it had a flight; what to raise."""

@@ -134,11 +134,8 @@ class Flight:
             late = UpstreamError("no answer in time", FailureKind.LATE)
             self._receive(AttemptOutcome(cloud, late, 0.0, last=True))
 
-    def _receive(self, outcome: AttemptOutcome | None) -> None:
-        """Something has come of an attempt; None: whoever asked has taken the reserve."""
-        if outcome is None:
-            self._taken = True
-            return
+    def _receive(self, outcome: AttemptOutcome) -> None:
+        """Something has come of an attempt."""
         self.progress.take(outcome)
         if isinstance(outcome.result, Answer):
             self._report(f"{outcome.attempt.where} answer", outcome.result.label)
@@ -189,7 +186,8 @@ class Flight:
     def _wait_s(self) -> float | None:
         """Until the next thing to do; None: there is only the device to wait for."""
         if self.progress.best:
-            # Whoever asked is to take it before, and wakes for that: through this thread it would take another wake-up.
+            # Whoever asked has taken the reserve by then: through this thread it would have taken two wake-ups, each of
+            # which may be milliseconds late, and one that came with theirs would be in its way.
             at_ms = self.options.hand_over_ms(self.task) + _LAST_WORD_MS
         elif self.progress.pending == {self.progress.device}:
             return None

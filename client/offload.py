@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 from ondevice.answer import Answer
+from ondevice.client.executors.attempt import Ending, Task
 from ondevice.client.face import Face
 from ondevice.client.flight import Event
 from ondevice.client.options import CONFIDENT, Options
+from ondevice.client.planning.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.image import ImageSource
 
@@ -33,16 +37,27 @@ class OffloadClient(Face):
         """
         self._check_may_wait()
         task = self._task(image, sla_ms)
-        future = self._engine.submit(self._fly(task))
+        future: Future[Ending] | None = None
         try:
+            self._load(task)
+            future = self._engine.submit(self._fly(task))
             try:
                 ending = future.result(self._hold_s(task))
             except TimeoutError:
-                ending = self._take(task) or future.result()
+                ending = task.reserve or future.result()
         except BaseException as error:  # also Ctrl-C, which is the main thread's
-            future.cancel()
+            if future:
+                future.cancel()
             raise self._lost(error) from None
         return self._landed(task, ending)
+
+    def _load(self, task: Task) -> None:
+        """Read its file here, if it will be wanted: having another thread do that takes longer. Raises ImageError.
+
+        Not what is not a regular file, which may never come to an end.
+        """
+        if self.cloud and self.mode is not Mode.DEVICE and task.picture.regular:
+            task.picture.load()
 
     def ready(self, timeout_s: float) -> bool:
         """Wait until the endpoint has told of its models, so long at most; `cloud.problem` has what is wrong else.

@@ -35,16 +35,18 @@ class Ending(NamedTuple):
 class Task:
     """A picture to be classified by `sla_ms` after `started`, on perf_counter's clock. top: how many classes.
 
-    reserve: what whoever asked may take when the last moment has come, though better may still be under way, by
-    putting None among the outcomes, which ends the rest.
+    reserve: what whoever asked takes when the last moment has come, though better may still be under way; that ends
+    soon after by itself. late_ms: how much later than that they had woken. over: whether all has ended.
     """
 
     picture: Picture
     sla_ms: float
     top: int
     started: float = field(default_factory=perf_counter)
-    outcomes: asyncio.Queue[AttemptOutcome | None] = field(default_factory=asyncio.Queue)
+    outcomes: asyncio.Queue[AttemptOutcome] = field(default_factory=asyncio.Queue)
     reserve: Ending | None = None
+    late_ms: float | None = None
+    over: bool = False
 
     @property
     def elapsed_ms(self) -> float:

@@ -92,8 +92,6 @@ async def flown(sla_ms: float, plan: Plan, executors: Executors, options: Flight
     running = asyncio.create_task(flight.run())
     await asyncio.wait([running], timeout=options.hand_over_ms(flight.task) / 1e3)
     reserve = None if running.done() else flight.task.reserve
-    if reserve:
-        flight.task.outcomes.put_nowait(None)
     ms, ending = flight.task.elapsed_ms, await running
     assert reserve is None or reserve.result == ending.result
     if not isinstance(ending.result, Answer):
