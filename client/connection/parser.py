@@ -9,8 +9,9 @@ from ondevice.client.connection.unread import Unread
 from ondevice.errors import FailureKind, UpstreamError
 from ondevice.protocol import headers
 
-# A thousand classes take some 60 kB of JSON; what is larger by far is not an answer to a picture.
-MAX_REPLY_BYTES = 4 << 20
+# A thousand classes take some 60 kB of JSON, the names of twenty thousand half a megabyte. Reading much more as JSON
+# would keep everything else in the process from running for tenths of a second.
+MAX_REPLY_BYTES = 1 << 20
 # Of status and headers together: what http.client allows for each line of them.
 _MOST_HEAD_BYTES = 64 << 10
 # Before a reply: nobody was asked to say 100, and who says 102 does so every some seconds. More are a way to keep

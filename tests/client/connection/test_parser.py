@@ -273,12 +273,12 @@ def test_only_so_large_a_body(begin: bytes) -> None:
     parser.feed(begin)
     for _ in range(MAX_REPLY_BYTES // 65536 - 1):
         parser.feed(bytes(65536))
-    with pytest.raises(UpstreamError, match="there: its answer is over 4 MiB") as caught:
+    with pytest.raises(UpstreamError, match="there: its answer is over 1 MiB") as caught:
         parser.feed(bytes(65536))
     assert caught.value.failure == "wrong"
 
 
 def test_a_body_that_is_announced_as_too_large_is_not_waited_for() -> None:
-    with pytest.raises(UpstreamError, match="there: its answer is over 4 MiB"):
+    with pytest.raises(UpstreamError, match="there: its answer is over 1 MiB"):
         parsed([head(f"Content-Length: {MAX_REPLY_BYTES + 1}")])
     assert not parsed([head(f"Content-Length: {MAX_REPLY_BYTES}")]).done
