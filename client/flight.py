@@ -107,7 +107,7 @@ class Flight:
                     self._receive(outcome)
             ending = self._ending(self._due or self._taken)
             if isinstance(ending.result, Answer):
-                self._report("answered", ending.result.why)
+                self.options.report(self._answered_ms, "answered", ending.result.why)
             return ending
         finally:
             for attempt in self.progress.pending:  # nobody waits for them any more
@@ -171,6 +171,13 @@ class Flight:
 
     def _report(self, what: str, detail: str = "") -> None:
         self.options.report(self.task.elapsed_ms, what, detail)
+
+    @property
+    def _answered_ms(self) -> float:
+        """When, after its call, whoever asked has the answer; a reserve they took before this woke."""
+        if self._taken and self.task.late_ms is not None:
+            return self.options.hand_over_ms(self.task) + self.task.late_ms
+        return self.task.elapsed_ms
 
     # How it stands
 

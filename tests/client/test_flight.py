@@ -331,6 +331,22 @@ def test_of_device_and_cloud_the_best_counts_whatever_came_last() -> None:
     assert (done.answer.where, done.answer.score) == ("cloud", 0.7)
 
 
+def test_an_answer_that_was_taken_is_told_with_its_own_time() -> None:
+    told: list[tuple[float, str]] = []
+
+    async def taken() -> None:
+        options = FlightOptions(3.0, 0.0, NEVER, lambda ms, what, detail: told.append((ms, what)))
+        places = Executors(Place("device", 5), Place("cloud", NEVER))
+        flight = Flight(task(300), Plan(True, 0.0, "as planned"), places, options)
+        running = asyncio.create_task(flight.run())
+        await asyncio.sleep(0.2975)
+        flight.task.late_ms = 0.5  # as a face says that takes the reserve
+        await running
+
+    virtual_time.run(taken())
+    assert told[-1] == (297.5, "answered")
+
+
 def test_whoever_does_not_come_for_the_reserve_is_not_waited_for() -> None:
     """Such as an event loop that is held up: the cloud's connection is not kept for it."""
 
