@@ -136,4 +136,6 @@ class _ModeRunner:
                 self._mode, number, at_ms, answer.total_ms, answer.where, answer.model, answer.label,
                 answer.index == photo.truth, bool(answer.on_time), answer.network_ms, why=answer.why,
             )  # fmt: skip
-        return record._replace(sent_bytes=client.totals.sent_bytes - sent, events=tuple(self._events))
+        # The end of one that was held is told a moment after its answer was taken.
+        events = tuple(event for event in self._events if event.request == number)
+        return record._replace(sent_bytes=client.totals.sent_bytes - sent, events=events)
