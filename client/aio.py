@@ -21,6 +21,8 @@ class AsyncOffloadClient(Face):
     own. Making it loads the local models, which takes a moment. May be used from several event loops.
     """
 
+    _beside_a_loop = True
+
     @cached_property
     def _ferry(self) -> Ferry:
         return Ferry(self._engine)

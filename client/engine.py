@@ -43,7 +43,8 @@ class Engine:
     """Runs coroutines and callbacks, in the order in which they are handed in.
 
     closed: whether it takes no more. ended: called on its thread, last of all. forked: called in the child of a fork,
-    where no thread and no connection of the parent may be used.
+    where no thread and no connection of the parent may be used. gives_way: whether an event loop is beside it, which
+    it is not to hold up.
     """
 
     _loop: asyncio.AbstractEventLoop | None
@@ -51,8 +52,13 @@ class Engine:
     _workers: ThreadsBeside | None
     _posted: deque[Callable[[], object]]
 
-    def __init__(self, ended: Callable[[], object] = _nothing, forked: Callable[[], object] = _nothing) -> None:
-        self.ended, self._forked = ended, forked
+    def __init__(
+        self,
+        ended: Callable[[], object] = _nothing,
+        forked: Callable[[], object] = _nothing,
+        gives_way: bool = False,
+    ) -> None:
+        self.ended, self._forked, self._gives_way = ended, forked, gives_way
         self.closed = False
         self._make()
         _engines.add(self)
@@ -163,7 +169,7 @@ class Engine:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            loop = asyncio.SelectorEventLoop(TurnTaking())
+            loop = asyncio.SelectorEventLoop(TurnTaking(self._gives_way))
             # A daemon: a program need not close its client to end.
             thread = threading.Thread(target=self._run, args=(loop,), name="ondevice-client", daemon=True)
             try:

@@ -40,6 +40,9 @@ class Face:
     cloud, device: the executors, None where there is none; to look at.
     """
 
+    # Whether those who ask are on an event loop.
+    _beside_a_loop = False
+
     def __init__(
         self,
         endpoint: str | None = None,
@@ -58,7 +61,7 @@ class Face:
         check_runners(runners)
         self.totals, self._counting = Totals(), threading.Lock()
         # Whoever forgets to close a client has neither its thread nor its connections left once it is gone.
-        self._engine = Engine(forked=_weakly(self._begin_anew))
+        self._engine = Engine(forked=_weakly(self._begin_anew), gives_way=self._beside_a_loop)
         weakref.finalize(self, self._engine.stop).atexit = False
         self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
         self.cloud = CloudExecutor(location, self._engine.aside) if location else None

@@ -16,32 +16,39 @@ _BURST_S = 0.001
 _PAUSE_S = 0.0001
 # Of what has come on hundreds of connections so much is seen to at a time.
 _EVENTS = 4
+# epoll and Python round up to whole ms, each by up to one, and one more is for whoever wakes late.
+_ROUNDED_S = 0.003
 
 
 class TurnTaking(selectors.DefaultSelector):
-    """What a loop waits on; a loop that has no time to wait pauses now and then.
+    """What a loop waits on. gives_way: whether one that has no time to wait pauses now and then, for a loop beside it.
 
     It wakes on time: epoll counts whole ms, and Python rounds up for it twice, so that answers that are held until the
     last moment would be handed over up to 2 ms late.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gives_way: bool) -> None:
         super().__init__()
-        self._since = time.perf_counter()
+        self._gives_way, self._since = gives_way, time.perf_counter()
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """See BaseSelector. What is left out is there the next time."""
         if timeout is None or timeout > 0:
             events = super().select(timeout and self._wait(timeout))
             self._since = time.perf_counter()
-            return events[:_EVENTS]
-        if time.perf_counter() - self._since > _BURST_S:
-            time.sleep(_PAUSE_S)
-            self._since = time.perf_counter()
-        return super().select(timeout)[:_EVENTS]
+        else:
+            if self._gives_way and time.perf_counter() - self._since > _BURST_S:
+                time.sleep(_PAUSE_S)
+                self._since = time.perf_counter()
+            events = super().select(timeout)
+        return events[:_EVENTS] if self._gives_way else events
 
     def _wait(self, timeout: float) -> float:
-        """Wait until there is something, so long at most; gives how long is still to be waited."""
+        """Wait until there is something, where that is not for long; gives how long is still to be waited, on which the
+        loop does not insist.
+        """
+        if timeout > 2 * _ROUNDED_S:
+            return timeout - _ROUNDED_S
         if hasattr(select, "epoll"):
             with contextlib.suppress(ValueError):  # more files are open than select() takes
                 select.select([self.fileno()], [], [], timeout)
