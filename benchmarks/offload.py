@@ -287,9 +287,9 @@ def differing(trace: str, sla_ms: float | None, mode: Mode, new: Sequence[bool],
 
 
 @contextmanager
-def serving(models: Sequence[Path], behind: bool = False) -> Iterator[int]:
-    """An endpoint; gives its port. behind: it takes what others leave of the cores, as if it were elsewhere."""
-    server, port = started(models, ("nice", "-n", "19") if behind else ())
+def serving(models: Sequence[Path]) -> Iterator[int]:
+    """An endpoint; gives its port."""
+    server, port = started(models)
     try:
         yield port
     finally:
@@ -297,9 +297,9 @@ def serving(models: Sequence[Path], behind: bool = False) -> Iterator[int]:
         server.wait()
 
 
-def started(models: Sequence[Path], by: Sequence[str] = ()) -> tuple[subprocess.Popen[str], int]:
-    """`ondevice serve` of these models, and its port. by: the command that runs it."""
-    command = [*by, sys.executable, "-m", "ondevice", "serve", "--port", "0", "--no-log-requests"]
+def started(models: Sequence[Path]) -> tuple[subprocess.Popen[str], int]:
+    """`ondevice serve` of these models, and its port."""
+    command = [sys.executable, "-m", "ondevice", "serve", "--port", "0", "--no-log-requests"]
     command += ["--models", ",".join(map(str, models))]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout
