@@ -76,6 +76,8 @@ def tls_context(verify: bool | str | Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{verify}: not a file of certificates in PEM: {error}") from error
     made.options |= ssl.OP_NO_RENEGOTIATION  # which would have reading wait for room to send, and sending for bytes
+    # From 3.10 on Python has OpenSSL 3 take a connection that is cut for one that is ended.
+    made.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if verify is False:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

@@ -59,7 +59,8 @@ class Accepting:
             task.cancel()
         await asyncio.gather(*self._made)
         for transport in self._transports:
-            transport.abort()
+            with contextlib.suppress(AttributeError):  # Python 3.11.2's over TLS, once they are closed
+                transport.abort()
         await asyncio.sleep(0)  # they close their sockets
 
 
