@@ -14,9 +14,10 @@ from ondevice.errors import FailureKind, UpstreamError
 _LOST = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
-def is_lost(error: OSError) -> bool:
+def is_lost(error: OSError | ValueError) -> bool:
     """Whether the other end has gone."""
-    return isinstance(error, _LOST)
+    # Some releases of Python 3.11 have no class for a connection over TLS that is cut.
+    return isinstance(error, _LOST) or getattr(error, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
 
 
 def late(where: str, said: str, within_s: float) -> UpstreamError:
@@ -45,8 +46,7 @@ def failure(where: str, error: OSError | ValueError) -> UpstreamError:
         return UpstreamError(f"{where}: {said}", FailureKind.UNTRUSTED)
     if isinstance(error, ConnectionRefusedError):
         return UpstreamError(f"{where} refuses connections; is `ondevice serve` running there?", FailureKind.REFUSED)
-    # Some releases of Python 3.11 have no class for a connection over TLS that is cut.
-    if isinstance(error, _LOST) or getattr(error, "reason", "") == "UNEXPECTED_EOF_WHILE_READING":
+    if is_lost(error):
         return UpstreamError(f"{where}: the connection was lost before the answer was whole", FailureKind.CUT)
     if isinstance(error, ssl.SSLError):
         return UpstreamError(f"{where} does not speak TLS as it should; is it http:// there?", FailureKind.WRONG)
