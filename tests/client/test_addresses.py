@@ -25,7 +25,7 @@ LONG_MS = 20_000.0
 
 @pytest.fixture
 def dual() -> Iterator[tuple[Rude, Rude]]:
-    """The same port over IPv6 and over IPv4."""
+    """Two servers on one port number, over IPv6 and over IPv4."""
     with contextlib.ExitStack() as stack:
         six = None
         for _ in range(20):  # the port may be taken over the other

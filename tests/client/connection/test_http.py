@@ -300,6 +300,7 @@ def test_cancelling_opening(engine: streams.Engine) -> None:
         until(lambda: engine.watched)
         opening.cancel()
         until(lambda: not engine.watched)
+        assert opening.cancelled()
 
 
 def test_closing_ends_what_waits_on_it() -> None:

@@ -1,4 +1,4 @@
-"""Scores that no classifier gives are no answer, whatever server says so; those that one may give are."""
+"""An answer with scores that no classifier gives is wrong, whatever server it is from; others are taken."""
 
 from __future__ import annotations
 

@@ -74,12 +74,14 @@ def test_a_kept_connection_that_was_closed_costs_nothing(context: Any) -> None:
     assert asker.health.breaker.closed
 
 
-def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(context: Any) -> None:
-    def once_and_no_more(visit: Visit) -> None:
-        if asked := visit.next():
-            visit.send(endpoint(asked))
-        visit.next()  # and closes without a word
+def once_and_no_more(visit: Visit) -> None:
+    """Answer a request, and close without a word when the next has come."""
+    if asked := visit.next():
+        visit.send(endpoint(asked))
+    visit.next()
 
+
+def test_a_kept_connection_that_dies_with_the_request_on_it_is_tried_again_once(context: Any) -> None:
     server, asker = context(in_turn(once_and_no_more, answering(endpoint)))
     assert isinstance(asker.ask(), Answer)
     assert isinstance(asker.ask(), Answer)
@@ -230,11 +232,6 @@ def test_where_too_much_has_failed_no_second_answer_is_asked_for(context: Any) -
 
 
 def test_where_too_much_has_failed_a_lost_connection_is_not_tried_again(context: Any) -> None:
-    def once_and_no_more(visit: Visit) -> None:
-        if asked := visit.next():
-            visit.send(endpoint(asked))
-        visit.next()  # and closes without a word
-
     server, asker = context(in_turn(once_and_no_more, answering(endpoint)))
     assert isinstance(asker.ask(), Answer)
     for _ in range(5):
