@@ -6,12 +6,12 @@ import asyncio
 from functools import cached_property
 
 from ondevice.answer import Answer
-from ondevice.client.crossing import Ferry
-from ondevice.client.face import Face
+from ondevice.client.base import BaseClient
+from ondevice.client.bridge import LoopBridge
 from ondevice.image import ImageSource
 
 
-class AsyncOffloadClient(Face):
+class AsyncOffloadClient(BaseClient):
     """Classifies pictures within a deadline, on this device, at an endpoint, or both, without holding the loop up.
 
     >>> async with AsyncOffloadClient("http://localhost:8000", "mobilenet_v1_0.25_128_quant", sla_ms=200) as client:
@@ -24,15 +24,14 @@ class AsyncOffloadClient(Face):
     _beside_a_loop = True
 
     @cached_property
-    def _ferry(self) -> Ferry:
-        return Ferry(self._engine)
+    def _bridge(self) -> LoopBridge:
+        return LoopBridge(self._engine)
 
     async def classify(self, image: ImageSource, sla_ms: float | None = None) -> Answer:
         """See `OffloadClient.classify`. Cancelling it ends the request, here and at the endpoint."""
         task = self._task(image, sla_ms)
         try:
-            crossing = self._ferry.across(lambda: self._fly(task), self._hold_s(task), lambda: task.reserve)
-            ending = await crossing
+            ending = await self._bridge.run(lambda: self._fly(task), self._hold_s(task), lambda: task.reserve)
         except BaseException as error:  # cancelled, by the caller or by `close`
             raise self._instead(error, self._lost(error)) from None
         return self._landed(task, ending)
@@ -40,7 +39,7 @@ class AsyncOffloadClient(Face):
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""
         try:
-            return await self._ferry.across(lambda: self._get_ready(timeout_s))
+            return await self._bridge.run(lambda: self._get_ready(timeout_s))
         except BaseException as error:
             raise self._instead(error, self._ended_by(error)) from None
 

@@ -37,8 +37,7 @@ class Dispatcher:
 
     async def fly(self, task: Task, aside: Aside) -> Ending:
         """What a task comes to. Raises ImageError for a file that cannot be read."""
-        sending = self._cloud is not None and self._mode is not Mode.DEVICE
-        if not task.picture.loaded and (sending or not task.picture.regular):
+        if not task.picture.loaded and (self._cloud or not task.picture.regular):
             await self._load(task, aside)
         model = self.planner.model(task)
         plan = self.planner.plan(task, model)

@@ -19,8 +19,9 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from ondevice.client.beside import ThreadsBeside
-from ondevice.client.turns import TurnTaking
+from ondevice.client.daemon_threads import DaemonThreads
+from ondevice.client.selector import LoopSelector
+from ondevice.client.submission import Submission, settle
 from ondevice.errors import FailureKind, OffloadError
 
 # Files are read and pictures scaled so many at a time: more would only take the cores from the device's model.
@@ -49,7 +50,7 @@ class Engine:
 
     _loop: asyncio.AbstractEventLoop | None
     _thread: threading.Thread | None
-    _workers: ThreadsBeside | None
+    _workers: DaemonThreads | None
     _posted: deque[Callable[[], object]]
 
     def __init__(
@@ -71,11 +72,19 @@ class Engine:
     def submit(self, work: Work[Result]) -> Future[Result]:
         """Begin a coroutine; its result is the future's. Cancelling that cancels it. Raises OffloadError: closed."""
         future: Future[Result] = Future()
+        submission = Submission(lambda: work, partial(settle, future))
+
+        def given_up(future: Future[Result]) -> None:
+            if future.cancelled():
+                with contextlib.suppress(OffloadError):  # then it has ended
+                    self.post(submission.give_up)
+
         try:
-            self.post(_Begun(work, future).begin)
+            self.post(submission.begin)
         except OffloadError:
             work.close()
             raise
+        future.add_done_callback(given_up)
         return future
 
     def post(self, *acts: Callable[[], object]) -> None:
@@ -91,7 +100,7 @@ class Engine:
     async def aside(self, work: Callable[..., Result], *arguments: object) -> Result:
         """What blocks or computes, on a thread beside; for coroutines that run here."""
         if self._workers is None:
-            self._workers = ThreadsBeside(_WORKERS, "ondevice-aside")
+            self._workers = DaemonThreads(_WORKERS, "ondevice-aside")
         return await self._workers.run(partial(work, *arguments))
 
     def close(self) -> None:
@@ -169,7 +178,7 @@ class Engine:
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            loop = asyncio.SelectorEventLoop(TurnTaking(self._gives_way))
+            loop = asyncio.SelectorEventLoop(LoopSelector(self._gives_way))
             # A daemon: a program need not close its client to end.
             thread = threading.Thread(target=self._run, args=(loop,), name="ondevice-client", daemon=True)
             try:
@@ -179,38 +188,6 @@ class Engine:
                 raise OffloadError("no thread can be had: end some others", FailureKind.REFUSED) from error
             self._loop, self._thread = loop, thread
         return self._loop
-
-
-class _Begun:
-    """A coroutine whose result goes to a future of another thread, and whose end is that future's, too."""
-
-    def __init__(self, work: Work[Any], future: Future[Any]) -> None:
-        self._work, self._future = work, future
-        self._task: asyncio.Task[Any] | None = None
-
-    def begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._future.cancelled():
-            self._work.close()
-            return
-        self._task = loop.create_task(self._work)
-        self._task.add_done_callback(self._ended)
-        self._future.add_done_callback(lambda future: self._cancelled(loop))
-
-    def _cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._future.cancelled() and self._task:
-            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
-                loop.call_soon_threadsafe(self._task.cancel)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        if task.cancelled():
-            self._future.cancel()
-        elif self._future.set_running_or_notify_cancel():
-            error = task.exception()
-            if error:
-                self._future.set_exception(error)
-            else:
-                self._future.set_result(task.result())
 
 
 def _stay(resting: threading.Event, rested: threading.Event) -> None:

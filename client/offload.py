@@ -5,18 +5,17 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from ondevice.answer import Answer
+from ondevice.client.base import BaseClient
 from ondevice.client.executors.attempt import Ending, Task
-from ondevice.client.face import Face
 from ondevice.client.flight import Event
 from ondevice.client.options import CONFIDENT, Options
-from ondevice.client.planning.plan import Mode
 from ondevice.errors import UsageError
 from ondevice.image import ImageSource
 
 __all__ = ["CONFIDENT", "Event", "OffloadClient", "Options"]
 
 
-class OffloadClient(Face):
+class OffloadClient(BaseClient):
     """Classifies pictures within a deadline, on this device, at an endpoint, or both.
 
     >>> client = OffloadClient("http://localhost:8000", "mobilenet_v1_0.25_128_quant", sla_ms=200)
@@ -56,13 +55,13 @@ class OffloadClient(Face):
 
         Not what is not a regular file, which may never come to an end.
         """
-        if self.cloud and self.mode is not Mode.DEVICE and task.picture.regular:
+        if self.cloud and task.picture.regular:
             task.picture.load()
 
     def ready(self, timeout_s: float) -> bool:
         """Wait until the endpoint has told of its models, so long at most; `cloud.problem` has what is wrong else.
 
-        Requests need not wait for it. Raises UsageError where it has none to wait for.
+        Requests need not wait for it. True also where no endpoint is to be asked.
         """
         self._check_may_wait()
         future = self._engine.submit(self._get_ready(timeout_s))

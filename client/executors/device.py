@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ondevice.answer import Answer
-from ondevice.client.beside import ThreadsBeside
+from ondevice.client.daemon_threads import DaemonThreads
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
@@ -103,7 +103,7 @@ class DeviceExecutor:
 
     def begin_anew(self) -> None:
         """Forget what is under way: in the child of a fork its thread is not there."""
-        self._thread = ThreadsBeside(1, "ondevice-device")
+        self._thread = DaemonThreads(1, "ondevice-device")
         self._begun: list[DeviceAttempt] = []
 
     def best(self, within_ms: float) -> int:

@@ -264,7 +264,7 @@ def _tell(client: OffloadClient) -> None:
 
 def _first_contact(client: OffloadClient, notes: Notes) -> None:
     """Get to know the endpoint. Raises OffloadError where it does not answer and there is nothing else to ask."""
-    known = client.cloud is None or client.mode == "device" or client.ready(_READY_S)
+    known = client.ready(_READY_S)
     problem = None if known or client.cloud is None or client.device else client.cloud.problem
     notes.speak(without=str(problem) if problem else None)
     if problem:

@@ -13,8 +13,8 @@ from played import Steady, World, world
 from rude import http
 
 from ondevice import Answer, AsyncOffloadClient, OffloadClient
+from ondevice.client.base import BaseClient as BothFaces
 from ondevice.client.executors.attempt import Task
-from ondevice.client.face import Face as BothFaces
 from ondevice.client.flight import Event
 from ondevice.client.options import Options
 from ondevice.client.totals import Totals

@@ -87,7 +87,7 @@ def fly(cloud: Place | None, device: Place | None, at_ms: float = 0.0, sla_ms: f
 
 
 async def flown(sla_ms: float, plan: Plan, executors: Executors, options: FlightOptions, told: list[str]) -> Flown:
-    """Asked for as a face does, which takes the reserve when the last moment has come."""
+    """Asked for as a client does, which takes the reserve when the last moment has come."""
     flight = Flight(task(sla_ms), plan, executors, options)
     running = asyncio.create_task(flight.run())
     await asyncio.wait([running], timeout=options.hand_over_ms(flight.task) / 1e3)
@@ -340,7 +340,7 @@ def test_an_answer_that_was_taken_is_told_with_its_own_time() -> None:
         flight = Flight(task(300), Plan(True, 0.0, "as planned"), places, options)
         running = asyncio.create_task(flight.run())
         await asyncio.sleep(0.2975)
-        flight.task.late_ms = 0.5  # as a face says that takes the reserve
+        flight.task.late_ms = 0.5  # as a client says that takes the reserve
         await running
 
     virtual_time.run(taken())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ondevice import AsyncOffloadClient, OffloadClient
-from ondevice.client import face
+from ondevice.client import base
 from ondevice.client.options import Options
 from ondevice.errors import UsageError
 
@@ -34,12 +34,12 @@ def test_what_cannot_be_meant_is_told_before_a_model_is_loaded(
 ) -> None:
     loaded = []
 
-    class Loading(face.Runner):
+    class Loading(base.Runner):
         def __init__(self, name: str) -> None:
             loaded.append(name)
             super().__init__(name)
 
-    monkeypatch.setattr(face, "Runner", Loading)
+    monkeypatch.setattr(base, "Runner", Loading)
     with pytest.raises(UsageError):
         kind(**{"endpoint": NOWHERE, "local": ["digits_xs_int8", "no_such_model"], **bad})
     assert loaded == []

@@ -20,7 +20,7 @@ import pytest
 from exchange import Exchange, Played
 
 from ondevice import Answer, Runner
-from ondevice.client import engine, face, flight
+from ondevice.client import base, engine, flight
 from ondevice.client.connection import http
 from ondevice.client.connection.connecting import Connected
 from ondevice.client.dispatcher import Dispatcher
@@ -197,14 +197,14 @@ def world(exchange: Exchange, patch: pytest.MonkeyPatch) -> World:
     patch.setattr(asyncio, "SelectorEventLoop", lambda *_: Loop(made))
     patch.setattr(http, "connect", _connected)
     patch.setattr(http, "ByteStream", PlayedBytes)
-    patch.setattr(device, "ThreadsBeside", Thread)
+    patch.setattr(device, "DaemonThreads", Thread)
     patch.setattr(health, "SystemRandom", lambda: Random(0))
-    patch.setattr(face, "Task", lambda *arguments: Task(*arguments, started=made()))
+    patch.setattr(base, "Task", lambda *arguments: Task(*arguments, started=made()))
     for kind, name in ((Dispatcher, "fly"), (EndpointDiscovery, "ready")):
         patch.setattr(kind, name, _counting(made, getattr(kind, name)))
     patch.setattr(engine.Engine, "aside", _at_once)
     # Whoever asks waits by the machine's clock; by the given one the flight itself ends at the last moment.
-    patch.setattr(face.Face, "_hold_s", lambda *_: None)
+    patch.setattr(base.BaseClient, "_hold_s", lambda *_: None)
     patch.setattr(flight, "_LAST_WORD_MS", 0.0)
     return made
 

@@ -1,5 +1,7 @@
-"""Threads beside a client's own, for what blocks or computes. A program at its end does not wait for them, nor for what
-they have still to do: with `concurrent.futures` one file that nobody writes to would keep it for ever.
+"""Daemon threads beside the client's own, for what blocks or computes.
+
+A program at its end does not wait for them, nor for what they have still to do: with `concurrent.futures` one file that
+nobody writes to would keep it for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ Calls = SimpleQueue[Callable[[], object] | None]
 _REPLACED = object()
 
 
-class ThreadsBeside:
+class DaemonThreads:
     """Calls what it is handed, in that order, on so many threads, each begun when it is first needed.
 
     All of it belongs to one thread, the client's own; but for `close`.
@@ -51,7 +53,7 @@ class ThreadsBeside:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """What comes of calling it. Where that is given up under way, another thread takes the place of its own."""
-        call = _CallBeside(work, asyncio.get_running_loop())
+        call = _ThreadCall(work, asyncio.get_running_loop())
         self.begin(call.run)
         try:
             result: Result = await call.over
@@ -70,7 +72,7 @@ class ThreadsBeside:
             thread.join()
 
 
-class _CallBeside:
+class _ThreadCall:
     """over: with its result. thread: on which it runs, once it does. given_up: whether that is to end with it."""
 
     thread: threading.Thread | None = None

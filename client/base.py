@@ -33,11 +33,11 @@ from ondevice.runner import Runner
 Local = Runner | str | Path
 
 
-class Face:
+class BaseClient:
     """A client as it is set up. Everything that it learns belongs to its engine's thread; `totals` alone is written by
     those who ask, under a lock.
 
-    cloud, device: the executors, None where there is none; to look at.
+    cloud, device: the executors, None where the mode has no use for one or there is none; to look at.
     """
 
     # Whether those who ask are on an event loop.
@@ -64,12 +64,11 @@ class Face:
         self._engine = Engine(forked=_weakly(self._begin_anew), gives_way=self._beside_a_loop)
         weakref.finalize(self, self._engine.stop).atexit = False
         self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
-        self.cloud = CloudExecutor(location, self._engine.aside) if location else None
+        self.cloud = CloudExecutor(location, self._engine.aside) if location and self.mode is not Mode.DEVICE else None
+        self._dispatcher = Dispatcher(self.mode, options, self.device, self.cloud)
         if self.cloud:
             self._engine.ended = self.cloud.link.close
             self.cloud.link.labels = self.device.labels if self.device else ()
-        self._dispatcher = Dispatcher(self.mode, options, self.device, self.cloud)
-        if self.cloud and self.mode is not Mode.DEVICE:
             self._engine.post(self.cloud.link.discovery.maintain)
 
     def network_changed(self) -> None:
@@ -92,7 +91,7 @@ class Face:
 
     def _hold_s(self, task: Task) -> float | None:
         """How long is waited before the task's reserve is taken; None: it never has one."""
-        if self.cloud is None or self.mode is Mode.DEVICE:
+        if self.cloud is None:
             return None
         return max(task.sla_ms - self._dispatcher.planner.guard_ms(task) - task.elapsed_ms, 0.0) / 1e3
 
@@ -130,10 +129,8 @@ class Face:
         with self._counting:
             self.totals.count(answer, ending)
 
-    def _get_ready(self, timeout_s: float) -> Coroutine[Any, Any, bool]:
-        if self.cloud is None:
-            raise UsageError("the client has no endpoint to get ready")
-        return self.cloud.link.discovery.ready(timeout_s)
+    async def _get_ready(self, timeout_s: float) -> bool:
+        return self.cloud is None or await self.cloud.link.discovery.ready(timeout_s)
 
     def _end(self) -> None:
         if self.device:

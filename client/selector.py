@@ -20,7 +20,7 @@ _EVENTS = 4
 _ROUNDED_S = 0.003
 
 
-class TurnTaking(selectors.DefaultSelector):
+class LoopSelector(selectors.DefaultSelector):
     """What a loop waits on. gives_way: whether one that has no time to wait pauses now and then, for a loop beside it.
 
     It wakes on time: epoll counts whole ms, and Python rounds up for it twice, so that answers that are held until the

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 import pytest
 from serving import until
 
-from ondevice.client.beside import ThreadsBeside
+from ondevice.client.daemon_threads import DaemonThreads
 from ondevice.errors import OffloadError
 
 PATIENCE_S = 30.0
 
 
 @pytest.fixture
-def workers() -> Iterator[ThreadsBeside]:
-    workers = ThreadsBeside(2, "tested")
+def workers() -> Iterator[DaemonThreads]:
+    workers = DaemonThreads(2, "tested")
     yield workers
     workers.close()
 
@@ -27,7 +27,7 @@ def alive(name: str) -> int:
     return sum(thread.name == name for thread in threading.enumerate())
 
 
-def test_what_comes_of_it(workers: ThreadsBeside) -> None:
+def test_what_comes_of_it(workers: DaemonThreads) -> None:
     def fail() -> None:
         raise OSError("no")
 
@@ -36,7 +36,7 @@ def test_what_comes_of_it(workers: ThreadsBeside) -> None:
         asyncio.run(workers.run(fail))
 
 
-def test_so_many_at_a_time(workers: ThreadsBeside) -> None:
+def test_so_many_at_a_time(workers: DaemonThreads) -> None:
     go, begun = threading.Event(), threading.Semaphore(0)
 
     def wait() -> None:
@@ -55,7 +55,7 @@ def test_so_many_at_a_time(workers: ThreadsBeside) -> None:
 
 
 def test_one_that_hangs_and_was_given_up_has_its_place_taken() -> None:
-    workers, go, begun = ThreadsBeside(1, "hanging"), threading.Event(), threading.Event()
+    workers, go, begun = DaemonThreads(1, "hanging"), threading.Event(), threading.Event()
 
     def hang() -> None:
         begun.set()
@@ -77,7 +77,7 @@ def test_one_that_hangs_and_was_given_up_has_its_place_taken() -> None:
 
 
 def test_what_was_given_up_before_it_began_does_not_begin() -> None:
-    workers, go, begun, more = ThreadsBeside(1, "tested"), threading.Event(), threading.Event(), threading.Event()
+    workers, go, begun, more = DaemonThreads(1, "tested"), threading.Event(), threading.Event(), threading.Event()
 
     async def give_up() -> None:
         workers.begin(lambda: (begun.set(), go.wait(PATIENCE_S)))
@@ -93,7 +93,7 @@ def test_what_was_given_up_before_it_began_does_not_begin() -> None:
     workers.close()
 
 
-def test_closed_ones_finish_and_take_no_more(workers: ThreadsBeside) -> None:
+def test_closed_ones_finish_and_take_no_more(workers: DaemonThreads) -> None:
     go, done = threading.Event(), threading.Event()
     workers.begin(lambda: go.wait(PATIENCE_S))
     workers.begin(done.set)
@@ -105,7 +105,7 @@ def test_closed_ones_finish_and_take_no_more(workers: ThreadsBeside) -> None:
 
 
 def test_no_thread_is_left_of_those_that_nobody_has_any_more() -> None:
-    workers = ThreadsBeside(2, "forgotten")
+    workers = DaemonThreads(2, "forgotten")
     for _ in range(2):
         workers.begin(lambda: None)
     assert alive("forgotten") == 2
@@ -114,7 +114,7 @@ def test_no_thread_is_left_of_those_that_nobody_has_any_more() -> None:
     until(lambda: not alive("forgotten"))
 
 
-def test_a_system_that_gives_no_threads(workers: ThreadsBeside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_gives_no_threads(workers: DaemonThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
