@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 _BACKLOG = 128
+# So long a connection over TLS that is closed waits for its client to say so too; asyncio's own wait 30 s.
+_GOODBYE_S = 0.1
 
 
 class Accepting:
@@ -29,7 +31,8 @@ class Accepting:
         self._listening.setblocking(False)
         self.port: int = self._listening.getsockname()[1]
         self._made: set[asyncio.Task[Any]] = set()
-        self._transports: list[Any] = []  # uvloop's are none of asyncio's classes
+        # With what each was accepted as; uvloop's transports are none of asyncio's classes.
+        self._transports: list[tuple[Any, socket.socket]] = []
         self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
@@ -42,8 +45,11 @@ class Accepting:
 
     async def _make(self, stream: socket.socket) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
-            made, _ = await self._loop.connect_accepted_socket(self._factory, stream, ssl=self._tls)
-            self._transports.append(made)
+            timeout_s = _GOODBYE_S if self._tls else None
+            made, _ = await self._loop.connect_accepted_socket(
+                self._factory, stream, ssl=self._tls, ssl_shutdown_timeout=timeout_s
+            )
+            self._transports.append((made, stream))
 
     def close(self) -> None:
         """Listen no longer; the connections that there are go on."""
@@ -58,9 +64,14 @@ class Accepting:
         for task in self._made:
             task.cancel()
         await asyncio.gather(*self._made)
-        for transport in self._transports:
-            with contextlib.suppress(AttributeError):  # Python 3.11.2's over TLS, once they are closed
+        for transport, stream in self._transports:
+            try:
                 transport.abort()
+            except (
+                AttributeError
+            ):  # Python 3.11.2's over TLS, once it was closed twice: it waits for its client's goodbye
+                while stream.fileno() >= 0:
+                    await asyncio.sleep(_GOODBYE_S / 10)
         await asyncio.sleep(0)  # they close their sockets
 
 
