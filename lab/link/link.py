@@ -136,5 +136,5 @@ class Links:
 
 async def _listening(spec: LinkSpec) -> Relay:
     relay = Relay(spec)
-    await relay.listen()
+    relay.listen()
     return relay

@@ -1,4 +1,7 @@
-"""The port that a link listens on, which stays the link's while it refuses connections."""
+"""The port that a link listens on, which stays the link's while it refuses connections.
+
+It accepts by itself: asyncio's server loses what it has accepted when it is closed just then, and tells nobody.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ HOST = "127.0.0.1"
 # So many connections may come at once: beyond that the kernel drops their SYNs, which are sent again a second later.
 # asyncio's own 100 is less than a load test opens.
 _BACKLOG = 256
+# As asyncio's own servers wait when too many files are open.
+_PAUSE_S = 1.0
 
 
 class Listener:
@@ -24,16 +29,16 @@ class Listener:
     def __init__(self, port: int) -> None:
         self._socket = _bound(port)
         self.port: int = self._socket.getsockname()[1]
-        self._server: asyncio.Server | None = None
+        self._loop = asyncio.get_running_loop()
 
-    async def listen(self, accept: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Take connections from now on; `accept` makes the protocol of each."""
-        loop = asyncio.get_running_loop()
+    def listen(self, accept: Callable[[socket.socket], None]) -> None:
+        """Take connections from now on; `accept` is given each."""
         try:
-            self._server = await loop.create_server(accept, sock=self._socket, backlog=_BACKLOG)
+            self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
             raise _unavailable(self.port, error) from error
+        self._go_on(accept)
 
     def refuse(self) -> None:
         """Take no connections, until `listen` is called again."""
@@ -43,10 +48,25 @@ class Listener:
 
     def close(self) -> None:
         """Free the port."""
-        if self._server:
-            self._server.close()
-            self._server = None
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+
+    def _go_on(self, accept: Callable[[socket.socket], None]) -> None:
+        if self._socket.fileno() >= 0:
+            self._loop.add_reader(self._socket, self._accept, accept)
+
+    def _accept(self, accept: Callable[[socket.socket], None]) -> None:
+        try:
+            accepted, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionError):  # it has gone again
+            return
+        except OSError:  # no more files may be open: the kernel holds those who call
+            self._loop.remove_reader(self._socket)
+            self._loop.call_later(_PAUSE_S, self._go_on, accept)
+            return
+        accepted.setblocking(False)
+        accept(accepted)
 
 
 def _bound(port: int) -> socket.socket:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import itertools
 import math
 import random
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ondevice.errors import UsageError
 from ondevice.lab.link.channel import LinkChannel
-from ondevice.lab.link.connection import LinkConnection, LinkContext, Side
+from ondevice.lab.link.connection import LinkConnection, LinkContext
 from ondevice.lab.link.direction import Direction
 from ondevice.lab.link.listener import Listener
-
-# The event loop's turns within which an accepted connection has its socket: asyncio takes one or two, and more cost
-# microseconds.
-_TURNS = 10
 
 
 class LinkState(enum.StrEnum):
@@ -121,10 +117,11 @@ class Relay:
         self._accepted = 0
         self._connections: set[LinkConnection] = set()
         self._waiting: list[LinkConnection] = []
+        self._opening: set[asyncio.Task[None]] = set()
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Take connections from now on."""
-        await self._listener.listen(self._accept)
+        self._listener.listen(self._accept)
 
     def counts(self) -> Counts:
         """The link's counters."""
@@ -161,36 +158,36 @@ class Relay:
         if state is LinkState.REFUSE:
             self._listener.refuse()
         elif before is LinkState.REFUSE:
-            await self.listen()
+            self.listen()
         self._pause_or_resume()
         if state not in _DOWN:
             waiting, self._waiting = self._waiting, []
             _begin(waiting)
 
-    def _accept(self) -> Side:
+    def _accept(self, accepted: socket.socket) -> None:
         self._accepted += 1
         link = LinkContext(
             self._up, self._down, self.spec.to, self.spec.handshake, self._draws, self._connections.discard
         )
         connection = LinkConnection(link)
         self._connections.add(connection)
+        opening = self._loop.create_task(self._open(connection, accepted))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _open(self, connection: LinkConnection, accepted: socket.socket) -> None:
+        await self._loop.connect_accepted_socket(lambda: connection.client, accepted)
         if self._state is LinkState.HANG:
             self._waiting.append(connection)
         else:
-            self._loop.call_soon(_begin, [connection])  # when its socket is there
-        return connection.client
+            _begin([connection])
 
     async def _reset_all(self) -> None:
         self._waiting.clear()
-        # Sockets are closed by the event loop's next turns; one may be accepted meanwhile.
-        for turn in itertools.count():
+        # Sockets are made and closed by the event loop's next turns.
+        while self._connections:
             for connection in list(self._connections):
                 connection.reset()
-                # asyncio makes no socket's transport when its server is closed just then, and tells nobody.
-                if turn > _TURNS and connection.client.transport is None:
-                    self._connections.discard(connection)
-            if not self._connections:
-                break
             await asyncio.sleep(0)
         self._up.clear()
         self._down.clear()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import os
+import resource
 import socket
 import time
 from dataclasses import replace
@@ -12,7 +16,7 @@ import pytest
 from serving import until
 
 from ondevice.errors import OnDeviceError, UsageError
-from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState
+from ondevice.lab.link import HOST, Direction, Link, Links, LinkSpec, LinkState, listener
 from ondevice.lab.link.relay import Relay
 from ondevice.lab.link.toxic import Toxic
 
@@ -215,14 +219,42 @@ def test_wrong_settings_are_told(settings: dict[str, Any], said: str) -> None:
         LinkSpec(**{"to": (HOST, 80), **settings})
 
 
-def test_a_connection_that_comes_as_the_link_closes_does_not_hold_it_up() -> None:
-    """asyncio drops one that it has accepted when its server is closed in that turn, and nobody hears of it."""
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("state", [LinkState.UP, LinkState.HANG])
+def test_a_connection_that_comes_as_the_link_closes_is_ended(turns: int, state: LinkState) -> None:
+    """In whichever turn of the event loop: asyncio's own server loses one that it has accepted just then."""
 
     async def main() -> None:
         relay = Relay(LinkSpec((HOST, 9)))
-        await relay.listen()
-        relay._accept()  # as for a connection whose socket never comes
-        await asyncio.wait_for(relay.close(), 5)
-        assert relay.counts().open == 0
+        relay.listen()
+        await relay.change(relay.spec, state)
+        with socket.create_connection((HOST, relay.port), PATIENCE_S) as client:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(relay.close(), PATIENCE_S)
+            assert relay.counts().open == 0
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+        gc.collect()  # what was left open would be told of now
 
     asyncio.run(main())
+
+
+def test_out_of_files_a_link_waits_for_some(link: Link, target: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_PAUSE_S", 0.01)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    with socket.socket() as client:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, limit[1]))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(0))
+            client.connect((HOST, link.port))
+            time.sleep(0.1)  # in which it could be accepted
+            assert link.counts().connections == 0
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            for number in held:
+                os.close(number)
+        assert until(lambda: link.counts().connections == 1)
