@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ondevice.selection.replies import Replies, ReplyDistribution
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.quantiles import MEDIAN, weighted_quantiles
+from ondevice.timing.quantiles import LEVELS, MEDIAN, quantiles_of_rows, weighted_quantiles
 from ondevice.timing.window import Window
 
 # Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE, when it
@@ -86,10 +87,14 @@ class NetworkEstimates:
         self._round_trip_ms = self._middle_known = None
         self.replies.forget()
 
-    def points_ms(self, size_bytes: int) -> FloatArray:
-        """What a request of so many bytes takes beside the inference, [21], equally likely points, never falling."""
+    def points_ms(self, size_bytes: int | ArrayLike) -> FloatArray:
+        """What requests of so many bytes [...] take beside the inference, [..., 21], equally likely points, never
+        falling. Many sizes at once cost hardly more than one.
+        """
         (fixed, per_byte, other), weights = self._kept()
-        return weighted_quantiles(fixed + per_byte * size_bytes + other, weights)
+        sizes = np.asarray(size_bytes, float)
+        points_ms = quantiles_of_rows(fixed + other + per_byte * sizes.reshape(-1, 1), weights)
+        return points_ms.reshape(*sizes.shape, len(LEVELS))
 
     def fixed_ms(self) -> float:
         """The median of what a request takes on the way whatever its size."""

@@ -104,6 +104,16 @@ def test_points_never_fall_and_lie_among_the_requests() -> None:
         assert network.sending_ms(2000) == pytest.approx(2 * network.sending_ms(1000))
 
 
+def test_many_sizes_at_once_are_each_by_itself() -> None:
+    rng, network = np.random.default_rng(0), NetworkEstimates()
+    sizes = np.array([[0, 1_000], [4_700, 300_000]])
+    for _ in range(40):
+        alone = np.array([[network.points_ms(int(size)) for size in row] for row in sizes])
+        assert network.points_ms(sizes).shape == (2, 2, 21)
+        assert network.points_ms(sizes) == pytest.approx(alone)
+        network.add(NetworkSample(*rng.lognormal([3, -6, 1], [1, 1, 2]).tolist()))
+
+
 def test_another_network_starts_anew() -> None:
     network = told(*[NetworkSample(10, 0.01, 2)] * 3)
     network.connected(5.0)

@@ -21,6 +21,7 @@ from ondevice.timing.quantiles import (
     chance,
     lowered,
     normal,
+    quantiles_of_rows,
     weighted_points,
     weighted_quantiles,
 )
@@ -56,6 +57,14 @@ def test_with_weights_by_hand() -> None:
     assert weighted_quantiles(values, weights) == pytest.approx(expected)
     # As points they stand at 0.5, 2 and 5 of 7.
     assert weighted_points(values, weights) == pytest.approx(np.interp(7 * MIDDLES, [0.5, 2, 5], [10, 20, 30]))
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 100))
+def test_rows_together_are_each_by_itself(n: int, u: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, weights = rng.lognormal(3, 1, (u, n)).round(), rng.random(n) + 0.01
+    alone = np.array([weighted_quantiles(row, weights) for row in rows])
+    assert quantiles_of_rows(rows, weights) == pytest.approx(alone)
 
 
 @given(weighted)
