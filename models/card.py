@@ -61,6 +61,10 @@ class Input:
         _require(0 < self.crop <= 1, "crop is over 0 and at most 1")
         _require(not self.bgr or self.channels == 3, "bgr is for three channels")
 
+    def of_centre(self, share: float) -> Input:
+        """For a picture that is the centre of one, this share of its shorter side: as much is seen of the whole."""
+        return self if share == 1 else dataclasses.replace(self, crop=min(self.crop / share, 1.0))
+
     @property
     def value_range(self) -> tuple[float, float]:
         """What pixels 0 and 255 become, over all channels: (lowest, highest)."""

@@ -45,9 +45,11 @@ class Preprocessor:
         self._table = self._quantized(np.arange(256)) if spec.dtype != np.float32 else None
         self._identity = self._table is not None and np.array_equal(self._table, np.arange(256)[:, None])
 
-    def prepare(self, source: ImageSource, scaled_decode: bool = True) -> NDArray[Any]:
-        """The picture as this model's input tensor. Raises ImageError."""
-        return self.tensor(pixels(source, self.input, scaled_decode))
+    def prepare(self, source: ImageSource, scaled_decode: bool = True, cropped: float = 1.0) -> NDArray[Any]:
+        """The picture as this model's input tensor. cropped: the share of the shorter side, cut out of the centre, that
+        it is already. Raises ImageError.
+        """
+        return self.tensor(pixels(source, self.input.of_centre(cropped), scaled_decode))
 
     def tensor(self, image: NDArray[Any]) -> NDArray[Any]:
         """uint8 [height, width, channels], red first, as the model's input tensor."""

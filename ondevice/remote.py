@@ -19,7 +19,7 @@ from ondevice.models.card import Input
 from ondevice.models.output import Meaning
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import arrays_json, replies
-from ondevice.protocol.cnnselect import ANSWER, IMAGE, TOP
+from ondevice.protocol.cnnselect import ANSWER, CROPPED, IMAGE, TOP
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
 from ondevice.protocol.request import RequestedOutput, encode_request
@@ -81,8 +81,11 @@ class RemoteModel:
         ranked = self.ranks and work.is_picture and work.top > 0
         names = [*(ANSWER if ranked else ()), *([self.served.output.name] if work.raw or not ranked else ())]
         outputs = [RequestedOutput(name, binary) for name in names]
-        parameters = {TOP: work.top} if ranked else None
-        return encode_request([tensor], parameters=parameters, outputs=outputs, binary=binary, id=_ID, dumps=dumps)
+        parameters: dict[str, Any] = {TOP: work.top} if ranked else {}
+        if self.ranks and work.cropped < 1:
+            parameters[CROPPED] = work.cropped
+        told = parameters or None
+        return encode_request([tensor], parameters=told, outputs=outputs, binary=binary, id=_ID, dumps=dumps)
 
     def read(self, response: InferResponse, work: Work) -> tuple[Ranking, bytes]:
         """The best (index, score), best first, and the own output if `work` wants it. Raises UpstreamError."""

@@ -112,9 +112,9 @@ class Runner:
         spans = (ready - start) * 1e3, (done - ready) * 1e3, (end - start) * 1e3
         return Answer(best, self.name, self._runtime, self.model.threads, *spans, self._device)
 
-    def prepare(self, image: ImageSource) -> np.ndarray[Any, Any]:
-        """The picture as the model's input tensor. Raises ImageError."""
-        return self._preprocess.prepare(image, self.scaled_decode)
+    def prepare(self, image: ImageSource, cropped: float = 1.0) -> np.ndarray[Any, Any]:
+        """The picture as the model's input tensor; cropped as `Preprocessor.prepare` takes it. Raises ImageError."""
+        return self._preprocess.prepare(image, self.scaled_decode, cropped)
 
     def classify_each(self, images: Iterable[ImageSource], top: int = 5) -> Iterator[Outcome]:
         """An outcome for every picture, in order; one that cannot be read costs itself alone."""

@@ -41,6 +41,10 @@ class DecodedRequest(NamedTuple):
         """Whether a picture's classes are wanted in JSON, and nothing else."""
         return self.is_picture and not self.outputs and not self.binary and self.id is None
 
+    @property
+    def _head(self) -> PictureHead:
+        return PictureHead.read(self.payload, self.parameters.cropped)
+
     def work(self, served: ServedModel | None, received: float) -> Work:
         """What the backend is to do; with `served` None for a model that is yet to be chosen."""
         names = [output.name for output in self.outputs]
@@ -50,7 +54,7 @@ class DecodedRequest(NamedTuple):
             )
         raw = served is not None and served.output.name in names
         top = 0 if raw and len(names) == 1 else self.parameters.top
-        return Work(self.payload, True, top, raw, received, PictureHead.read(self.payload))
+        return Work(self.payload, True, top, raw, received, self._head)
 
 
 def read(request: Request, served: ServedModel | None) -> DecodedRequest:

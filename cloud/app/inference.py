@@ -16,11 +16,13 @@ from ondevice.cloud.backends.backend import Backend, InferenceResult
 from ondevice.cloud.backends.states import ModelState
 from ondevice.cloud.select.arrival import Arrival
 from ondevice.cloud.select.choice import Choice
+from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.cloud.select.selector import Selector
 from ondevice.errors import ModelError, NoRouteError, OnDeviceError, ProtocolError, ServeError, UpstreamError
 from ondevice.protocol import cnnselect
-from ondevice.protocol.picture import PictureHead
+from ondevice.protocol.picture import PictureFormat, PictureHead
 from ondevice.protocol.served import ServedModel
+from ondevice.selection.ladder import usual_bytes
 
 
 class Inference:
@@ -45,9 +47,8 @@ class Inference:
         if call.model != cnnselect.NAME:
             raise NoRouteError(f"{call.model[:100]} selects nothing: ask {cnnselect.NAME}", 404)
         given = request_parameters.of_question(call.request.head.query, call.request.body)
-        size = request_parameters.size_bytes(given)
-        picture = PictureHead.guessed(size) if size else None
-        arrival = Arrival(request_parameters.from_parameters(given), 0.0, picture, call.request.last_byte)
+        parameters, size = request_parameters.from_parameters(given), request_parameters.size_bytes(given)
+        arrival = Arrival(parameters, 0.0, _not_sent_yet(parameters, size), call.request.last_byte)
         choice = self._selector.choose(arrival)
         call.fields["selected_model"] = choice.served.name
         return responses.of(describe.choice(choice))
@@ -93,6 +94,15 @@ class Inference:
             raise _unavailable(backend, served.name)
         choice = self._selector.admit_named(served, backend, asked.arrival)
         return choice, await backend.run(self._selector.fixed_ticket(choice, asked.arrival, asked.work))
+
+
+def _not_sent_yet(given: RequestParameters, size_bytes: int) -> PictureHead | None:
+    """The picture that a question is about; None where it says neither what it was made nor how large it is, or 0."""
+    if given.upload:
+        side, _, compression = given.upload
+        size_bytes = size_bytes or round(usual_bytes(given.upload))
+        return PictureHead(PictureFormat(compression), side, side, size_bytes, given.cropped)
+    return PictureHead.guessed(size_bytes)._replace(cropped=given.cropped) if size_bytes else None
 
 
 def _unavailable(backend: Backend, model: str) -> OnDeviceError:

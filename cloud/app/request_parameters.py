@@ -12,12 +12,15 @@ import orjson
 from ondevice.cloud.select.parameters import SHORTEST_MS, RequestParameters
 from ondevice.errors import ProtocolError, UsageError
 from ondevice.protocol import cnnselect
+from ondevice.protocol.rung import Rung
 from ondevice.selection.replies import ReplyDistribution
 from ondevice.timing.bounds import LONGEST_MS
 
 # The picture that a question is about is not there: its size stands in its place.
 _OF_QUESTIONS = (*cnnselect.REQUEST, cnnselect.BYTES)
-# A query has at most nine parameters of ours; more are an attack on the parser.
+# Of parameters in a query, those that are text; all others are numbers.
+_TEXTS = frozenset({cnnselect.POLICY, cnnselect.REPLY, cnnselect.UPLOAD})
+# A query has at most eleven parameters of ours; more are an attack on the parser.
 _MOST_FIELDS = 20
 # A picture of a terabyte is a mistake.
 _MOST_BYTES = 1 << 40
@@ -39,6 +42,8 @@ def from_parameters(parameters: Mapping[str, Any]) -> RequestParameters:
         _number(parameters, cnnselect.DEVICE_TOP1, 0, 1) or 0.0,
         _reply(parameters),
         _count(parameters, cnnselect.ANYTIME, 1, cnnselect.MOST_ANSWERS),
+        _upload(parameters),
+        _number(parameters, cnnselect.CROPPED, cnnselect.LEAST_CROPPED, 1) or 1.0,
     )
 
 
@@ -110,7 +115,7 @@ def size_bytes(parameters: Mapping[str, Any]) -> int:
 
 
 def _plain(name: str, text: str) -> Any:
-    if name in (cnnselect.POLICY, cnnselect.REPLY):
+    if name in _TEXTS:
         return text
     try:
         return int(text) if name in (cnnselect.TOP, cnnselect.ANYTIME) else float(text)
@@ -126,6 +131,16 @@ def _reply(parameters: Mapping[str, Any]) -> ReplyDistribution | None:
         return ReplyDistribution.parse(text if isinstance(text, str) else "")
     except UsageError as error:
         raise ProtocolError(f"reply: {error}") from error
+
+
+def _upload(parameters: Mapping[str, Any]) -> Rung | None:
+    if cnnselect.UPLOAD not in parameters:
+        return None
+    text = parameters[cnnselect.UPLOAD]
+    try:
+        return Rung.parse(text if isinstance(text, str) else "")
+    except UsageError as error:
+        raise ProtocolError(f"upload: {error}") from error
 
 
 def _count(parameters: Mapping[str, Any], name: str, usual: int, most: int) -> int:

@@ -187,7 +187,8 @@ class DecodeTimes:
     def _scale(self, head: PictureHead) -> int:
         """By how much a JPEG is made smaller while it is decoded, as `ondevice.image` does."""
         height, width = self._size
-        return jpeg_scale((head.width, head.height), _CROP * min(head.width / width, head.height / height))
+        seen = min(_CROP / head.cropped, 1.0)
+        return jpeg_scale((head.width, head.height), seen * min(head.width / width, head.height / height))
 
 
 class Decoding:

@@ -18,9 +18,14 @@ LABEL, SCORE, INDEX = ANSWER = ("label", "score", "index")
 # What a request may say besides its picture, in its `parameters` or in the query. SLA_MS: the deadline, from the
 # client's first byte sent; TIMEOUT: the same in µs, as Triton has it. UPLOAD_MS, RETURN_MS: what the network takes each
 # way. TOP: how many classes. DEVICE_TOP1: the accuracy that the client has without us. REPLY: what it has learned of
-# the reply's time given the upload's. ANYTIME: how many answers it takes, each sent as soon as it is there.
-REQUEST = SLA_MS, TIMEOUT, UPLOAD_MS, RETURN_MS, POLICY, TOP, DEVICE_TOP1, REPLY, ANYTIME = (
-    "sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime",
+# the reply's time given the upload's. ANYTIME: how many answers it takes, each sent as soon as it is there. UPLOAD:
+# what the picture was made before it was sent, as `Rung.text`. CROPPED: the share of its shorter side that its sender
+# has cut out of the centre, so that no more is cut off than is usual.
+REQUEST = (
+    SLA_MS, TIMEOUT, UPLOAD_MS, RETURN_MS, POLICY, TOP, DEVICE_TOP1, REPLY, ANYTIME, UPLOAD, CROPPED,
+) = (
+    "sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime", "upload",
+    "cropped",
 )  # fmt: skip
 # The picture's size, where the choice alone is asked for.
 BYTES = "bytes"
@@ -35,5 +40,7 @@ SERVER_MS, FINAL = "server_ms", "final"
 
 # Whoever wants more classes wants the model's own output: ImageNet has 1000.
 MOST_CLASSES = 1000
+# The smallest share of a picture that can be meant: a hundredth of its side shows nothing.
+LEAST_CROPPED = 0.01
 # Models that may answer one request. Each holds a worker: more would starve others of them.
 MOST_ANSWERS = 8

@@ -48,13 +48,15 @@ class PictureFormat(StrEnum):
 class PictureHead(NamedTuple):
     """A compressed picture's format and size in pixels, as its header has them, and its length in bytes.
 
-    What is not read is taken for OTHER with a pixel a byte: the decoder will say what is wrong with it.
+    cropped: the share of a picture's shorter side that it shows, cut out of the centre, as its sender says. What is not
+    read is taken for OTHER with a pixel a byte: the decoder will say what is wrong with it.
     """
 
     format: PictureFormat
     width: int
     height: int
     size_bytes: int
+    cropped: float = 1.0
 
     @property
     def pixels(self) -> int:
@@ -62,14 +64,14 @@ class PictureHead(NamedTuple):
         return max(self.width * self.height, 1)
 
     @classmethod
-    def read(cls, payload: bytes) -> PictureHead:
+    def read(cls, payload: bytes, cropped: float = 1.0) -> PictureHead:
         """From the picture's bytes, of which only the header is looked at; never raises."""
         found = next((reader for magic, reader in _READERS.items() if payload.startswith(magic)), None)
         try:
             known = found(payload) if found else None
         except (struct.error, IndexError):  # it ends within its header
             known = None
-        return cls(*(known or (PictureFormat.OTHER, len(payload), 1)), len(payload))
+        return cls(*(known or (PictureFormat.OTHER, len(payload), 1)), len(payload), cropped)
 
     @classmethod
     def guessed(cls, size_bytes: int) -> PictureHead:
@@ -79,8 +81,8 @@ class PictureHead(NamedTuple):
     @classmethod
     def told(cls, fields: Sequence[Any]) -> PictureHead:
         """From another process of ours: the fields, in their order, as JSON has them."""
-        kind, width, height, size_bytes = fields
-        return cls(PictureFormat(kind), width, height, size_bytes)
+        kind, *numbers = fields
+        return cls(PictureFormat(kind), *numbers)
 
 
 def jpeg_scale(size: tuple[int, int], ratio: float) -> int:

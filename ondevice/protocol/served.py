@@ -42,3 +42,8 @@ class Work(NamedTuple):
     raw: bool
     received: float
     picture: PictureHead | None = None
+
+    @property
+    def cropped(self) -> float:
+        """The share of the picture's shorter side, cut out of the centre, that came; 1: all of it."""
+        return self.picture.cropped if self.picture else 1.0

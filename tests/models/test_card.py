@@ -195,6 +195,13 @@ def test_the_value_range_of_one_channel() -> None:
     assert Input(9, 9, 1, (127.5,), (51.0,)).value_range == (-2.5, 2.5)
 
 
+def test_of_a_centre_as_much_is_seen_as_of_the_whole() -> None:
+    given = Input(9, 9, crop=0.6)
+    assert given.of_centre(1.0) is given
+    assert given.of_centre(0.8) == Input(9, 9, crop=0.6 / 0.8)
+    assert given.of_centre(0.6) == given.of_centre(0.01) == Input(9, 9, crop=1.0)
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_the_shipped_cards(path: Path, tmp_path: Path) -> None:
     card = Card.read(path)

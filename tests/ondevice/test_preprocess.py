@@ -120,3 +120,16 @@ def test_prepare_decodes_crops_and_normalizes() -> None:
     assert tensor.shape == (1, 10, 10, 3)
     assert np.median(tensor) == 1.0
     assert math.isclose(float(tensor[0, 5, 5, 0]), 1.0)
+
+
+@pytest.mark.parametrize("cut", [32, 40, 48])
+def test_a_picture_whose_centre_was_cut_out_is_seen_as_the_whole_one(cut: int) -> None:
+    """As far as it shows what the model looks at."""
+    whole = np.random.default_rng(1).integers(0, 256, (64, 80, 3)).astype(np.uint8)
+    top, left = (64 - cut) // 2, (80 - cut) // 2
+    centre = whole[top : top + cut, left : left + cut]
+    prepare = Preprocessor(Input(16, 16, crop=0.5), spec("float32", (1, 16, 16, 3)))
+    seen = prepare.prepare(whole)
+    # Around the cut there are other pixels in the whole picture, which the filter takes a little of.
+    assert np.abs(prepare.prepare(centre, cropped=cut / 64) - seen)[:, 1:-1, 1:-1].max() < 0.01
+    assert np.abs(prepare.prepare(centre) - seen).max() > 0.1

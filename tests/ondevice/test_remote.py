@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from ondevice.errors import ModelError, ProtocolError, UpstreamError
 from ondevice.protocol import arrays_json
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata
+from ondevice.protocol.picture import PictureHead
 from ondevice.protocol.request import InferRequest, decode_request
 from ondevice.protocol.response import InferResponse
 from ondevice.protocol.served import Work
@@ -236,6 +238,14 @@ def test_the_request_for_a_picture() -> None:
 def test_the_request_for_a_picture_and_the_models_own_output() -> None:
     request = asked(describe("m", ours(), "w"), work(b"jpeg", raw=True))
     assert [output.name for output in request.outputs] == ["label", "score", "index", "y"]
+
+
+def test_what_was_cut_off_a_picture_is_told_to_those_who_know_what_that_means() -> None:
+    cut = work(b"jpeg")._replace(picture=PictureHead.read(b"jpeg", 0.875))
+    ranking = describe("m", ours(), "w")
+    assert asked(ranking, cut).parameters == {"top": 3, "cropped": 0.875}
+    assert asked(ranking, cut._replace(top=0, raw=True)).parameters == {"cropped": 0.875}
+    assert asked(replace(ranking, ranks=False), cut).parameters == {}
 
 
 def test_the_request_for_a_tensor() -> None:

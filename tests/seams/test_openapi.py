@@ -20,7 +20,7 @@ def test_the_limits_that_it_states_hold(endpoint: Endpoint) -> None:
         "schema"
     ]["properties"]
     bounded = {name: schema for name, schema in properties.items() if "minimum" in schema}
-    assert len(bounded) == 8
+    assert len(bounded) == 9
     for name, schema in bounded.items():
         wholly = schema["type"] == "integer"
         for bound, beyond in (("minimum", -1 if wholly else -1e-6), ("maximum", 1 if wholly else 1.0)):

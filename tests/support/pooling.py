@@ -25,7 +25,7 @@ PICTURE = next(iter(sorted(zoo.samples_dir().glob("7/*.png")))).read_bytes()
 def job(
     model: str = MODEL, payload: bytes = PICTURE, expected_ms: float = 1.0, due: float = math.inf, **message: Any
 ) -> WorkerJob:
-    message = {"op": "image", "top": 3, "raw": False, **message}
+    message = {"op": "image", "cropped": 1.0, "top": 3, "raw": False, **message}
     plan = PlannedRun(model, expected_ms)
     ticket = Ticket(model, Work(payload, True, 3, False, perf_counter()), due)
     return WorkerJob(message, ticket, plan, lambda: plan)

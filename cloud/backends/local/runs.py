@@ -34,7 +34,9 @@ class Runs:
     async def run(self, ticket: Ticket) -> InferenceResult:
         """Queue the work and await its result. Raises ImageError, ModelError, ServeError, RefusedError."""
         work = ticket.work
-        message = {"op": "image" if work.is_picture else "tensor", "top": work.top, "raw": work.raw}
+        message: Message = {"op": "tensor", "top": work.top, "raw": work.raw}
+        if work.is_picture:
+            message |= {"op": "image", "cropped": work.cropped}
         job = WorkerJob(
             message, ticket, self._planned(ticket), lambda: self._plan(ticket), lambda reply: self._learn(ticket, reply)
         )

@@ -51,7 +51,7 @@ class PictureDecoder:
         """Decode a picture for a model that takes only tensors, in its turn. Raises ImageError, RefusedError."""
         assert self._pool, "without workers there are no such models"
         plan = PlannedRun(f"prepare {described.served.name}", expected_ms)
-        message = {"op": "prepare", **remote.preparation(described)}
+        message = {"op": "prepare", "cropped": ticket.work.cropped, **remote.preparation(described)}
         job = WorkerJob(message, ticket, plan, lambda: plan)
         self._pool.submit(job)
         reply, tensor = await self._pool.result(job)

@@ -100,7 +100,7 @@ class Worker:
     def image(self, message: Message, payload: bytes) -> _Reply:
         """Classify a compressed picture; the raw output comes along where it is wanted."""
         runner, loaded = self._models.ready(message["model"])
-        tensor, decode_ms = _prepared(runner, payload)
+        tensor, decode_ms = _prepared(runner, payload, message["cropped"])
         return self._inferred(runner, tensor, decode_ms, message, loaded)
 
     def tensor(self, message: Message, payload: bytes) -> _Reply:
@@ -114,7 +114,7 @@ class Worker:
         model, start = message["model"], perf_counter()
         if model not in self._preprocessors:
             self._preprocessors[model] = remote.preprocessor(message)
-        tensor = np.ascontiguousarray(self._preprocessors[model].prepare(payload))
+        tensor = np.ascontiguousarray(self._preprocessors[model].prepare(payload, cropped=message["cropped"]))
         return {"decode_ms": (perf_counter() - start) * 1e3}, tensor.data.cast("B")
 
     def _inferred(
@@ -135,9 +135,9 @@ def _warm_up() -> None:
     image.pixels(file.getvalue(), Input(32, 32))
 
 
-def _prepared(runner: Runner, picture: bytes) -> tuple[np.ndarray[Any, Any], float]:
+def _prepared(runner: Runner, picture: bytes, cropped: float = 1.0) -> tuple[np.ndarray[Any, Any], float]:
     start = perf_counter()
-    tensor = runner.prepare(picture)
+    tensor = runner.prepare(picture, cropped)
     return tensor, (perf_counter() - start) * 1e3
 
 

@@ -12,8 +12,9 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from described import DOCUMENT, OPERATIONS, WRITTEN, filled
 
 from ondevice.cloud.app import request_parameters, routes
-from ondevice.errors import NoRouteError
+from ondevice.errors import NoRouteError, UsageError
 from ondevice.protocol import cnnselect, headers
+from ondevice.protocol.rung import Compression, Rung
 from ondevice.selection.replies import ReplyDistribution
 
 
@@ -68,7 +69,19 @@ def test_its_limits_are_the_codes() -> None:
         "top": (1, cnnselect.MOST_CLASSES),
         "device_top1": (0, 1),
         "anytime": (1, cnnselect.MOST_ANSWERS),
+        "cropped": (cnnselect.LEAST_CROPPED, 1),
     }
+
+
+def test_an_upload_is_described_as_it_is_read() -> None:
+    schema = WRITTEN["components"]["schemas"]["Parameters"]["properties"]["upload"]
+    for text in (*schema["examples"], Rung(64, 90, Compression.WEBP).text, "64,90,jpeg"):
+        assert re.search(schema["pattern"], text)
+        assert Rung.parse(text).side in (64, 192, 224)
+    for text in ("", "224", "224,75,png", "224,75,webp,1"):
+        assert not re.search(schema["pattern"], text)
+        with pytest.raises(UsageError):
+            Rung.parse(text)
 
 
 def test_the_times_of_replies_are_described_as_they_are_read_and_written() -> None:

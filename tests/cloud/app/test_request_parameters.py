@@ -9,6 +9,7 @@ import pytest
 from ondevice.cloud.app import request_parameters
 from ondevice.cloud.select.parameters import RequestParameters
 from ondevice.errors import ProtocolError
+from ondevice.protocol.rung import Compression, Rung
 from ondevice.selection.replies import Replies
 
 
@@ -123,3 +124,23 @@ def test_how_many_answers_it_takes() -> None:
     for wrong in (0, 9, 1.5, True, "2", None):
         with pytest.raises(ProtocolError, match="anytime must be a whole number from 1 to 8"):
             request_parameters.from_parameters({"anytime": wrong})
+
+
+def test_what_was_done_to_the_picture_before_it_was_sent() -> None:
+    assert request_parameters.queried("upload=192,40&cropped=0.875") == RequestParameters(
+        upload=Rung(192, 40), cropped=0.875
+    )
+    given = {"upload": "224,60,webp", "cropped": 1}
+    assert request_parameters.from_parameters(given) == RequestParameters(upload=Rung(224, 60, Compression.WEBP))
+
+
+@pytest.mark.parametrize("wrong", ["", "192", "0,40", "192,96", "192,40,png", 192, None, [192, 40]])
+def test_what_is_not_an_upload_is_refused(wrong: Any) -> None:
+    with pytest.raises(ProtocolError, match=r"^upload: '.*' is not an upload: give SIDE,QUALITY, such as 192,40"):
+        request_parameters.from_parameters({"upload": wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, 0.009, 1.01, -1, float("nan"), True, "0.875", None])
+def test_what_is_not_a_share_of_a_picture_is_refused(wrong: Any) -> None:
+    with pytest.raises(ProtocolError, match=r"^cropped must be a number from 0\.01 to 1$"):
+        request_parameters.from_parameters({"cropped": wrong})

@@ -194,3 +194,10 @@ def test_a_jpeg_is_expected_at_the_scale_that_it_is_decoded_at() -> None:
     assert times.expect(whole._replace(format=PictureFormat.PNG)) < times.expect(
         scaled._replace(format=PictureFormat.PNG)
     )
+
+
+def test_of_a_centre_that_was_cut_out_more_is_seen_so_that_it_is_decoded_smaller() -> None:
+    times = DecodeTimes((140, 140))
+    whole = PictureHead(PictureFormat.JPEG, 799, 799, 100_000)
+    assert times.expect(whole._replace(cropped=0.9)) < 0.6 * times.expect(whole)
+    assert times.expect(whole._replace(cropped=0.2)) == times.expect(whole._replace(cropped=0.875))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from centres import SEEN, looking_at_the_middle, surrounded
 from faulty import copied, nonsense
 from serving import PICTURE
 
@@ -30,8 +31,10 @@ def worker() -> Worker:
     return Worker(1, None, {})
 
 
-def asked(worker: Worker, operation: str, model: object, payload: bytes = PICTURE, top: int = 3) -> Message:
-    message = {"op": operation, "model": str(model), "top": top, "raw": False, "runs": 1}
+def asked(
+    worker: Worker, operation: str, model: object, payload: bytes = PICTURE, top: int = 3, cropped: float = 1.0
+) -> Message:
+    message = {"op": operation, "model": str(model), "top": top, "raw": False, "runs": 1, "cropped": cropped}
     return worker.answer(message, payload)[0]
 
 
@@ -117,3 +120,23 @@ def test_memory_that_is_short_after_decoding_is_told_as_that(worker: Worker, mon
     asked(worker, "load", MODEL)
     monkeypatch.setattr(Runner, "prepare", fails)
     assert asked(worker, "image", MODEL)["kind"] == "memory"
+
+
+def test_of_a_centre_a_model_sees_what_it_sees_of_the_whole_picture(worker: Worker, tmp_path: Path) -> None:
+    path = looking_at_the_middle(tmp_path, MODEL)
+    (digit, score), *_ = asked(worker, "image", path, surrounded())["top"]
+    assert (digit, score > 0.9) == (7, True)
+    assert asked(worker, "image", path, surrounded(0.75), cropped=0.75)["top"][0] == pytest.approx((7, score), abs=0.01)
+    assert asked(worker, "image", path, surrounded(0.75))["top"][0] != pytest.approx((7, score), abs=0.01)
+
+
+def test_of_a_centre_the_same_tensor_is_made_for_another_server(worker: Worker) -> None:
+    wanted = {"height": 48, "width": 48, "channels": 1, "crop": SEEN, "bgr": False, "mean": [0.0], "std": [1.0]}
+    message = {"op": "prepare", "model": "m", "input": wanted, "shape": (1, 48, 48, 1), "dtype": "float32"}
+    message |= {"zero_point": 0, "channels_first": False}
+    whole, centre, cut_again = (
+        np.frombuffer(worker.answer({**message, "cropped": cropped}, picture)[1], np.float32)
+        for picture, cropped in ((surrounded(), 1.0), (surrounded(0.75), 0.75), (surrounded(0.75), 1.0))
+    )
+    assert np.abs(centre - whole).max() <= 1
+    assert np.abs(cut_again - whole).max() > 50

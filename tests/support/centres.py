@@ -1,0 +1,35 @@
+"""A digit in the middle of noise, as much of it as is sent, and a model that looks at the middle alone."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+from faulty import BUNDLED, copied
+from PIL import Image
+from serving import PICTURE
+
+# The share of a picture that the model looks at.
+SEEN = 0.5
+_DIGIT = np.asarray(Image.open(io.BytesIO(PICTURE)).convert("L"))
+
+
+def looking_at_the_middle(folder: Path, name: str) -> Path:
+    """A copy of a bundled model whose card says that it looks at half of a picture."""
+    path = copied(folder, name)
+    card = (BUNDLED / f"{name}.toml").read_text()
+    path.with_suffix(".toml").write_text(re.sub(r"(?m)^crop = .*$", f"crop = {SEEN}", card))
+    return path
+
+
+def surrounded(cropped: float = 1.0) -> bytes:
+    """As a PNG a picture twice as wide and high as the digit in its middle, or as much of its centre."""
+    whole = np.random.default_rng(3).integers(0, 256, (2 * len(_DIGIT),) * 2).astype(np.uint8)
+    edge = len(_DIGIT) // 2
+    whole[edge:-edge, edge:-edge] = _DIGIT
+    cut = round((1 - cropped) * len(_DIGIT))
+    file = io.BytesIO()
+    Image.fromarray(whole[cut : len(whole) - cut, cut : len(whole) - cut]).save(file, "PNG")
+    return file.getvalue()
