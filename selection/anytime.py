@@ -42,7 +42,7 @@ class Chains:
 
     @classmethod
     def of(cls, models: Models, most: int = 2, side_by_side: bool = True) -> Chains:
-        """The sets of at most `most`. They depend on accuracies, not on times: make them once for these models.
+        """The sets of at most `most`. They depend on accuracies [m], not on times: make them once for these models.
 
         Of equally accurate models the one that is slower now stands first. Raises UsageError for a `most` below 1, and
         where there would be more than 5000 sets.

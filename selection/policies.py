@@ -8,6 +8,7 @@ Symbols of the papers, for a model m: A(m) top-1 accuracy, mu(m) and sigma(m) me
 T_sla the deadline, T_input the upload. What holds for all rules here, and is ours where the papers are silent:
 
 - the papers' budget T_sla - 2 T_input is `requests.budget_ms`, the same while `return_ms` is `upload_ms`;
+- the papers know one A(m); `models.top1` may have another one for each request;
 - the papers know no queue: a rule that looks at the network takes mu(m) with the wait in front of m, mean + wait_ms;
 - where no model fits, the fastest is taken, by that sum (by the mean alone in rules that are blind to the wait);
 - of equally accurate models the faster is taken.
@@ -46,7 +47,7 @@ def static_latency(models: Models, requests: Requests) -> FloatArray:
 
 def static_accuracy(models: Models, requests: Requests) -> FloatArray:
     """The most accurate model, always: the papers' baseline."""
-    return _certain(models, requests, _first(models.top1[None], -models.mean_ms[None]))
+    return _certain(models, requests, _first(np.atleast_2d(models.top1), -models.mean_ms[None]))
 
 
 def random(models: Models, requests: Requests) -> FloatArray:

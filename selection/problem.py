@@ -22,8 +22,9 @@ SAME_MS = 1e-3
 class Models:
     """The m models to choose from. Made from arrays it checks nothing, and is cheap; `of` checks.
 
-    names: m of them. top1 [m]: accuracies, fractions. mean_ms [m], std_ms [m]: the inference's time where it would run.
-    quantiles_ms [m, 21]: that time's quantiles at LEVELS.
+    names: m of them. top1 [m]: accuracies, fractions; [n, m] where they differ from request to request, as with what is
+    sent of a picture. mean_ms [m], std_ms [m]: the inference's time where it would run. quantiles_ms [m, 21]: that
+    time's quantiles at LEVELS.
     """
 
     names: tuple[str, ...]

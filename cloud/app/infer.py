@@ -118,7 +118,7 @@ def _check_outputs(outputs: Sequence[RequestedOutput], served: ServedModel | Non
     known = [*ANSWER] if served is None else [*ANSWER, served.output.name]
     for output in outputs:
         if output.name not in known:
-            raise ProtocolError(f"no output '{output.name[:100]}': there are {', '.join(known)}")
+            raise ProtocolError(f"no output {output.name[:100]!r}: there are {', '.join(known)}")
         if output.classification and (served is None or output.name != served.output.name):
             raise ProtocolError(f"{output.name} is a ranking already: classification is for a model's own output")
 

@@ -103,7 +103,7 @@ def check_names(parameters: Iterable[str], known: Sequence[str]) -> None:
     for name in parameters:
         if name not in known:
             there = f"there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
-            raise ProtocolError(f"no parameter '{name[:40]}': {there}")
+            raise ProtocolError(f"no parameter {name[:40]!r}: {there}")
 
 
 def size_bytes(parameters: Mapping[str, Any]) -> int:
@@ -120,7 +120,7 @@ def _plain(name: str, text: str) -> Any:
     try:
         return int(text) if name in (cnnselect.TOP, cnnselect.ANYTIME) else float(text)
     except ValueError as error:
-        raise ProtocolError(f"{name} must be a number, not '{text[:40]}'") from error
+        raise ProtocolError(f"{name} must be a number, not {text[:40]!r}") from error
 
 
 def _reply(parameters: Mapping[str, Any]) -> ReplyDistribution | None:

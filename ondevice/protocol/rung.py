@@ -49,7 +49,7 @@ class Rung(NamedTuple):
             made = cls(0, 0)
         if not (_SIDES[0] <= made.side <= _SIDES[1] and _QUALITIES[0] <= made.quality <= _QUALITIES[1]):
             raise UsageError(
-                f"'{text[:40]}' is not an upload: give SIDE,QUALITY, such as 192,40, or 192,40,webp; "
+                f"{text[:40]!r} is not an upload: give SIDE,QUALITY, such as 192,40, or 192,40,webp; "
                 f"a side from {_SIDES[0]} to {_SIDES[1]} pixels and a quality from {_QUALITIES[0]} to {_QUALITIES[1]}"
             )
         return made

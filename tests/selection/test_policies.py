@@ -283,6 +283,24 @@ def test_mdinference_never_falls_in_any_set_in_which_the_fastest_fits_first() ->
         assert (np.diff(accuracy[above_fastest]) >= 0).all()
 
 
+@pytest.mark.parametrize("text", ALL)
+@pytest.mark.parametrize("queued", [False, True])
+def test_accuracies_that_differ_by_request_give_what_each_would_alone(text: str, queued: bool) -> None:
+    models, requests = problem(3)
+    rng = np.random.default_rng(4)
+    n, m = len(requests), len(models)
+    if queued:
+        requests = replace(requests, fill=rng.uniform(0, 1, (n, 1)), work_ms=rng.uniform(0, 9, (n, m)))
+    # A few equal ones in every row, and one row where all are.
+    top1 = rng.integers(0, 6, (n, m)) / 5
+    top1[0] = 0.5
+    whole = find(text)(replace(models, top1=top1), requests)
+    alone = [find(text)(replace(models, top1=row), at(requests, [number])) for number, row in enumerate(top1)]
+    assert np.array_equal(whole, np.concatenate(alone))
+    same = find(text)(replace(models, top1=models.top1[None]), requests)
+    assert np.array_equal(same, find(text)(models, requests))
+
+
 def test_greedy_is_blind_to_the_network_and_to_the_wait() -> None:
     models, requests = problem(0)
     elsewhere = replace(problem(1)[1], sla_ms=requests.sla_ms)
