@@ -15,6 +15,7 @@ from ondevice import records
 from ondevice.errors import CardError
 from ondevice.models import files
 from ondevice.models.output import Meaning
+from ondevice.models.uploads import MeasuredUploads
 
 PRECISIONS = ("fp32", "fp16", "dynamic", "weight_only", "int8", "uint8")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -119,7 +120,8 @@ class Card:
     output: what the outputs mean, one of `ondevice.models.output.Meaning`; None is a score a class.
     source: the URL it is pulled from, or in words where it came from. sources: where what the card says of the input,
     the labels and the output is known from, as `ondevice.models.description` has it; None in the cards that come with
-    ondevice, and in those that version 0.1.0 made.
+    ondevice, and in those that version 0.1.0 made. uploads: how often it is right on what is sent of pictures, where
+    that was measured.
     """
 
     name: str
@@ -137,6 +139,7 @@ class Card:
     sources: dict[str, str] | None = None
     accuracy: Accuracy | None = None
     conversion: Conversion | None = None
+    uploads: MeasuredUploads | None = None
 
     def __post_init__(self) -> None:
         _require(bool(NAME.fullmatch(self.name)), "name is letters, digits, '.', '_' and '-', at most 100")

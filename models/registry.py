@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.models import files, zoo
 from ondevice.models.card import Accuracy, Card
+from ondevice.models.uploads import MeasuredUploads
 
 
 def register(card: Card, file: Path, label_text: str = "", force: bool = False) -> zoo.Entry:
@@ -54,8 +56,20 @@ def _adding(path: Path, *flags: str) -> str:
 
 def rate(entry: zoo.Entry, accuracy: Accuracy) -> zoo.Entry:
     """Write an accuracy into a card of the user's own. Raises UsageError, OnDeviceError."""
+    return _changed(entry, accuracy=accuracy)
+
+
+def rate_uploads(entry: zoo.Entry, uploads: MeasuredUploads) -> zoo.Entry:
+    """Write how often it is right on what is sent of pictures, into a card of the user's own.
+
+    Raises UsageError, OnDeviceError.
+    """
+    return _changed(entry, uploads=uploads)
+
+
+def _changed(entry: zoo.Entry, **fields: Any) -> zoo.Entry:
     own(entry, entry.path)
-    card = dataclasses.replace(entry.card, accuracy=accuracy)
+    card = dataclasses.replace(entry.card, **fields)
     try:
         card.write(entry.card_path)
     except OSError as error:

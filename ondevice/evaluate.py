@@ -51,18 +51,28 @@ def measured(result: Evaluation, folder: Path) -> Accuracy:
     """What a card says of it. folder: of the pictures. Raises UsageError where none was answered."""
     if not result.n:
         raise UsageError(f"{folder}: no picture could be read: the card stays as it was")
-    of = f"{result.n} of {result.n + result.failed + result.left_out}" if result.left_out else result.n
-    data = f"{of} pictures of {folder.resolve().name}, by `ondevice evaluate` with {result.runtime}"
+    data = described(folder, result.n, result.failed, result.left_out, result.runtime)
     return Accuracy(round(result.top1, 4), data, round(result.top5, 4), result.n)
+
+
+def described(folder: Path, n: int, failed: int, left_out: int, runtime: str) -> str:
+    """On what something was measured, in a card's words."""
+    of = f"{n} of {n + failed + left_out}" if left_out else n
+    return f"{of} pictures of {folder.resolve().name}, by `ondevice evaluate` with {runtime}"
 
 
 def check_better(known: Accuracy | None, n: int) -> None:
     """Raise UsageError where a card's figure rests on more than `n` pictures, or it is not known on how many."""
-    if known is None or (known.n is not None and known.n <= n):
+    if known is not None:
+        check_more(f"top1 {known.top1:g} ({known.data})", known.n, n)
+
+
+def check_more(what: str, known: int | None, n: int) -> None:
+    """Raise UsageError where what a card has may rest on more pictures, `known`, than `n`."""
+    if known is not None and known <= n:
         return
-    had = f"top1 {known.top1:g} ({known.data})"
-    than = "which may rest on more than" if known.n is None else f"of {known.n} pictures, more than"
-    raise UsageError(f"the card has {had}, {than} these {n}: --force replaces it")
+    than = "which may rest on more than" if known is None else f"of {known} pictures, more than"
+    raise UsageError(f"the card has {what}, {than} these {n}: --force replaces it")
 
 
 def evaluate(runner: Runner, pictures: Labelled, on_outcome: Callable[[Outcome], None]) -> Evaluation:

@@ -46,7 +46,7 @@ def add(  # noqa: PLR0913
         if beside is not None:
             card = beside.card
             if overrides not in (None, Overrides()):
-                card = dataclasses.replace(card, accuracy=None, conversion=None)
+                card = dataclasses.replace(card, accuracy=None, conversion=None, uploads=None)
             card = dataclasses.replace(card, name=name, accuracy=accuracy or card.accuracy)
         else:
             precision = Executable(path, shapes=shapes).precision

@@ -10,13 +10,16 @@ import numpy as np
 
 from ondevice import records
 from ondevice.errors import UsageError
-from ondevice.protocol.rung import Compression, Rung
+from ondevice.protocol.rung import SIDES, Compression, Rung
 from ondevice.timing.arrays import FloatArray
 
 # Sides that are tried of a model: steps of a fifth to a third, as published classifiers' inputs have them.
-_SIDES = (64, 96, 128, 160, 192, 224, 256, 299, 331, 384, 448, 512, 600)
-# At each side a small file and a good one, half as large again; at the model's own there is more to be had.
-_QUALITIES, _FINEST, _WEBP = (40, 75), 90, (20, 40, 60, 75)
+_SIDES = (24, 32, 48, 64, 96, 128, 160, 192, 224, 256, 299, 331, 384, 448, 512, 600)
+# At each smaller side a small file and a good one. Lower qualities are not worth their bytes: a smaller side at these
+# leaves more.
+_QUALITIES = {Compression.JPEG: (40, 75), Compression.WEBP: (40, 60)}
+# At the model's own side there is more to be had: each of these is half as large again as the one before.
+_OWN_QUALITIES = (40, 60, 75, 90)
 # Smaller than this share of a model's side nothing is worth sending: under half of the accuracy is left.
 _SMALLEST = 0.4
 # A rung that costs more bytes has to leave some model so much more accuracy.
@@ -121,9 +124,10 @@ def ladder(
 
 def rungs_for(side: int) -> tuple[Rung, ...]:
     """What is tried of a model of this input side, and what is offered where nothing was measured."""
-    steps = [each for each in _SIDES if _SMALLEST * side <= each < side]
-    smaller = [Rung(each, quality) for each in (*steps, side) for quality in _QUALITIES]
-    return (*smaller, Rung(side, _FINEST), *(Rung(side, quality, Compression.WEBP) for quality in _WEBP))
+    own = min(max(side, SIDES[0]), SIDES[1])
+    steps = [each for each in _SIDES if _SMALLEST * own <= each < own]
+    smaller = [Rung(each, quality, how) for each in steps for how, all_ in _QUALITIES.items() for quality in all_]
+    return (*smaller, *(Rung(own, quality, how) for how in Compression for quality in _OWN_QUALITIES))
 
 
 def usual_kept(rung: Rung, side: int) -> float:

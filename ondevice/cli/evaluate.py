@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ondevice.cli import console, described
+from ondevice.cli import console, described, evaluate_uploads
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
+from ondevice.cli.evaluate_uploads import UploadFlags
 from ondevice.cli.options import DescriptionFlags, ModelArgument, OutputFormat, RuntimeName, ScaledDecode, Threads
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
+    from ondevice.dataset.labelled import Labelled
     from ondevice.evaluate import Evaluation
     from ondevice.models.zoo import Entry
+    from ondevice.rungs import RungAccuracy
 
 Folder = Annotated[
     Path,
@@ -49,6 +54,11 @@ class DetailFlags:
             show_default=False,
         ),
     ] = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything of it is to be told."""
+        return self.per_class or self.confusion is not None
 
     @property
     def _prints_matrix(self) -> bool:
@@ -141,8 +151,8 @@ class CardFlags:
         bool,
         typer.Option(
             "--update-card",
-            help="Write the accuracy into the model's card, and on what it was measured. Of a model of your own: one "
-            "that was added, or whose card lies beside it.",
+            help="Write the accuracy into the model's card, and on what it was measured; with --uploads that on what "
+            "is sent. Of a model of your own: one that was added, or whose card lies beside it.",
         ),
     ] = False
     force: Annotated[
@@ -159,20 +169,27 @@ class CardFlags:
                 "or give them to `ondevice models add FILE --name NAME --force`"
             )
 
-    def check(self, entry: Entry, n: int) -> None:
-        """Raise UsageError where the card's figure may rest on more pictures than `n`."""
+    def check(self, entry: Entry, n: int, uploads: bool) -> None:
+        """Raise UsageError where the card's figures, or those of uploads, may rest on more pictures than `n`."""
         from ondevice.evaluate import check_better
 
-        if not self.force:
+        if self.force:
+            return
+        if uploads:
+            evaluate_uploads.check_more(entry, n)
+        else:
             check_better(entry.card.accuracy, n)
 
-    def write(self, entry: Entry, result: Evaluation, folder: Path) -> None:
+    def write(self, entry: Entry, result: Evaluation | RungAccuracy, folder: Path, left_out: int) -> None:
         """Write it into the card. Raises UsageError."""
         from ondevice import evaluate as evaluation
         from ondevice.models import registry
 
+        self.check(entry, result.n, not isinstance(result, evaluation.Evaluation))
+        if not isinstance(result, evaluation.Evaluation):
+            evaluate_uploads.write(entry, result, folder, left_out)
+            return
         accuracy = evaluation.measured(result, folder)
-        self.check(entry, result.n)
         registry.rate(entry, accuracy)
         known = entry.card.accuracy
         before = f"; before: {known.top1:.4f}, {known.data}" if known else ""
@@ -197,6 +214,7 @@ def evaluate(
     ] = None,
     *,
     detail: DetailFlags,
+    uploads: UploadFlags,
     card: CardFlags,
     said: DescriptionFlags,
     runtime: RuntimeName = None,
@@ -206,7 +224,7 @@ def evaluate(
 
     A picture that cannot be read is reported, left out of the figures and counted; the exit status is then 1. With
     --per-class, or --confusion -, json is an object; jsonl and csv are its rows, with the figures of the whole on
-    standard error.
+    standard error. With --uploads there is a row for the whole files, and one for each way of sending them.
     """
     from ondevice import evaluate as evaluation
     from ondevice.dataset.labelled import labelled
@@ -214,6 +232,7 @@ def evaluate(
     from ondevice.runner import Runner
 
     detail.check(form)
+    uploads.check(detail.wanted)
     card.check_described(said)
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, overrides=said.overrides())
@@ -222,19 +241,30 @@ def evaluate(
     data = labelled(folder, runner.labels)
     data = data if limit is None else data.limited(limit)
     if entry:
-        card.check(entry, len(data.paths))
+        card.check(entry, len(data.paths), uploads.wanted)
     for note in data.notes:
         console.note(note)
-    with console.progress(len(data.paths), runner.name) as step:
+    with _telling(data, runner.name) as on_outcome:
+        measure = uploads.measure if uploads.wanted else evaluation.evaluate
+        result = measure(runner, data, on_outcome)
+    if isinstance(result, evaluation.Evaluation):
+        detail.write(result, form)
+    else:
+        console.emit(result.records(), form, ".2f")
+    if entry:
+        card.write(entry, result, folder, data.left_out)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _telling(data: Labelled, model: str) -> Iterator[Callable[[Outcome], None]]:
+    """What is to be called of each picture: it reports what fails, and moves the bar on."""
+    with console.progress(len(data.paths), model) as step:
 
         def on_outcome(outcome: Outcome) -> None:
             if not outcome.ok:
                 console.error(str(outcome.result))
             step(1)
 
-        result = evaluation.evaluate(runner, data, on_outcome)
-    detail.write(result, form)
-    if entry:
-        card.write(entry, result, folder)
-    if result.failed:
-        raise typer.Exit(1)
+        yield on_outcome

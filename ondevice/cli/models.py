@@ -14,6 +14,7 @@ from ondevice.cli.options import DescriptionFlags, ModelArgument, OutputFormat
 
 if TYPE_CHECKING:
     from ondevice.models.card import Accuracy
+    from ondevice.models.uploads import MeasuredUploads
     from ondevice.models.zoo import Entry
 
 app = Commands("The zoo: list, show, pull, add and remove models.")
@@ -47,9 +48,15 @@ def show(model: ModelArgument, said: DescriptionFlags, form: OutputFormat = Form
         record = {**fields, "known": sourced, "notes": known.notes}
         print(json.dumps(record, indent=2 if form is Format.JSON else None))
         return
+    uploads = entry.card.uploads if entry else None
+    if uploads:
+        fields["uploads"] = _in_short(uploads)
     rows = [{"field": name, "value": str(value), "source": ""} for name, value in fields.items()]
     rows += [{"field": name, "value": told[name], "source": source} for name, source in sources.items()]
     console.emit(rows, form)
+    if uploads and form is not Format.CSV:  # which holds one table
+        print()
+        console.emit(_each_upload(uploads), form)
     for note in known.notes:
         console.note(note)
 
@@ -164,6 +171,21 @@ def _card_fields(entry: Entry) -> dict[str, Any]:
     fields["input.value_range"] = list(given.value_range)
     fields |= {k: v for k, v in dataclasses.asdict(accuracy).items() if v is not None} if accuracy else {}
     return {**fields, "origin": entry.origin}
+
+
+def _in_short(uploads: MeasuredUploads) -> str:
+    """What is known of what is sent of pictures, in a line."""
+    rows = _each_upload(uploads)
+    ends = [rows[0], rows[-1]] if len(rows) > 1 else rows
+    said = " to ".join(f"{row['sent']} ({row['bytes']} bytes, top1 {row['top1']:.3f})" for row in ends)
+    return f"{said}; whole files {uploads.whole:.3f}; {uploads.data}"
+
+
+def _each_upload(uploads: MeasuredUploads) -> list[dict[str, Any]]:
+    """A row for each way of sending a picture: its mean bytes, and how often the model is right then."""
+    kept = uploads.kept.values()
+    rows = zip(uploads.rungs, uploads.bytes, uploads.top1, kept, strict=True)
+    return [{"sent": text, "bytes": size, "top1": top1, "kept": share} for text, size, top1, share in rows]
 
 
 def _accuracy(top1: float | None, data: str | None) -> Accuracy | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ondevice.errors import UsageError
 
 # A smaller side tells no class from another, and no published classifier takes a larger one.
-_SIDES = (8, 4096)
+SIDES = (8, 4096)
 # As Pillow takes them; above 95 a JPEG is larger and no better.
 _QUALITIES = (1, 95)
 
@@ -47,9 +47,9 @@ class Rung(NamedTuple):
             made = cls(int(side), int(quality), Compression(name) if comma else Compression.JPEG)
         except ValueError:
             made = cls(0, 0)
-        if not (_SIDES[0] <= made.side <= _SIDES[1] and _QUALITIES[0] <= made.quality <= _QUALITIES[1]):
+        if not (SIDES[0] <= made.side <= SIDES[1] and _QUALITIES[0] <= made.quality <= _QUALITIES[1]):
             raise UsageError(
                 f"{text[:40]!r} is not an upload: give SIDE,QUALITY, such as 192,40, or 192,40,webp; "
-                f"a side from {_SIDES[0]} to {_SIDES[1]} pixels and a quality from {_QUALITIES[0]} to {_QUALITIES[1]}"
+                f"a side from {SIDES[0]} to {SIDES[1]} pixels and a quality from {_QUALITIES[0]} to {_QUALITIES[1]}"
             )
         return made

@@ -11,6 +11,7 @@ import pytest
 
 from ondevice.errors import CardError
 from ondevice.models.card import PRECISIONS, Accuracy, Card, Input
+from ondevice.models.uploads import MeasuredUploads
 
 SHIPPED = sorted((Path(__file__).parents[2] / "models" / "cards").glob("*.toml"))
 CARD = Card(
@@ -48,6 +49,7 @@ std = [58.395]
 top1 = 0.5
 data = "ten pictures"
 """
+UPLOADS = '[uploads]\nrungs = ["99,9"]\nbytes = [1]\ntop1 = [0.4]\nwhole = 0.5\nn = 10\ndata = "ten pictures"'
 
 
 def read(text: str, folder: Path) -> Card:
@@ -61,6 +63,7 @@ def read(text: str, folder: Path) -> Card:
     [
         {},
         {"accuracy": None, "background": False},
+        {"uploads": MeasuredUploads(("96,40,webp", "128,75"), (1237, 3661), (1 / 3, 1.0), 0.9, 500, "photos")},
         {"accuracy": Accuracy(1.0, "none")},
         {"input": Input(1, 8192, 1, (0.0,), (1e-7,), 1.0)},
         {"input": Input(9, 9, 3, (-1e22, 0.1, 1 / 3), (-255.0,) * 3, 1e-9)},
@@ -94,6 +97,12 @@ def test_defaults_and_whole_numbers(tmp_path: Path) -> None:
     assert all(type(value) is float for value in card.input.mean)
     assert (card.background, card.file_name, card.downloadable) == (False, "made_up.tflite", False)
     assert card.accuracy == Accuracy(0.5, "ten pictures", None)
+    assert card.uploads is None
+
+
+def test_a_section_of_uploads(tmp_path: Path) -> None:
+    card = read(f"{TEXT}\n{UPLOADS}\n", tmp_path)
+    assert card.uploads == MeasuredUploads(("99,9",), (1,), (0.4,), 0.5, 10, "ten pictures")
 
 
 @pytest.mark.parametrize(
@@ -142,6 +151,11 @@ def test_defaults_and_whole_numbers(tmp_path: Path) -> None:
         ("top1 = 0.5", "top1 = 0.5\ntop5 = -0.1", "top1 and top5 are fractions from 0 to 1"),
         ("top1 = 0.5", "top1 = nan", "top1 and top5 are fractions from 0 to 1"),
         ("top1 = 0.5", "", "'accuracy.top1' is missing"),
+        ("[accuracy]", '[uploads]\nrungs = ["0,1"]\n[accuracy]', "'uploads.bytes' is missing"),
+        ("[accuracy]", f"{UPLOADS}\nkept = [0.5]\n[accuracy]", "unknown field 'uploads.kept'"),
+        ("[accuracy]", f"{UPLOADS}\n[accuracy]".replace("99,9", "9,0"), "uploads: '9,0' is not an upload"),
+        ("[accuracy]", f"{UPLOADS}\n[accuracy]".replace("[1]", "[1.5]"), "uploads.bytes[0] must be a whole number"),
+        ("[accuracy]", f"{UPLOADS}\n[accuracy]".replace("[1]", "[1, 2]"), "uploads: there is one of bytes"),
         ("[accuracy]", "[[accuracy]]", "accuracy must be a table of fields, not [{"),
         ("[input]", "[inputs]", "unknown field 'inputs'"),
         ('licence = "MIT"', "", "'licence' is missing"),

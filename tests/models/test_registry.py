@@ -10,6 +10,7 @@ import pytest
 from ondevice.errors import UsageError
 from ondevice.models import registry, zoo
 from ondevice.models.card import Accuracy
+from ondevice.models.uploads import MeasuredUploads
 
 LIKE = "digits_xs_fp32"
 PULLABLE = "mobilenet_v1_0.25_128_quant"
@@ -50,6 +51,15 @@ def test_an_accuracy_goes_into_a_card_of_ones_own_alone(tmp_path: Path) -> None:
         UsageError, match=r"^some one\.tflite has no card: `ondevice models add 'some one\.tflite'` gives it one$"
     ):
         registry.own(None, Path("some one.tflite"))
+
+
+def test_what_was_measured_of_uploads_goes_into_a_card_of_ones_own_alone() -> None:
+    like, uploads = zoo.find(LIKE), MeasuredUploads(("64,40",), (600,), (0.5,), 0.8, 100, "drawings")
+    mine = registry.register(replace(like.card, name="mine"), like.path)
+    assert registry.rate_uploads(mine, uploads) == zoo.find("mine")
+    assert zoo.find("mine").card == replace(like.card, name="mine", uploads=uploads)
+    with pytest.raises(UsageError, match="is part of ondevice and stays"):
+        registry.rate_uploads(like, uploads)
 
 
 def test_the_card_beside_a_file_is_the_users_too(tmp_path: Path) -> None:
