@@ -40,7 +40,7 @@ from replayed import Asked, Photos, Real, Stage, real
 
 from ondevice import Runner, host
 from ondevice.cli import console
-from ondevice.client.picture import Picture
+from ondevice.client.executors.uploads import SCALED_QUALITY
 from ondevice.client.planning.plan import Mode
 from ondevice.dataset.labelled import labelled
 from ondevice.lab.link import networks
@@ -52,10 +52,12 @@ from ondevice.lab.simulate.legs import Legs, NetworkModel, Sizes
 from ondevice.lab.simulate.modelset import ModelSet, as_drawn
 from ondevice.lab.simulate.outcomes import LATE, ON_TIME, OutcomeBatch
 from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings
+from ondevice.protocol.rung import Rung
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.quantiles import POINTS
+from ondevice.upload import compressed
 
 SEEDS = 20
 # What the end of a connection and the beginning of the next take of the link, and the answer to that.
@@ -239,7 +241,7 @@ class Judge:
 
     def _look(self, model: str, photo: int, side: int) -> bool:
         path = self._photos.paths[photo]
-        source = Picture(path).scaled(side)[0].body if side else path
+        source = compressed(path, Rung(side, SCALED_QUALITY), 1.0) if side else path
         return self.runners[model].classify(source).index == self._photos.truth[photo]
 
 

@@ -20,10 +20,12 @@ from ondevice.cli import console
 from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.endpoint.description import Aside, EndpointDescription, PreparedRequest, RequestContext
 from ondevice.client.endpoint.reply import ParsedReply
+from ondevice.client.executors.uploads import scaled_rung
 from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.offload import OffloadClient, Options
-from ondevice.client.picture import Upload, side_for
+from ondevice.client.picture import Upload
 from ondevice.client.planning.plan import Mode
+from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.lab.simulate.device_model import DeviceModel
@@ -180,7 +182,7 @@ class Session:
             asked.append(self._ask(path, truth))
         time.sleep(EVERY_S)  # a connection may still be made, in place of one given up
         client, down = self._client, round(statistics.median(self._overheard.replies_bytes or [0]))
-        return Real(client.mode, client.sla_ms, asked, down_bytes=down, side=side_for(self._overheard.side))
+        return Real(client.mode, client.sla_ms, asked, down_bytes=down, side=scaled_rung(self._overheard.side).side)
 
     def _sleep_until(self, after_s: float) -> None:
         """After the link's opening."""
@@ -221,7 +223,9 @@ def real(stage: Stage, mode: Mode, sla_ms: float) -> Real:
         )
         link = links.open(LinkSpec(("127.0.0.1", stage.port), up, down))
         local = [Runner(stage.model, device=DEVICE)] if mode is Mode.HEDGE else []
-        with OffloadClient(f"http://127.0.0.1:{link.port}", local, sla_ms, mode, Options(patience_ms=0)) as client:
+        with OffloadClient(
+            f"http://127.0.0.1:{link.port}", local, sla_ms, mode, Options(patience_ms=0, upload=UploadMode.SCALED)
+        ) as client:
             return _told(_with_device(Session(stage, client, link).run(), client), stage.port)
 
 

@@ -64,7 +64,7 @@ class BaseClient:
         self._engine = Engine(forked=_weakly(self._begin_anew), gives_way=self._beside_a_loop)
         weakref.finalize(self, self._engine.stop).atexit = False
         self.device = DeviceExecutor(runners) if runners and self.mode is not Mode.CLOUD else None
-        self.cloud = CloudExecutor(location, self._engine.aside) if location and self.mode is not Mode.DEVICE else None
+        self.cloud = _cloud(location, self._engine, self.mode, options)
         self._dispatcher = Dispatcher(self.mode, options, self.device, self.cloud)
         if self.cloud:
             self._engine.ended = self.cloud.link.close
@@ -162,6 +162,12 @@ def _check_places(mode: Mode, endpoint: str | None, local: Sequence[Local]) -> N
         raise UsageError(f"mode {mode} needs an endpoint, such as http://localhost:8000; device needs none")
     if mode is Mode.DEVICE and not local:
         raise UsageError("mode device needs a local model")
+
+
+def _cloud(location: Location | None, engine: Engine, mode: Mode, options: Options) -> CloudExecutor | None:
+    if location is None or mode is Mode.DEVICE:
+        return None
+    return CloudExecutor(location, engine.aside, options.uploads)
 
 
 def _location(url: str, options: Options) -> Location:

@@ -79,6 +79,7 @@ class FlightOptions(NamedTuple):
             self.guard_ms,
             _EXPLORING_REPLY_S if plan.explore else keep_s,
             self.anytime,
+            plan.upload,
         )
 
 
@@ -166,7 +167,8 @@ class Flight:
         in_vain = due and not confident and endings.waited_in_vain(progress, self.plan)
         failure = UpstreamError("no answer in time", FailureKind.LATE) if in_vain else progress.failure
         why = endings.why(progress, self.plan, in_vain, confident)
-        result = dataclasses.replace(best.result, why=why, sent_bytes=sent_bytes)
+        upload = cloud.upload if cloud else ""
+        result = dataclasses.replace(best.result, why=why, sent_bytes=sent_bytes, upload=upload)
         return Ending(result, sent_bytes, both, failure, held=due and progress.may_improve)
 
     def _report(self, what: str, detail: str = "") -> None:

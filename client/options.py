@@ -10,8 +10,10 @@ from typing import Any
 
 from ondevice.client.flight import Event
 from ondevice.client.planning.plan import Mode
+from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import UsageError
 from ondevice.protocol.cnnselect import MOST_ANSWERS
+from ondevice.protocol.rung import Rung
 from ondevice.timing.bounds import LONGEST_MS
 
 # From this score on `cascade` takes the device's answer; measured, see docs/offload.md.
@@ -28,7 +30,8 @@ class Options:
     deadline the cloud is waited for where there is nothing else; None: as long again. anytime: how many models of the
     endpoint may answer a request side by side; the best answer by the deadline counts. host: the Host that the
     endpoint is asked for, where that is not its URL's, as behind KServe's ingress. observe: called with each
-    `Event`, on the client's own thread, where all requests wait for it: must be quick.
+    `Event`, on the client's own thread, where all requests wait for it: must be quick. upload: what is sent of a
+    picture, an `UploadMode`, or always the same as `SIDE,QUALITY` says, such as `192,40` or `192,40,webp`.
     """
 
     top: int = 5
@@ -39,6 +42,7 @@ class Options:
     anytime: int = 1
     observe: Callable[[Event], None] | None = None
     host: str | None = None
+    upload: str = UploadMode.AUTO
 
     def check(self) -> None:
         """Raise UsageError where something cannot be meant."""
@@ -50,6 +54,15 @@ class Options:
             raise UsageError(f"patience must be from 0 ms to an hour, not {self.patience_ms:g}")
         if self.confident is not None and not self.confident > 0:
             raise UsageError(f"confident must be over 0, not {self.confident:g}")
+        _ = self.uploads
+
+    @property
+    def uploads(self) -> UploadMode | Rung:
+        """What is sent of a picture. Raises UsageError."""
+        try:
+            return UploadMode(self.upload)
+        except ValueError:
+            return _rung(self.upload)
 
     def confident_in(self, mode: Mode) -> float:
         """The score from which an answer of the device ends a request; inf: none does."""
@@ -60,6 +73,12 @@ class Options:
     def patient_ms(self, sla_ms: float) -> float:
         """How long after that deadline the cloud is waited for where there is nothing else."""
         return sla_ms if self.patience_ms is None else self.patience_ms
+
+
+def _rung(text: str) -> Rung:
+    if "," not in text:
+        raise UsageError(f"no upload '{text[:40]}': there are {', '.join(UploadMode)}, and SIDE,QUALITY")
+    return Rung.parse(text)
 
 
 # What is set where nothing is.

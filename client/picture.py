@@ -1,21 +1,15 @@
-"""What is sent of a picture: its file, or only as much as the endpoint's models look at, whichever is there sooner."""
+"""A picture that is to be sent, and what is sent of it."""
 
 from __future__ import annotations
 
-import io
-import math
 import stat
 from pathlib import Path
-from time import perf_counter
 from typing import NamedTuple
-
-from PIL import Image
 
 from ondevice import words
 from ondevice.errors import ImageError
-from ondevice.image import MAX_BYTES, ImageSource, describe, pixels
-from ondevice.models.card import Input
-from ondevice.timing.recent import Recent
+from ondevice.image import MAX_BYTES, ImageSource, describe
+from ondevice.protocol.rung import Rung
 
 # Of files that endpoints read as they are: how they begin, and their type.
 _KINDS = {
@@ -27,20 +21,17 @@ _KINDS = {
     b"II*\0": "image/tiff",
     b"MM\0*": "image/tiff",
 }
-# What scaled pictures are sent as. At 90 JPEG's own loss is small beside that of scaling; a 256 x 256 photo takes some
-# 20 kB.
-_JPEG, _QUALITY = "image/jpeg", 90
-# Models look at no less than this share of the shorter side: the usual centre crop.
-_CROP = 0.875
-# Before any picture was scaled: bytes a pixel of JPEG at that quality, and the time for one, ms, as on a slow phone.
-_BYTES_A_PIXEL, _SCALING_MS = 0.35, 8.0
 
 
 class Upload(NamedTuple):
-    """What is sent of a picture. kind: its media type."""
+    """What is sent of a picture. kind: its media type. rung: what it was made, where the endpoint is to be told; else
+    None. cropped: the share of its shorter side that was cut out of it.
+    """
 
     body: bytes
     kind: str
+    rung: Rung | None = None
+    cropped: float = 1.0
 
 
 class Picture:
@@ -92,38 +83,9 @@ class Picture:
         """The file's media type."""
         return self._kind_of(self.file or b"")
 
-    def scaled(self, side: int) -> tuple[Upload, float]:
-        """A JPEG of the centre, upright, side x side pixels, and how long that took, ms. Raises ImageError."""
-        start = perf_counter()
-        array = pixels(self.source if self.file is None else self.file, Input(side, side, crop=1.0))
-        made = io.BytesIO()
-        Image.fromarray(array).save(made, "JPEG", quality=_QUALITY)
-        return Upload(made.getvalue(), _JPEG), (perf_counter() - start) * 1e3
-
     @staticmethod
     def _kind_of(data: bytes) -> str:
         return next((kind for start, kind in _KINDS.items() if data.startswith(start)), "")
-
-
-class Scaling:
-    """What scaling takes, and how large what comes of it is, as seen lately."""
-
-    def __init__(self) -> None:
-        self._took, self._bytes_a_pixel = Recent([_SCALING_MS]), Recent([_BYTES_A_PIXEL])
-
-    def expect(self, side: int) -> tuple[float, int]:
-        """The time, ms, and the size, bytes, to expect of a picture of side x side pixels."""
-        return self._took.distribution.mean_ms, round(self._bytes_a_pixel.distribution.mean_ms * side * side)
-
-    def learn(self, side: int, took_ms: float, size_bytes: int) -> None:
-        """Learn from a picture that was scaled to side x side pixels."""
-        self._took.add(took_ms)
-        self._bytes_a_pixel.add(size_bytes / (side * side))
-
-
-def side_for(model_side: int) -> int:
-    """The side of what is sent, so that a model of this input side loses nothing to the usual centre crop."""
-    return math.ceil(model_side / _CROP)
 
 
 def _check(size_bytes: int, source: ImageSource) -> None:

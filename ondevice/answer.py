@@ -28,7 +28,7 @@ class Answer:
     Where a client chose the place: where: `device` or `cloud`; of an answer from the cloud, queue_ms is its wait there,
     network_ms all that the way took, and runtime and threads are its server's own affair, "" and 0. on_time: whether
     the deadline held, or None where there was none. why: why this place, in a few words. sent_bytes: what was sent for
-    it, wherever the answer came from.
+    it, wherever the answer came from; upload: what that was, `file` or as in `192,40`.
     """
 
     top: tuple[Prediction, ...]
@@ -45,6 +45,7 @@ class Answer:
     on_time: bool | None = None
     why: str = ""
     sent_bytes: int = 0
+    upload: str = ""
 
     @property
     def emulated(self) -> bool:

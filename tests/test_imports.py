@@ -68,8 +68,10 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.client": DEVICE | CLIENT | {"ondevice.selection"},
     "ondevice.client.connection": set(),
     "ondevice.client.endpoint": DEVICE | {"ondevice.client", "ondevice.client.connection", "ondevice.selection"},
-    "ondevice.client.planning": DEVICE | {"ondevice.client.endpoint", "ondevice.client.executors"},
-    "ondevice.client.executors": DEVICE | CLIENT - {"ondevice.client.planning"} | {"ondevice.client"},
+    "ondevice.client.planning": DEVICE | {"ondevice.client", "ondevice.client.endpoint", "ondevice.client.executors"},
+    "ondevice.client.executors": DEVICE
+    | CLIENT - {"ondevice.client.planning"}
+    | {"ondevice.client", "ondevice.selection"},
 }
 ALLOWED["ondevice.lab"] = set()
 ALLOWED["ondevice.lab.link"] = set()

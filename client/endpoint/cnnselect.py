@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ondevice import records
 from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.endpoint.description import Aside, Ask, PreparedRequest, RequestContext
@@ -18,7 +16,9 @@ from ondevice.errors import FailureKind, UpstreamError, UsageError
 from ondevice.protocol import cnnselect, paths, replies
 from ondevice.protocol.metadata import ModelMetadata
 from ondevice.selection import policies
-from ondevice.selection.problem import Models, Requests
+from ondevice.selection.ladder import UploadLadder
+from ondevice.selection.problem import Models
+from ondevice.selection.uploads import Situation, UploadCandidates, expected_top1
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile
 from ondevice.timing.recent import Recent
@@ -40,6 +40,7 @@ class _Parameters:
     picture_side: int = 0
     policy: Any = ""
     anytime: int = 1
+    uploads: Any = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.picture_side <= _LARGEST:
@@ -51,7 +52,8 @@ class _Parameters:
 class CnnSelectEndpoint:
     """The models that an endpoint chooses among.
 
-    names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known.
+    names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known. ladder: see
+    `EndpointDescription`.
     """
 
     def __init__(self, metadata: ModelMetadata) -> None:
@@ -62,6 +64,8 @@ class CnnSelectEndpoint:
             self._models = Models.of(parameters.top1, profiles)
             self._times = {each.model: Recent.seeded(each.distribution, each.n) for each in profiles}
             self._rule = _rule(str(parameters.policy))
+            told = parameters.uploads
+            self.ladder = UploadLadder.from_dict(told).of(self._models.names) if told else None
         except (LookupError, TypeError, ValueError, OverflowError, RecursionError, UsageError) as error:
             reason = " ".join(str(error)[:200].split())
             raise replies.wrong(f"what it says of its models is not understood: {reason}") from error
@@ -101,17 +105,9 @@ class CnnSelectEndpoint:
         """Never: there is no other way to ask it."""
         return False
 
-    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
-        """See `EndpointDescription`; of each overhead the endpoint sees what is beyond return_ms as the upload."""
-        models, k = self._models, len(overhead_ms)
-        return_ms = min(return_ms, float(overhead_ms[0]))
-        requests = Requests(
-            np.full(k, within_ms), overhead_ms - return_ms, np.full(k, return_ms), device_top1=np.array([device_top1])
-        )
-        chosen = self._rule(models, requests)
-        on_time = models.times.cdf((within_ms - overhead_ms)[:, None])
-        gain = chosen * on_time * np.maximum(models.top1 - device_top1, 0.0)
-        return device_top1 + float(np.add.reduce(gain, axis=None)) / k
+    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
+        """See `EndpointDescription`; the endpoint chooses the model by the same tables."""
+        return expected_top1(self._rule, self._models, uploads, situation)
 
 
 def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
@@ -123,6 +119,8 @@ def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
         cnnselect.DEVICE_TOP1: f"{context.device_top1:.4f}" if context.device_top1 else "",
         cnnselect.ANYTIME: f"{context.anytime}" if context.anytime > 1 else "",
         cnnselect.REPLY: context.reply.text if context.reply else "",
+        cnnselect.UPLOAD: upload.rung.text if upload.rung else "",
+        cnnselect.CROPPED: f"{upload.cropped:g}" if upload.cropped < 1 else "",
     }
     query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
     path = f"{paths.of_model(cnnselect.NAME)}/infer?{query}"

@@ -9,7 +9,9 @@ from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.picture import Upload
 from ondevice.errors import UpstreamError
+from ondevice.selection.ladder import UploadLadder
 from ondevice.selection.replies import ReplyDistribution
+from ondevice.selection.uploads import Situation, UploadCandidates
 from ondevice.timing.arrays import FloatArray
 
 # Asks the endpoint something small. Raises UpstreamError.
@@ -51,11 +53,13 @@ class PreparedRequest(NamedTuple):
 class EndpointDescription(Protocol):
     """What is known of an endpoint's models.
 
-    best_top1: the accuracy of its best model. side: the largest side of its models' inputs; 0: not known.
+    best_top1: the accuracy of its best model. side: the largest side of its models' inputs; 0: not known. ladder: what
+    smaller pictures leave of the models' accuracies, in the models' order; None: it does not tell.
     """
 
     best_top1: float
     side: int
+    ladder: UploadLadder | None
 
     async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The request for a picture. Raises ImageError."""
@@ -69,8 +73,7 @@ class EndpointDescription(Protocol):
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
 
-    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
-        """The expected effective accuracy (MDInference's measure) of asking, with the device's answer in reserve.
-
-        within_ms: the time that there is. overhead_ms, return_ms: see `RequestContext`. device_top1: the reserve's.
+    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
+        """The expected effective accuracy (MDInference's measure) of asking with each of these uploads, [u], with the
+        device's answer in reserve.
         """

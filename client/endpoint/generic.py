@@ -20,6 +20,8 @@ from ondevice.protocol import headers, paths, replies
 from ondevice.protocol.framing import Framing
 from ondevice.protocol.served import Work
 from ondevice.remote import RemoteModel
+from ondevice.selection.ladder import UploadLadder
+from ondevice.selection.uploads import Situation, UploadCandidates
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.distribution import Distributions
 from ondevice.timing.recent import Recent
@@ -45,6 +47,7 @@ class GenericEndpoint:
         self._decoders: dict[str, Preprocessor] = {}
         self.best_top1 = float(self._top1.max())
         self.side = max(max(model.served.input.shape[1:]) for model in models)
+        self.ladder: UploadLadder | None = None
 
     @classmethod
     async def discover(cls, ask: Ask) -> GenericEndpoint:
@@ -93,9 +96,11 @@ class GenericEndpoint:
         """Learn how long one of its models took."""
         self._times[list(self._models).index(model)].add(infer_ms)
 
-    def effective_top1(self, within_ms: float, overhead_ms: FloatArray, return_ms: float, device_top1: float) -> float:
+    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
         """See `EndpointDescription`; the choice is made here, before the upload is known."""
-        return device_top1 + float(self._gains_top1(within_ms, overhead_ms, device_top1).max())
+        within_ms, _, device_top1 = situation
+        gains = [self._gains_top1(within_ms, overhead_ms, device_top1).max() for overhead_ms in uploads.overhead_ms]
+        return device_top1 + np.array(gains)
 
     def _decoder(self, model: RemoteModel) -> Preprocessor:
         """What decodes pictures for a model that takes none."""

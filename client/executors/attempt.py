@@ -71,8 +71,11 @@ class AttemptOutcome(NamedTuple):
 class Attempt:
     """A task at one place. Each answer, or why there is none, is its `result` then and stands in the task's queue.
 
-    top1: the accuracy to expect of it at best. sent_bytes: of what was sent, if it was.
+    top1: the accuracy to expect of it at best. sent_bytes: of what was sent, if it was. upload: what that was, in a
+    word.
     """
+
+    upload = ""
 
     def __init__(self, task: Task, where: Where, top1: float) -> None:
         self.task, self.where, self.top1 = task, where, top1

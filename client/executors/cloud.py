@@ -6,18 +6,20 @@ from ondevice.client.endpoint.description import Aside, EndpointDescription
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink, Location
 from ondevice.client.executors.request import CloudAttempt, SendOptions
+from ondevice.client.picture import Picture
+from ondevice.client.upload_choice import UploadEstimate, UploadMode
 from ondevice.errors import UpstreamError
-from ondevice.timing.arrays import FloatArray
+from ondevice.protocol.rung import Rung
 
 
 class CloudExecutor:
-    """Asks the endpoint at a location. aside: runs what blocks or computes.
+    """Asks the endpoint at a location. aside: runs what blocks or computes. upload: what may be sent of a picture.
 
     link: what leads to it. The endpoint need not be there: until it is, and whenever it is not, attempts fail.
     """
 
-    def __init__(self, location: Location, aside: Aside) -> None:
-        self.link = EndpointLink(location, aside)
+    def __init__(self, location: Location, aside: Aside, upload: UploadMode | Rung) -> None:
+        self.link = EndpointLink(location, aside, upload)
 
     @property
     def endpoint(self) -> EndpointDescription | None:
@@ -29,9 +31,14 @@ class CloudExecutor:
         """Why it failed last, until something succeeds."""
         return self.link.health.problem
 
-    def overhead_ms(self, size_bytes: int) -> FloatArray:
-        """[21] equally likely times, ms, of all but the inference, for a picture whose file has this size."""
-        return self.link.uploads.overhead_ms(size_bytes, self.endpoint.side if self.endpoint else 0)
+    def estimate(self, picture: Picture, within_ms: float, device_top1: float) -> UploadEstimate | None:
+        """What is best sent of a picture, and what to expect of it; None while nothing is known.
+
+        within_ms: the time that there is. device_top1: the accuracy in reserve.
+        """
+        if self.endpoint is None or not self.link.network.known:
+            return None
+        return self.link.uploads.choose(self.endpoint, picture, within_ms, device_top1)
 
     def begin(self, task: Task, options: SendOptions) -> Attempt:
         """Send the task's picture."""

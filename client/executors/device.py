@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 from collections.abc import Sequence
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ondevice.answer import Answer
 from ondevice.client.daemon_threads import DaemonThreads
 from ondevice.client.executors.attempt import Attempt, Task
+from ondevice.client.executors.sample_photo import sample_photo
 from ondevice.errors import ImageError, OnDeviceError, UsageError
 from ondevice.image import describe
 from ondevice.runner import Runner
@@ -23,8 +22,6 @@ from ondevice.timing.recent import Recent
 # Each model runs so often before the first request: the first is the slowest, and not measured; three more show a
 # spread without keeping the user waiting.
 _RUNS = 4
-# Of the picture that these runs decode, pixels: as ImageNet's photos.
-_SIZE = (400, 350)
 # A few runs do not show the worst: 12,478 inferences on one phone took up to 1.34 of their model's mean (the logs that
 # cake-lab/PieSlicer published).
 _TAIL = 1.35
@@ -171,7 +168,4 @@ def check_runners(runners: Sequence[Runner]) -> None:
 
 def _measured(runner: Runner) -> list[float]:
     """Times of whole classifications, ms."""
-    made = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (_SIZE[1] // 8, _SIZE[0] // 8, 3), np.uint8)
-    Image.fromarray(noise).resize(_SIZE).save(made, "JPEG")
-    return [runner.classify(made.getvalue()).total_ms for _ in range(_RUNS)][1:]
+    return [runner.classify(sample_photo()).total_ms for _ in range(_RUNS)][1:]

@@ -16,7 +16,9 @@ from ondevice.client.executors.discovery import EndpointDiscovery
 from ondevice.client.executors.health import CloudHealth
 from ondevice.client.executors.uploads import Uploads
 from ondevice.client.network import NetworkEstimates, OwnAddress
+from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import FailureKind, UpstreamError
+from ondevice.protocol.rung import Rung
 
 # In place of a connection that was given up, another one is opened for the next request; after so long that would not
 # be worth waiting for.
@@ -34,16 +36,18 @@ class Location(NamedTuple):
 
 
 class EndpointLink:
-    """aside: runs what blocks or computes. labels: the classes that the endpoint's models must have; empty: any."""
+    """aside: runs what blocks or computes. upload: what may be sent of a picture. labels: the classes that the
+    endpoint's models must have; empty: any.
+    """
 
-    def __init__(self, location: Location, aside: Aside) -> None:
+    def __init__(self, location: Location, aside: Aside, upload: UploadMode | Rung) -> None:
         self._location, self.aside = location, aside
         self.labels: tuple[str, ...] = ()
         self.network, self.health = NetworkEstimates(), CloudHealth()
         self._own_address = OwnAddress()
         self.connections = ConnectionPool(*location, self._opened)
         self.discovery = EndpointDiscovery(self.connections, self.health)
-        self.uploads = Uploads(self.network, aside)
+        self.uploads = Uploads(self.network, aside, upload)
         self._under_way: set[asyncio.Task[None]] = set()
         self._sparing = 0
 

@@ -17,6 +17,7 @@ from ondevice.client.executors import lessons
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink
 from ondevice.client.picture import Upload
+from ondevice.client.upload_choice import UploadChoice
 from ondevice.errors import FailureKind, OnDeviceError, UpstreamError
 
 _log = logging.getLogger("ondevice.client")
@@ -25,13 +26,14 @@ _log = logging.getLogger("ondevice.client")
 class SendOptions(NamedTuple):
     """How a request is sent. device_top1: what the endpoint's answer must be better than. guard_ms: so long before the
     deadline it must be there. keep_s: how long after the deadline its reply is still of interest. anytime: how many
-    answers it may give, one after the other.
+    answers it may give, one after the other. upload: what is sent; None: that is chosen when the endpoint is known.
     """
 
     device_top1: float = 0.0
     guard_ms: float = 0.0
     keep_s: float = 0.0
     anytime: int = 1
+    upload: UploadChoice | None = None
 
 
 class Sending(NamedTuple):
@@ -93,7 +95,9 @@ class CloudAttempt(Attempt):
             raise UpstreamError(f"it asked not to be asked for another {held_ms:.0f} ms", FailureKind.BUSY)
         until = task.until + self._options.keep_s
         endpoint = await link.discovery.known(until)
-        sending = Sending(endpoint, await link.uploads.of(task.picture, endpoint.side), until)
+        choice = self._options.upload or self._chosen(endpoint)
+        self.upload = choice.text
+        sending = Sending(endpoint, await link.uploads.make(task.picture, choice), until)
         try:
             await self._exchange(sending)
         except UpstreamError as error:  # the endpoint may not have understood how
@@ -105,6 +109,14 @@ class CloudAttempt(Attempt):
             raise UpstreamError("its answer is empty", FailureKind.WRONG)
         # Only now: the next request finds the connection free.
         self.end(*self.received)
+
+    def _chosen(self, endpoint: EndpointDescription) -> UploadChoice:
+        return self._link.uploads.choose(endpoint, self.task.picture, self._left_ms, self._options.device_top1).choice
+
+    @property
+    def _left_ms(self) -> float:
+        """Until the answer has to be there."""
+        return max(self.task.sla_ms - self.task.elapsed_ms - self._options.guard_ms, 0.001)
 
     async def _exchange(self, sending: Sending) -> None:
         """Send it, and take in what comes: on a connection that was kept, which its server may have closed just then,
@@ -133,7 +145,7 @@ class CloudAttempt(Attempt):
         task, options, network = self.task, self._options, self._link.network
         size_bytes = len(sending.upload.body)
         context = RequestContext(
-            max(task.sla_ms - task.elapsed_ms - options.guard_ms, 0.001),
+            self._left_ms,
             network.points_ms(size_bytes),
             network.fixed_ms(),
             options.device_top1,

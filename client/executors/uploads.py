@@ -1,57 +1,153 @@
-"""What is sent of a picture: its file, or only as much as the endpoint's models look at, whichever is there sooner."""
+"""What is sent of each picture: its file, or only so much of it as is worth its time."""
 
 from __future__ import annotations
 
-from ondevice.client.endpoint.description import Aside
-from ondevice.client.network import NetworkEstimates
-from ondevice.client.picture import Picture, Scaling, Upload, side_for
-from ondevice.errors import ImageError
-from ondevice.timing.arrays import FloatArray
+import math
+from time import perf_counter
+from typing import NamedTuple
 
-# A scaled picture must be expected so much sooner there: scaling costs some accuracy, and the estimate is that rough.
+import numpy as np
+
+from ondevice.client.endpoint.description import Aside, EndpointDescription
+from ondevice.client.executors.compression_times import CompressionTimes
+from ondevice.client.network import NetworkEstimates
+from ondevice.client.picture import Picture, Upload
+from ondevice.client.upload_choice import UploadChoice, UploadEstimate, UploadMode
+from ondevice.errors import ImageError
+from ondevice.protocol.rung import Rung
+from ondevice.selection.ladder import UploadLadder, usual_bytes
+from ondevice.selection.uploads import Situation, UploadCandidates, best
+from ondevice.timing.arrays import FloatArray
+from ondevice.upload import compressed
+
+# Without a ladder: a scaled picture must be expected so much sooner there, for scaling costs some accuracy, and the
+# estimate is that rough.
 _MIN_GAIN_MS = 2.0
 # Before anything is known of the endpoint's models: those of ImageNet mostly want 224. Over a bad link whole pictures
 # may leave no room for asking.
 _USUAL_SIDE = 224
+# What scaled pictures are sent as: at 90 JPEG's own loss is small beside that of scaling. Models look at no less than
+# this share of the shorter side: the usual centre crop.
+SCALED_QUALITY, _CROP = 90, 0.875
+# Of a picture whose file is not known: a photo of some 500 x 375 pixels.
+_SIZE_BYTES = 100_000
+_WHOLE = np.ones((1, 1))
+
+
+class Menu(NamedTuple):
+    """What may be sent of a picture: u choices, their sizes, bytes [u], and what they leave of the models' accuracies,
+    [u, m], or [1, 1] where that is all of it.
+    """
+
+    choices: tuple[UploadChoice, ...]
+    size_bytes: FloatArray
+    kept: FloatArray
 
 
 class Uploads:
-    """side: of the endpoint's largest input; 0: its models do not tell."""
+    """mode: what may be sent; a rung: that alone."""
 
-    def __init__(self, network: NetworkEstimates, aside: Aside) -> None:
-        self._network, self._aside = network, aside
-        self._scaling = Scaling()
+    def __init__(self, network: NetworkEstimates, aside: Aside, mode: UploadMode | Rung) -> None:
+        self._network, self._aside, self._mode = network, aside, mode
+        self._compression = CompressionTimes()
 
-    def sending(self, size_bytes: int, side: int) -> tuple[float, bool]:
-        """What getting a file of this size there is expected to take, ms, and whether it is scaled first."""
-        as_is_ms = self._network.sending_ms(size_bytes)
-        if not side:
-            return as_is_ms, False
-        scaling_ms, scaled_bytes = self._scaling.expect(side_for(side))
-        scaled_ms = scaling_ms + self._network.sending_ms(scaled_bytes)
-        return (scaled_ms, True) if scaled_ms + _MIN_GAIN_MS < as_is_ms else (as_is_ms, False)
+    def choose(
+        self, endpoint: EndpointDescription, picture: Picture, within_ms: float, device_top1: float
+    ) -> UploadEstimate:
+        """What is best sent. within_ms: the time that there is. device_top1: the accuracy in reserve."""
+        menu = self._menu(endpoint, picture)
+        making_ms = [self._making_ms(choice.rung) for choice in menu.choices]
+        overhead_ms = self._network.points_ms(menu.size_bytes) + np.array(making_ms)[:, None]
+        uploads = UploadCandidates(menu.size_bytes, overhead_ms, menu.kept)
+        situation = Situation(within_ms, self._network.fixed_ms(), device_top1)
+        expected = endpoint.effective_top1(uploads, situation)
+        chosen = best(uploads, expected)
+        return UploadEstimate(menu.choices[chosen], float(expected[chosen]))
 
-    def overhead_ms(self, size_bytes: int, side: int) -> FloatArray:
-        """[21] equally likely times, ms, of all but the inference, for a picture whose file has this size."""
-        if not self.sending(size_bytes, side)[1]:
-            return self._network.points_ms(size_bytes)
-        scaling_ms, scaled_bytes = self._scaling.expect(side_for(side))
-        return self._network.points_ms(scaled_bytes) + scaling_ms
-
-    async def of(self, picture: Picture, side: int) -> Upload:
-        """What is sent of this one. Raises ImageError."""
+    async def make(self, picture: Picture, choice: UploadChoice) -> Upload:
+        """The upload that was chosen. Raises ImageError."""
         if not picture.loaded:
             await self._aside(picture.load)
-        if picture.file is None:
-            return await self._scaled(picture, side or _USUAL_SIDE)
-        if self.sending(len(picture.file), side)[1]:
-            try:
-                return await self._scaled(picture, side)
-            except ImageError:  # the endpoint may read what is not readable here, or says what is wrong with it
-                pass
-        return Upload(picture.file, picture.kind)
+        if choice.rung is None and picture.file is not None:
+            return Upload(picture.file, picture.kind)
+        try:
+            return await self._compressed(picture, choice if choice.rung else self._scaled(_USUAL_SIDE))
+        except ImageError:
+            if picture.file is None:
+                raise
+            # The endpoint may read what is not readable here, or says what is wrong with it.
+            return Upload(picture.file, picture.kind)
 
-    async def _scaled(self, picture: Picture, side: int) -> Upload:
-        upload, took_ms = await self._aside(picture.scaled, side_for(side))
-        self._scaling.learn(side_for(side), took_ms, len(upload.body))
-        return upload
+    async def _compressed(self, picture: Picture, choice: UploadChoice) -> Upload:
+        assert choice.rung
+        body, took_ms = await self._aside(_timed, picture, choice.rung, choice.crop)
+        self._compression.learn(choice.rung, took_ms, len(body) / choice.usual_bytes)
+        told = choice.rung if choice.told else None
+        return Upload(body, choice.rung.compression.media_type, told, choice.crop)
+
+    def _menu(self, endpoint: EndpointDescription, picture: Picture) -> Menu:
+        file = UploadChoice(None, float(_size_bytes(picture)))
+        ladder = endpoint.ladder
+        if isinstance(self._mode, Rung):
+            return _alone(self._fixed(self._mode, ladder))
+        if self._mode is UploadMode.FILE or not endpoint.side:
+            return _alone(file)
+        if self._mode is UploadMode.SCALED or ladder is None:
+            scaled = self._scaled(endpoint.side)
+            return _alone(scaled if _has_no_file(picture) or self._sooner(scaled, file) else file)
+        return self._whole(ladder, None if _has_no_file(picture) else file)
+
+    def _whole(self, ladder: UploadLadder, file: UploadChoice | None) -> Menu:
+        """All rungs, and the file."""
+        makeable = [row for row, rung in enumerate(ladder.rungs) if self._compression.knows(rung)]
+        usual, share, kept = ladder.size_bytes[makeable], self._compression.share, ladder.kept[makeable]
+        choices = [
+            UploadChoice(ladder.rungs[row], size * share, size, ladder.crop, told=True)
+            for row, size in zip(makeable, usual.tolist(), strict=True)
+        ]
+        size_bytes = usual * share
+        if file is None:
+            return Menu(tuple(choices), size_bytes, kept)
+        kept = np.concatenate([kept, np.ones((1, kept.shape[1]))])
+        return Menu((*choices, file), np.append(size_bytes, file.size_bytes), kept)
+
+    def _fixed(self, rung: Rung, ladder: UploadLadder | None) -> UploadChoice:
+        return self._of(rung)._replace(crop=ladder.crop if ladder else 1.0, told=ladder is not None)
+
+    def _scaled(self, side: int) -> UploadChoice:
+        return self._of(scaled_rung(side))
+
+    def _of(self, rung: Rung) -> UploadChoice:
+        """All of the picture as that."""
+        usual = usual_bytes(rung)
+        return UploadChoice(rung, usual * self._compression.share, usual)
+
+    def _sooner(self, scaled: UploadChoice, file: UploadChoice) -> bool:
+        sending_ms = [self._network.sending_ms(round(choice.size_bytes)) for choice in (scaled, file)]
+        return sending_ms[0] + self._making_ms(scaled.rung) + _MIN_GAIN_MS < sending_ms[1]
+
+    def _making_ms(self, rung: Rung | None) -> float:
+        return self._compression.expect_ms(rung) if rung else 0.0
+
+
+def scaled_rung(side: int) -> Rung:
+    """What a whole picture is scaled to, so that a model of this input side loses nothing to the usual centre crop."""
+    return Rung(math.ceil(side / _CROP), SCALED_QUALITY)
+
+
+def _alone(choice: UploadChoice) -> Menu:
+    return Menu((choice,), np.array([choice.size_bytes]), _WHOLE)
+
+
+def _has_no_file(picture: Picture) -> bool:
+    return picture.loaded and picture.file is None
+
+
+def _size_bytes(picture: Picture) -> int:
+    file = picture.file if picture.loaded else None
+    return len(file) if file else _SIZE_BYTES
+
+
+def _timed(picture: Picture, rung: Rung, crop: float) -> tuple[bytes, float]:
+    begun = perf_counter()
+    return compressed(picture.readable, rung, crop), (perf_counter() - begun) * 1e3

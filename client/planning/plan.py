@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ondevice.client.endpoint.description import EndpointDescription
-from ondevice.timing.arrays import FloatArray
+from ondevice.client.upload_choice import UploadChoice, UploadEstimate
 
 # So much more accuracy must be expected of the cloud for `auto` to send: one more right answer in a hundred, for less
 # is within the error of the estimates and costs an upload.
@@ -33,13 +32,15 @@ class Mode(enum.StrEnum):
 class Plan(NamedTuple):
     """What is done with a request. device_at_ms: when the device begins, after the call; inf: only if the cloud fails.
 
-    explore: whether the reply is waited for, beside and after the answer, for what it tells of the network.
+    explore: whether the reply is waited for, beside and after the answer, for what it tells of the network. upload:
+    what is sent; None: that is chosen when the endpoint is known.
     """
 
     send: bool
     device_at_ms: float
     why: str
     explore: bool = False
+    upload: UploadChoice | None = None
 
     def unexplored(self) -> Plan:
         """The device alone, where the cloud would have been tried all the same."""
@@ -60,35 +61,26 @@ class DeviceEstimate:
         return self.top1 * self.chance
 
 
-@dataclass(frozen=True)
-class CloudEstimate:
-    """The endpoint for a request. within_ms: the time that there is. overhead_ms, return_ms: see `RequestContext`."""
-
-    endpoint: EndpointDescription
-    within_ms: float
-    overhead_ms: FloatArray
-    return_ms: float
-
-    def effective_top1(self, device: DeviceEstimate) -> float:
-        """The expected effective accuracy of asking, with the device in reserve."""
-        return self.endpoint.effective_top1(self.within_ms, self.overhead_ms, self.return_ms, device.effective_top1)
-
-
-def auto(device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -> Plan:
+def auto(device: DeviceEstimate, cloud: UploadEstimate | None, exploring: bool) -> Plan:
     """The device alone, or the cloud with the device in reserve. cloud: None while nothing is known.
 
     exploring: whether it is time to try the cloud though nothing is expected of it.
     """
     if cloud is None:
         return Plan(True, device.latest_ms, "the cloud is not known yet")
-    expected = cloud.effective_top1(device)
+    expected, upload = cloud.effective_top1, cloud.choice
     if expected >= device.effective_top1 + MIN_GAIN_TOP1:
-        return Plan(True, device.latest_ms, f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}")
+        why = f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}{upload.note}"
+        return Plan(True, device.latest_ms, why, upload=upload)
     why = f"device expected: {device.effective_top1:.3f}, cloud {expected:.3f}"
-    return Plan(True, 0.0, why + _ALL_THE_SAME, explore=True) if exploring else Plan(False, 0.0, why)
+    if exploring:
+        return Plan(True, 0.0, why + _ALL_THE_SAME, explore=True, upload=upload)
+    return Plan(False, 0.0, why)
 
 
-def cascade(score: float, left_ms: float, device: DeviceEstimate, cloud: CloudEstimate | None, exploring: bool) -> Plan:
+def cascade(
+    score: float, left_ms: float, device: DeviceEstimate, cloud: UploadEstimate | None, exploring: bool
+) -> Plan:
     """For a device's answer that is there and unsure: whether the cloud is asked in the time that is left.
 
     device: of that answer. cloud: for the time left; None while nothing is known. exploring: as in `auto`.
@@ -97,10 +89,12 @@ def cascade(score: float, left_ms: float, device: DeviceEstimate, cloud: CloudEs
     return plan._replace(why=f"the device was unsure: {score:.3f}; {plan.why}")
 
 
-def fixed(mode: Mode, device: DeviceEstimate | None) -> Plan:
-    """For the modes that decide nothing. device: None without a model on the device."""
+def fixed(mode: Mode, device: DeviceEstimate | None, cloud: UploadEstimate | None = None) -> Plan:
+    """For the modes that decide no place. device: None without a model on the device."""
     if mode is Mode.DEVICE:
         return Plan(False, 0.0, "device only")
+    upload = cloud.choice if cloud else None
+    note = upload.note if upload else ""
     if mode is Mode.CLOUD or device is None:
-        return Plan(True, math.inf, "cloud only")
-    return Plan(True, device.latest_ms, "hedged")
+        return Plan(True, math.inf, f"cloud only{note}", upload=upload)
+    return Plan(True, device.latest_ms, f"hedged{note}", upload=upload)

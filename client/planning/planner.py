@@ -11,15 +11,13 @@ from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.device import DeviceExecutor
 from ondevice.client.planning import plan as plans
 from ondevice.client.planning.exploration import Exploration
-from ondevice.client.planning.plan import CloudEstimate, DeviceEstimate, Mode, Plan
+from ondevice.client.planning.plan import DeviceEstimate, Mode, Plan
 from ondevice.timing.recent import Recent
 
 # Waking up to hand an answer over takes so long until it is known better, then this more than the longest of late; of a
 # deadline at most this share is given up for it. A phone's scheduler is a millisecond or two late, seldom more; 5 % of
 # a deadline is what a faster model would win.
 _WAKING_MS, _MORE_MS, _GUARD_SHARE = 3.0, 2.0, 0.05
-# Of a picture whose file is not known: a photo of some 500 x 375 pixels.
-_SIZE_BYTES = 100_000
 
 
 class Planner:
@@ -53,11 +51,12 @@ class Planner:
         self._cloud.link.discovery.maintain()
         if device and (why := self._unfit(self._cloud, task)):
             return Plan(False, 0.0, why)
-        if device is None or self._mode in (Mode.CLOUD, Mode.HEDGE):
-            return plans.fixed(self._mode, device)
-        if self._mode is Mode.CASCADE and device.chance == 1:
+        if self._mode is Mode.CASCADE and device and device.chance == 1:
             return Plan(False, 0.0, "device first")
-        estimate = _cloud_estimate(self._cloud, task, self._within_ms(task))
+        in_reserve = device.effective_top1 if device and self._mode is not Mode.CLOUD else 0.0
+        estimate = self._cloud.estimate(task.picture, self._within_ms(task) - task.elapsed_ms, in_reserve)
+        if device is None or self._mode in (Mode.CLOUD, Mode.HEDGE):
+            return plans.fixed(self._mode, device, estimate)
         return self._explored(self._cloud, plans.auto(device, estimate, self._exploration.due(perf_counter())))
 
     def after_device(self, attempt: Attempt) -> Plan:
@@ -71,7 +70,7 @@ class Planner:
         if not isinstance(result, Answer):
             return Plan(True, math.inf, f"the device failed: {result}")
         left_ms = self._within_ms(task) - task.elapsed_ms
-        device, estimate = DeviceEstimate(attempt.top1, 1.0, 0.0), _cloud_estimate(cloud, task, left_ms)
+        device, estimate = DeviceEstimate(attempt.top1, 1.0, 0.0), cloud.estimate(task.picture, left_ms, attempt.top1)
         exploring = self._exploration.due(perf_counter())
         return self._explored(cloud, plans.cascade(result.score, left_ms, device, estimate, exploring))
 
@@ -101,11 +100,3 @@ class Planner:
 
     def _within_ms(self, task: Task) -> float:
         return task.sla_ms - self.guard_ms(task)
-
-
-def _cloud_estimate(cloud: CloudExecutor, task: Task, within_ms: float) -> CloudEstimate | None:
-    if cloud.endpoint is None or not cloud.link.network.known:
-        return None
-    file = task.picture.file if task.picture.loaded else None
-    overhead_ms = cloud.overhead_ms(len(file) if file else _SIZE_BYTES)
-    return CloudEstimate(cloud.endpoint, within_ms, overhead_ms, cloud.link.network.fixed_ms())

@@ -70,6 +70,17 @@ class RequestFlags:
             "only if that answer is unsure and asking is worth the time that is left.",
         ),
     ] = "auto"
+    upload: Annotated[
+        str,
+        typer.Option(
+            "--upload",
+            metavar="auto|scaled|file|SIDE,QUALITY",
+            help="What is sent of a picture. auto: what is expected to be right and on time most often, of all that "
+            "the endpoint says a picture may be. scaled: its file, or as much as the endpoint's models look at, "
+            "whichever is there sooner. file: its file. 192,40: always 192 x 192 pixels as JPEG of quality 40; "
+            "192,40,webp as WebP.",
+        ),
+    ] = "auto"
 
 
 @dataclass(frozen=True)
@@ -228,7 +239,9 @@ def offload(
     from ondevice.client.offload import OffloadClient, Options
 
     verify, host = trust.verify(), request.endpoint_host
-    options = Options(answer.top, answer.confident, trust.token(), verify, patience, answer.anytime, host=host)
+    options = Options(
+        answer.top, answer.confident, trust.token(), verify, patience, answer.anytime, host=host, upload=request.upload
+    )
     stream = PictureStream([_named(path) for path in expanded(images)], pace.every, pace.repeat)
     with notes_of_the_client() as notes:
         with console.quiet_runtime():

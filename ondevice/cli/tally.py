@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,6 +39,7 @@ class Graded(NamedTuple):
             "total_ms": answer.total_ms,
             "on_time": answer.on_time,
             "sent_bytes": answer.sent_bytes,
+            "upload": answer.upload,
             "why": answer.why,
         }
 
@@ -50,7 +52,8 @@ class Graded(NamedTuple):
 class Tally:
     """Counts requests. has_truth: whether it is known what is right.
 
-    requests: of pictures that could be read. on_time, right, effective (right and on time), cloud: answers.
+    requests: of pictures that could be read. on_time, right, effective (right and on time), cloud: answers. uploads:
+    what was sent, wherever the answer came from.
     """
 
     has_truth: bool
@@ -60,6 +63,7 @@ class Tally:
     right: int = 0
     effective: int = 0
     cloud: int = 0
+    uploads: Counter[str] = field(default_factory=Counter)
     times_ms: list[float] = field(default_factory=list)
 
     @property
@@ -87,6 +91,7 @@ class Tally:
         self.right += right
         self.effective += right and bool(answer.on_time)
         self.cloud += answer.where == "cloud"
+        self.uploads.update([answer.upload] if answer.upload else [])
 
     def shares(self) -> dict[str, float]:
         """Attainment and effective accuracy of all requests; of the answers, how many are right, and their places."""
@@ -112,13 +117,15 @@ class Tally:
             **_times(self.times_ms),
             "sent_bytes": client.totals.sent_bytes,
             "device_busy_ms": client.device.busy_ms if client.device else 0.0,
+            "uploads": dict(self.uploads.most_common()),
             "cloud_failures": dict(client.totals.failures),
         }
 
 
 def lines(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """A summary as a table of two columns."""
-    figures = {key: value for key, value in summary.items() if key != "cloud_failures"}
+    figures = {key: value for key, value in summary.items() if key not in ("uploads", "cloud_failures")}
+    figures |= {f"sent as {upload}": count for upload, count in summary["uploads"].items()}
     figures |= {f"cloud failures: {kind}": count for kind, count in sorted(summary["cloud_failures"].items())}
     return [{"summary": key, "value": value} for key, value in figures.items()]
 

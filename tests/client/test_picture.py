@@ -14,9 +14,11 @@ import pytest
 from PIL import Image
 
 from ondevice import image as images
-from ondevice.client.picture import Picture, Scaling, side_for
+from ondevice.client.picture import Picture
 from ondevice.errors import ImageError
 from ondevice.image import ImageSource
+from ondevice.protocol.rung import Rung
+from ondevice.upload import compressed
 
 KINDS = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp",
@@ -100,7 +102,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     path.unlink()
     assert picture.file is data
     assert picture.readable is data
-    assert size(picture.scaled(8)[0].body) == (8, 8)
+    assert size(scaled_to(picture.readable, 8)) == (8, 8)
 
 
 def test_a_file_that_takes_long_holds_up_no_other(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_what_comes_to_no_end_is_told_from_files(tmp_path: Path) -> None:
 
 
 def scaled_to(source: ImageSource, side: int) -> bytes:
-    return Picture(source).scaled(side)[0].body
+    return compressed(source, Rung(side, 90), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -188,33 +190,11 @@ def test_greyscale_and_transparent() -> None:
     assert corners(scaled_to(encoded(clear, "PNG"), 16)).min() > 240, "on white"
 
 
-def test_the_side_leaves_what_the_usual_crop_takes() -> None:
-    assert [side_for(side) for side in (0, 1, 7, 224, 299)] == [0, 2, 8, 256, 342]
-
-
-# What scaling takes
-
-
-def test_what_scaling_takes_is_learned() -> None:
-    scaling = Scaling()
-    first_ms, first_bytes = scaling.expect(100)
-    assert first_ms > 0
-    assert first_bytes == 3500
-    sent, took_ms = Picture(np.full((300, 300, 3), 128, np.uint8)).scaled(100)
-    assert (sent.kind, size(sent.body)) == ("image/jpeg", (100, 100))
-    assert took_ms > 0
-    for _ in range(100):
-        scaling.learn(100, 3.0, 2000)
-    assert scaling.expect(100) == (pytest.approx(3.0), 2000)
-    assert scaling.expect(50) == (pytest.approx(3.0), 500)
-
-
 # What is not a picture
 
 
 def test_no_such_file(tmp_path: Path) -> None:
     assert line(lambda: Picture(tmp_path / "none.jpg").file).endswith("none.jpg: no such file")
-    assert line(lambda: Picture(tmp_path / "none.jpg").scaled(8)).endswith("none.jpg: no such file")
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -249,4 +229,4 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     ids=["nothing", "text", "half a PNG", "JPEG's first bytes", "floats", "no pixels"],
 )  # fmt: skip
 def test_what_cannot_be_scaled(source: ImageSource) -> None:
-    assert line(lambda: Picture(source).scaled(8))
+    assert line(lambda: scaled_to(source, 8))

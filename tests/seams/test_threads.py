@@ -11,9 +11,9 @@ import pytest
 from serving import FAMILY, Endpoint
 
 from ondevice import Answer, OffloadClient, Runner
+from ondevice.client.executors.compression_times import CompressionTimes
 from ondevice.client.executors.health import CloudHealth
 from ondevice.client.network import NetworkEstimates
-from ondevice.client.picture import Scaling
 from ondevice.client.planning.exploration import Exploration
 from ondevice.models import zoo
 from ondevice.resilience.breaker import Breaker
@@ -30,7 +30,7 @@ WRITERS = [
     *((Breaker, name) for name in ("failed", "succeeded", "probe")),
     *((RetryBudget, name) for name in ("failed", "succeeded")),
     *((CloudHealth, name) for name in ("failed", "succeeded")),
-    (Pushback, "said"), (Scaling, "learn"), (Exploration, "planned"), (Recent, "add"),
+    (Pushback, "said"), (CompressionTimes, "learn"), (Exploration, "planned"), (Recent, "add"),
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from ondevice.client.executors.cloud import CloudExecutor
 from ondevice.client.executors.link import Location
 from ondevice.client.executors.request import SendOptions
 from ondevice.client.picture import Picture
+from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import UpstreamError
 from ondevice.models import zoo
 
@@ -24,7 +25,9 @@ class Asker:
     """A cloud in front of a server, asked one picture after the other."""
 
     def __init__(self, server: Rude, token: str | None = None) -> None:
-        self.cloud = CloudExecutor(Location(ServerAddress.parse(server.url), token), engines.ENGINE.aside)
+        self.cloud = CloudExecutor(
+            Location(ServerAddress.parse(server.url), token), engines.ENGINE.aside, UploadMode.AUTO
+        )
         self.health, self.discovery = self.cloud.link.health, self.cloud.link.discovery
 
     def begin(self, sla_ms: float = 10_000.0, **more: Any) -> Attempt:

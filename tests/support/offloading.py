@@ -12,7 +12,7 @@ NOWHERE = "http://127.0.0.1:9"
 LOCAL = ("--local", "digits_xs_int8")
 COLUMNS = [
     "image", "label", "score", "right", "where", "model",
-    "network_ms", "queue_ms", "decode_ms", "invoke_ms", "total_ms", "on_time", "sent_bytes", "why",
+    "network_ms", "queue_ms", "decode_ms", "invoke_ms", "total_ms", "on_time", "sent_bytes", "upload", "why",
 ]  # fmt: skip
 # A deadline that a busy machine meets too.
 LONG = ("--sla", 20_000)

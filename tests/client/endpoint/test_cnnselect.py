@@ -16,6 +16,7 @@ from good_endpoint import described, metadata, profile
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from junk import ANYTHING, spoiled
+from one_upload import effective_top1
 
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint, picture_request
 from ondevice.client.endpoint.description import RequestContext
@@ -75,21 +76,21 @@ def brute(policy: str, within_ms: float, return_ms: float, device_top1: float) -
 def test_the_effective_accuracy_is_that_of_a_plain_computation(
     policy: str, within_ms: float, return_ms: float, device_top1: float
 ) -> None:
-    found = published(policy).effective_top1(within_ms, AROUND_MS, return_ms, device_top1)
+    found = effective_top1(published(policy), within_ms, AROUND_MS, return_ms, device_top1)
     assert found == pytest.approx(brute(policy, within_ms, return_ms, device_top1), abs=1e-9)
 
 
 def test_the_effective_accuracy_by_hand() -> None:
     endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0)}))  # between 9 and 11 ms
     overhead_ms = np.array([10.0, 20.0, 30.0, 40.0])
-    assert endpoint.effective_top1(40, overhead_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
-    assert endpoint.effective_top1(40, overhead_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
-    assert endpoint.effective_top1(5, overhead_ms, 5, 0.6) == 0.6
-    assert endpoint.effective_top1(100, overhead_ms, 5, 0.9) == 0.9, "the device is better in any case"
+    assert effective_top1(endpoint, 40, overhead_ms, 5, 0.0) == pytest.approx(0.8 * (1 + 1 + 0.5 + 0) / 4)
+    assert effective_top1(endpoint, 40, overhead_ms, 5, 0.6) == pytest.approx(0.6 + 0.2 * 2.5 / 4)
+    assert effective_top1(endpoint, 5, overhead_ms, 5, 0.6) == 0.6
+    assert effective_top1(endpoint, 100, overhead_ms, 5, 0.9) == 0.9, "the device is better in any case"
 
 
 def test_more_time_is_never_worse_with_the_default_policy() -> None:
-    expected = [published().effective_top1(within_ms, AROUND_MS, 10, 0.4) for within_ms in range(0, 300, 5)]
+    expected = [effective_top1(published(), within_ms, AROUND_MS, 10, 0.4) for within_ms in range(0, 300, 5)]
     assert (np.diff(expected) > -1e-9).all()
     assert (expected[0], expected[-1]) == (0.4, pytest.approx(0.9))
 
@@ -97,8 +98,8 @@ def test_more_time_is_never_worse_with_the_default_policy() -> None:
 @pytest.mark.parametrize("policy", ["", "clairvoyant", "cnnselect:width=3", "mdinference:gamma=much", "\0" * 1000])
 def test_a_policy_that_is_not_known_here_is_taken_for_the_default(policy: str) -> None:
     for within_ms in (50.0, 100.0, 160.0):
-        found = published(policy).effective_top1(within_ms, AROUND_MS, 10, 0.4)
-        assert found == published("effective").effective_top1(within_ms, AROUND_MS, 10, 0.4)
+        found = effective_top1(published(policy), within_ms, AROUND_MS, 10, 0.4)
+        assert found == effective_top1(published("effective"), within_ms, AROUND_MS, 10, 0.4)
 
 
 def test_what_it_says() -> None:
@@ -112,7 +113,7 @@ def test_of_a_model_that_stands_twice_the_faster_place_counts() -> None:
     rows = [profile("one", 50.0), profile("other", 5.0), profile("one", 10.0)]
     endpoint = CnnSelectEndpoint(described({"one": (0.8, 0.0), "other": (0.5, 0.0)}, profiles=rows))
     assert endpoint.names == ("one", "other")
-    assert endpoint.effective_top1(20, np.zeros(1), 0, 0.0) == pytest.approx(0.8)
+    assert effective_top1(endpoint, 20, np.zeros(1), 0, 0.0) == pytest.approx(0.8)
 
 
 # Learning
@@ -122,12 +123,12 @@ def test_of_a_model_that_stands_twice_the_faster_place_counts() -> None:
 def test_a_model_that_has_become_slow_is_expected_to_be(policy: str) -> None:
     endpoint = CnnSelectEndpoint(described({"one": (0.8, 10.0), "other": (0.5, 5.0)}, policy=policy))
     overhead_ms = np.zeros(1)
-    before = endpoint.effective_top1(20, overhead_ms, 0, 0.0)
+    before = effective_top1(endpoint, 20, overhead_ms, 0, 0.0)
     assert before == pytest.approx(0.8)
     for _ in range(60):
         endpoint.record_inference("one", 100.0)
-    assert endpoint.effective_top1(20, overhead_ms, 0, 0.0) == pytest.approx(0.5), "the other is chosen, and in time"
-    assert endpoint.effective_top1(101, overhead_ms, 0, 0.0) == pytest.approx(0.8)
+    assert effective_top1(endpoint, 20, overhead_ms, 0, 0.0) == pytest.approx(0.5), "the other is chosen, and in time"
+    assert effective_top1(endpoint, 101, overhead_ms, 0, 0.0) == pytest.approx(0.8)
 
 
 def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
@@ -138,7 +139,7 @@ def test_learning_is_that_of_recent_times_seeded_with_the_profile() -> None:
         recent.add(ms)
     for within_ms in np.linspace(8, 15, 30).tolist():
         expected = 0.8 * chance(recent.distribution.quantiles_ms.tolist(), within_ms)
-        assert endpoint.effective_top1(within_ms, np.zeros(1), 0, 0.0) == pytest.approx(expected)
+        assert effective_top1(endpoint, within_ms, np.zeros(1), 0, 0.0) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_what_cannot_be_learned_changes_nothing(model: str, ms: float) -> None:
         endpoint.record_inference(model, ms)
     for within_ms in (50.0, 160.0, 190.0):
         arguments = within_ms, AROUND_MS, 10.0, 0.4
-        assert endpoint.effective_top1(*arguments) == untouched.effective_top1(*arguments)
+        assert effective_top1(endpoint, *arguments) == effective_top1(untouched, *arguments)
 
 
 # RequestContext
@@ -243,7 +244,7 @@ def test_whatever_is_wrong_with_metadata_is_a_failure_or_leaves_what_can_be_reck
         assert "\n" not in str(found)
     else:
         found.record_inference("small", 5.0)
-        assert 0 <= found.effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 1
+        assert 0 <= effective_top1(found, 100.0, AROUND_MS, 10.0, 0.4) <= 1
         assert 0 <= found.best_top1 <= 1
         assert 0 <= found.side <= 4096
 
@@ -263,7 +264,7 @@ def test_nested_as_deep_as_can_be_read() -> None:
 @example(10**400)
 def test_any_policy_at_all(value: Any) -> None:
     try:
-        assert 0.4 <= published(value).effective_top1(100.0, AROUND_MS, 10.0, 0.4) <= 0.9
+        assert 0.4 <= effective_top1(published(value), 100.0, AROUND_MS, 10.0, 0.4) <= 0.9
     except UpstreamError:
         assert isinstance(value, int)
         assert abs(value) > 1e300  # too long to be told

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from oip_server import Server, running
+from one_upload import effective_top1
 
 from ondevice.client.endpoint.generic import GenericEndpoint
 from ondevice.client.network import NetworkEstimates
@@ -74,8 +75,8 @@ def test_what_it_learns_changes_its_choice() -> None:
         assert client.ready(10)
         assert client.cloud
         assert client.cloud.endpoint
-        before = client.cloud.endpoint.effective_top1(1000, overhead_ms, 1.0, 0.0)
-        after = learn(client, GOOD, SLOW_MS).effective_top1(1000, overhead_ms, 1.0, 0.0)
+        before = effective_top1(client.cloud.endpoint, 1000, overhead_ms, 1.0, 0.0)
+        after = effective_top1(learn(client, GOOD, SLOW_MS), 1000, overhead_ms, 1.0, 0.0)
     accuracies = [zoo.find(name).card.accuracy for name in (SMALL, GOOD)]
     assert [round(value, 3) for value in (after, before)] == pytest.approx([a.top1 for a in accuracies if a], abs=0.01)
 

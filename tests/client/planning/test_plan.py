@@ -7,23 +7,30 @@ import math
 import numpy as np
 import pytest
 from good_endpoint import described
+from one_upload import FILE, estimate
 
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
-from ondevice.client.planning.plan import MIN_GAIN_TOP1, CloudEstimate, DeviceEstimate, Mode, Plan, auto, cascade, fixed
+from ondevice.client.planning.plan import MIN_GAIN_TOP1, DeviceEstimate, Mode, Plan, auto, cascade, fixed
+from ondevice.client.upload_choice import UploadEstimate
+from ondevice.timing.arrays import FloatArray
 
 DEVICE = DeviceEstimate(top1=0.5, chance=1.0, latest_ms=120.0)
 MODELS = {"small": (0.6, 10.0), "large": (0.9, 60.0)}
 
 
 def there(
-    overhead_ms: float, within_ms: float = 200.0, models: dict[str, tuple[float, float]] = MODELS
-) -> CloudEstimate:
-    return CloudEstimate(CnnSelectEndpoint(described(models)), within_ms, np.full(21, overhead_ms), 5.0)
+    overhead_ms: float | FloatArray,
+    within_ms: float = 200.0,
+    models: dict[str, tuple[float, float]] = MODELS,
+    device: DeviceEstimate = DEVICE,
+) -> UploadEstimate:
+    times_ms = np.broadcast_to(overhead_ms, (20,)) if np.ndim(overhead_ms) == 0 else np.asarray(overhead_ms)
+    return estimate(CnnSelectEndpoint(described(models)), within_ms, times_ms, 5.0, device.effective_top1)
 
 
 def test_a_good_network_is_used_with_the_device_in_reserve() -> None:
     plan = auto(DEVICE, there(50), exploring=False)
-    assert plan == Plan(True, 120.0, "cloud expected: 0.900 against 0.500")
+    assert plan == Plan(True, 120.0, "cloud expected: 0.900 against 0.500", upload=FILE)
 
 
 def test_a_slower_one_for_the_small_model_too() -> None:
@@ -37,24 +44,27 @@ def test_a_network_that_is_too_slow_is_not_asked(overhead_ms: float) -> None:
 
 
 def test_a_network_that_is_in_time_now_and_then_may_still_be_worth_it() -> None:
-    mixed = CloudEstimate(CnnSelectEndpoint(described(MODELS)), 200.0, np.where(np.arange(21) < 7, 50.0, 500.0), 5.0)
+    mixed = there(np.where(np.arange(21) < 7, 50.0, 500.0))
     plan = auto(DEVICE, mixed, exploring=False)
     assert (plan.send, plan.why) == (True, f"cloud expected: {0.5 + 0.4 / 3:.3f} against 0.500")
 
 
 def test_a_device_as_good_as_the_cloud_answers_alone() -> None:
-    assert not auto(DeviceEstimate(0.9, 1.0, 120.0), there(50), exploring=False).send
+    good = DeviceEstimate(0.9, 1.0, 120.0)
+    assert not auto(good, there(50, device=good), exploring=False).send
 
 
 def test_a_device_that_may_be_late_is_worth_less() -> None:
     late = DeviceEstimate(0.9, 0.5, 0.0)
     assert late.effective_top1 == pytest.approx(0.45)
-    assert auto(late, there(50), exploring=False) == Plan(True, 0.0, "cloud expected: 0.900 against 0.450")
+    assert auto(late, there(50, device=late), exploring=False) == Plan(
+        True, 0.0, "cloud expected: 0.900 against 0.450", upload=FILE
+    )
 
 
 def test_what_the_reserve_may_miss_is_not_counted_on() -> None:
-    half = CloudEstimate(CnnSelectEndpoint(described(MODELS)), 200.0, np.where(np.arange(20) < 10, 50.0, 500.0), 5.0)
-    plan = auto(DeviceEstimate(0.8, 0.5, 0.0), half, exploring=False)
+    device = DeviceEstimate(0.8, 0.5, 0.0)
+    plan = auto(device, there(np.where(np.arange(20) < 10, 50.0, 500.0), device=device), exploring=False)
     assert plan.why == "cloud expected: 0.650 against 0.400", "half 0.9, and half of what the device is worth"
 
 
@@ -70,7 +80,7 @@ def test_while_nothing_is_known_both_are_asked() -> None:
 
 def test_exploring_sends_what_is_not_worth_it_and_starts_the_device_at_once() -> None:
     plan = auto(DEVICE, there(250), exploring=True)
-    assert plan == Plan(True, 0.0, "device expected: 0.500, cloud 0.500, tried all the same", explore=True)
+    assert plan == Plan(True, 0.0, "device expected: 0.500, cloud 0.500, tried all the same", explore=True, upload=FILE)
 
 
 def test_exploring_changes_nothing_where_the_cloud_is_asked_anyway() -> None:
@@ -86,7 +96,7 @@ ANSWERED = DeviceEstimate(top1=0.5, chance=1.0, latest_ms=0.0)
 
 def test_an_unsure_answer_is_worth_asking_where_the_time_left_suffices() -> None:
     plan = cascade(0.412, 100.0, ANSWERED, there(30, within_ms=100), exploring=False)
-    assert plan == Plan(True, 0.0, "the device was unsure: 0.412; cloud expected: 0.900 against 0.500")
+    assert plan == Plan(True, 0.0, "the device was unsure: 0.412; cloud expected: 0.900 against 0.500", upload=FILE)
 
 
 def test_what_counts_is_the_time_left_and_not_the_deadline() -> None:
@@ -95,7 +105,8 @@ def test_what_counts_is_the_time_left_and_not_the_deadline() -> None:
 
 
 def test_an_unsure_answer_as_good_as_the_clouds_stands() -> None:
-    assert not cascade(0.4, 100.0, DeviceEstimate(0.9, 1.0, 0.0), there(30, within_ms=100), exploring=False).send
+    good = DeviceEstimate(0.9, 1.0, 0.0)
+    assert not cascade(0.4, 100.0, good, there(30, within_ms=100, device=good), exploring=False).send
 
 
 def test_a_cloud_that_is_not_known_is_asked_of_an_unsure_answer() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clock import Clock
 from good_endpoint import described
+from one_upload import FILE, estimate
 
 from ondevice.answer import Answer, Prediction
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
@@ -19,6 +20,7 @@ from ondevice.client.picture import Picture
 from ondevice.client.planning import planner as planners
 from ondevice.client.planning.plan import Mode, Plan
 from ondevice.client.planning.planner import Planner
+from ondevice.client.upload_choice import UploadEstimate
 from ondevice.errors import FailureKind, ModelError, UpstreamError
 
 SLA_MS, CONFIDENT = 200.0, 0.9
@@ -68,11 +70,10 @@ class There:
     def probe(self) -> None:
         self.probed += 1
 
-    def fixed_ms(self) -> float:
-        return 5.0
-
-    def overhead_ms(self, size_bytes: int) -> Any:
-        return np.full(21, self.takes_ms)
+    def estimate(self, picture: Picture, within_ms: float, device_top1: float) -> UploadEstimate | None:
+        if self.endpoint is None or not self.known:
+            return None
+        return estimate(self.endpoint, within_ms, np.full(21, self.takes_ms), 5.0, device_top1)
 
     def spend(self) -> None:
         """All of the budget."""
@@ -137,14 +138,14 @@ def test_cloud_mode_and_who_has_no_device_send_whatever_has_happened() -> None:
         there.failed()
         there.asked_for_a_pause()
         there.spend()
-        assert planned(mode, None, there) == Plan(True, math.inf, "cloud only")
+        assert planned(mode, None, there) == Plan(True, math.inf, "cloud only", upload=FILE)
         assert there.maintained == 1
 
 
 def test_hedging_sends_whatever_is_expected_and_spent() -> None:
     for there in (There(), There(takes_ms=1000)):
         there.spend()
-        assert planned(Mode.HEDGE, Here(), there) == Plan(True, WITHIN_MS - 60, "hedged")
+        assert planned(Mode.HEDGE, Here(), there) == Plan(True, WITHIN_MS - 60, "hedged", upload=FILE)
 
 
 @pytest.mark.parametrize("mode", AWAY)
@@ -168,7 +169,7 @@ def test_who_is_held_back_is_left_to_the_device(mode: Mode, clock: Clock) -> Non
 def test_auto_sends_what_promises_more() -> None:
     there = There()
     there.spend()  # which is for what is sent besides
-    expected = Plan(True, WITHIN_MS - 60, "cloud expected: 0.900 against 0.500")
+    expected = Plan(True, WITHIN_MS - 60, "cloud expected: 0.900 against 0.500", upload=FILE)
     assert planned(Mode.AUTO, Here(), there) == expected
     busy = Here()
     busy.waits_ms = 40.0
@@ -195,7 +196,7 @@ def test_cascade_begins_with_a_device_that_is_sure_to_be_in_time() -> None:
 def test_cascade_is_as_auto_where_the_device_is_not() -> None:
     late = Here()
     late.longest_ms = 1000.0
-    expected = Plan(True, WITHIN_MS, "cloud expected: 0.900 against 0.000")
+    expected = Plan(True, WITHIN_MS, "cloud expected: 0.900 against 0.000", upload=FILE)
     assert planned(Mode.CASCADE, late, There()) == planned(Mode.AUTO, late, There()) == expected
 
 
@@ -210,7 +211,7 @@ def test_exploring_comes_after_one_two_four_and_at_most_eight_seconds(clock: Clo
         assert plan.explore == plan.send
         if plan.explore:
             found.append(second)
-            assert plan == Plan(True, 0.0, f"device expected: 0.500, cloud 0.500{TRIED}", explore=True)
+            assert plan == Plan(True, 0.0, f"device expected: 0.500, cloud 0.500{TRIED}", explore=True, upload=FILE)
         clock.pass_ms(1000)
     assert found == [0, 1, 3, 7, 15, 23, 31]
     assert there.probed == 0
@@ -262,7 +263,7 @@ def test_an_unsure_one_is_asked_about_where_it_is_worth_it() -> None:
     there = There()
     there.spend()
     expected = "the device was unsure: 0.400; cloud expected: 0.900 against 0.500"
-    assert after(there) == Plan(True, 0.0, expected)
+    assert after(there) == Plan(True, 0.0, expected, upload=FILE)
 
 
 def test_not_where_too_little_time_is_left() -> None:
@@ -300,7 +301,7 @@ def test_a_device_that_fails_leaves_the_cloud() -> None:
 def test_exploring_after_the_device_needs_the_budget_too() -> None:
     expected = "the device was unsure: 0.400; device expected: 0.500, cloud 0.500"
     there = There(takes_ms=1000)
-    assert after(there) == Plan(True, 0.0, expected + TRIED, explore=True)
+    assert after(there) == Plan(True, 0.0, expected + TRIED, explore=True, upload=FILE)
     assert there.probed == 0
     there.spend()
     assert after(there) == Plan(False, 0.0, expected + NOT_TRIED)

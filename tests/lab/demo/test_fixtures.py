@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from ondevice import Runner
-from ondevice.client.picture import Picture, side_for
+from ondevice.client.executors.uploads import scaled_rung
 from ondevice.lab.demo.fixtures import Photo, photos
 from ondevice.models import zoo
+from ondevice.upload import compressed
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,8 @@ def test_photos_are_as_easy_as_the_pictures_they_are_made_of(model: str, made: l
     runner = Runner(model)
     accuracy = zoo.find(model).card.accuracy
     assert accuracy is not None
-    side = side_for(128)
     whole = sum(runner.classify(photo.file).index == photo.truth for photo in made)
-    scaled = sum(runner.classify(Picture(photo.file).scaled(side)[0].body).index == photo.truth for photo in made)
+    scaled = sum(runner.classify(compressed(photo.file, scaled_rung(128), 1.0)).index == photo.truth for photo in made)
     # Two standard errors of a share of 100.
     assert whole / 100 == pytest.approx(accuracy.top1, abs=0.08)
     assert abs(whole - scaled) <= 5
