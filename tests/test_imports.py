@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 ALLOWED["ondevice.lab"] = set()
 ALLOWED["ondevice.lab.link"] = set()
-ALLOWED["ondevice.lab.simulate"] = {*ALLOWED} - {"ondevice.cloud", *CLOUD, "ondevice.client"}
+ALLOWED["ondevice.lab.simulate"] = {*ALLOWED} - {"ondevice.cloud", *CLOUD}
 ALLOWED["ondevice.lab.demo"] = {*ALLOWED} - {"ondevice.lab.simulate"}
 ALLOWED["ondevice.cli"] = set(ALLOWED)
 

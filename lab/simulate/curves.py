@@ -19,6 +19,7 @@ from ondevice import words
 from ondevice.errors import OnDeviceError, UsageError, naming
 from ondevice.lab.simulate.grid import SHARE_PREFIX
 from ondevice.lab.simulate.simulation import DEVICE, ORACLE
+from ondevice.lab.simulate.upload_rules import HINDSIGHT
 from ondevice.models import files
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _usage_panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
     panels: dict[str, list[Row]] = {}
     for title, members in _panels(rows).items():
         for row in members:
-            panels.setdefault(f"{row['policy']}\n{title}", []).append(row)
+            panels.setdefault(f"{_name(row)}\n{title}", []).append(row)
     return panels
 
 
@@ -176,14 +177,21 @@ def _short(place: str) -> str:
 def _by_policy(rows: Sequence[Row]) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row["policy"], []).append(row)
+        found.setdefault(_name(row), []).append(row)
     return found
+
+
+def _name(row: Row) -> str:
+    """What a curve is called: the policy, and what is sent where that is chosen beside it."""
+    return f"{row['policy']}, {row['upload']}" if row.get("upload") else str(row["policy"])
 
 
 def _look(policy: str, number: int) -> dict[str, Any]:
     """Colour and line of the policy that is drawn as the `number`th; the bounds look like bounds."""
-    if policy in (ORACLE, DEVICE):
-        return {"color": "0.1" if policy == ORACLE else "0.5", "linestyle": "--" if policy == ORACLE else ":"}
+    if policy in (ORACLE, HINDSIGHT):
+        return {"color": "0.1", "linestyle": "--"}
+    if policy == DEVICE:
+        return {"color": "0.5", "linestyle": ":"}
     return {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "-."}
 
 

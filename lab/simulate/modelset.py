@@ -1,8 +1,8 @@
 """The models that a simulated cloud serves: how accurate each is, and how long it takes.
 
 A set is a file: a CSV of published figures (`model`, `top1` or `top1_percent`, and columns `…_mean_ms` and `…_std_ms`,
-of which `FILE:COLUMN` names the one that is meant), or the profiles that `ondevice bench --save` wrote, whose models'
-accuracies the zoo knows.
+of which `FILE:COLUMN` names the one that is meant; `side`, of the input, pixels, where uploads are simulated), or the
+profiles that `ondevice bench --save` wrote, whose models' accuracies and inputs the zoo knows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import notation
 from ondevice.models import zoo
 from ondevice.models.card import nameable
+from ondevice.models.uploads import MeasuredUploads
 from ondevice.selection.problem import Models
 from ondevice.timing import profile
 from ondevice.timing.arrays import FloatArray, IndexArray
@@ -29,6 +30,8 @@ from ondevice.timing.distribution import Distribution, Distributions
 from ondevice.timing.profile import Profile
 
 _PROFILE_SUFFIX = ".json"
+# A larger input, pixels, is a slip of the pen: no published image classifier takes more than some 600.
+_LARGEST = 4096.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +39,16 @@ class ModelSet:
     """Models under a name.
 
     top1: the accuracies of all models in the file, those left out of the set, too. drawn: what their times
-    are drawn from; None: they are normal, with the models' means and deviations.
+    are drawn from; None: they are normal, with the models' means and deviations. sides: of their inputs, pixels, where
+    they are known; uploads: what was measured of smaller pictures.
     """
 
     name: str
     models: Models
     top1: Mapping[str, float]
     drawn: Distributions | None = None
+    sides: Mapping[str, int] = field(default_factory=dict)
+    uploads: Mapping[str, MeasuredUploads] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.models)
@@ -141,7 +147,10 @@ def _profiled(name: str, content: str, path: Path, keep: ModelFilter) -> ModelSe
     names = keep([each.model for each in profiles], str(path))
     top1 = _accuracies(names, path)
     kept = [each for each in profiles if each.model in names]
-    return ModelSet(name, Models.of(top1, kept), top1, as_drawn(kept))
+    cards = {entry.card.name: entry.card for entry in zoo.entries() if entry.card.name in names}
+    sides = {model: max(card.input.height, card.input.width) for model, card in cards.items()}
+    uploads = {model: card.uploads for model, card in cards.items() if card.uploads}
+    return ModelSet(name, Models.of(top1, kept), top1, as_drawn(kept), sides, uploads)
 
 
 def told_apart(sets: Mapping[str, ModelSet]) -> list[ModelSet]:
@@ -197,7 +206,8 @@ def _published(name: str, content: str, path: Path, place: str, keep: ModelFilte
     for model in keep(list(rows), str(path)):
         mean_ms, std_ms = (_cell(rows[model], f"{prefix}{end}", path, math.inf) for end in ("mean_ms", "std_ms"))
         profiles.append(_normal(model, mean_ms, std_ms, place))
-    return ModelSet(name, Models.of(top1, profiles), top1)
+    sides = {model: round(_cell(row, "side", path, _LARGEST)) for model, row in rows.items() if row.cells.get("side")}
+    return ModelSet(name, Models.of(top1, profiles), top1, sides=sides)
 
 
 def _top1(row: _ModelRow, heads: Sequence[str], path: Path) -> float:

@@ -51,23 +51,27 @@ class OutcomeCounts:
 
     top1 [m + 1]: the accuracy of each model, and last of the device. counts [blocks, m + 1, 3]: by block of consecutive
     requests, model and fate. answer_times: from the first byte sent to the answer.
+
+    With several uploads top1 is given for each model and upload [m, u], and a batch's `model` is a pair's number: the
+    model's times u plus the upload's.
     """
 
     def __init__(self, requests: int, top1: FloatArray, device_top1: float) -> None:
         self.requests, self.top1 = requests, np.append(top1, device_top1)
+        self._models = len(np.atleast_1d(top1))
         self.counts: Counts = np.zeros((min(requests, BLOCKS), len(self.top1), 3), np.int64)
         self.answer_times = TimeHistogram()
-        self._sums_ms = np.zeros(2)
+        self._sums = np.zeros(3)
         self._counted = 0
 
-    def add(self, batch: OutcomeBatch) -> None:
-        """Count the next requests."""
+    def add(self, batch: OutcomeBatch, sent_bytes: float = 0.0) -> None:
+        """Count the next requests. sent_bytes: of all their pictures, where uploads are simulated."""
         n = len(batch.model)
         block = np.arange(self._counted, self._counted + n) * len(self.counts) // self.requests
         key = (block * len(self.top1) + batch.model) * 3 + batch.fate
         self.counts += np.bincount(key, minlength=self.counts.size).reshape(self.counts.shape)
         self.answer_times.add(batch.answer_ms)
-        self._sums_ms += [batch.server_ms.sum(), batch.wait_ms.sum()]
+        self._sums += [batch.server_ms.sum(), batch.wait_ms.sum(), sent_bytes]
         self._counted += n
 
     @property
@@ -97,18 +101,34 @@ class OutcomeCounts:
     @property
     def shares(self) -> FloatArray:
         """How often each model was chosen, and last the device alone: [m + 1]."""
+        shares = self._shares
+        return np.append(shares[:-1].reshape(self._models, -1).sum(axis=1), shares[-1])
+
+    @property
+    def upload_shares(self) -> FloatArray:
+        """How often each upload was sent: [u]."""
+        of_uploads: FloatArray = self._shares[:-1].reshape(self._models, -1).sum(axis=0)
+        return of_uploads
+
+    @property
+    def _shares(self) -> FloatArray:
         shares: FloatArray = self.counts.sum(axis=(0, 2)) / self.requests
         return shares
 
     @property
     def server_ms(self) -> float:
         """What inference a request costs the server in the mean."""
-        return float(self._sums_ms[0]) / self.requests
+        return float(self._sums[0]) / self.requests
 
     @property
     def wait_ms(self) -> float:
         """The mean wait in the queue."""
-        return float(self._sums_ms[1]) / self.requests
+        return float(self._sums[1]) / self.requests
+
+    @property
+    def sent_bytes(self) -> float:
+        """What of a picture is sent in the mean."""
+        return float(self._sums[2]) / self.requests
 
     def gain(self, over: OutcomeCounts) -> IntervalEstimate:
         """By how much the effective accuracy is above that of `over`, with the same requests: a paired interval."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ondevice.lab.simulate import simulation
+from ondevice.lab.simulate import simulation, uploading
 from ondevice.lab.simulate.estimates import RequestEstimator
 from ondevice.lab.simulate.outcomes import OutcomeCounts
 from ondevice.lab.simulate.simulation import (
@@ -44,8 +44,10 @@ _LONG = 100
 
 
 def simulate(case: Case, settings: SimulationSettings) -> OutcomeCounts:
-    """Simulate all requests of a case, with queues where its load makes them. Raises UsageError."""
-    if not case.arrivals.queued or case.policy == DEVICE:
+    """Simulate all requests of a case, with uploads or queues where it has them. Raises UsageError."""
+    if case.table is not None and case.policy != DEVICE:
+        return uploading.simulate(case, settings)
+    if not case.queued or case.policy == DEVICE:
         return simulation.simulate(case, settings)
     streams, outcomes = RandomStreams.of(settings.seed), no_outcomes(case, settings)
     truth = ground_truths(case, settings, streams)(0, settings.requests)

@@ -20,6 +20,8 @@ from ondevice.lab.simulate.estimates import ReplyEstimate, RequestEstimator
 from ondevice.lab.simulate.legs import ALL_REQUESTS, DEFAULT_SIZES, Legs, NetworkModel, Sizes
 from ondevice.lab.simulate.modelset import ModelSet
 from ondevice.lab.simulate.outcomes import LATE, ON_TIME, STOOD_IN, OutcomeBatch, OutcomeCounts
+from ondevice.lab.simulate.upload_rules import CHOOSING_BOTH
+from ondevice.lab.simulate.upload_table import DEFAULT_CONDITIONS, UploadConditions, UploadTable
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
 from ondevice.timing.arrays import FloatArray, IndexArray
@@ -46,7 +48,7 @@ class SimulationSettings:
     """What all cases have in common.
 
     estimate: of replies and the link, see ReplyEstimate. sizes: of pictures and replies, for traces. device: the
-    device's own model. duplication: whether its answer stands in for a late one.
+    device's own model. duplication: whether its answer stands in for a late one. uploading: for cases with uploads.
     """
 
     requests: int = 10_000
@@ -55,6 +57,7 @@ class SimulationSettings:
     sizes: Sizes = DEFAULT_SIZES
     device: DeviceModel | None = None
     duplication: bool = True
+    uploading: UploadConditions = DEFAULT_CONDITIONS
 
     @property
     def device_top1(self) -> float:
@@ -66,7 +69,9 @@ class SimulationSettings:
 class Case:
     """One row of the result: a policy with models, behind a network, under a load, with a deadline.
 
-    policy: as `policies.find` takes it, or `oracle`, or `device`. workers, queue: where the load makes queues.
+    policy: as `policies.find` takes it, or `oracle`, or `device`. workers, queue: where the load makes queues. table:
+    what may be sent of pictures, where one device's uploads are simulated over its link; None: each request is alone,
+    and all pictures have one size. upload: the rule of what is sent, where the policy does not choose it too.
     """
 
     models: ModelSet
@@ -76,6 +81,13 @@ class Case:
     arrivals: Arrivals = ALONE
     workers: int = 1
     queue: QueueView = QueueView.BLIND
+    table: UploadTable | None = None
+    upload: str = ""
+
+    @property
+    def queued(self) -> bool:
+        """Whether requests may find the server busy: not those of one device."""
+        return self.arrivals.queued and self.table is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +99,12 @@ class RandomStreams:
     noise: np.random.Generator
     device: np.random.Generator
     choice: np.random.Generator
+    pictures: np.random.Generator
 
     @classmethod
     def of(cls, seed: int) -> RandomStreams:
         """Make all streams from one seed."""
-        return cls(*map(np.random.default_rng, np.random.SeedSequence(seed).spawn(5)))
+        return cls(*map(np.random.default_rng, np.random.SeedSequence(seed).spawn(6)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +151,9 @@ def chooser(text: str, rng: np.random.Generator) -> Chooser:
 
 def check_policy(text: str) -> None:
     """Raise UsageError, with the nearest, for a text that does not name a policy."""
-    if text not in (ORACLE, DEVICE):
+    if text not in (ORACLE, DEVICE, *CHOOSING_BOTH):
         name = text.partition(":")[0]
-        words.known(name, [*policies.POLICIES, ORACLE, DEVICE], "policy")
+        words.known(name, [*policies.POLICIES, ORACLE, DEVICE, *CHOOSING_BOTH], "policy")
         policies.find(text)
 
 
@@ -222,11 +235,11 @@ def cloud_batch(
     times_ms = truth.times_ms(case.models, model, np.arange(len(truth)))
     later_ms = wait_ms + times_ms
     cloud_ms = truth.legs.upload_ms + later_ms + truth.legs.reply_after(later_ms)
-    fate, answer_ms = _fates(cloud_ms, truth.device_ms, case.sla_ms, settings.duplication)
+    fate, answer_ms = fates(cloud_ms, truth.device_ms, case.sla_ms, settings.duplication)
     return OutcomeBatch(model, fate, answer_ms, times_ms, np.broadcast_to(wait_ms, len(truth)))
 
 
-def _fates(cloud_ms: FloatArray, device_ms: FloatArray, sla_ms: float, duplication: bool) -> tuple[Any, FloatArray]:
+def fates(cloud_ms: FloatArray, device_ms: FloatArray, sla_ms: float, duplication: bool) -> tuple[Any, FloatArray]:
     """What becomes of requests whose cloud answer takes cloud_ms, and the time to the answer that the user gets.
 
     With duplication the device works on each request, too: its answer is taken at the deadline, and where neither is

@@ -36,16 +36,17 @@ class Results:
 def _table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What fits on a screen: the columns that differ, and the measures."""
     varied = [
-        key for key in ("models", "network", "load", "queue") if len({str(row[key]) for row in rows}) > 1
+        key for key in ("models", "network", "load", "queue", "upload") if len({str(row[key]) for row in rows}) > 1
     ]  # fmt: skip
     has_device = any(row["device"] for row in rows)
     measures = ("top1", "attainment", "effective_top1", *(("device_share",) if has_device else ()))
-    queued = ("wait_ms",) if any(row["load"] != "alone" for row in rows) else ()
+    queued = ("wait_ms",) if any(row["queue"] for row in rows) else ()
+    sent = ("sent_bytes",) if any(row["sent_bytes"] is not None for row in rows) else ()
     return [
         {
             **{key: row[key] for key in (*varied, "policy", "sla_ms")},
             **{name: _with_interval(row, name) for name in measures},
-            **{key: row[key] for key in ("p50_ms", "p95_ms", "server_ms", *queued)},
+            **{key: row[key] for key in ("p50_ms", "p95_ms", "server_ms", *queued, *sent)},
         }
         for row in rows
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.options import OutputFormat, size_bytes
 from ondevice.cli.results import Results
+from ondevice.cli.upload_flags import SimulatedUploadFlags
 from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
@@ -87,13 +89,15 @@ class CaseFlags:
             raise UsageError("no network: give --network, such as normal:mean=50,std=25")
         return found
 
-    def policies(self, device: DeviceModel | None) -> list[str]:
-        """The policies, all that there are where none is given. Raises UsageError."""
+    def policies(self, device: DeviceModel | None, uploads: bool) -> list[str]:
+        """The policies; where none is given all, or with uploads those that say most of them. Raises UsageError."""
         from ondevice.lab.simulate import notation
         from ondevice.lab.simulate.simulation import DEVICE, ORACLE, check_policy
-        from ondevice.selection.policies import POLICIES
+        from ondevice.lab.simulate.upload_rules import CHOOSING_BOTH
+        from ondevice.selection.policies import POLICIES, effective
 
-        everything = [*POLICIES, ORACLE, *([DEVICE] if device else ())]
+        everything = [effective.__name__, *CHOOSING_BOTH] if uploads else [*POLICIES, ORACLE]
+        everything += [DEVICE] if device else []
         wanted = notation.split_items(self.policy or ()) or everything
         for text in wanted:
             check_policy(text)
@@ -273,7 +277,14 @@ class OutputFlags:
 
 
 @grouped
-def simulate(case: CaseFlags, own: OwnModelFlags, load: LoadFlags, draw: DrawFlags, output: OutputFlags) -> None:
+def simulate(
+    case: CaseFlags,
+    own: OwnModelFlags,
+    load: LoadFlags,
+    sent: SimulatedUploadFlags,
+    draw: DrawFlags,
+    output: OutputFlags,
+) -> None:
     """Simulate policies with model sets on networks, for each deadline: accuracy, attainment, times, what models run.
 
     A row of the result is a case: its measures with 95 % intervals, and the share of each model. On Ctrl-C the cases
@@ -284,9 +295,13 @@ def simulate(case: CaseFlags, own: OwnModelFlags, load: LoadFlags, draw: DrawFla
     results = output.results()
     sets = case.sets()
     device = own.model(sets)
-    policies, loads, networks = case.policies(device), load.arrivals(), case.networks(draw.seed)
-    plan = grid.Grid(sets, networks, loads, grid.deadlines(case.sla), policies, load.views(), load.workers)
-    _run(plan, draw.settings(device, own.duplication), draw.jobs, results)
+    policies, loads = case.policies(device, sent.upload is not None), load.arrivals()
+    sent.check(policies, load.queue is not None or load.workers > 1, draw.knows == DrawFlags.knows)
+    settings = draw.settings(device, own.duplication)
+    uploads = sent.plan(sets, settings.sizes.up_bytes)
+    networks, slas_ms = case.networks(draw.seed), grid.deadlines(case.sla)
+    plan = grid.Grid(sets, networks, loads, slas_ms, policies, load.views(), load.workers, uploads)
+    _run(plan, dataclasses.replace(settings, uploading=sent.conditions()), draw.jobs, results)
 
 
 def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: Results) -> None:

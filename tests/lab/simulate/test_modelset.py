@@ -183,3 +183,13 @@ def test_a_model_without_an_accuracy_is_refused(tmp_path: Path) -> None:
     ):
         find(saved(tmp_path, "digits_s_int8", "stranger"))
     assert len(find(saved(tmp_path, "digits_s_int8", "stranger"), ModelFilter((), ("stranger",)))) == 1
+
+
+def test_input_sides_of_a_csv_and_of_cards(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text("model,top1,mean_ms,std_ms,side\na,0.5,10,1,128\nb,0.6,12,1,\n")
+    assert find(str(path)).sides == {"a": 128}
+    path.write_text("model,top1,mean_ms,std_ms,side\na,0.5,10,1,128px\n")
+    with pytest.raises(OnDeviceError, match=r"line 2: a: side is a number from 0 to 4096, not '128px'"):
+        find(str(path))
+    assert find(saved(tmp_path, "digits_m_int8")).sides == {"digits_m_int8": 48}

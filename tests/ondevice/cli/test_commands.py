@@ -166,7 +166,7 @@ def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
     from ondevice.client.planning.plan import Mode
     from ondevice.converters import job
     from ondevice.lab.link import networks, toxic
-    from ondevice.lab.simulate import curves
+    from ondevice.lab.simulate import curves, upload_rules
     from ondevice.lab.simulate.estimates import ReplyEstimate
     from ondevice.lab.simulate.simulation import QueueView
 
@@ -183,6 +183,7 @@ def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
         ("simulate", "--figure"): tuple(suffix[1:] for suffix in curves._SUFFIXES),
         ("simulate", "--queue"): tuple(QueueView),
         ("simulate", "--knows"): tuple(ReplyEstimate),
+        ("simulate", "--upload"): (*upload_rules.RULES, *upload_rules.CHOOSING_BOTH),
     }
 
 

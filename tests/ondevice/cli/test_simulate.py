@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from simulating import SMALL, WITHOUT
+from simulating import FOUR, SMALL, WITHOUT
 
 from ondevice.lab.simulate.grid import Row
 
@@ -193,3 +193,38 @@ def test_ctrl_c_keeps_what_is_done(zoo: Path, tmp_path: Path, jobs: int) -> None
     assert figure.exists()
     assert len(done.stdout.splitlines()) == 2 + 2
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
+
+
+def test_uploads_over_one_link(cli: Cli, tmp_path: Path) -> None:
+    models = tmp_path / "four.csv"
+    models.write_text(FOUR)
+    given = ["--models", models, "-n", "trace:umts,rtt=40", "--sla", 150, "-r", 300, "--load", "poisson:rate=2"]
+    given += ["--device-top1", 0.44, "--device-ms", 90, "--upload", "scaled", "--upload", "160,40"]
+    done = cli("simulate", *given, "--figure", tmp_path / "sent.svg")
+    assert done.returncode == 0, done.stderr
+    heading, _, *lines = done.stdout.splitlines()
+    assert heading.split()[:3] == ["upload", "policy", "sla_ms"]
+    assert heading.split()[-1] == "sent_bytes"
+    assert [line.split()[:2] for line in lines[:2]] == [["scaled", "effective"], ["160,40", "effective"]]
+    assert [line.split()[0] for line in lines[2:]] == ["jellyfish", "hindsight", "device"]
+    assert "effective, 160,40" in (tmp_path / "sent.svg").read_text()
+    scaled, small, _, bound, _ = simulated(cli, *given)
+    assert small["sent_bytes"] < scaled["sent_bytes"] / 3
+    assert max(scaled["effective_top1"], small["effective_top1"]) < bound["effective_top1"]
+    slow = simulated(cli, *given, "--making-ms", 60, "--no-spare", "-p", "hindsight")[0]
+    assert slow["effective_top1"] < bound["effective_top1"]
+
+
+def test_what_does_not_go_with_uploads(cli: Cli, zoo: Path) -> None:
+    given, uploads = ["simulate", "--models", zoo, "-n", "trace:wifi", "--sla", 100, "-r", 10], ["--upload", "scaled"]
+    for more, said in (
+        (["-p", "hindsight"], "--policy hindsight chooses what is sent too: give --upload, such as --upload scaled"),
+        (["--no-spare"], "--making-ms and --no-spare are about uploads: give --upload too"),
+        ([*uploads, "--workers", 2], "--upload is of one device, for which the server is idle"),
+        ([*uploads, "--knows", "true"], "the network is learned by the client's own code: leave --knows out"),
+        (uploads, "--upload: the input side of fast is not known; give a column `side` in the model set"),
+        (["--upload", "300"], "'300' is not an upload: give SIDE,QUALITY"),
+    ):
+        done = cli(*given, *more)
+        assert done.returncode == 2, more
+        assert said in done.stderr, done.stderr

@@ -1,0 +1,96 @@
+"""What rules send, of what is known and, with hindsight, of what will be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from simulating import four
+
+from ondevice.client.network import NetworkEstimates, NetworkSample
+from ondevice.errors import UsageError
+from ondevice.lab.simulate import upload_rules
+from ondevice.lab.simulate.upload_rules import AwaitedPicture, ClientOutlook, Decision
+from ondevice.lab.simulate.upload_table import PictureSettings, UploadFacts, UploadTable
+from ondevice.protocol.rung import Rung
+from ondevice.timing.arrays import FloatArray
+
+NO_TIMES = np.zeros(0)
+
+
+@pytest.fixture
+def outlook(tmp_path: Path) -> ClientOutlook:
+    models = four(tmp_path)
+    table = UploadTable.of(UploadFacts(models.sides), PictureSettings(), [Rung(192, 40)])
+    return ClientOutlook(table, models.models, NetworkEstimates(), 200.0, 40.0, 0.44, "effective")
+
+
+def chosen(
+    text: str, outlook: ClientOutlook, file_bytes: float = 100_000, times: FloatArray | None = None
+) -> str | None:
+    """What is sent, by its name."""
+    rule = upload_rules.find(text, outlook)
+    decision = rule.choose(AwaitedPicture(file_bytes, lambda: np.zeros(0) if times is None else times))
+    return outlook.table.names[decision.upload] if decision else None
+
+
+@pytest.mark.parametrize("text", ["scaled", "pieslicer"])
+def test_the_file_goes_where_the_link_is_fast(outlook: ClientOutlook, text: str) -> None:
+    for ms_per_byte, sent in ((8 / 100e3, "file"), (8 / 1e3, "scaled")):
+        outlook.network.forget()
+        outlook.network.add(NetworkSample(40.0, ms_per_byte, 0.0))
+        assert chosen(text, outlook) == sent
+        assert chosen(text, outlook, file_bytes=15_000) == "file"  # smaller than what scaling makes
+
+
+def test_a_rung_and_the_file_are_always_the_same(outlook: ClientOutlook) -> None:
+    assert chosen("192,40", outlook) == "192,40"
+    assert chosen("file", outlook) == "file"
+
+
+def test_jellyfish_takes_the_model_whose_picture_and_runs_fit(outlook: ClientOutlook) -> None:
+    rule, picture = upload_rules.find("jellyfish", outlook), AwaitedPicture(1e5, lambda: np.zeros(0))
+    best = rule.choose(picture)
+    assert best
+    assert best.model == 3
+    assert outlook.table.rungs[best.upload] == Rung(224, 90)
+    for at_ms in range(0, 5000, 500):  # 20 bytes a ms, of which none of their pictures has few enough
+        rule.learn(float(at_ms), 2_000, 118.0)
+    assert rule.choose(picture) == Decision(outlook.table.row("128,90"), 0)
+    for at_ms in range(5000, 9000, 500):  # 90: 11.8 kB leave 20 ms, and twice 13 are wanted
+        rule.learn(float(at_ms), 9_000, 118.0)
+    assert rule.choose(picture) == Decision(outlook.table.row("160,90"), 1)
+
+
+def test_hindsight_sends_the_best_that_will_be_on_time_and_no_more(outlook: ClientOutlook) -> None:
+    table, top1 = outlook.table, outlook.models.top1
+    times = np.full((len(table), 4), 500.0)
+    assert chosen("hindsight", outlook, times=times) is None
+    times[:2] = 100.0
+    rule = upload_rules.find("hindsight", outlook)
+    pair = rule.choose(AwaitedPicture(1e5, lambda: times))
+    assert pair == Decision(1, int((table.kept[1] * top1).argmax()))
+    times[:] = 199.9
+    times[3, :] = 200.1
+    everything = rule.choose(AwaitedPicture(1e5, lambda: times))
+    assert everything
+    worth = table.kept * top1
+    assert worth[everything.upload, everything.model] == worth.max()
+    assert everything.upload == int((worth.max(axis=1) == worth.max()).argmax())  # the smallest of equals
+
+
+def test_hindsight_sends_nothing_that_is_worse_than_the_device(outlook: ClientOutlook) -> None:
+    times = np.full((len(outlook.table), 4), 500.0)
+    times[:, 0] = 100.0  # the device's own model
+    assert chosen("hindsight", outlook, times=times) is None
+    assert chosen("hindsight", outlook._replace(device_top1=0.0), times=times) is not None
+
+
+def test_texts() -> None:
+    assert [upload_rules.check(text) for text in ("scaled", "file", "pieslicer")] == [None] * 3
+    assert upload_rules.check("192,40,webp") == Rung.parse("192,40,webp")
+    with pytest.raises(UsageError, match=r"no upload 'pieslice'; did you mean pieslicer"):
+        upload_rules.check("pieslice")
+    with pytest.raises(UsageError, match="'192' is not an upload: give SIDE,QUALITY"):
+        upload_rules.check("192")
