@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ondevice.errors import UsageError
 from ondevice.protocol.rung import Rung
+from ondevice.protocol.upload_shares import UploadShares
 
 # No card that was measured has so many; a ladder of thousands would burden every request that chooses from it.
 _MOST_RUNGS = 100
@@ -50,3 +51,9 @@ class MeasuredUploads:
     def sizes(self) -> dict[Rung, float]:
         """The mean size of what is sent at each rung, bytes."""
         return {Rung.parse(text): float(size) for text, size in zip(self.rungs, self.bytes, strict=True)}
+
+    @property
+    def shares(self) -> UploadShares:
+        """As endpoints tell them; what was better than the whole file counts as all that there is."""
+        kept = tuple(min(share, 1.0) for share in self.kept.values())
+        return UploadShares(self.rungs, tuple(map(float, self.bytes)), kept)

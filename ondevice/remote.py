@@ -12,20 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice import ranking, words
+from ondevice import ranking, records, words
 from ondevice.errors import CardError, ModelError, UnknownModelError
 from ondevice.models import labels, zoo
 from ondevice.models.card import Input
 from ondevice.models.output import Meaning
 from ondevice.preprocess import Preprocessor
 from ondevice.protocol import arrays_json, replies
-from ondevice.protocol.cnnselect import ANSWER, CROPPED, IMAGE, TOP
+from ondevice.protocol.cnnselect import ANSWER, CROPPED, IMAGE, TOP, UPLOADS
 from ondevice.protocol.message import ArrayDumps
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
 from ondevice.protocol.request import RequestedOutput, encode_request
 from ondevice.protocol.response import InferResponse
 from ondevice.protocol.served import ServedModel, Work
 from ondevice.protocol.tensor import Tensor
+from ondevice.protocol.upload_shares import UploadShares
 from ondevice.runtime import TensorSpec
 from ondevice.timing.profile import Profile, loads
 
@@ -107,7 +108,8 @@ def describe(name: str, metadata: ModelMetadata, where: str) -> RemoteModel:
     inputs, outputs = metadata.inputs, metadata.outputs
     takes_pictures = IMAGE in inputs and inputs[IMAGE].datatype == "BYTES"
     try:
-        known = _published(metadata.parameters) if takes_pictures and "labels" in metadata.parameters else _carded(name)
+        own = takes_pictures and "labels" in metadata.parameters
+        known = _published(metadata.parameters) if own else _carded(name, takes_pictures)
         source = _only(inputs, "input", _PICTURE_RANK)
         served = _served(name, where, known, source, _only(outputs, "output"))
         feed = None if takes_pictures else _feed(source, known.input)
@@ -161,7 +163,10 @@ def preprocessor(prepared: Mapping[str, Any]) -> Preprocessor:
 
 
 class _Known(NamedTuple):
-    """What a server's metadata or a card tell of a model; input: of a card alone."""
+    """What a server's metadata or a card tell of a model; input: of a card alone.
+
+    crop: 1 also where a server cuts out what it likes, and would do so of a picture whose centre alone is sent.
+    """
 
     labels: tuple[str, ...]
     top1: float | None
@@ -172,6 +177,8 @@ class _Known(NamedTuple):
     input: Input | None = None
     profile: Profile | None = None
     meaning: Meaning = Meaning.SCORES
+    crop: float = 1.0
+    uploads: UploadShares | None = None
 
 
 def _published(parameters: Mapping[str, Any]) -> _Known:
@@ -189,6 +196,8 @@ def _published(parameters: Mapping[str, Any]) -> _Known:
         0,
         parameters.get("background") is True,
         profile=_profile(parameters.get("profile")),
+        crop=_crop(parameters.get("crop")),
+        uploads=_uploads(parameters.get(UPLOADS)),
     )
 
 
@@ -200,7 +209,20 @@ def _profile(row: Any) -> Profile | None:
         return None
 
 
-def _carded(name: str) -> _Known:
+def _crop(value: Any) -> float:
+    """Version 0.1.0 does not say it, and cuts it out of whatever comes."""
+    return float(value) if _is_number(value) and 0 < value <= 1 else 1.0
+
+
+def _uploads(value: Any) -> UploadShares | None:
+    """What was measured there of what can be sent; None where it does not say, or says something else."""
+    try:
+        return records.read(UploadShares, value)
+    except ValueError:
+        return None
+
+
+def _carded(name: str, takes_pictures: bool) -> _Known:
     """What the zoo's card of that name tells. Raises ModelError, CardError."""
     try:
         entry = zoo.find(name)
@@ -220,6 +242,8 @@ def _carded(name: str) -> _Known:
         card.background,
         card.input,
         meaning=card.meaning,
+        crop=1.0 if takes_pictures else card.input.crop,
+        uploads=card.uploads.shares if card.uploads else None,
     )
 
 
@@ -267,6 +291,8 @@ def _served(name: str, where: str, known: _Known, source: TensorMetadata, output
         source,
         output,
         known.background,
+        known.crop,
+        known.uploads,
     )
 
 

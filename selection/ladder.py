@@ -111,7 +111,10 @@ def ladder(
     sides: the models' input sides. measured: of models, what rungs leave of the accuracy. sizes: of rungs, bytes.
     """
     names, largest = tuple(sides), max(sides.values())
-    among = {rung for shares in measured.values() for rung in shares} or set(rungs_for(largest))
+    among = {rung for shares in measured.values() for rung in shares}
+    # What was measured of smaller models alone has nothing of use to the largest.
+    if largest > max((sides[name] for name, shares in measured.items() if shares), default=0):
+        among |= set(rungs_for(largest))
     size = {rung: sizes.get(rung, usual_bytes(rung)) for rung in among if rung.side <= largest}
     rungs = sorted(size, key=lambda rung: (size[rung], rung))
     columns = [[measured.get(name, {}).get(rung, usual_kept(rung, sides[name])) for rung in rungs] for name in names]

@@ -43,7 +43,7 @@ async def answers(
                 error = raised
             else:
                 found = True
-                _forget(runs, _top1(choice))
+                _forget(runs, choice.top1)
                 yield Answered(choice, result, last=not runs)
     finally:
         _forget(runs, 1.0)
@@ -54,16 +54,12 @@ async def answers(
 async def _next(runs: _Runs) -> asyncio.Task[InferenceResult]:
     """Of those that are done, once any is, the most accurate."""
     done, _ = await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
-    return max(done, key=lambda task: _top1(runs[task]))
+    return max(done, key=lambda task: runs[task].top1)
 
 
 def _forget(runs: _Runs, top1: float) -> None:
     """Those that are no more accurate are not wanted; what has begun ends in its worker all the same."""
-    for task in [task for task, choice in runs.items() if _top1(choice) <= top1]:
+    for task in [task for task, choice in runs.items() if choice.top1 <= top1]:
         del runs[task]
         if not task.cancel():
             task.exception()  # has been seen
-
-
-def _top1(choice: Choice) -> float:
-    return choice.served.top1 or 0.0

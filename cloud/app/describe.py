@@ -45,7 +45,10 @@ def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
         "background": served.background,
         "profile": profile(backend, served),
         "labels": list(served.labels),
+        "crop": served.crop,
     }
+    if served.uploads:
+        parameters[cnnselect.UPLOADS] = asdict(served.uploads)
     return {
         "name": served.name,
         "versions": [cnnselect.VERSION],
@@ -57,13 +60,13 @@ def model(backend: Backend, served: ServedModel) -> dict[str, Any]:
 
 
 def virtual(selector: Selector, directory: Directory) -> dict[str, Any]:
-    """The metadata of the model that chooses, with the profiles of all that it chooses among.
+    """The metadata of the model that chooses, with the profiles of all that it chooses among, and what can be sent.
 
     One that stands at several places has one profile, of the place that is expected to answer first; `places` has all.
     """
     everywhere = directory.chosen()
     chosen = [places[0] for places in everywhere.values()]
-    parameters = {
+    parameters: dict[str, Any] = {
         "policy": selector.rules.policy,
         "sla_ms": selector.rules.sla_ms,
         "anytime": selector.rules.anytime,
@@ -72,6 +75,8 @@ def virtual(selector: Selector, directory: Directory) -> dict[str, Any]:
         "profiles": [profile(backend, served) for backend, served in chosen],
         "places": {name: [_place(*one) for one in places] for name, places in everywhere.items() if len(places) > 1},
     }
+    if uploads := selector.available.uploads.published(list(everywhere)):
+        parameters[cnnselect.UPLOADS] = uploads
     return {
         "name": cnnselect.NAME,
         "versions": [cnnselect.VERSION],
@@ -113,13 +118,14 @@ def choice(made: Choice) -> dict[str, Any]:
         cnnselect.BUDGET_MS: round(made.budget_ms, 3),
         "expected_ms": {"mean": round(made.mean_ms, 3), "p90": round(made.p90_ms, 3)},
         "probability_on_time": round(made.probability_on_time, 4),
-        cnnselect.EXPECTED_TOP1: made.served.top1,
+        cnnselect.EXPECTED_TOP1: made.problem.expected_top1(made.served),
     }
 
 
 def result(made: Choice, served: ServedModel, got: InferenceResult) -> dict[str, Any]:
     """The parameters of a reply; expected_top1 is left out where it is not known, for a parameter cannot be null."""
-    known = {} if served.top1 is None else {cnnselect.EXPECTED_TOP1: served.top1}
+    top1 = made.problem.expected_top1(served)
+    known = {} if top1 is None else {cnnselect.EXPECTED_TOP1: top1}
     return {
         cnnselect.SELECTED_MODEL: got.model,
         cnnselect.POLICY: made.policy,

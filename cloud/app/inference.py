@@ -50,7 +50,7 @@ class Inference:
         parameters, size = request_parameters.from_parameters(given), request_parameters.size_bytes(given)
         arrival = Arrival(parameters, 0.0, _not_sent_yet(parameters, size), call.request.last_byte)
         choice = self._selector.choose(arrival)
-        call.fields["selected_model"] = choice.served.name
+        call.fields.update({"selected_model": choice.served.name, **_said(parameters)})
         return responses.of(describe.choice(choice))
 
     async def infer(self, call: Call) -> Response:
@@ -69,6 +69,7 @@ class Inference:
         # The time for which it was held up has passed for its deadline, and says nothing of the network.
         received = request.last_byte - request.held_s
         arrival = Arrival(decoded.parameters, request.upload_ms, work.picture, received)
+        call.fields.update(_said(decoded.parameters))
         asked = InferenceCall(call, decoded, arrival, work)
         if work.picture and large_pictures.is_large(work.picture):
             return await self.large.run(work.picture, lambda: self._answered(asked, named, several=False))
@@ -94,6 +95,11 @@ class Inference:
             raise _unavailable(backend, served.name)
         choice = self._selector.admit_named(served, backend, asked.arrival)
         return choice, await backend.run(self._selector.fixed_ticket(choice, asked.arrival, asked.work))
+
+
+def _said(given: RequestParameters) -> dict[str, str]:
+    """What the log is to say of what was sent."""
+    return {cnnselect.UPLOAD: given.upload.text} if given.upload else {}
 
 
 def _not_sent_yet(given: RequestParameters, size_bytes: int) -> PictureHead | None:

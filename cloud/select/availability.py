@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 
 from ondevice.cloud.backends.backend import Backend
 from ondevice.cloud.select.choice import Candidates, Place, Places
+from ondevice.cloud.select.uploads import OfferedUploads
 from ondevice.errors import RefusedError
 from ondevice.protocol.served import ServedModel
 
@@ -15,12 +16,13 @@ _Flags = Sequence[Sequence[bool]]
 
 
 class Availability:
-    """The models of all backends, as far as they can be chosen now."""
+    """The models of all backends, as far as they can be chosen now. uploads: of all that can be chosen at all."""
 
     def __init__(self, backends: Sequence[Backend]) -> None:
         self.backends = tuple(backends)
         # The rows of those that can be chosen at all, and their names.
         self._rows = {backend: _rows(backend) for backend in backends}
+        self.uploads = OfferedUploads(backend.models[row] for backend, rows in self._rows.items() for row in rows)
         # By which of them are available, and by name.
         self._known: dict[Hashable, Candidates] = {}
 
@@ -62,7 +64,7 @@ class Availability:
         if known is None:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            known = self._known[key] = Candidates(places())
+            known = self._known[key] = Candidates(places(), self.uploads)
         return known
 
 

@@ -6,13 +6,16 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from ondevice.cloud.backends.backend import Backend
+from ondevice.cloud.select.accuracies import Accuracies
 from ondevice.cloud.select.residual import WaitError
+from ondevice.cloud.select.uploads import OfferedUploads
+from ondevice.protocol.rung import Rung
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import anytime
 from ondevice.selection.ontime import on_time
@@ -25,6 +28,9 @@ from ondevice.timing.quantiles import P90, POINTS, SCATTERED
 _SURPRISE_MS = 1.0
 # A wait after which nothing is in time, and with which every sum is finite.
 _NEVER_MS = 1e12
+
+# Of uploads that strangers may name so many are remembered: more than any ladder has, and little memory.
+_KEPT = 64
 
 # A backend, and a row of its models.
 Place = tuple[Backend, int]
@@ -46,16 +52,20 @@ class NetworkTimes(NamedTuple):
 
 
 class Candidates:
-    """The models at these places, each a backend and a row of it, which stand together as what a policy takes."""
+    """The models at these places, each a backend and a row of it, which stand together as what a policy takes.
 
-    def __init__(self, places: Places) -> None:
+    uploads: what these leave of the models' accuracies.
+    """
+
+    def __init__(self, places: Places, uploads: OfferedUploads | None = None) -> None:
         self.places = places
-        self._names = tuple(backend.models[row].name for backend, row in places)
-        self._top1 = np.array([backend.models[row].top1 or 0.0 for backend, row in places])
+        models = [backend.models[row] for backend, row in places]
+        self._names, self.top1 = tuple(served.name for served in models), Accuracies(models, uploads)
         backends = dict.fromkeys(backend for backend, _ in places)
         self.groups = [(b, _rows([row for c, row in places if c is b])) for b in backends]
         self._versions: tuple[int, ...] = ()
-        self._chains: dict[int, anytime.Chains] = {}
+        # By what was sent; the models with the times of these versions alone.
+        self._models, self._chains = lru_cache(_KEPT)(self._made), lru_cache(_KEPT)(self._chained)
 
     def across(self, times_ms: Callable[[Backend], FloatArray]) -> FloatArray:
         """What each backend tells of all its models, [m] of these."""
@@ -69,23 +79,26 @@ class Candidates:
         given = {backend: value for (backend, _), value in zip(self.groups, of_each, strict=True)}
         return self.across(lambda backend: np.full(len(backend.models), given[backend]))
 
-    def chains(self, most: int) -> anytime.Chains:
+    def chains(self, most: int, upload: Rung | None = None) -> anytime.Chains:
         """The sets of up to `most` models that may answer one request; smaller ones where they would be too many."""
-        most = anytime.largest(len(self._names), most)
-        if most not in self._chains:
-            self._chains[most] = anytime.Chains.of(self.models(), most)
-        return self._chains[most]
+        return self._chains(anytime.largest(len(self._names), most), upload)
 
-    def models(self) -> Models:
-        """With the times of this moment; made anew only when one of them has changed."""
+    def models(self, upload: Rung | None = None) -> Models:
+        """With the accuracies on what was sent, and the times of this moment; made anew only when one has changed."""
         versions = tuple(backend.times.table.version for backend, _ in self.groups)
         if versions != self._versions:
             tables = [(backend.times.table, rows) for backend, rows in self.groups]
             times = [(t.mean_ms[rows], t.std_ms[rows], t.quantiles_ms[rows]) for t, rows in tables]
-            mean_ms, std_ms, quantiles_ms = map(np.concatenate, zip(*times, strict=True))
-            self._made = Models(self._names, self._top1, mean_ms, std_ms, quantiles_ms)
+            self._times = [np.concatenate(figures) for figures in zip(*times, strict=True)]
+            self._models.cache_clear()
             self._versions = versions
-        return self._made
+        return self._models(upload)
+
+    def _made(self, upload: Rung | None) -> Models:
+        return Models(self._names, self.top1.on(upload), *self._times)
+
+    def _chained(self, most: int, upload: Rung | None) -> anytime.Chains:
+        return anytime.Chains.of(self.models(upload), most)
 
 
 def _rows(rows: list[int]) -> slice | IndexArray:
@@ -104,7 +117,7 @@ class Problem:
     how much the queue is filled for others, in it and refused, from 0 to 1. saturated: whether all backends have
     something to do. way_ms [21]: by how much all but inference and wait took longer than expected lately, equally
     likely points; longer: the same of the wait; residual_ms [21]: of both, which are independent, non-decreasing.
-    reply: its distribution, if known. budget_ms: the network's.
+    reply: its distribution, if known. budget_ms: the network's. upload: what was sent, for which the models are.
     """
 
     candidates: Candidates
@@ -122,6 +135,11 @@ class Problem:
     residual_ms: FloatArray
     reply: ReplyDistribution | None
     budget_ms: float
+    upload: Rung | None = None
+
+    def expected_top1(self, served: ServedModel) -> float | None:
+        """The accuracy of a model on what was sent; None where nobody measured any."""
+        return self.candidates.top1.expected(served, self.upload)
 
     @cached_property
     def takes_ms(self) -> FloatArray:
@@ -221,6 +239,11 @@ class Choice(NamedTuple):
         """The model."""
         backend, row = self.problem.candidates.places[self.chosen]
         return backend.models[row]
+
+    @property
+    def top1(self) -> float:
+        """Its accuracy on what was sent; 0 where nobody measured any."""
+        return float(self.problem.models.top1[self.chosen])
 
     @property
     def budget_ms(self) -> float:

@@ -31,7 +31,8 @@ class Expectations:
 
     def problem(self, candidates: Candidates, arrival: Arrival, still_ms: float | None = None) -> Problem:
         """The choice among these for a request that comes now, or whose turn comes in still_ms."""
-        models, network, now = candidates.models(), self._network(arrival), perf_counter()
+        upload = arrival.parameters.upload
+        models, network, now = candidates.models(upload), self._network(arrival), perf_counter()
         budget_ms = network.budget_ms
         due = arrival.received + budget_ms / 1e3
         # The price is what newcomers like it would wait.
@@ -69,6 +70,7 @@ class Expectations:
             residual_ms,
             arrival.parameters.reply,
             budget_ms,
+            upload,
         )
 
     def queue_ms(self, choice: Choice, arrival: Arrival) -> FloatArray:

@@ -114,7 +114,7 @@ class Selector:
         if most < 2 or policy != _ANYTIME or any(backend.counts_demand for backend in self.backends):
             return [self.choose(arrival)]
         problem = self.expectations.problem(self.available.candidates(self.backends), arrival)
-        chains = problem.candidates.chains(most)
+        chains = problem.candidates.chains(most, problem.upload)
         row = int(anytime.choose(problem.models, problem.requests, chains)[0])
         self.expectations.pressure.admitted()
         return [Choice(problem, policy, chosen) for chosen in chains[row]]

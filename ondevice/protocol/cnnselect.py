@@ -27,6 +27,8 @@ REQUEST = (
     "sla_ms", "timeout", "upload_ms", "return_ms", "policy", "top", "device_top1", "reply", "anytime", "upload",
     "cropped",
 )  # fmt: skip
+# Among the parameters of the metadata: what a picture can be sent as, and what that leaves of the models' accuracies.
+UPLOADS = "uploads"
 # The picture's size, where the choice alone is asked for.
 BYTES = "bytes"
 

@@ -19,6 +19,9 @@ class Compression(enum.StrEnum):
     JPEG = "jpeg"
     WEBP = "webp"
 
+    # Enum's own is written in Python, and what is sent is looked up for every request.
+    __hash__ = str.__hash__
+
     @property
     def media_type(self) -> str:
         """What a request's Content-Type says."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
+from ondevice.protocol.upload_shares import UploadShares
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,9 @@ class ServedModel:
     """A model that the endpoint serves.
 
     top1: its accuracy, a fraction, or None where nobody measured it: then it is served by name only. labels: the names
-    of its classes, background left out. where: the backend's name. input, output: its native tensors.
+    of its classes, background left out. where: the backend's name. input, output: its native tensors. crop: the share
+    of a picture's shorter side that it looks at, its centre. uploads: what is left of its accuracy by what is sent,
+    where that was measured.
     """
 
     name: str
@@ -27,6 +30,8 @@ class ServedModel:
     input: TensorMetadata
     output: TensorMetadata
     background: bool = False
+    crop: float = 1.0
+    uploads: UploadShares | None = None
 
 
 class Work(NamedTuple):

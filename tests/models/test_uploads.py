@@ -19,6 +19,12 @@ def test_what_is_kept_is_of_the_whole_files() -> None:
     assert KNOWN.sizes == {small: 2300.0, large: 6700.0}
 
 
+def test_endpoints_tell_shares_up_to_all() -> None:
+    shares = KNOWN.shares
+    assert (shares.rungs, shares.bytes) == (KNOWN.rungs, (2300.0, 6700.0))
+    assert shares.kept == pytest.approx((0.8, 1.0))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

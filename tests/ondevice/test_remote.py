@@ -23,6 +23,7 @@ from ondevice.protocol.request import InferRequest, decode_request
 from ondevice.protocol.response import InferResponse
 from ondevice.protocol.served import Work
 from ondevice.protocol.tensor import Tensor
+from ondevice.protocol.upload_shares import UploadShares
 from ondevice.remote import RemoteModel, best, preparation
 from ondevice.runner import Runner
 from ondevice.timing.profile import Profile
@@ -121,6 +122,24 @@ def test_an_accuracy_that_nobody_measured_stays_unknown() -> None:
 )
 def test_times_that_are_none_are_not_taken(profile: Any) -> None:
     assert describe("m", ours(profile=profile), "w").published is None
+
+
+def test_what_another_ondevice_serve_tells_of_what_can_be_sent() -> None:
+    shares = {"rungs": ["128,40"], "bytes": [2500], "kept": [0.8]}
+    served = describe("m", ours(crop=0.875, uploads=shares), "w").served
+    assert (served.crop, served.uploads) == (0.875, UploadShares(("128,40",), (2500,), (0.8,)))
+    for strange in ({}, {"crop": 0, "uploads": []}, {"crop": True, "uploads": {**shares, "kept": [2]}}, {"crop": "1"}):
+        served = describe("m", ours(**strange), "w").served
+        assert (served.crop, served.uploads) == (1.0, None), "0.1.0 cuts out the centre of whatever comes"
+
+
+def test_a_card_tells_how_much_of_a_picture_is_looked_at_where_it_is_decoded_here() -> None:
+    name, told = "mobilenet_v1_0.25_128_quant", theirs(1, 128, 128, 3, datatype="UINT8")
+    told["outputs"] = [tensor("y", "UINT8", -1, 1001)]
+    assert describe(name, told, "w").served.crop == 0.875
+    # One that takes pictures, and says nothing of that, cuts them itself.
+    told["inputs"].append(tensor("image", "BYTES", 1))
+    assert describe(name, told, "w").served.crop == 1.0
 
 
 @pytest.mark.parametrize("shape", [(1, 40, 40, 1), (-1, 40, 40, 1)])

@@ -41,6 +41,14 @@ def test_what_was_measured_counts_and_the_rest_is_usual() -> None:
     assert made.kept[0, 0] == pytest.approx(usual_kept(SMALL, 128))
 
 
+def test_what_was_measured_of_a_small_model_alone_is_not_all_that_is_offered_to_a_larger_one() -> None:
+    made = ladder(SIDES, {"small": {SMALL: 0.77}}, {}, 0.875)
+    assert made.measured == ("small",)
+    assert made.kept[made.rungs.index(SMALL), 0] == pytest.approx(0.77, abs=0.1)  # beside what is usual, rising
+    assert max(rung.side for rung in made.rungs) == SIDES["large"]
+    assert made.kept[-1, 1] > 0.95
+
+
 def test_noise_in_what_was_measured_is_evened_out() -> None:
     measured = {"large": {SMALL: 0.7, MIDDLE: 0.6, LARGE: 1.02}}
     sizes = {SMALL: 2000.0, MIDDLE: 4000.0, LARGE: 9000.0}

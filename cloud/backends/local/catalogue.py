@@ -8,6 +8,7 @@ from time import monotonic
 
 import numpy as np
 
+from ondevice import records
 from ondevice.cloud.backends.local.learner import Learner
 from ondevice.cloud.backends.workers.frames import Message
 from ondevice.cloud.backends.workers.handle import WorkerHandle
@@ -15,6 +16,7 @@ from ondevice.errors import UsageError
 from ondevice.models import zoo
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
+from ondevice.protocol.upload_shares import UploadShares
 
 # What a memory card reads, of which everything here is at most ten times as slow.
 _DISK_BYTES_A_MS = 10_000
@@ -78,6 +80,8 @@ def served(message: Message, where: str) -> ServedModel:
         _tensor(message["input"]),
         _tensor(message["output"]),
         message["background"],
+        message["crop"],
+        records.read(UploadShares, message["uploads"]) if message["uploads"] else None,
     )
 
 

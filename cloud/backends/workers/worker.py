@@ -10,6 +10,7 @@ import io
 import signal
 import socket
 import sys
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -170,6 +171,8 @@ def _description(runner: Runner) -> Message:
         "runtime": str(runner.model.runtime),
         "input": _spec(runner.model.input),
         "output": _spec(runner.model.output),
+        "crop": runner.input.crop,
+        "uploads": asdict(card.uploads.shares) if card and card.uploads else None,
     }
 
 

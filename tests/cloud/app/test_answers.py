@@ -41,7 +41,7 @@ class Runs:
     def choices(self) -> list[Choice]:
         """One of each model."""
         return [
-            cast(Choice, SimpleNamespace(backend=self, served=SimpleNamespace(name=name, top1=top1)))
+            cast(Choice, SimpleNamespace(backend=self, served=SimpleNamespace(name=name), top1=top1))
             for name, top1 in TOP1.items()
         ]
 

@@ -18,7 +18,8 @@ from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.served import ServedModel
 
 TENSOR = TensorMetadata.of("in", (1, 2, 2, 1), np.dtype(np.uint8))
-CHOICE = cast(Choice, SimpleNamespace(policy="named", budget_ms=100.0))
+PROBLEM = SimpleNamespace(expected_top1=lambda served: served.top1)
+CHOICE = cast(Choice, SimpleNamespace(policy="named", budget_ms=100.0, problem=PROBLEM))
 
 
 def model(name: str = "net", top1: float | None = 0.9) -> ServedModel:

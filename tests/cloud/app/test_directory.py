@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +13,13 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 
 from given_backend import Given, model, selector
 
+from ondevice import remote
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.cloud.app import describe
 from ondevice.cloud.app.directory import Directory
 from ondevice.protocol.metadata import ModelMetadata, TensorMetadata
+from ondevice.protocol.upload_shares import UploadShares
+from ondevice.selection.ladder import UploadLadder, ladder
 from ondevice.timing.recent import Recent
 
 
@@ -80,3 +85,28 @@ def test_a_named_model_keeps_the_tensors_that_its_metadata_tell_while_any_such_i
     assert directory.find("a")[0] is other
     other.is_ready = False
     assert directory.find("a")[0] is here
+
+
+def test_what_can_be_sent_to_those_that_can_be_chosen_is_published() -> None:
+    assert "uploads" not in published(backend("local", ("a", 9.0))), "its input, 4 x 4, is nobody's"
+    given = backend("local", ("a", 9.0), ("b", 3.0))
+    sides = (128, 224)
+    given.models = [
+        replace(one, input=TensorMetadata("in", "UINT8", (1, side, side, 3)), crop=0.875)
+        for one, side in zip(given.models, sides, strict=True)
+    ]
+    read = UploadLadder.from_dict(published(given)["uploads"])
+    assert (read.names, read.crop, read.measured) == (("a", "b"), 0.875, ())
+    assert np.array_equal(read.kept, ladder({"a": 128, "b": 224}, {}, {}, 0.875).kept.round(4))
+
+
+def test_a_named_model_tells_what_was_measured_of_it() -> None:
+    given = backend("local", ("a", 9.0))
+    own = replace(given.models[0], output=TensorMetadata("out", "INT8", (1, 2)))
+    plain = describe.model(given, own)["parameters"]
+    assert (plain["crop"], "uploads" in plain) == (1.0, False)
+    shares = UploadShares(("128,40",), (2500.0,), (0.8,))
+    told = describe.model(given, replace(own, crop=0.875, uploads=shares))
+    assert told["parameters"]["uploads"] == {"rungs": ("128,40",), "bytes": (2500.0,), "kept": (0.8,)}
+    in_front = remote.describe("a", ModelMetadata.parse(json.loads(json.dumps(told))), "there").served
+    assert (in_front.crop, in_front.uploads) == (0.875, shares)
