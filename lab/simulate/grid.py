@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import product
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from ondevice.errors import UsageError
@@ -130,9 +131,12 @@ class CaseResult(NamedTuple):
 def _table(models: ModelSet, settings: PictureSettings, more: Sequence[Rung]) -> UploadTable:
     sides = upload_table.sides_of(models.models.names, models.sides)
     measured = {name: each.kept for name, each in models.uploads.items() if name in sides}
-    # Of models that were measured on the same pictures these are the same, but for their crops.
-    sizes = {rung: size for each in models.uploads.values() for rung, size in each.sizes.items()}
-    return UploadTable.of(UploadFacts(sides, measured, sizes), settings, more)
+    sizes: dict[Rung, list[float]] = {}
+    for each in models.uploads.values():
+        for rung, size in each.sizes.items():
+            sizes.setdefault(rung, []).append(size)
+    facts = UploadFacts(sides, measured, {rung: fmean(seen) for rung, seen in sizes.items()})
+    return UploadTable.of(facts, settings, more)
 
 
 def _cells(name: str, estimate: IntervalEstimate) -> Iterator[tuple[str, float]]:

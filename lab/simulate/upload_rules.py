@@ -2,6 +2,7 @@
 
 ::
 
+    auto            whatever is expected to have most answers right and on time, as the client has it
     file            the file as it is
     scaled          that, or as much as the models look at, whichever is expected there 2 ms sooner, as 0.1.0 has it
     192,40          a rung: side, quality (and ,webp)
@@ -23,11 +24,14 @@ from ondevice.errors import UsageError
 from ondevice.lab.simulate.bandwidth import JellyfishBandwidth
 from ondevice.lab.simulate.upload_table import FILE, SCALED, UploadTable
 from ondevice.protocol.rung import Rung
+from ondevice.selection import policies
 from ondevice.selection.problem import Models
+from ondevice.selection.uploads import Situation, UploadCandidates, best, expected_top1
 from ondevice.timing.arrays import FloatArray
+from ondevice.timing.recent import Recent
 
-PIESLICER, JELLYFISH, HINDSIGHT = "pieslicer", "jellyfish", "hindsight"
-RULES, CHOOSING_BOTH = (SCALED, FILE, PIESLICER), (JELLYFISH, HINDSIGHT)
+AUTO, PIESLICER, JELLYFISH, HINDSIGHT = "auto", "pieslicer", "jellyfish", "hindsight"
+RULES, CHOOSING_BOTH = (AUTO, SCALED, FILE, PIESLICER), (JELLYFISH, HINDSIGHT)
 # By 0.1.0: a scaled picture must be expected so much sooner there.
 _SOONER_MS = 2.0
 # Jellyfish sends what has the side of the model's input, at this quality, and wants twice the inference's time, for a
@@ -73,6 +77,9 @@ class UploadRule:
         """What is sent of this one; None: nothing."""
         raise NotImplementedError
 
+    def made(self, upload: int, size_bytes: float) -> None:
+        """An upload of so many bytes was made."""
+
     def learn(self, at_ms: float, size_bytes: float, network_ms: float) -> None:
         """A request of so many bytes, answered or given up at at_ms, has been so long on the network."""
 
@@ -107,6 +114,33 @@ class Sooner(UploadRule):
         file_ms = self._expected_ms(self._file, picture.file_bytes)
         sooner = self._expected_ms(self._scaled, scaled_bytes) + self._by_ms < file_ms
         return Decision(self._scaled if sooner else self._file)
+
+
+class Joint(UploadRule):
+    """The upload with the greatest effective accuracy to expect, the endpoint choosing the model by its policy."""
+
+    def __init__(self, outlook: ClientOutlook) -> None:
+        super().__init__(outlook)
+        # As the client has them: the ladder's rungs, and the file.
+        self._rows = np.append(np.arange(self.table.in_ladder), len(self.table) - 1)
+        self._kept, self._making_ms = self.table.kept[self._rows], self.table.making_ms[self._rows, None]
+        self._policy = policies.find(outlook.policy)
+        self._share = Recent([1.0])  # how large pictures are, as a share of the usual sizes
+
+    def choose(self, picture: AwaitedPicture) -> Decision:
+        """See UploadRule."""
+        outlook, network = self.outlook, self.outlook.network
+        size_bytes = self.table.size_bytes[self._rows] * self._share.distribution.mean_ms
+        size_bytes[-1] = picture.file_bytes
+        candidates = UploadCandidates(size_bytes, network.points_ms(size_bytes) + self._making_ms, self._kept)
+        situation = Situation(outlook.sla_ms, network.fixed_ms(), outlook.device_top1)
+        expected = expected_top1(self._policy, outlook.models, candidates, situation)
+        return Decision(int(self._rows[best(candidates, expected)]))
+
+    def made(self, upload: int, size_bytes: float) -> None:
+        """See UploadRule."""
+        if self.table.rungs[upload]:
+            self._share.add(size_bytes / float(self.table.size_bytes[upload]))
 
 
 class PieSlicer(Sooner):
@@ -188,6 +222,7 @@ def find(text: str, outlook: ClientOutlook) -> UploadRule:
         JELLYFISH: Jellyfish,
         HINDSIGHT: Hindsight,
         PIESLICER: PieSlicer,
+        AUTO: Joint,
         SCALED: lambda given: Sooner(given, _SOONER_MS),
     }
     return made[text](outlook) if text in made else Fixed(outlook, text)

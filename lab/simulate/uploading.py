@@ -121,6 +121,7 @@ class UploadingDevice:
         """Send a picture: the model that it gets, and what comes of it."""
         upload, conditions = decision.upload, self._conditions
         size_bytes = int(sizes[upload])
+        self._rule.made(upload, size_bytes)
         sent_ms = at_ms + float(self._table.making_ms[upload]) + conditions.client_ms
         arrival = self._link.send(sent_ms, size_bytes + self._table.head_bytes)
         at_server_ms = arrival.last_ms + conditions.server_ms

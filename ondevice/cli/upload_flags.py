@@ -26,8 +26,9 @@ class SimulatedUploadFlags:
         Texts,
         typer.Option(
             "--upload",
-            help="On traces: one device's requests over one link, and what it sends: scaled (as 0.1.0), file, "
-            "SIDE,QUALITY such as 192,40 or 192,40,webp, pieslicer (our reading). May be given several times. "
+            help="On traces: one device's requests over one link, and what it sends: auto (chosen with the model, as "
+            "the client has it), scaled (as 0.1.0), file, SIDE,QUALITY such as 192,40 or 192,40,webp, pieslicer (our "
+            "reading). May be given several times. "
             "Policies may then be hindsight, which knows all times, and jellyfish (our reading): they choose it too.",
             show_default="all pictures of --bytes, each alone",
         ),

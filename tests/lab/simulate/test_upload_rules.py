@@ -44,6 +44,32 @@ def test_the_file_goes_where_the_link_is_fast(outlook: ClientOutlook, text: str)
         assert chosen(text, outlook, file_bytes=15_000) == "file"  # smaller than what scaling makes
 
 
+def test_what_is_chosen_with_the_model_follows_the_link(outlook: ClientOutlook) -> None:
+    sent = []
+    for ms_per_byte in (8 / 500e3, 8 / 1.5e3, 8 / 300, 8 / 150):
+        outlook.network.forget()
+        for _ in range(8):
+            outlook.network.add(NetworkSample(40.0, ms_per_byte, 0.0))
+        sent.append(chosen("auto", outlook, file_bytes=60_000))
+    sizes = [float(outlook.table.size_bytes[outlook.table.row(name or "")]) for name in sent]
+    assert sent[0] == "file"
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 4
+
+
+def test_photos_that_are_larger_than_usual_are_sent_smaller(outlook: ClientOutlook) -> None:
+    for _ in range(8):
+        outlook.network.add(NetworkSample(40.0, 8 / 800, 0.0))
+    rule, picture, table = upload_rules.find("auto", outlook), AwaitedPicture(1e5, lambda: NO_TIMES), outlook.table
+    usual = rule.choose(picture)
+    assert usual
+    for _ in range(16):
+        rule.made(usual.upload, 3 * float(table.size_bytes[usual.upload]))
+    larger = rule.choose(picture)
+    assert larger
+    assert table.size_bytes[larger.upload] < table.size_bytes[usual.upload]
+
+
 def test_a_rung_and_the_file_are_always_the_same(outlook: ClientOutlook) -> None:
     assert chosen("192,40", outlook) == "192,40"
     assert chosen("file", outlook) == "file"
@@ -88,7 +114,7 @@ def test_hindsight_sends_nothing_that_is_worse_than_the_device(outlook: ClientOu
 
 
 def test_texts() -> None:
-    assert [upload_rules.check(text) for text in ("scaled", "file", "pieslicer")] == [None] * 3
+    assert [upload_rules.check(text) for text in ("auto", "scaled", "file", "pieslicer")] == [None] * 4
     assert upload_rules.check("192,40,webp") == Rung.parse("192,40,webp")
     with pytest.raises(UsageError, match=r"no upload 'pieslice'; did you mean pieslicer"):
         upload_rules.check("pieslice")

@@ -88,9 +88,14 @@ def test_no_rule_is_better_than_hindsight(tmp_path: Path) -> None:
     models = four(tmp_path)
     for network in ("trace:cellular,rtt=40", "trace:umts,rtt=40"):
         bound = outcomes(models, HINDSIGHT, network=network)
-        for upload in ("file", "scaled", "pieslicer", "128,40", "192,40", "224,90", JELLYFISH):
+        for upload in ("auto", "file", "scaled", "pieslicer", "128,40", "192,40", "224,90", JELLYFISH):
             assert outcomes(models, upload, network=network).effective_top1.value <= bound.effective_top1.value + 1e-9
         assert bound.gain(outcomes(models, "scaled", network=network)).low > 0
+
+
+def test_choosing_what_is_sent_gains_where_the_link_is_slow(tmp_path: Path) -> None:
+    models, slow = four(tmp_path), "trace:umts,rtt=40"
+    assert outcomes(models, "auto", network=slow).gain(outcomes(models, "scaled", network=slow)).low > 0.02
 
 
 def test_what_is_not_sent_is_the_devices(tmp_path: Path) -> None:
