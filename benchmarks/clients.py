@@ -38,7 +38,7 @@ class ClientProcess:
     """A process with a client for each mode. side: the version; None: this one.
 
     url, model, sla_ms, modes, patience_ms: as `OffloadClient` has them. phone_ms: times of a phone, ms, for what the
-    client measures at its start; empty: this machine is the device.
+    client measures at its start; empty: this machine is the device. upload: what is sent; None: what that version sends.
     """
 
     def __init__(  # noqa: PLR0913
@@ -50,10 +50,11 @@ class ClientProcess:
         modes: Sequence[str],
         patience_ms: float | None = None,
         phone_ms: Sequence[float] = (),
+        upload: str | None = None,
     ) -> None:
         given = {
             "url": url, "model": str(model), "sla_ms": sla_ms, "modes": list(modes), "patience_ms": patience_ms,
-            "phone_ms": list(phone_ms),
+            "phone_ms": list(phone_ms), "upload": upload,
         }  # fmt: skip
         self._process = subprocess.Popen(
             [side.python if side else sys.executable, __file__, json.dumps(given)],
@@ -118,7 +119,8 @@ class Clients:
     def __init__(self, given: Given) -> None:
         self._url, self._sla_ms = given["url"], given["sla_ms"]
         self._phone = Phone(given["model"], given["phone_ms"]) if given["phone_ms"] else None
-        options = Options(patience_ms=given["patience_ms"])
+        upload = {"upload": given["upload"]} if given["upload"] else {}  # which 0.1.0 has not
+        options = Options(patience_ms=given["patience_ms"], **upload)
         self._clients = {
             mode: OffloadClient(self._url, self._phone or given["model"], self._sla_ms, mode, options)
             for mode in given["modes"]

@@ -1,7 +1,7 @@
 """The client's modes side by side: the same pictures, at the same times, over the same network.
 
     python benchmarks/offload.py modes --models MODELS --photos PHOTOS --trace TRACE [--trace …] [--mode MODE …]
-                                       [--against PYTHON]
+                                       [--upload UPLOAD …] [--count N] [--against PYTHON]
     python benchmarks/offload.py confident --models MODELS --photos PHOTOS
     python benchmarks/offload.py cascade --models MODELS --photos PHOTOS
     python benchmarks/offload.py cost [--rounds N] [--against PYTHON]
@@ -20,7 +20,8 @@ accuracy: the share of pictures whose answer is right and on time.
 
 With `--against PYTHON`, that of another environment, clients of both versions do the same (`modes`: without --mode
 `hedge` and `auto`), with one endpoint and links of this version. The differences have 95 % intervals: `modes` of shares
-paired by picture, `cost` of the medians of rounds of new processes (see `versions.py`).
+paired by picture, `cost` of the medians of rounds of new processes (see `versions.py`). With two `--upload`s it is
+these that are compared, the first with the second, as `ondevice offload --upload` takes them.
 """
 
 from __future__ import annotations
@@ -78,25 +79,32 @@ class Data(NamedTuple):
     phone_ms: Sequence[float]
 
     @classmethod
-    def of(cls, models: Sequence[Path], photos: Path) -> Data:
-        """COUNT of the pictures, evenly; the phone's times as its emulation draws them."""
+    def of(cls, models: Sequence[Path], photos: Path, count: int = COUNT) -> Data:
+        """So many of the pictures, evenly; the phone's times as its emulation draws them."""
         fastest = min(models, key=lambda path: path.stat().st_size)
         runner = Runner(fastest)
         found = labelled(photos, runner.labels)
-        step = max(1, len(found.paths) // COUNT)
+        step = max(1, len(found.paths) // count)
         times = predict(card.find(DEVICE), network.of_file(fastest), runner.precision).times
         draw = drawer(times, np.random.default_rng(0))
-        return cls(fastest, found.paths[::step][:COUNT], found.truth[::step][:COUNT], [draw() for _ in range(COUNT)])
+        return cls(fastest, found.paths[::step][:count], found.truth[::step][:count], [draw() for _ in range(count)])
+
+
+class Variant(NamedTuple):
+    """What is compared: a version, and what it sends; None: what that version does."""
+
+    side: versions.Side | None
+    upload: str | None
 
 
 class Cell(NamedTuple):
-    """A client of a cell: its trace, deadline, mode, and version."""
+    """A client of a cell: its trace, deadline and mode, and the variant with its name."""
 
     trace: str
     sla_ms: float
     mode: Mode
-    version: str
-    side: versions.Side | None
+    name: str
+    variant: Variant
 
 
 class Seen(NamedTuple):
@@ -120,14 +128,13 @@ Cells = Sequence[tuple[Cell, Seen]]
 
 
 def modes(
-    models: Sequence[Path], photos: Path, traces: Sequence[str], chosen: Sequence[Mode], against: str | None
+    models: Sequence[Path], data: Data, traces: Sequence[str], chosen: Sequence[Mode], variants: dict[str, Variant]
 ) -> Iterator[Cells]:
-    """Each trace and deadline: what every mode, of every version, came to."""
-    data, sides = Data.of(models, photos), versions.named(against)
+    """Each trace and deadline: what every mode, of every variant, came to."""
     with serving(models) as port, Links() as links:
         for trace in traces:
             for number, sla_ms in enumerate(DEADLINES_MS):
-                cells = [Cell(trace, sla_ms, mode, *side) for mode in chosen for side in sides.items()]
+                cells = [Cell(trace, sla_ms, mode, *variant) for mode in chosen for variant in variants.items()]
                 # Who comes after whom changes from cell to cell.
                 turned = cells[number:] + cells[:number]
                 found = together(turned, data, links, port)
@@ -155,7 +162,8 @@ def together(cells: Sequence[Cell], data: Data, links: Links, port: int) -> list
 def process(cell: Cell, link: Link, data: Data) -> ClientProcess:
     """A client's process behind its link."""
     url = f"http://127.0.0.1:{link.port}"
-    return ClientProcess(cell.side, url, data.model, cell.sla_ms, [cell.mode], 0, data.phone_ms[:4])
+    side, upload = cell.variant
+    return ClientProcess(side, url, data.model, cell.sla_ms, [cell.mode], 0, data.phone_ms[:4], upload)
 
 
 def over(trace: str) -> Iterator[Direction]:
@@ -237,7 +245,7 @@ def row(cell: Cell, seen: Seen) -> Row:
         "trace": Path(cell.trace).name,
         "deadline_ms": cell.sla_ms,
         "mode": cell.mode,
-        "version": cell.version,
+        "variant": cell.name,
         "attainment": sum(seen.on_time) / count,
         "effective top1": sum(seen.effective) / count,
         "cloud": sum(seen.cloud) / count,
@@ -262,7 +270,7 @@ def above(cells: Cells) -> Row:
 
 
 def differences(found: Sequence[Cells]) -> Iterator[Row]:
-    """For each cell and mode, and for each mode as a whole: how many more are right and on time than in the old one."""
+    """For each cell and mode, and for each mode as a whole: how many more are right and on time by the first variant."""
     whole: dict[Mode, tuple[list[bool], list[bool]]] = {}
     for cells in found:
         by_mode: dict[Mode, list[list[bool]]] = {}
@@ -280,8 +288,8 @@ def differing(trace: str, sla_ms: float | None, mode: Mode, new: Sequence[bool],
     """A line of the table of differences."""
     share, low, high = versions.share_difference(new, old)
     return {
-        "trace": trace, "deadline_ms": sla_ms, "mode": mode, "new": sum(new) / len(new), "old": sum(old) / len(old),
-        "new - old": f"{share:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}",
+        "trace": trace, "deadline_ms": sla_ms, "mode": mode, "first": sum(new) / len(new), "second": sum(old) / len(old),
+        "difference": f"{share:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}",
         "verdict": "better" if low > 0 else "worse" if high < 0 else "no difference shown",
     }  # fmt: skip
 
@@ -314,9 +322,13 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, default=Path())
     parser.add_argument("--trace", action="append", default=[])
     parser.add_argument("--mode", action="append", type=Mode)
+    parser.add_argument("--upload", action="append", default=[], help="of modes: what is sent, once or twice")
+    parser.add_argument("--count", type=int, default=COUNT, help=f"of modes: pictures a cell ({COUNT})")
     parser.add_argument("--rounds", type=int, default=7, help="of cost (7)")
     parser.add_argument("--against", metavar="PYTHON", help="show this environment's version too")
     arguments = parser.parse_args()
+    if len(arguments.upload) > (1 if arguments.against else 2):
+        parser.error("--upload: two are compared, or one beside another version's client")
     if arguments.against and arguments.rounds < versions.FEWEST_ROUNDS:
         parser.error(f"--against: give --rounds {versions.FEWEST_ROUNDS} or more: fewer show nothing")
     print(f"{host.current().cpu_model()}, {host.system.cores()} cores")
@@ -335,17 +347,28 @@ def main() -> None:
 def show_modes(models: Sequence[Path], arguments: argparse.Namespace) -> None:
     """Print each row as it is there, then the table, and what is above or differs."""
     print(f"{DEVICE}; round trip {ROUND_TRIP_MS:g} ms\n")
-    chosen, found = arguments.mode or (COMPARED if arguments.against else MODES), []
-    for cells in modes(models, arguments.photos, arguments.trace, chosen, arguments.against):
+    data = Data.of(models, arguments.photos, arguments.count)
+    variants = named_variants(arguments.upload, arguments.against)
+    chosen, found = arguments.mode or (COMPARED if len(variants) > 1 else MODES), []
+    for cells in modes(models, data, arguments.trace, chosen, variants):
         for cell, seen in cells:
             values = row(cell, seen).values()
             print("  ".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values), file=sys.stderr)
         found.append(cells)
     print(console.table([row(cell, seen) for cells in found for cell, seen in cells]))
-    if arguments.against:
+    if len(variants) > 1:
         print("\n" + console.table(list(differences(found))))
     elif not arguments.mode:
         print("\n" + console.table([above(cells) for cells in found]))
+
+
+def named_variants(uploads: Sequence[str], against: str | None) -> dict[str, Variant]:
+    """One, or the two that are compared."""
+    if len(uploads) > 1:
+        return {upload: Variant(None, upload) for upload in uploads}
+    upload = uploads[0] if uploads else None
+    sides = versions.named(against)
+    return {name: Variant(side, upload if name == "new" else None) for name, side in sides.items()}
 
 
 def show_cost(arguments: argparse.Namespace) -> None:
