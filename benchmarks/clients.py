@@ -38,7 +38,7 @@ class ClientProcess:
     """A process with a client for each mode. side: the version; None: this one.
 
     url, model, sla_ms, modes, patience_ms: as `OffloadClient` has them. phone_ms: times of a phone, ms, for what the
-    client measures at its start; empty: this machine is the device. upload: what is sent; None: what that version sends.
+    client measures at its start; empty: this machine is the device. upload: what is sent; None: what the version does.
     """
 
     def __init__(  # noqa: PLR0913

@@ -270,7 +270,7 @@ def above(cells: Cells) -> Row:
 
 
 def differences(found: Sequence[Cells]) -> Iterator[Row]:
-    """For each cell and mode, and for each mode as a whole: how many more are right and on time by the first variant."""
+    """For each cell and mode, and for each mode as a whole: how many more are right and on time in the first."""
     whole: dict[Mode, tuple[list[bool], list[bool]]] = {}
     for cells in found:
         by_mode: dict[Mode, list[list[bool]]] = {}
@@ -288,7 +288,8 @@ def differing(trace: str, sla_ms: float | None, mode: Mode, new: Sequence[bool],
     """A line of the table of differences."""
     share, low, high = versions.share_difference(new, old)
     return {
-        "trace": trace, "deadline_ms": sla_ms, "mode": mode, "first": sum(new) / len(new), "second": sum(old) / len(old),
+        "trace": trace, "deadline_ms": sla_ms, "mode": mode,
+        "first": sum(new) / len(new), "second": sum(old) / len(old),
         "difference": f"{share:+.3f}", "95 %": f"{low:+.3f} to {high:+.3f}",
         "verdict": "better" if low > 0 else "worse" if high < 0 else "no difference shown",
     }  # fmt: skip
