@@ -69,12 +69,14 @@ class BaseClient:
         if self.cloud:
             self._engine.ended = self.cloud.link.close
             self.cloud.link.labels = self.device.labels if self.device else ()
+            patient_ms = 0.0 if self.device else options.patient_ms(self.sla_ms)
+            self.cloud.link.spares.expect(self.sla_ms, self.sla_ms + patient_ms)
             self._engine.post(self.cloud.link.discovery.maintain)
 
     def network_changed(self) -> None:
         """Tell that the network is another one: what was learned of the last one is forgotten."""
         if self.cloud:
-            self._engine.post(self.cloud.link.network.forget)
+            self._engine.post(self.cloud.link.network_changed)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         """As its settings, the token among them: where it is unpickled, all is loaded and learned anew."""

@@ -70,7 +70,7 @@ class FlightOptions(NamedTuple):
         """When, after its call, the cloud is given up where there is nothing else."""
         return task.sla_ms + self.patience_ms + _LAST_WORD_MS
 
-    def sending(self, plan: Plan, alone: bool) -> SendOptions:
+    def sending(self, task: Task, plan: Plan, alone: bool) -> SendOptions:
         """How the cloud is asked by a plan. alone: whether there is nothing else to wait for."""
         reserve = math.isfinite(plan.device_at_ms)
         keep_s = self.patience_ms / 1e3 if alone else 0.0
@@ -80,6 +80,7 @@ class FlightOptions(NamedTuple):
             _EXPLORING_REPLY_S if plan.explore else keep_s,
             self.anytime,
             plan.upload,
+            lasts_ms=task.sla_ms if reserve else task.sla_ms + self.patience_ms,
         )
 
 
@@ -119,7 +120,7 @@ class Flight:
 
     def _send(self) -> None:
         if self.plan.send and self._executors.cloud:
-            options = self.options.sending(self.plan, alone=self._executors.device is None)
+            options = self.options.sending(self.task, self.plan, alone=self._executors.device is None)
             self.progress.begun(self._executors.cloud.begin(self.task, options))
             self._report("sent")
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from collections import deque
+from collections.abc import Callable
 
 from ondevice.client.connection import failures
 from ondevice.client.connection.watch import Watch
@@ -23,17 +24,24 @@ _AT_ONCE = struct.pack("ii", 1, 0)
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+def _nothing() -> None:
+    """What is done where nothing is to be."""
+
+
 class ByteStream:
     """A connected socket in the running event loop. open: whether it can be used.
 
-    busy: whether an answer is awaited: what comes otherwise, the end among it, closes the stream.
+    busy: whether an answer is awaited: what comes otherwise, the end among it, closes the stream. lost: is called when
+    it has been closed so.
     """
 
     def __init__(self, connected: socket.socket) -> None:
         self.open, self.busy = True, False
+        self.lost: Callable[[], object] = _nothing
         self._socket = connected
         self._most_bytes = _RECORD_BYTES if isinstance(connected, ssl.SSLSocket) else _TURN_BYTES
         self._unsent, self._sending = deque[memoryview](), False
+        self._sent: Callable[[], object] = _nothing
         # What has come and is not read yet, empty bytes at its end, and why nothing more comes.
         self._unread = deque[bytes]()
         self._end: OSError | None = None
@@ -51,8 +59,9 @@ class ByteStream:
         """Whether nothing is there that was not read, and more may come."""
         return not self._unread and self._end is None
 
-    def send(self, *pieces: bytes | memoryview) -> None:
-        """Send them, as there is room; they must stay as they are."""
+    def send(self, *pieces: bytes | memoryview, sent: Callable[[], object] = _nothing) -> None:
+        """Send them, as there is room; they must stay as they are. sent: is called when the kernel has all of them."""
+        self._sent = sent
         self._unsent.extend(memoryview(piece) for piece in pieces if piece)
         self._send()
 
@@ -91,8 +100,9 @@ class ByteStream:
             if not piece:
                 self.give_up(ConnectionResetError())
             self._wake()
-        if not self.busy:
+        if not self.busy and self.open:
             self.close()
+            self.lost()
 
     def close(self) -> None:
         """Close it, without a word, whoever waits on it; what the kernel has still is sent."""
@@ -127,6 +137,8 @@ class ByteStream:
             return
         if not self._unsent:
             self.stop_sending()
+            sent, self._sent = self._sent, _nothing
+            sent()
         elif not self._sending:
             self._sending = True
             self._watch.writing(self._send)

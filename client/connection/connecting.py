@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator
 from time import perf_counter
 from typing import NamedTuple
+from weakref import WeakSet
 
 from ondevice.client.connection.resolver import Rows
 from ondevice.client.connection.watch import Watch
@@ -18,6 +19,20 @@ from ondevice.client.connection.watch import Watch
 # After so long the next address is tried beside the one that has not answered (RFC 8305, section 5, recommends it).
 _NEXT_S = 0.25
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN)
+
+
+# Those that are not an `HttpStream` yet, or not only just: what the child of a fork has of them keeps them open.
+_begun: WeakSet[socket.socket] = WeakSet()
+
+
+def _leave() -> None:
+    """In the child: leave them to the parent, whose closing them would not end them else."""
+    for begun in list(_begun):
+        begun.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave)
 
 
 class Connected(NamedTuple):
@@ -44,6 +59,7 @@ async def connect(rows: Rows, until: float) -> Connected:
 async def secure(plain: socket.socket, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
     """TLS on it with whoever proves to be `name`; the plain one is used up. Raises OSError."""
     made = _wrapped(plain, context, name)
+    _begun.add(made)
     watch = Watch(made)
     try:
         while (to_write := _handshake(made)) is not None:
@@ -122,6 +138,7 @@ class _Race:
 
     def _begin(self, family: int, kind: int, protocol: int, _: str, where: tuple[object, ...]) -> None:
         attempt = socket.socket(family, kind, protocol)
+        _begun.add(attempt)
         try:
             attempt.setblocking(False)
             attempt.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

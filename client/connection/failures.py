@@ -20,6 +20,12 @@ def is_lost(error: OSError | ValueError) -> bool:
     return isinstance(error, _LOST) or getattr(error, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
 
 
+class OpeningStage:
+    """How far opening a connection is. waited_for: what has not come yet, as `late` says it."""
+
+    waited_for = "no connection"
+
+
 def late(where: str, said: str, within_s: float) -> UpstreamError:
     """Something has not come in time. said: what, such as `no connection`."""
     if within_s <= 0:
@@ -29,12 +35,12 @@ def late(where: str, said: str, within_s: float) -> UpstreamError:
 
 
 @contextlib.contextmanager
-def translated(where: str, waited_for: str, within_s: float) -> Iterator[None]:
+def translated(where: str, stage: OpeningStage, within_s: float) -> Iterator[None]:
     """Turn what sockets, names and TLS raise within into an UpstreamError that says what to do, where one can."""
     try:
         yield
     except TimeoutError as error:
-        raise late(where, waited_for, within_s) from error
+        raise late(where, stage.waited_for, within_s) from error
     except (OSError, ValueError) as error:
         raise failure(where, error) from error
 

@@ -12,6 +12,7 @@ from ondevice.client.connection import failures
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.bytestream import ByteStream
 from ondevice.client.connection.connecting import connect, secure
+from ondevice.client.connection.failures import OpeningStage
 from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.connection.parser import ReplyParser
 from ondevice.client.connection.resolver import resolve
@@ -26,15 +27,23 @@ def _ignore(reply: HttpReply) -> None:
     """What is done with a reply besides returning it: nothing."""
 
 
+def _nothing() -> None:
+    """What is done once a request is sent: nothing."""
+
+
 class HttpStream:
     """An open connection, for one request at a time, in the event loop in which it was opened.
 
-    connect_ms: its TCP round trip; looking up the name and TLS are not in it. local: this device's own address on it,
-    family: the family of both. heard: whether anything has come back for the request at hand.
+    connect_ms: its TCP round trip; opening_ms: all that opening it took, with looking up the name and TLS. local: this
+    device's own address on it, family: the family of both. asked: whether it was ever. heard: whether anything has come
+    back for the request at hand.
     """
 
+    opening_ms = 0.0
+
     def __init__(self, opened: socket.socket, address: ServerAddress, token: str | None, connect_ms: float) -> None:
-        self.heard, self.connect_ms = False, connect_ms
+        self.asked = self.heard = False
+        self.connect_ms = connect_ms
         self.local, self.family = str(opened.getsockname()[0]), int(opened.family)
         self._address = address
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
@@ -43,39 +52,59 @@ class HttpStream:
 
     @classmethod
     async def open(
-        cls, address: ServerAddress, token: str | None, tls: ssl.SSLContext | None, until: float
+        cls,
+        address: ServerAddress,
+        token: str | None,
+        tls: ssl.SSLContext | None,
+        until: float,
+        stage: OpeningStage | None = None,
     ) -> HttpStream:
-        """Connect by `until`, on perf_counter's clock. tls: how its certificate is judged, for https.
+        """Connect by `until`, on perf_counter's clock. tls: how its certificate is judged, for https. stage: is told
+        how far it is.
 
         Raises UpstreamError.
         """
-        if (within_s := until - perf_counter()) <= 0:
-            raise failures.late(address.where, "no connection", within_s)
-        with failures.translated(address.where, "no connection", within_s):
-            connected = await connect(await resolve(address, until), until)
+        stage, begun = stage or OpeningStage(), perf_counter()
+        if (within_s := until - begun) <= 0:
+            raise failures.late(address.where, stage.waited_for, within_s)
+        with failures.translated(address.where, stage, within_s):
+            stage.waited_for = "no answer from the name server"
+            rows = await resolve(address, until)
+            stage.waited_for = "no connection"
+            connected = await connect(rows, until)
         opened = connected.socket
         try:
             if tls:
-                with failures.translated(address.where, "connected, but no TLS", within_s):
+                stage.waited_for = "connected, but no TLS"
+                with failures.translated(address.where, stage, within_s):
                     async with asyncio.timeout(until - perf_counter()):
                         opened = await secure(opened, tls, address.tls_name)
-            return cls(opened, address, token, connected.took_ms)
+            stream = cls(opened, address, token, connected.took_ms)
         except BaseException:  # given up, too
             opened.close()
             raise
+        stream.opening_ms = (perf_counter() - begun) * 1e3
+        return stream
 
-    async def ask(self, request: HttpRequest, until: float, each: Callable[[HttpReply], object] = _ignore) -> HttpReply:
+    async def ask(
+        self,
+        request: HttpRequest,
+        until: float,
+        each: Callable[[HttpReply], object] = _ignore,
+        sent: Callable[[], object] = _nothing,
+    ) -> HttpReply:
         """The reply, if its status is 200 and it is whole by `until`, on perf_counter's clock.
 
         It is given to `each` as well; where it is several, a line each, every one is, when it is there. It is read
-        while the request is being sent, and no more of that is sent once it is a refusal.
+        while the request is being sent, and no more of that is sent once it is a refusal. sent: is called when the
+        kernel has all of the request.
 
         Another status raises UpstreamError, and leaves the connection open if all was sent. Whatever else goes wrong
         raises UpstreamError and closes it; being cancelled does, and so does what `each` raises.
         """
         parser = ReplyParser(self._address.where)
         try:
-            reply = await self._exchange(request, until - perf_counter(), parser, each)
+            reply = await self._exchange(request, until - perf_counter(), parser, each, sent)
         except BaseException:
             self._bytes.abort()
             raise
@@ -95,6 +124,10 @@ class HttpStream:
             self._bytes.look()  # the loop may not have done so yet
         return self._bytes.open
 
+    def when_lost(self, call: Callable[[HttpStream], object]) -> None:
+        """Have it called if the other end closes it, or spoils it, while nothing is asked."""
+        self._bytes.lost = lambda: call(self)
+
     def close(self) -> None:
         """Close it at once, whoever waits on it."""
         self._bytes.close()
@@ -104,13 +137,18 @@ class HttpStream:
         self._bytes.abandon()
 
     async def _exchange(
-        self, request: HttpRequest, within_s: float, parser: ReplyParser, each: Callable[[HttpReply], object]
+        self,
+        request: HttpRequest,
+        within_s: float,
+        parser: ReplyParser,
+        each: Callable[[HttpReply], object],
+        sent: Callable[[], object],
     ) -> HttpReply:
-        self.heard, self._bytes.busy = False, True
+        self.asked, self.heard, self._bytes.busy = True, False, True
         timer = asyncio.get_running_loop().call_later(within_s, self._bytes.give_up, TimeoutError())
         try:
             if within_s > 0 and self._bytes.open:
-                self._send(request)
+                self._send(request, sent)
             reply = HttpReply(parser.headers, b"")
             while not parser.done:
                 reply = _read(parser, await self._next(within_s), each) or reply
@@ -120,12 +158,12 @@ class HttpStream:
             timer.cancel()
         return reply
 
-    def _send(self, request: HttpRequest) -> None:
+    def _send(self, request: HttpRequest, sent: Callable[[], object]) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
         length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
         start = f"{request.method} {self._address.path}{request.path} HTTP/1.1\r\n"
         head, body = f"{start}{self._common}{lines}{length}\r\n".encode(), memoryview(request.body)
-        self._bytes.send(head + body[:_WITH_HEAD_BYTES], body[_WITH_HEAD_BYTES:])
+        self._bytes.send(head + body[:_WITH_HEAD_BYTES], body[_WITH_HEAD_BYTES:], sent=sent)
 
     async def _next(self, within_s: float) -> bytes:
         """The next bytes; none at the end. Raises UpstreamError."""

@@ -13,6 +13,7 @@ from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.client.endpoint.description import EndpointDescription
 from ondevice.client.endpoint.generic import GenericEndpoint
 from ondevice.client.executors.health import CloudHealth
+from ondevice.client.executors.spares import SpareConnections
 from ondevice.errors import FailureKind, UpstreamError
 
 _log = logging.getLogger("ondevice.client")
@@ -29,8 +30,8 @@ _LAST_WORD_S = 0.01
 class EndpointDiscovery:
     """endpoint: what is known of it; None until it has told."""
 
-    def __init__(self, connections: ConnectionPool, health: CloudHealth) -> None:
-        self._connections, self._health = connections, health
+    def __init__(self, connections: ConnectionPool, spares: SpareConnections, health: CloudHealth) -> None:
+        self._connections, self._spares, self._health = connections, spares, health
         self.endpoint: EndpointDescription | None = None
         self._asked_at = -_REFRESH_S
         self._asking: asyncio.Task[None] | None = None
@@ -99,9 +100,10 @@ class EndpointDiscovery:
 
     async def _found(self, until: float) -> EndpointDescription:
         async def ask(request: HttpRequest) -> HttpReply:
-            connection = self._connections.take() or await self._connections.open(until)
+            connection = self._connections.take() or await self._connections.wait(until)
             try:
-                return await connection.ask(request, until)
+                # The first request may be given up, so that the second needs another one.
+                return await connection.ask(request, until, sent=self._spares.fill)
             finally:
                 self._connections.keep(connection)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Coroutine
-from time import perf_counter
 from typing import Any, NamedTuple
 
 from ondevice.client.connection.address import ServerAddress
@@ -14,17 +13,15 @@ from ondevice.client.connection.idle import ConnectionPool
 from ondevice.client.endpoint.description import Aside
 from ondevice.client.executors.discovery import EndpointDiscovery
 from ondevice.client.executors.health import CloudHealth
+from ondevice.client.executors.spares import SpareConnections
 from ondevice.client.executors.uploads import Uploads
 from ondevice.client.network import NetworkEstimates, OwnAddress
 from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import FailureKind, UpstreamError
 from ondevice.protocol.rung import Rung
 
-# In place of a connection that was given up, another one is opened for the next request; after so long that would not
-# be worth waiting for.
-_SPARE_S = 2.0
-# So many at a time: a device has one or two requests under way, and hundreds that end together must not all knock.
-_SPARES = 4
+# Of what was opened ahead these failures say nothing of the endpoint: a slow link, and one that wants no more of it.
+_SPARE_FAILURES = (FailureKind.LATE, FailureKind.CUT)
 
 
 class Location(NamedTuple):
@@ -37,27 +34,29 @@ class Location(NamedTuple):
 
 class EndpointLink:
     """aside: runs what blocks or computes. upload: what may be sent of a picture. labels: the classes that the
-    endpoint's models must have; empty: any.
+    endpoint's models must have; empty: any. waited: how many requests have found no connection ready.
     """
 
     def __init__(self, location: Location, aside: Aside, upload: UploadMode | Rung) -> None:
         self._location, self.aside = location, aside
         self.labels: tuple[str, ...] = ()
+        self.waited = 0
         self.network, self.health = NetworkEstimates(), CloudHealth()
         self._own_address = OwnAddress()
-        self.connections = ConnectionPool(*location, self._opened)
-        self.discovery = EndpointDiscovery(self.connections, self.health)
+        self.connections = self._pool()
+        self.spares = SpareConnections(self.connections, self.health)
+        self.discovery = EndpointDiscovery(self.connections, self.spares, self.health)
         self.uploads = Uploads(self.network, aside, upload)
         self._under_way: set[asyncio.Task[None]] = set()
-        self._sparing = 0
 
     def begin_anew(self) -> None:
         """Leave the connections to the parent of a fork; what was learned stays."""
         self.connections.abandon()
-        self.connections = ConnectionPool(*self._location, self._opened)
+        self.connections = self._pool()
+        self.spares.begin_anew(self.connections)
         self.discovery.begin_anew(self.connections)
         self.health.breaker.abandoned()
-        self._under_way, self._sparing = set(), 0
+        self._under_way = set()
 
     def close(self) -> None:
         """Keep no connection any more."""
@@ -73,10 +72,10 @@ class EndpointLink:
         if self.health.succeeded():
             self.discovery.outdated()
 
-    def spare(self) -> None:
-        """Have a connection for the next request, in place of one that was given up."""
-        if self.health.breaker.closed and self._sparing < _SPARES:
-            self.spawn(self._open_spare())
+    def network_changed(self) -> None:
+        """What was learned of the last network does not hold in this one, and its connections lead nowhere."""
+        self.connections.drop()
+        self._forget()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begin it beside what is done now."""
@@ -85,18 +84,21 @@ class EndpointLink:
         task.add_done_callback(self._under_way.discard)
         return task
 
-    async def _open_spare(self) -> None:
-        self._sparing += 1
-        try:
-            self.connections.keep(await self.connections.open(perf_counter() + _SPARE_S))
-        except UpstreamError as error:
-            if error.failure is not FailureKind.LATE:
-                self.failed(error)
-        finally:
-            self._sparing -= 1
+    def _pool(self) -> ConnectionPool:
+        return ConnectionPool(*self._location, self._opened, self._not_opened)
+
+    def _not_opened(self, error: UpstreamError) -> None:
+        if self.health.breaker.closed and error.failure not in _SPARE_FAILURES:
+            self.failed(error)
 
     def _opened(self, stream: HttpStream) -> None:
         """A new connection tells what a round trip takes, and whether this is another network: Wi-Fi, or mobile."""
         if self._own_address.changed(stream.family, stream.local):
-            self.network.forget()
+            self.connections.leave(stream.family, stream.local)
+            self._forget()
         self.network.connected(stream.connect_ms)
+        self.spares.opened(stream.opening_ms)
+
+    def _forget(self) -> None:
+        self.network.forget()
+        self.spares.forget()

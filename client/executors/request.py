@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from functools import partial
 from time import perf_counter
 from typing import NamedTuple
@@ -27,6 +28,7 @@ class SendOptions(NamedTuple):
     """How a request is sent. device_top1: what the endpoint's answer must be better than. guard_ms: so long before the
     deadline it must be there. keep_s: how long after the deadline its reply is still of interest. anytime: how many
     answers it may give, one after the other. upload: what is sent; None: that is chosen when the endpoint is known.
+    lasts_ms: after how long it is given up at the soonest; inf: never.
     """
 
     device_top1: float = 0.0
@@ -34,6 +36,7 @@ class SendOptions(NamedTuple):
     keep_s: float = 0.0
     anytime: int = 1
     upload: UploadChoice | None = None
+    lasts_ms: float = math.inf
 
 
 class Sending(NamedTuple):
@@ -129,15 +132,19 @@ class CloudAttempt(Attempt):
                 lost = error.failure is FailureKind.CUT and not stream.heard
                 if not (lost and self._link.health.budget.allows):
                     raise
-        begun = perf_counter()
-        stream = await self._link.connections.open(sending.until)
+        begun, connections = perf_counter(), self._link.connections
+        self._link.waited += 1
+        # What has closed one that was kept may have closed all of them.
+        stream = await (connections.open if stream else connections.wait)(sending.until)
         return await self._ask(sending, stream, (perf_counter() - begun) * 1e3)
 
     async def _ask(self, sending: Sending, stream: HttpStream, connected_ms: float) -> None:
         try:
             prepared = await self._prepare(sending)
             sent = Sent(prepared, perf_counter(), connected_ms)
-            await stream.ask(prepared.request, sending.until, partial(self._receive, sending, sent))
+            self._link.spares.expect(self.task.sla_ms, self._options.lasts_ms)
+            receive = partial(self._receive, sending, sent)
+            await stream.ask(prepared.request, sending.until, receive, self._link.spares.fill)
         finally:
             self._link.connections.keep(stream)  # if it is still open
 
@@ -176,7 +183,7 @@ class CloudAttempt(Attempt):
         if self.received is None:
             elapsed_ms = (perf_counter() - self.begun) * 1e3
             lessons.of_silence(self._link.network, self._link.discovery.endpoint, self.prepared, elapsed_ms)
-        self._link.spare()
+        self._link.spares.given_up()
 
 
 def _check_labels(parsed: ParsedReply, ours: tuple[str, ...]) -> None:

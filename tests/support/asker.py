@@ -8,6 +8,7 @@ from typing import Any
 import engines
 from rude import Rude
 
+from ondevice.client.connection import address as addresses
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.cloud import CloudExecutor
@@ -25,16 +26,17 @@ class Asker:
     """A cloud in front of a server, asked one picture after the other."""
 
     def __init__(self, server: Rude, token: str | None = None) -> None:
-        self.cloud = CloudExecutor(
-            Location(ServerAddress.parse(server.url), token), engines.ENGINE.aside, UploadMode.AUTO
-        )
+        address = ServerAddress.parse(server.url)
+        tls = addresses.tls_context(False) if address.scheme == "https" else None
+        self.cloud = CloudExecutor(Location(address, token, tls), engines.ENGINE.aside, UploadMode.AUTO)
         self.health, self.discovery = self.cloud.link.health, self.cloud.link.discovery
+        self.connections = self.cloud.link.connections
 
     def begin(self, sla_ms: float = 10_000.0, **more: Any) -> Attempt:
         return engines.on(self.cloud.begin, Task(Picture(PICTURE), sla_ms, 3), SendOptions(**more))
 
-    def ask(self, sla_ms: float = 10_000.0) -> Any:
-        attempt = self.begin(sla_ms)
+    def ask(self, sla_ms: float = 10_000.0, **more: Any) -> Any:
+        attempt = self.begin(sla_ms, **more)
         assert engines.outcome(attempt.task).attempt is attempt
         return attempt.result
 

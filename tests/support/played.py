@@ -102,6 +102,7 @@ class PlayedBytes:
 
     def __init__(self, connected: socket.socket) -> None:
         self.open, self.busy, self.whole = True, False, True
+        self.lost: Callable[[], object] = lambda: None
         self._pieces = asyncio.Queue[bytes | OSError]()
         connected.close()
 
@@ -109,9 +110,10 @@ class PlayedBytes:
     def quiet(self) -> bool:
         return self._pieces.empty()
 
-    def send(self, *pieces: bytes | memoryview) -> None:
+    def send(self, *pieces: bytes | memoryview, sent: Callable[[], object]) -> None:
         played = self.world.server.answer(b"".join(pieces))
         asyncio.get_running_loop().call_later(played.after_ms / 1e3, self._come, played.reply)
+        sent()
 
     async def next(self) -> bytes:
         piece = await self._pieces.get()

@@ -13,11 +13,13 @@ import pytest
 import rude
 import streams
 from certificates import self_signed, server_context
+from ports import full_port
 from rude import Rude, answering, http, stalling
 from serving import until
 from streams import PATIENCE_S, PICTURE, ask, connect
 
 from ondevice.client.connection import address as addresses
+from ondevice.client.connection import connecting
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.http import HttpStream
 from ondevice.client.connection.idle import ConnectionPool
@@ -144,3 +146,29 @@ def test_what_the_parent_closes_is_closed_though_the_child_lives(engine: streams
             assert all(visit.gone.wait(PATIENCE_S) for visit in server.visits)
 
         in_child(pool.abandon, parent)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_the_parent_was_opening_is_closed_with_it_though_the_child_lives(
+    engine: streams.Engine, scheme: str
+) -> None:
+    """A handshake that is never answered: of TLS, or of TCP."""
+    with rude.Rude(rude.Visit.pause) as server, full_port() as full:
+        place = server.url.replace("http:", "https:") if scheme == "https" else f"http://{rude.HOST}:{full}"
+        address = ServerAddress.parse(place)
+        tls = addresses.tls_context(False) if scheme == "https" else None
+        pool = ConnectionPool(address, None, tls, lambda stream: None)
+        engine.call(pool.fill, 1)
+        until(lambda: server.visits or scheme == "http")
+        until(lambda: [begun for begun in connecting._begun if begun.fileno() >= 0])
+
+        def child() -> None:
+            pool.abandon()
+            assert [begun for begun in connecting._begun if begun.fileno() >= 0] == []
+
+        def parent() -> None:
+            engine.call(pool.close)
+            assert all(visit.gone.wait(PATIENCE_S) for visit in server.visits)
+
+        in_child(child, parent)
+        until(lambda: not engine.call(lambda: asyncio.all_tasks() - {asyncio.current_task()}))

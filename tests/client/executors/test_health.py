@@ -68,7 +68,7 @@ class Asked(EndpointDiscovery):
     """Counts how often it would have asked."""
 
     def __init__(self, found: CloudHealth) -> None:
-        super().__init__(cast(Any, None), found)
+        super().__init__(cast(Any, None), cast(Any, None), found)
         self.times = 0
 
     def _begin(self, timeout_s: float) -> asyncio.Task[None]:
