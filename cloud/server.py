@@ -79,9 +79,12 @@ class Server:
         """What all clients together take, for Prometheus."""
         show, bodies = self.metrics, connections.bodies
         show.gauge("connections", "Connections, those that were refused too", lambda: len(connections.open))
+        show.gauge("unused_connections", "Those of them that were asked nothing yet", lambda: connections.unused)
         show.gauge("bodies_bytes", "What bodies of requests hold", lambda: bodies.held)
         show.gauge("bodies_waiting", "Requests that wait for room for their bodies", lambda: bodies.waiting)
         show.counter("gave_way", "Idle connections closed to make room for others", lambda: connections.gave_way)
+        text = "Those of them that were asked nothing before: clients' spares"
+        show.counter("unused_gave_way", text, lambda: connections.unused_gave_way)
 
     async def _listen(self, connections: Connections) -> asyncio.Server:
         try:

@@ -15,15 +15,19 @@ from ondevice.resilience.budget import Budget
 
 # So many more than the limit are told that there are too many; whoever comes then is disconnected without a word.
 _TOLD = 32
+# Whoever connects in order to ask does so within a round trip or two, over bad mobile links too, and is not to be
+# closed meanwhile; who has said nothing for longer keeps the connection as a spare.
+_SPEAKS_S = 2.0
 # Two of the largest bodies. Giving less back to the system would not be worth the milliseconds that it takes.
 _SHRUNK_BYTES = 32_000_000
 
 
 class Activity(Enum):
-    """What a connection is at: nothing; a request's head is arriving; a body is, or one is being answered; it was told
-    no, and is given some time to read that.
+    """What a connection is at: nothing, and nothing was ever asked on it; nothing, between requests; a request's head
+    is arriving; a body is, or one is being answered; it was told no, and is given some time to read that.
     """
 
+    UNUSED = auto()
     QUIET = auto()
     BEGINNING = auto()
     BUSY = auto()
@@ -31,7 +35,7 @@ class Activity(Enum):
 
 
 # With which nothing would be lost; for which a drain waits.
-_IDLE = (Activity.QUIET, Activity.BEGINNING)
+_IDLE = (Activity.UNUSED, Activity.QUIET, Activity.BEGINNING)
 _IN_FLIGHT = (Activity.BEGINNING, Activity.BUSY)
 
 
@@ -57,15 +61,15 @@ class ServedConnection(Protocol):
 
 
 class Connections:
-    """Counts them, lets the idle give way to the new, ends the slow, and drains. tls: for encryption, or None."""
+    """Counts them, lets the idle give way to the new, spares first, ends the slow, and drains. tls: for encryption."""
 
     def __init__(self, app: Application, limits: HttpLimits, tls: Certificate | None = None) -> None:
         self.app, self.limits, self.tls = app, limits, tls
         self.bodies = Budget(limits.bodies_bytes)
         self.open: set[ServedConnection] = set()
         self.draining = False
-        # How many were closed so that others could be opened.
-        self.gave_way = 0
+        # How many were closed so that others could be opened, and how many of them nothing was ever asked on.
+        self.gave_way = self.unused_gave_way = 0
         self._most_held = 0
 
     def admit(self, newcomer: ServedConnection) -> bool:
@@ -79,12 +83,21 @@ class Connections:
             self._close_oldest(refused)
         if served <= self.limits.connections:
             return True
-        if self._close_oldest([other for other in self.open if other.activity in _IDLE and other is not newcomer]):
-            self.gave_way += 1
+        if self._make_room(newcomer):
             return True
         if len(self.open) > self.limits.connections + _TOLD:
             newcomer.abort()
         return False
+
+    def _make_room(self, newcomer: ServedConnection) -> bool:
+        """Close one with which nothing is lost, if there is any: a client's spare before one that it asks on."""
+        idle = [other for other in self.open if other.activity in _IDLE and other is not newcomer]
+        before = perf_counter() - _SPEAKS_S
+        spares = [other for other in idle if other.activity is Activity.UNUSED and other.since < before]
+        made = self._close_oldest(spares or idle)
+        self.gave_way += made
+        self.unused_gave_way += made and bool(spares)
+        return made
 
     def _close_oldest(self, connections: Sequence[ServedConnection]) -> bool:
         """Close the one that has been so for longest; whether there was any."""
@@ -94,6 +107,11 @@ class Connections:
         self.open.discard(oldest)
         oldest.abort()
         return True
+
+    @property
+    def unused(self) -> int:
+        """Connections on which nothing was ever asked: spares, and those that are about to."""
+        return sum(connection.activity is Activity.UNUSED for connection in self.open)
 
     @property
     def in_flight(self) -> int:

@@ -60,7 +60,9 @@ class Dialogue:
             return Activity.BUSY
         if self._ended:
             return Activity.REFUSED
-        return Activity.BEGINNING if transaction else Activity.QUIET
+        if transaction:
+            return Activity.BEGINNING
+        return Activity.QUIET if self._replies.asked else Activity.UNUSED
 
     def check(self, now: float, crowded: bool) -> None:
         """End the connection if its time is over. crowded: whether others wait for room for their bodies."""

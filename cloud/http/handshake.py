@@ -22,7 +22,7 @@ def accepted(connections: Connections) -> asyncio.Protocol:
 class Handshake(asyncio.Protocol):
     """A connection until it is encrypted; then a `Connection` takes its place."""
 
-    activity = Activity.QUIET
+    activity = Activity.UNUSED
 
     def __init__(self, connections: Connections, tls: ssl.SSLContext) -> None:
         self._connections, self._tls = connections, tls

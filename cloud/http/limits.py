@@ -13,8 +13,8 @@ _BODIES_BYTES, _LARGEST = 128_000_000, 8
 class HttpLimits:
     """Of one connection. header_bytes: request line and headers. send_s: from a request's first byte to its last.
 
-    idle_s: between requests. connections: of the whole server, of any kind: those that do not speak yet, and those that
-    were refused, count too.
+    idle_s: between requests, and before the first: clients open connections ahead. connections: of the whole server, of
+    any kind: those that do not speak yet, and those that were refused, count too.
     """
 
     body_bytes: int = 16 << 20

@@ -14,7 +14,9 @@ from ondevice.cloud.http.transaction import Transaction
 
 
 class ReplyQueue:
-    """One client's. since: when the last reply was sent, by perf_counter, in s."""
+    """One client's. since: when the last reply was sent, or it connected, by perf_counter, in s. asked: whether
+    anything ever was.
+    """
 
     def __init__(self, connections: Connections, sender: Sender) -> None:
         self._connections, self._sender = connections, sender
@@ -22,7 +24,7 @@ class ReplyQueue:
         self.then: Callable[[], None] | None = None
         # Those whose turn has not come.
         self.waiting: deque[Transaction] = deque()
-        self.since = perf_counter()
+        self.since, self.asked = perf_counter(), False
         self._task: asyncio.Task[None] | None = None
         # Whether the client waits to be told to send the next one's body.
         self._waited_for = False
@@ -35,7 +37,7 @@ class ReplyQueue:
 
     def add(self, transaction: Transaction) -> None:
         """Answer it after those before it."""
-        self._waited_for = False  # its client has not waited any longer
+        self.asked, self._waited_for = True, False  # its client has not waited any longer
         self.waiting.append(transaction)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._answer())
