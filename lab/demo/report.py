@@ -47,6 +47,7 @@ def page(scenario: Scenario, runs: Sequence[Run], served: Sequence[str]) -> str:
         trade=figures.trade(rows),
         table=_table(list(rows[0]), [[_number(key, value) for key, value in each.items()] for each in rows]),
         reasons=_table(["pictures", "answered by", "why"], reasons(auto)),
+        uploads=_table(["sent as", "pictures", "kB each", "answered by the cloud"], uploads(auto)),
         facts="\n".join(f"<dt>{name}</dt><dd>{html.escape(text)}</dd>" for name, text in _facts(scenario, served)),
     )
 
@@ -55,6 +56,17 @@ def reasons(run: Run) -> list[list[str]]:
     """How many requests, where answered and why, for each reason without its numbers, the most frequent first."""
     counted = Counter((record.where or "nobody", record.why.partition(":")[0]) for record in run.records)
     return [[str(count), where, why] for (where, why), count in counted.most_common()]
+
+
+def uploads(run: Run) -> list[list[str]]:
+    """What was sent: how many pictures as what, their mean size, and how many of them the cloud answered."""
+    sent = [record for record in run.records if record.upload]
+    rows = []
+    for upload, count in Counter(record.upload for record in sent).most_common():
+        these = [record for record in sent if record.upload == upload]
+        each_kb, cloud = sum(one.sent_bytes for one in these) / count / 1e3, sum(one.where == "cloud" for one in these)
+        rows.append([upload, str(count), f"{each_kb:.1f}", str(cloud)])
+    return rows
 
 
 def _tile(row: Row) -> str:

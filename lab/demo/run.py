@@ -29,7 +29,7 @@ class RequestRecord(NamedTuple):
 
     at_ms: when it was asked, since the link was opened. where: `device`, `cloud`, or "" where there was no answer;
     total_ms is then how long it was waited for. network_ms: what an answer's legs to the cloud and back took.
-    sent_bytes: of the picture, wherever the answer came from.
+    sent_bytes: of the picture, wherever the answer came from; upload: what that was, as `Answer` has it.
     """
 
     mode: Mode
@@ -44,6 +44,7 @@ class RequestRecord(NamedTuple):
     network_ms: float = 0.0
     sent_bytes: int = 0
     why: str = ""
+    upload: str = ""
     events: tuple[Event, ...] = ()
 
 
@@ -135,6 +136,7 @@ class _ModeRunner:
             record = RequestRecord(
                 self._mode, number, at_ms, answer.total_ms, answer.where, answer.model, answer.label,
                 answer.index == photo.truth, bool(answer.on_time), answer.network_ms, why=answer.why,
+                upload=answer.upload,
             )  # fmt: skip
         # The end of one that was held is told a moment after its answer was taken.
         events = tuple(event for event in self._events if event.request == number)

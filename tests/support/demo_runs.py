@@ -38,6 +38,7 @@ def _record(mode: Mode, number: int, where: str, right: bool, total_ms: float) -
         mode, number, SCENARIO.due_ms(number), float(total_ms), where, "digits_l_int8", "7", right,
         on_time=bool(where) and total_ms <= SCENARIO.sla_ms, network_ms=40.0,
         sent_bytes=SENT_BYTES * (where == "cloud"), why=WHYS[where],
+        upload="96,40" if where == "cloud" else "",
         events=tuple(Event(number, at_ms, what, "") for at_ms, what in zip(times_ms, happened, strict=True)),
     )  # fmt: skip
 

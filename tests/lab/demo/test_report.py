@@ -102,6 +102,14 @@ def test_the_reasons_are_counted_without_their_numbers() -> None:
     assert ["1", "nobody", "no answer"] in report.reasons(runs()[1])
 
 
+def test_what_was_sent_is_counted() -> None:
+    auto = runs()[3]
+    file = auto.records[1]._replace(upload="file", sent_bytes=70_000, where="device")
+    records = [auto.records[0], file, *auto.records[2:]]
+    assert report.uploads(auto._replace(records=records)) == [["96,40", "2", "2.5", "2"], ["file", "1", "70.0", "0"]]
+    assert report.uploads(runs()[0]) == []
+
+
 def test_the_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     path = tmp_path / "demo.html"
     path.write_text("before")
