@@ -16,7 +16,10 @@ def waited_in_vain(progress: Progress, plan: Plan) -> bool:
 def why(progress: Progress, plan: Plan, in_vain: bool, confident: bool) -> str:
     """The plan's reason, and what became of it. in_vain: the cloud was late. confident: so was the device."""
     assert progress.best
-    if progress.best.attempt.where == "cloud" or not plan.send or plan.explore:
+    attempt = progress.best.attempt
+    if attempt.where == "cloud":
+        return f"{plan.why}, sent as {attempt.upload}" if "," in attempt.upload else plan.why
+    if not plan.send or plan.explore:
         return plan.why
     if in_vain:
         return "the cloud was late"

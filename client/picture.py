@@ -24,14 +24,20 @@ _KINDS = {
 
 
 class Upload(NamedTuple):
-    """What is sent of a picture. kind: its media type. rung: what it was made, where the endpoint is to be told; else
-    None. cropped: the share of its shorter side that was cut out of it.
+    """What is sent of a picture. kind: its media type. rung: what it was made; None: it is the file. cropped: the share
+    of the shorter side that was cut out. told: whether the endpoint is told that.
     """
 
     body: bytes
     kind: str
     rung: Rung | None = None
     cropped: float = 1.0
+    told: bool = False
+
+    @property
+    def text(self) -> str:
+        """In a word."""
+        return self.rung.text if self.rung else "file"
 
 
 class Picture:

@@ -30,16 +30,6 @@ class UploadChoice(NamedTuple):
     crop: float = 1.0
     told: bool = False
 
-    @property
-    def text(self) -> str:
-        """In a word."""
-        return self.rung.text if self.rung else UploadMode.FILE
-
-    @property
-    def note(self) -> str:
-        """What the reason of a plan says of it: nothing where it is the file."""
-        return f", sent as {self.rung.text}" if self.rung else ""
-
 
 class UploadEstimate(NamedTuple):
     """What is best sent, and the effective accuracy to expect of asking so."""

@@ -119,8 +119,8 @@ def picture_request(upload: Upload, context: RequestContext) -> PreparedRequest:
         cnnselect.DEVICE_TOP1: f"{context.device_top1:.4f}" if context.device_top1 else "",
         cnnselect.ANYTIME: f"{context.anytime}" if context.anytime > 1 else "",
         cnnselect.REPLY: context.reply.text if context.reply else "",
-        cnnselect.UPLOAD: upload.rung.text if upload.rung else "",
-        cnnselect.CROPPED: f"{upload.cropped:g}" if upload.cropped < 1 else "",
+        cnnselect.UPLOAD: upload.rung.text if upload.rung and upload.told else "",
+        cnnselect.CROPPED: f"{upload.cropped:g}" if upload.told and upload.cropped < 1 else "",
     }
     query = "&".join(f"{name}={text}" for name, text in asked.items() if text)
     path = f"{paths.of_model(cnnselect.NAME)}/infer?{query}"

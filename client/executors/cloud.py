@@ -6,6 +6,7 @@ from ondevice.client.endpoint.description import Aside, EndpointDescription
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink, Location
 from ondevice.client.executors.request import CloudAttempt, SendOptions
+from ondevice.client.executors.uploads import UploadQuestion
 from ondevice.client.picture import Picture
 from ondevice.client.upload_choice import UploadEstimate, UploadMode
 from ondevice.errors import UpstreamError
@@ -38,7 +39,7 @@ class CloudExecutor:
         """
         if self.endpoint is None or not self.link.network.known:
             return None
-        return self.link.uploads.choose(self.endpoint, picture, within_ms, device_top1)
+        return self.link.uploads.choose(UploadQuestion(self.endpoint, picture, within_ms, device_top1))
 
     def begin(self, task: Task, options: SendOptions) -> Attempt:
         """Send the task's picture."""

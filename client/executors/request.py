@@ -17,6 +17,7 @@ from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.executors import lessons
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink
+from ondevice.client.executors.uploads import UploadQuestion
 from ondevice.client.picture import Upload
 from ondevice.client.upload_choice import UploadChoice
 from ondevice.errors import FailureKind, OnDeviceError, UpstreamError
@@ -98,9 +99,7 @@ class CloudAttempt(Attempt):
             raise UpstreamError(f"it asked not to be asked for another {held_ms:.0f} ms", FailureKind.BUSY)
         until = task.until + self._options.keep_s
         endpoint = await link.discovery.known(until)
-        choice = self._options.upload or self._chosen(endpoint)
-        self.upload = choice.text
-        sending = Sending(endpoint, await link.uploads.make(task.picture, choice), until)
+        sending = Sending(endpoint, await self._upload(endpoint), until)
         try:
             await self._exchange(sending)
         except UpstreamError as error:  # the endpoint may not have understood how
@@ -113,8 +112,13 @@ class CloudAttempt(Attempt):
         # Only now: the next request finds the connection free.
         self.end(*self.received)
 
-    def _chosen(self, endpoint: EndpointDescription) -> UploadChoice:
-        return self._link.uploads.choose(endpoint, self.task.picture, self._left_ms, self._options.device_top1).choice
+    async def _upload(self, endpoint: EndpointDescription) -> Upload:
+        """What is sent. Raises ImageError."""
+        uploads = self._link.uploads
+        question = UploadQuestion(endpoint, self.task.picture, self._left_ms, self._options.device_top1)
+        made = await uploads.make(question, self._options.upload or uploads.choose(question).choice)
+        self.upload = made.text
+        return made
 
     @property
     def _left_ms(self) -> float:

@@ -32,6 +32,8 @@ SCALED_QUALITY, _CROP = 90, 0.875
 # Of a picture whose file is not known: a photo of some 500 x 375 pixels.
 _SIZE_BYTES = 100_000
 _WHOLE = np.ones((1, 1))
+# A picture whose size is off by less changes no choice by much; photos' differ by a quarter (one deviation).
+_AS_EXPECTED = 0.1
 
 
 class Menu(NamedTuple):
@@ -43,6 +45,20 @@ class Menu(NamedTuple):
     size_bytes: FloatArray
     kept: FloatArray
 
+    def with_file(self, file: UploadChoice) -> Menu:
+        """The file besides, which is all of the picture."""
+        kept = np.concatenate([self.kept, np.ones((1, self.kept.shape[1]))])
+        return Menu((*self.choices, file), np.append(self.size_bytes, file.size_bytes), kept)
+
+
+class UploadQuestion(NamedTuple):
+    """For what an upload is chosen. within_ms: the time that there is. device_top1: the accuracy in reserve."""
+
+    endpoint: EndpointDescription
+    picture: Picture
+    within_ms: float
+    device_top1: float
+
 
 class Uploads:
     """mode: what may be sent; a rung: that alone."""
@@ -51,23 +67,30 @@ class Uploads:
         self._network, self._aside, self._mode = network, aside, mode
         self._compression = CompressionTimes()
 
-    def choose(
-        self, endpoint: EndpointDescription, picture: Picture, within_ms: float, device_top1: float
-    ) -> UploadEstimate:
-        """What is best sent. within_ms: the time that there is. device_top1: the accuracy in reserve."""
-        menu = self._menu(endpoint, picture)
-        making_ms = [self._making_ms(choice.rung) for choice in menu.choices]
+    def choose(self, question: UploadQuestion, made: Upload | None = None) -> UploadEstimate:
+        """What is best sent. made: a rung that was made already, which tells this picture's sizes."""
+        menu = self._menu(question, self._compression.share if made is None else self._share(question, made))
+        making_ms = [0.0 if made and choice.rung == made.rung else self._making_ms(choice) for choice in menu.choices]
         overhead_ms = self._network.points_ms(menu.size_bytes) + np.array(making_ms)[:, None]
         uploads = UploadCandidates(menu.size_bytes, overhead_ms, menu.kept)
-        situation = Situation(within_ms, self._network.fixed_ms(), device_top1)
-        expected = endpoint.effective_top1(uploads, situation)
+        situation = Situation(question.within_ms, self._network.fixed_ms(), question.device_top1)
+        expected = question.endpoint.effective_top1(uploads, situation)
         chosen = best(uploads, expected)
         return UploadEstimate(menu.choices[chosen], float(expected[chosen]))
 
-    async def make(self, picture: Picture, choice: UploadChoice) -> Upload:
-        """The upload that was chosen. Raises ImageError."""
+    async def make(self, question: UploadQuestion, choice: UploadChoice) -> Upload:
+        """The upload that was chosen, or another, where it is of another size than was expected. Raises ImageError."""
+        begun, picture = perf_counter(), question.picture
         if not picture.loaded:
             await self._aside(picture.load)
+        upload = await self._made(picture, choice)
+        if not upload.told or abs(len(upload.body) / choice.size_bytes - 1) < _AS_EXPECTED:
+            return upload
+        left_ms = question.within_ms - (perf_counter() - begun) * 1e3
+        again = self.choose(question._replace(within_ms=left_ms), upload).choice
+        return upload if again.rung == upload.rung else await self._made(picture, again)
+
+    async def _made(self, picture: Picture, choice: UploadChoice) -> Upload:
         if choice.rung is None and picture.file is not None:
             return Upload(picture.file, picture.kind)
         try:
@@ -82,12 +105,11 @@ class Uploads:
         assert choice.rung
         body, took_ms = await self._aside(_timed, picture, choice.rung, choice.crop)
         self._compression.learn(choice.rung, took_ms, len(body) / choice.usual_bytes)
-        told = choice.rung if choice.told else None
-        return Upload(body, choice.rung.compression.media_type, told, choice.crop)
+        return Upload(body, choice.rung.compression.media_type, choice.rung, choice.crop, choice.told)
 
-    def _menu(self, endpoint: EndpointDescription, picture: Picture) -> Menu:
-        file = UploadChoice(None, float(_size_bytes(picture)))
-        ladder = endpoint.ladder
+    def _menu(self, question: UploadQuestion, share: float) -> Menu:
+        endpoint, picture = question.endpoint, question.picture
+        file, ladder = UploadChoice(None, float(_size_bytes(picture))), endpoint.ladder
         if isinstance(self._mode, Rung):
             return _alone(self._fixed(self._mode, ladder))
         if self._mode is UploadMode.FILE or not endpoint.side:
@@ -95,21 +117,25 @@ class Uploads:
         if self._mode is UploadMode.SCALED or ladder is None:
             scaled = self._scaled(endpoint.side)
             return _alone(scaled if _has_no_file(picture) or self._sooner(scaled, file) else file)
-        return self._whole(ladder, None if _has_no_file(picture) else file)
+        rungs = self._rungs(ladder, share)
+        return rungs if _has_no_file(picture) else rungs.with_file(file)
 
-    def _whole(self, ladder: UploadLadder, file: UploadChoice | None) -> Menu:
-        """All rungs, and the file."""
-        makeable = [row for row, rung in enumerate(ladder.rungs) if self._compression.knows(rung)]
-        usual, share, kept = ladder.size_bytes[makeable], self._compression.share, ladder.kept[makeable]
-        choices = [
+    def _rungs(self, ladder: UploadLadder, share: float) -> Menu:
+        """Those that can be made here."""
+        rows = [row for row, rung in enumerate(ladder.rungs) if self._compression.knows(rung)]
+        usual = ladder.size_bytes[rows]
+        choices = tuple(
             UploadChoice(ladder.rungs[row], size * share, size, ladder.crop, told=True)
-            for row, size in zip(makeable, usual.tolist(), strict=True)
-        ]
-        size_bytes = usual * share
-        if file is None:
-            return Menu(tuple(choices), size_bytes, kept)
-        kept = np.concatenate([kept, np.ones((1, kept.shape[1]))])
-        return Menu((*choices, file), np.append(size_bytes, file.size_bytes), kept)
+            for row, size in zip(rows, usual.tolist(), strict=True)
+        )
+        return Menu(choices, usual * share, ladder.kept[rows])
+
+    def _share(self, question: UploadQuestion, made: Upload) -> float:
+        """How large this picture is beside the usual one."""
+        ladder = question.endpoint.ladder
+        if ladder is None or made.rung not in ladder.rungs:
+            return self._compression.share
+        return len(made.body) / float(ladder.size_bytes[ladder.rungs.index(made.rung)])
 
     def _fixed(self, rung: Rung, ladder: UploadLadder | None) -> UploadChoice:
         return self._of(rung)._replace(crop=ladder.crop if ladder else 1.0, told=ladder is not None)
@@ -124,10 +150,10 @@ class Uploads:
 
     def _sooner(self, scaled: UploadChoice, file: UploadChoice) -> bool:
         sending_ms = [self._network.sending_ms(round(choice.size_bytes)) for choice in (scaled, file)]
-        return sending_ms[0] + self._making_ms(scaled.rung) + _MIN_GAIN_MS < sending_ms[1]
+        return sending_ms[0] + self._making_ms(scaled) + _MIN_GAIN_MS < sending_ms[1]
 
-    def _making_ms(self, rung: Rung | None) -> float:
-        return self._compression.expect_ms(rung) if rung else 0.0
+    def _making_ms(self, choice: UploadChoice) -> float:
+        return self._compression.expect_ms(choice.rung) if choice.rung else 0.0
 
 
 def scaled_rung(side: int) -> Rung:

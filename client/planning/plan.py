@@ -70,7 +70,7 @@ def auto(device: DeviceEstimate, cloud: UploadEstimate | None, exploring: bool) 
         return Plan(True, device.latest_ms, "the cloud is not known yet")
     expected, upload = cloud.effective_top1, cloud.choice
     if expected >= device.effective_top1 + MIN_GAIN_TOP1:
-        why = f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}{upload.note}"
+        why = f"cloud expected: {expected:.3f} against {device.effective_top1:.3f}"
         return Plan(True, device.latest_ms, why, upload=upload)
     why = f"device expected: {device.effective_top1:.3f}, cloud {expected:.3f}"
     if exploring:
@@ -94,7 +94,6 @@ def fixed(mode: Mode, device: DeviceEstimate | None, cloud: UploadEstimate | Non
     if mode is Mode.DEVICE:
         return Plan(False, 0.0, "device only")
     upload = cloud.choice if cloud else None
-    note = upload.note if upload else ""
     if mode is Mode.CLOUD or device is None:
-        return Plan(True, math.inf, f"cloud only{note}", upload=upload)
-    return Plan(True, device.latest_ms, f"hedged{note}", upload=upload)
+        return Plan(True, math.inf, "cloud only", upload=upload)
+    return Plan(True, device.latest_ms, "hedged", upload=upload)
