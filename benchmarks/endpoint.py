@@ -40,6 +40,7 @@ from ondevice.cloud.select.selector import Selector
 from ondevice.dataset.labelled import labelled
 from ondevice.protocol.metadata import TensorMetadata
 from ondevice.protocol.picture import PictureHead
+from ondevice.protocol.rung import Rung
 from ondevice.protocol.served import ServedModel
 from ondevice.selection import policies
 from ondevice.timing.distribution import Distribution
@@ -124,16 +125,21 @@ class Still:
 
 
 def decision(data: Data) -> Iterator[Row]:
-    """One decision among 25 models while all is busy, so that refusing is considered too, µs."""
-    selector = Selector([cast(Backend, Still())], Rules(), np.random.default_rng(0))
+    """One decision among 25 models while all is busy, so that refusing is considered too, µs; of files and uploads."""
+    still = Still()
+    selector, known = Selector([cast(Backend, still)], Rules(), np.random.default_rng(0)), Distribution.of([1.0])
     for name in policies.POLICIES:
-        photo = PictureHead.guessed(100_000)
-        arrival, taken = Arrival(RequestParameters(sla_ms=200, policy=name), 30.0, photo, perf_counter()), []
+        both = [RequestParameters(sla_ms=200, policy=name, upload=upload) for upload in (None, Rung(192, 40))]
+        taken: tuple[list[float], list[float]] = [], []
         for _ in range(1000):
-            start = perf_counter()
-            selector.choose(arrival._replace(received=start))
-            taken.append((perf_counter() - start) * 1e6)
-        yield {"policy": name, "p50_us": round(statistics.median(taken), 1), "p90_us": round(percentile(taken, 90), 1)}
+            for parameters, us in zip(both, taken, strict=True):
+                still.table.write(0, known)  # something was learned meanwhile, as after each answer
+                start = perf_counter()
+                selector.choose(Arrival(parameters, 30.0, PictureHead.guessed(100_000), start))
+                us.append((perf_counter() - start) * 1e6)
+        figures = zip(("", "upload_"), taken, strict=True)
+        row = {f"{of}p{q}_us": round(percentile(us, q), 1) for of, us in figures for q in (50, 90)}
+        yield {"policy": name, **row}
 
 
 def overhead(data: Data) -> Iterator[Row]:
