@@ -6,13 +6,14 @@ import json
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from offload import BUFFER_BYTES, DEVICE, EVERY_S, ROUND_TRIP_MS
+from sendable import Photos
 
 from ondevice import Runner
 from ondevice.answer import Answer
@@ -20,15 +21,13 @@ from ondevice.cli import console
 from ondevice.client.connection.messages import HttpReply, HttpRequest
 from ondevice.client.endpoint.description import Aside, EndpointDescription, PreparedRequest, RequestContext
 from ondevice.client.endpoint.reply import ParsedReply
-from ondevice.client.executors.uploads import scaled_rung
-from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.offload import OffloadClient, Options
 from ondevice.client.picture import Upload
 from ondevice.client.planning.plan import Mode
-from ondevice.client.upload_choice import UploadMode
 from ondevice.errors import OffloadError
 from ondevice.lab.link import Direction, Link, Links, LinkSpec, networks
 from ondevice.lab.simulate.device_model import DeviceModel
+from ondevice.selection.ladder import UploadLadder
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.profile import Profile, loads
 
@@ -37,25 +36,20 @@ BEGIN_S = 5.0
 _STATUS = b"HTTP/1.1 200 OK\r\n"
 
 
-class Photos(NamedTuple):
-    """The pictures and their classes."""
-
-    paths: Sequence[str]
-    truth: Sequence[int]
-
-
 class Stage(NamedTuple):
-    """What all runs have in common. port: the endpoint's. model: the device's. trace: as `ondevice link` takes it."""
+    """What all runs have in common. port: the endpoint's. model: the device's. trace: as `ondevice link` takes it.
+    upload: as a client takes it.
+    """
 
     port: int
     model: Path
     photos: Photos
     trace: str
+    upload: str
 
 
 class Asked(NamedTuple):
-    """A request. at_ms: since the trace began. sent_bytes: of the picture; head_bytes: of what goes before it. context:
-    what the endpoint was told; None: it was not asked.
+    """A request. at_ms: since the trace began. sent_bytes: of the picture; head_bytes: of what goes before it.
 
     other_ms, client_ms: what the server and the client took beside inference and network; of an answer from the cloud.
     """
@@ -63,7 +57,6 @@ class Asked(NamedTuple):
     at_ms: float
     sent_bytes: int
     head_bytes: int
-    context: RequestContext | None
     answer: Answer | None
     right: bool
     other_ms: float = 0.0
@@ -75,6 +68,11 @@ class Asked(NamedTuple):
         return bool(self.answer and self.answer.on_time)
 
     @property
+    def upload(self) -> str:
+        """What was sent."""
+        return self.answer.upload if self.answer else ""
+
+    @property
     def cloud(self) -> bool:
         """Whether the cloud's answer is the one."""
         return bool(self.answer and self.answer.where == "cloud")
@@ -84,38 +82,24 @@ class Asked(NamedTuple):
 class Real:
     """What came of one mode and deadline. limit_ms: when a request at the cloud was given up, after its call.
 
-    down_bytes: of a reply. device: the device's model, as the client knows it.
-    profiles, top1: the endpoint's, afterwards. side: of scaled pictures.
+    down_bytes: of a reply. device: the device's model, as the client knows it. profiles, top1: the endpoint's,
+    afterwards; ladder: what it says is worth sending.
     """
 
     mode: Mode
     sla_ms: float
+    upload: str
     asked: list[Asked] = field(default_factory=list)
     limit_ms: float = 0.0
     down_bytes: int = 0
     device: DeviceModel | None = None
     profiles: tuple[Profile, ...] = ()
     top1: dict[str, float] = field(default_factory=dict)
-    side: int = 0
+    ladder: UploadLadder | None = None
 
     def of_cloud(self, value: Callable[[Asked], float]) -> float:
         """The median over the answers from the cloud."""
         return statistics.median([value(one) for one in self.asked if one.cloud] or [0.0])
-
-    def each(self, value: Callable[[Asked], float]) -> FloatArray:
-        """[n]: of each request, the median in place of those without the cloud's answer."""
-        usual = self.of_cloud(value)
-        return np.array([value(one) if one.cloud else usual for one in self.asked])
-
-    @property
-    def device_top1(self) -> float:
-        """The accuracy of the device's answer; 0: there is none."""
-        return self.device.top1 if self.device else 0.0
-
-    @property
-    def up_bytes(self) -> FloatArray:
-        """[n]: what each request sent."""
-        return np.array([one.sent_bytes + one.head_bytes for one in self.asked])
 
     @property
     def at_ms(self) -> FloatArray:
@@ -123,19 +107,8 @@ class Real:
         return np.array([one.at_ms for one in self.asked])
 
 
-class Watched(NetworkEstimates):
-    """What the client learns of the network, the last of it kept aside."""
-
-    last = NetworkSample(0.0, 0.0, 0.0)
-
-    def add(self, sample: NetworkSample) -> None:
-        """See NetworkEstimates."""
-        self.last = sample
-        super().add(sample)
-
-
 class Overheard:
-    """What is known of an endpoint, the last request made for it, and the bytes of its head and of each reply."""
+    """What is known of an endpoint; the last reply, and the bytes of the last request's head and of each reply."""
 
     def __init__(self, description: EndpointDescription, port: int) -> None:
         self._description, self._port = description, port
@@ -144,8 +117,8 @@ class Overheard:
 
     def forget(self) -> None:
         """Until the next request."""
-        self.context: RequestContext | None = None
         self.head_bytes = 0
+        self.parsed: ParsedReply | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._description, name)
@@ -153,14 +126,15 @@ class Overheard:
     async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """See EndpointDescription."""
         prepared = await self._description.prepare(upload, context, aside)
-        self.context, self.head_bytes = context, _head_bytes(prepared.request, self._port)
+        self.head_bytes = _head_bytes(prepared.request, self._port)
         return prepared
 
     def read(self, prepared: PreparedRequest, reply: HttpReply) -> ParsedReply:
         """See EndpointDescription."""
         head_bytes = sum(len(name) + len(value) + 4 for name, value in reply.headers.items()) + 2
         self.replies_bytes.append(len(_STATUS) + head_bytes + len(reply.body))
-        return self._description.read(prepared, reply)
+        self.parsed = self._description.read(prepared, reply)
+        return self.parsed
 
 
 class Session:
@@ -170,7 +144,7 @@ class Session:
         assert client.cloud
         assert client.ready(BEGIN_S)
         assert client.cloud.endpoint
-        client.cloud.link.network = self._watched = Watched()
+        client.cloud.link.network.forget()
         client.cloud.link.discovery.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
         self._stage, self._client, self._link = stage, client, link
 
@@ -182,7 +156,14 @@ class Session:
             asked.append(self._ask(path, truth))
         time.sleep(EVERY_S)  # a connection may still be made, in place of one given up
         client, down = self._client, round(statistics.median(self._overheard.replies_bytes or [0]))
-        return Real(client.mode, client.sla_ms, asked, down_bytes=down, side=scaled_rung(self._overheard.side).side)
+        return Real(
+            client.mode,
+            client.sla_ms,
+            self._stage.upload,
+            asked,
+            down_bytes=down,
+            ladder=self._overheard.ladder,
+        )
 
     def _sleep_until(self, after_s: float) -> None:
         """After the link's opening."""
@@ -199,10 +180,10 @@ class Session:
             answer = None
         sent_bytes = self._client.totals.sent_bytes - before
         right = bool(answer and answer.index == truth)
-        one = Asked(at_ms, sent_bytes, heard.head_bytes, heard.context, answer, right)
-        if not answer or not one.cloud:
+        one = Asked(at_ms, sent_bytes, heard.head_bytes, answer, right)
+        if not answer or not one.cloud or not heard.parsed:
             return one
-        other_ms = self._watched.last.other_ms
+        other_ms = (heard.parsed.server_ms or 0.0) - answer.invoke_ms
         client_ms = answer.total_ms - answer.network_ms - answer.invoke_ms - other_ms
         return one._replace(other_ms=other_ms, client_ms=client_ms)
 
@@ -223,9 +204,8 @@ def real(stage: Stage, mode: Mode, sla_ms: float) -> Real:
         )
         link = links.open(LinkSpec(("127.0.0.1", stage.port), up, down))
         local = [Runner(stage.model, device=DEVICE)] if mode is Mode.HEDGE else []
-        with OffloadClient(
-            f"http://127.0.0.1:{link.port}", local, sla_ms, mode, Options(patience_ms=0, upload=UploadMode.SCALED)
-        ) as client:
+        options = Options(patience_ms=0, upload=stage.upload)
+        with OffloadClient(f"http://127.0.0.1:{link.port}", local, sla_ms, mode, options) as client:
             return _told(_with_device(Session(stage, client, link).run(), client), stage.port)
 
 

@@ -50,16 +50,26 @@ class PreparedRequest(NamedTuple):
     top: int
 
 
-class EndpointDescription(Protocol):
-    """What is known of an endpoint's models.
+class UploadForecast(Protocol):
+    """What is to be expected of uploads to an endpoint.
 
-    best_top1: the accuracy of its best model. side: the largest side of its models' inputs; 0: not known. ladder: what
-    smaller pictures leave of the models' accuracies, in the models' order; None: it does not tell.
+    side: the largest side of its models' inputs; 0: not known. ladder: what smaller pictures leave of the models'
+    accuracies, in the models' order; None: it does not tell.
     """
 
-    best_top1: float
     side: int
     ladder: UploadLadder | None
+
+    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
+        """The expected effective accuracy (MDInference's measure) of asking with each of these uploads, [u], with the
+        device's answer in reserve.
+        """
+
+
+class EndpointDescription(UploadForecast, Protocol):
+    """What is known of an endpoint's models. best_top1: the accuracy of its best model."""
+
+    best_top1: float
 
     async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The request for a picture. Raises ImageError."""
@@ -72,8 +82,3 @@ class EndpointDescription(Protocol):
 
     def record_inference(self, model: str, infer_ms: float) -> None:
         """Learn how long one of its models took."""
-
-    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
-        """The expected effective accuracy (MDInference's measure) of asking with each of these uploads, [u], with the
-        device's answer in reserve.
-        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 
 from ondevice.client.executors.sample_photo import sample_photo
@@ -16,12 +17,12 @@ _TRIED_SIDE, _TRIED_QUALITY = 224, 60
 
 
 class CompressionTimes:
-    """Measured where it is made, and learned from then on: the time of each compression, and the sizes of pictures as a
+    """Learned from times_ms on: the time of each compression that this device knows, and the sizes of pictures as a
     share of those that their rungs let expect, which one camera's have in common.
     """
 
-    def __init__(self) -> None:
-        self._took = {each: Recent(_tried(each)) for each in Compression if can_compress(each)}
+    def __init__(self, times_ms: Mapping[Compression, Sequence[float]]) -> None:
+        self._took = {each: Recent(known) for each, known in times_ms.items()}
         self._share = Recent([1.0])
 
     def knows(self, rung: Rung) -> bool:
@@ -41,6 +42,11 @@ class CompressionTimes:
         """Learn from a picture that was made that."""
         self._took[rung.compression].add(took_ms)
         self._share.add(share)
+
+
+def measured_times() -> dict[Compression, list[float]]:
+    """What each compression takes that this device knows, tried a few times, ms."""
+    return {each: _tried(each) for each in Compression if can_compress(each)}
 
 
 def _tried(compression: Compression) -> list[float]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice.client.endpoint.description import Aside, EndpointDescription
-from ondevice.client.executors.compression_times import CompressionTimes
+from ondevice.client.endpoint.description import Aside, UploadForecast
+from ondevice.client.executors.compression_times import CompressionTimes, measured_times
 from ondevice.client.network import NetworkEstimates
 from ondevice.client.picture import Picture, Upload
 from ondevice.client.upload_choice import UploadChoice, UploadEstimate, UploadMode
@@ -54,18 +54,24 @@ class Menu(NamedTuple):
 class UploadQuestion(NamedTuple):
     """For what an upload is chosen. within_ms: the time that there is. device_top1: the accuracy in reserve."""
 
-    endpoint: EndpointDescription
+    endpoint: UploadForecast
     picture: Picture
     within_ms: float
     device_top1: float
 
 
 class Uploads:
-    """mode: what may be sent; a rung: that alone."""
+    """mode: what may be sent; a rung: that alone. compression: what it takes; None: as this device is measured."""
 
-    def __init__(self, network: NetworkEstimates, aside: Aside, mode: UploadMode | Rung) -> None:
+    def __init__(
+        self,
+        network: NetworkEstimates,
+        aside: Aside,
+        mode: UploadMode | Rung,
+        compression: CompressionTimes | None = None,
+    ) -> None:
         self._network, self._aside, self._mode = network, aside, mode
-        self._compression = CompressionTimes()
+        self._compression = compression or CompressionTimes(measured_times())
 
     def choose(self, question: UploadQuestion, made: Upload | None = None) -> UploadEstimate:
         """What is best sent. made: a rung that was made already, which tells this picture's sizes."""
@@ -84,11 +90,19 @@ class Uploads:
         if not picture.loaded:
             await self._aside(picture.load)
         upload = await self._made(picture, choice)
-        if not upload.told or abs(len(upload.body) / choice.size_bytes - 1) < _AS_EXPECTED:
-            return upload
         left_ms = question.within_ms - (perf_counter() - begun) * 1e3
-        again = self.choose(question._replace(within_ms=left_ms), upload).choice
-        return upload if again.rung == upload.rung else await self._made(picture, again)
+        other = self.instead(question._replace(within_ms=left_ms), choice, upload)
+        return await self._made(picture, other) if other else upload
+
+    def instead(self, question: UploadQuestion, choice: UploadChoice, made: Upload) -> UploadChoice | None:
+        """What is better sent than what was made by a choice, for that is of another size than was expected; else None.
+
+        question: with the time that is left now.
+        """
+        if not made.told or abs(len(made.body) / choice.size_bytes - 1) < _AS_EXPECTED:
+            return None
+        again = self.choose(question, made).choice
+        return again if again.rung != made.rung else None
 
     async def _made(self, picture: Picture, choice: UploadChoice) -> Upload:
         if choice.rung is None and picture.file is not None:

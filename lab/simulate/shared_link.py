@@ -18,6 +18,8 @@ from ondevice.lab.simulate import notation
 from ondevice.lab.simulate.legs import NetworkModel, TracedNetwork
 from ondevice.timing.arrays import FloatArray
 
+# So many connections the client has open beside those of its requests, at most (`client/executors/spares.py`).
+_SPARES = 4
 # What a packet that only opens or ends a connection takes of the link: its IP and TCP headers.
 _MARK_BYTES = 40
 
@@ -30,7 +32,7 @@ class Passage(NamedTuple):
 
 
 class SharedLink:
-    """warm: whether a connection more is open than requests are under way, so that none waits for its handshake.
+    """warm: whether more connections are open than requests are under way, so that none waits for its handshake.
     rtt_ms: what a round trip takes besides.
 
     Requests come in the order of their times, each on a connection of its own for as long as it is under way. Raises
@@ -42,7 +44,7 @@ class SharedLink:
         self.rtt_ms = self._network.rtt_ms
         self._up = Cursor(self._network.up, 0.0)
         # When each connection that no request has is open.
-        self._open_ms = [0.0] * (2 if warm else 1)
+        self._open_ms = [0.0] * (1 + _SPARES if warm else 1)
 
     def send(self, at_ms: float, size_bytes: int) -> Passage:
         """Send so many bytes, which are there at at_ms."""

@@ -4,7 +4,7 @@
 
     auto            whatever is expected to have most answers right and on time, as the client has it
     file            the file as it is
-    scaled          that, or as much as the models look at, whichever is expected there 2 ms sooner, as 0.1.0 has it
+    scaled          that, or as much as the models look at, whichever is expected there sooner, as 0.1.0 has it
     192,40          a rung: side, quality (and ,webp)
     pieslicer       the file, or that prepared on the device, whichever is expected there sooner, in our reading
 
@@ -19,21 +19,26 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice import words
+from ondevice.client.endpoint.description import Result
+from ondevice.client.executors.compression_times import CompressionTimes
+from ondevice.client.executors.uploads import UploadQuestion, Uploads
 from ondevice.client.network import NetworkEstimates
+from ondevice.client.picture import Picture, Upload
+from ondevice.client.upload_choice import UploadChoice, UploadMode
 from ondevice.errors import UsageError
 from ondevice.lab.simulate.bandwidth import JellyfishBandwidth
 from ondevice.lab.simulate.upload_table import FILE, SCALED, UploadTable
-from ondevice.protocol.rung import Rung
+from ondevice.protocol.rung import Compression, Rung
 from ondevice.selection import policies
+from ondevice.selection.ladder import UploadLadder
 from ondevice.selection.problem import Models
-from ondevice.selection.uploads import Situation, UploadCandidates, best, expected_top1
+from ondevice.selection.uploads import Situation, UploadCandidates, expected_top1
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.recent import Recent
 
-AUTO, PIESLICER, JELLYFISH, HINDSIGHT = "auto", "pieslicer", "jellyfish", "hindsight"
-RULES, CHOOSING_BOTH = (AUTO, SCALED, FILE, PIESLICER), (JELLYFISH, HINDSIGHT)
-# By 0.1.0: a scaled picture must be expected so much sooner there.
-_SOONER_MS = 2.0
+PIESLICER, JELLYFISH, HINDSIGHT = "pieslicer", "jellyfish", "hindsight"
+RULES, CHOOSING_BOTH = (*UploadMode, PIESLICER), (JELLYFISH, HINDSIGHT)
+# What makes a file one that endpoints read; the rest of it does not matter here.
+_JPEG_BEGINS = b"\xff\xd8\xff"
 # Jellyfish sends what has the side of the model's input, at this quality, and wants twice the inference's time, for a
 # batch may have begun just before (its code).
 _JELLYFISH_QUALITY, _JELLYFISH_RUNS = 90, 2.0
@@ -52,18 +57,25 @@ class ClientOutlook(NamedTuple):
 
 
 class AwaitedPicture(NamedTuple):
-    """A picture that is to be sent. file_bytes: its file's. total_ms: gives what each upload with each model would take
-    in truth [k, m], which hindsight alone asks.
+    """A picture that is to be sent. sizes_bytes [k]: as each upload, of which a rule may know its file's, and those
+    that it has made. total_ms: gives what each upload with each model would take in truth [k, m], which hindsight alone
+    asks.
     """
 
-    file_bytes: float
+    sizes_bytes: FloatArray
     total_ms: Callable[[], FloatArray]
+
+    @property
+    def file_bytes(self) -> float:
+        """The size of its file."""
+        return float(self.sizes_bytes[-1])
 
 
 class Decision(NamedTuple):
-    """upload: which of the table. model: None where the endpoint chooses it."""
+    """upload: which of the table. making_ms: what making it took. model: None where the endpoint chooses it."""
 
     upload: int
+    making_ms: float
     model: int | None = None
 
 
@@ -77,73 +89,56 @@ class UploadRule:
         """What is sent of this one; None: nothing."""
         raise NotImplementedError
 
-    def made(self, upload: int, size_bytes: float) -> None:
-        """An upload of so many bytes was made."""
-
     def learn(self, at_ms: float, size_bytes: float, network_ms: float) -> None:
         """A request of so many bytes, answered or given up at at_ms, has been so long on the network."""
 
-    def _expected_ms(self, upload: int, size_bytes: float) -> float:
-        """What making it and getting it there is expected to take."""
-        return float(self.table.making_ms[upload]) + self.outlook.network.sending_ms(round(size_bytes))
+    def decided(self, upload: int, model: int | None = None) -> Decision:
+        """That, made once."""
+        return Decision(upload, float(self.table.making_ms[upload]), model)
 
 
-class Fixed(UploadRule):
-    """Always the same."""
+class ClientRule(UploadRule):
+    """Whatever the client would send, by its own code: it is also the forecast of the endpoint, whose tables it knows.
 
-    def __init__(self, outlook: ClientOutlook, text: str) -> None:
+    mode: as a client takes it.
+    """
+
+    def __init__(self, outlook: ClientOutlook, mode: UploadMode | Rung) -> None:
         super().__init__(outlook)
-        self._decision = Decision(self.table.row(text))
-
-    def choose(self, picture: AwaitedPicture) -> Decision:
-        """See UploadRule."""
-        return self._decision
-
-
-class Sooner(UploadRule):
-    """The file, or that as much smaller as models look at, where it is expected by_ms sooner there."""
-
-    def __init__(self, outlook: ClientOutlook, by_ms: float) -> None:
-        super().__init__(outlook)
-        self._by_ms = by_ms
-        self._file, self._scaled = outlook.table.row(FILE), outlook.table.row(SCALED)
-
-    def choose(self, picture: AwaitedPicture) -> Decision:
-        """See UploadRule."""
-        scaled_bytes = float(self.table.size_bytes[self._scaled])
-        file_ms = self._expected_ms(self._file, picture.file_bytes)
-        sooner = self._expected_ms(self._scaled, scaled_bytes) + self._by_ms < file_ms
-        return Decision(self._scaled if sooner else self._file)
-
-
-class Joint(UploadRule):
-    """The upload with the greatest effective accuracy to expect, the endpoint choosing the model by its policy."""
-
-    def __init__(self, outlook: ClientOutlook) -> None:
-        super().__init__(outlook)
-        # As the client has them: the ladder's rungs, and the file.
-        self._rows = np.append(np.arange(self.table.in_ladder), len(self.table) - 1)
-        self._kept, self._making_ms = self.table.kept[self._rows], self.table.making_ms[self._rows, None]
+        self.side = max(self.table.sides)
+        self.ladder: UploadLadder | None = self.table.ladder
         self._policy = policies.find(outlook.policy)
-        self._share = Recent([1.0])  # how large pictures are, as a share of the usual sizes
+        self._compression = CompressionTimes({each: [float(self.table.making_ms[0])] for each in Compression})
+        self._uploads = Uploads(outlook.network, _nothing, mode, self._compression)
+
+    def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:
+        """See UploadForecast."""
+        return expected_top1(self._policy, self.outlook.models, uploads, situation)
 
     def choose(self, picture: AwaitedPicture) -> Decision:
-        """See UploadRule."""
-        outlook, network = self.outlook, self.outlook.network
-        size_bytes = self.table.size_bytes[self._rows] * self._share.distribution.mean_ms
-        size_bytes[-1] = picture.file_bytes
-        candidates = UploadCandidates(size_bytes, network.points_ms(size_bytes) + self._making_ms, self._kept)
-        situation = Situation(outlook.sla_ms, network.fixed_ms(), outlook.device_top1)
-        expected = expected_top1(self._policy, outlook.models, candidates, situation)
-        return Decision(int(self._rows[best(candidates, expected)]))
+        """See UploadRule: a picture that turns out to be of another size is made anew."""
+        file = Picture(_JPEG_BEGINS + bytes(max(int(picture.file_bytes) - len(_JPEG_BEGINS), 0)))
+        question = UploadQuestion(self, file, self.outlook.sla_ms, self.outlook.device_top1)
+        choice = self._uploads.choose(question).choice
+        upload, making_ms = self._made(choice, picture)
+        made = Upload(bytes(int(picture.sizes_bytes[upload])), "", choice.rung, choice.crop, choice.told)
+        other = self._uploads.instead(question._replace(within_ms=question.within_ms - making_ms), choice, made)
+        if other is None:
+            return Decision(upload, making_ms)
+        upload, more_ms = self._made(other, picture)
+        return Decision(upload, making_ms + more_ms)
 
-    def made(self, upload: int, size_bytes: float) -> None:
-        """See UploadRule."""
-        if self.table.rungs[upload]:
-            self._share.add(size_bytes / float(self.table.size_bytes[upload]))
+    def _made(self, choice: UploadChoice, picture: AwaitedPicture) -> tuple[int, float]:
+        """Which of the table, and what making it takes."""
+        upload = self.table.rungs.index(choice.rung)
+        making_ms = float(self.table.making_ms[upload])
+        if choice.rung:
+            share = float(picture.sizes_bytes[upload]) / choice.usual_bytes
+            self._compression.learn(choice.rung, making_ms, share)
+        return upload, making_ms
 
 
-class PieSlicer(Sooner):
+class PieSlicer(UploadRule):
     """The file, or that prepared on the device: whichever is sooner ready to be inferred.
 
     Source: Ogden, Kong and Guo, PieSlicer (ICPE 2021), and its code (cake-lab/PieSlicer, `ImageConverter.java`): local
@@ -154,13 +149,15 @@ class PieSlicer(Sooner):
     """
 
     def __init__(self, outlook: ClientOutlook) -> None:
-        super().__init__(outlook, 0.0)
+        super().__init__(outlook)
+        self._file, self._scaled = outlook.table.row(FILE), outlook.table.row(SCALED)
 
     def choose(self, picture: AwaitedPicture) -> Decision:
         """See UploadRule."""
-        if picture.file_bytes < self.table.size_bytes[self._scaled]:
-            return Decision(self._file)
-        return super().choose(picture)
+        scaled_bytes = float(self.table.size_bytes[self._scaled])
+        usual_ms, file_ms = (self.outlook.network.sending_ms(round(b)) for b in (scaled_bytes, picture.file_bytes))
+        sooner = float(self.table.making_ms[self._scaled]) + usual_ms < file_ms
+        return self.decided(self._scaled if picture.file_bytes >= scaled_bytes and sooner else self._file)
 
 
 class Jellyfish(UploadRule):
@@ -185,7 +182,7 @@ class Jellyfish(UploadRule):
         fitting = [model for model in self._order if self._fits(model)]
         smallest = min(self._order, key=lambda model: float(self.table.size_bytes[self._uploads[model]]))
         self._model = fitting[0] if fitting else smallest
-        return Decision(self._uploads[self._model], self._model)
+        return self.decided(self._uploads[self._model], self._model)
 
     def learn(self, at_ms: float, size_bytes: float, network_ms: float) -> None:
         """See UploadRule."""
@@ -213,19 +210,16 @@ class Hindsight(UploadRule):
         if worth.max() <= self.outlook.device_top1:
             return None
         upload, model = np.unravel_index(int(worth.argmax()), worth.shape)
-        return Decision(int(upload), int(model))
+        return self.decided(int(upload), int(model))
 
 
 def find(text: str, outlook: ClientOutlook) -> UploadRule:
     """The rule that `text` names. Raises UsageError."""
-    made: dict[str, Callable[[ClientOutlook], UploadRule]] = {
-        JELLYFISH: Jellyfish,
-        HINDSIGHT: Hindsight,
-        PIESLICER: PieSlicer,
-        AUTO: Joint,
-        SCALED: lambda given: Sooner(given, _SOONER_MS),
-    }
-    return made[text](outlook) if text in made else Fixed(outlook, text)
+    made = {JELLYFISH: Jellyfish, HINDSIGHT: Hindsight, PIESLICER: PieSlicer}
+    if text in made:
+        return made[text](outlook)
+    rung = check(text)
+    return ClientRule(outlook, rung or UploadMode(text))
 
 
 def check(text: str) -> Rung | None:
@@ -238,3 +232,8 @@ def check(text: str) -> Rung | None:
         if not text[:1].isdigit():
             words.known(text, RULES, "upload")
         raise
+
+
+async def _nothing(work: Callable[..., Result], /, *arguments: object) -> Result:
+    """Nothing is computed beside in a simulation."""
+    raise NotImplementedError

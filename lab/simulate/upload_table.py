@@ -13,7 +13,7 @@ import numpy as np
 from ondevice import words
 from ondevice.errors import UsageError
 from ondevice.protocol.rung import Compression, Rung
-from ondevice.selection.ladder import ladder, usual_bytes, usual_kept
+from ondevice.selection.ladder import UploadLadder, ladder, usual_bytes, usual_kept
 from ondevice.timing.arrays import FloatArray
 
 FILE, SCALED = "file", "scaled"
@@ -39,12 +39,13 @@ class PictureSettings(NamedTuple):
 
 class UploadConditions(NamedTuple):
     """warm: whether a spare connection is open. client_ms, server_ms: what client and server take for a request beside
-    making the upload, the network and the inference.
+    making the upload, the network and the inference. patience_ms: how long after its deadline a request is given up.
     """
 
     warm: bool = True
     client_ms: float = 0.0
     server_ms: float = 0.0
+    patience_ms: float = 0.0
 
 
 DEFAULT_CONDITIONS = UploadConditions()
@@ -74,8 +75,8 @@ class UploadTable:
     """k uploads of m models: first those of their ladder, growing, then the others, last the file.
 
     names [k], rungs [k]: of the file None. size_bytes [k]: in the mean, without the head. kept [k, m]: the share that
-    is left of a model's accuracy. making_ms [k]: see PictureSettings. in_ladder: how many are the ladder's. sides [m]:
-    of the models' inputs. head_bytes: see PictureSettings.
+    is left of a model's accuracy. making_ms [k]: see PictureSettings. ladder: of which the first are. sides [m]: of the
+    models' inputs. head_bytes: see PictureSettings.
     """
 
     names: tuple[str, ...]
@@ -83,16 +84,22 @@ class UploadTable:
     size_bytes: FloatArray
     kept: FloatArray
     making_ms: FloatArray
-    in_ladder: int
+    ladder: UploadLadder
     sides: tuple[int, ...]
     head_bytes: int
 
     @classmethod
-    def of(cls, facts: UploadFacts, settings: PictureSettings, more: Sequence[Rung] = ()) -> UploadTable:
+    def of(
+        cls,
+        facts: UploadFacts,
+        settings: PictureSettings,
+        more: Sequence[Rung] = (),
+        published: UploadLadder | None = None,
+    ) -> UploadTable:
         """more: rungs that are wanted beside the ladder's. Those of the models' own sides at quality 90, and what 0.1.0
-        sends, are there in any case.
+        sends, are there in any case. published: the ladder, where it is not to be made of the facts.
         """
-        known, sides = ladder(*facts, CROP), facts.sides
+        known, sides = published or ladder(*facts, CROP), facts.sides
         own = [Rung(side, _QUALITY) for side in sides.values()]
         beside = [rung for rung in dict.fromkeys((*more, *own)) if rung not in known.rungs]
         scaled = Rung(math.ceil(max(sides.values()) / CROP), _QUALITY)
@@ -102,7 +109,7 @@ class UploadTable:
         making_ms = [0.0 if rung is None else settings.making_ms for rung in rungs]
         return cls(
             (*(rung.text for rung in (*known.rungs, *beside)), SCALED, FILE), rungs, np.array(sizes, float),
-            np.array(kept), np.array(making_ms), len(known.rungs), tuple(sides.values()), settings.head_bytes,
+            np.array(kept), np.array(making_ms), known, tuple(sides.values()), settings.head_bytes,
         )  # fmt: skip
 
     def __len__(self) -> int:

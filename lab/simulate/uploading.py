@@ -1,7 +1,7 @@
 """Simulated uploads: one device's pictures, one after the other over one link, with what its client learns on the way.
 
 What is sent is chosen by a rule; then the endpoint, whose workers are idle, chooses the model by its policy, told what
-a client tells it. Each request is given up at its deadline. The network is learned by the client's own code.
+a client tells it. The network is learned by the client's own code.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class UploadingDevice:
         sent_bytes, server_ms = np.zeros(n), np.zeros(n)
         for i, (at_ms, sizes) in enumerate(zip(truth.at_ms.tolist(), sizes_bytes, strict=True)):
             self._learn_until(at_ms)
-            decision = self._rule.choose(AwaitedPicture(sizes[-1], partial(self._all_ms, at_ms, sizes, infer_ms[i])))
+            decision = self._rule.choose(AwaitedPicture(sizes, partial(self._all_ms, at_ms, sizes, infer_ms[i])))
             if decision is None:
                 continue
             model, sent = self._sent(at_ms, sizes, decision, infer_ms[i])
@@ -121,8 +121,7 @@ class UploadingDevice:
         """Send a picture: the model that it gets, and what comes of it."""
         upload, conditions = decision.upload, self._conditions
         size_bytes = int(sizes[upload])
-        self._rule.made(upload, size_bytes)
-        sent_ms = at_ms + float(self._table.making_ms[upload]) + conditions.client_ms
+        sent_ms = at_ms + decision.making_ms + conditions.client_ms
         arrival = self._link.send(sent_ms, size_bytes + self._table.head_bytes)
         at_server_ms = arrival.last_ms + conditions.server_ms
         model = decision.model
@@ -133,7 +132,7 @@ class UploadingDevice:
         sent = UploadUnderWay(
             size_bytes, at_ms, sent_ms, arrival, leaves_ms - arrival.last_ms, float(infer_ms[model]), total_ms
         )
-        ends_ms = at_ms + min(total_ms, self._case.sla_ms)
+        ends_ms = at_ms + min(total_ms, self._given_up_ms)
         heapq.heappush(self._under_way, (ends_ms, next(self._number), sent))
         return model, sent
 
@@ -179,7 +178,7 @@ class UploadingDevice:
 
     def _learn(self, ended_ms: float, sent: UploadUnderWay) -> None:
         took_ms, elapsed_ms = ended_ms - sent.sent_ms, ended_ms - sent.begun_ms
-        if sent.total_ms <= self._case.sla_ms:
+        if sent.total_ms <= self._given_up_ms:
             self._link.keep(ended_ms)
             lessons.of_reply(self._network, _reply(sent), sent.size_bytes, took_ms)
             network_ms = took_ms - sent.server_ms
@@ -207,6 +206,11 @@ class UploadingDevice:
         return ClientOutlook(
             self._table, self._models, self._network, case.sla_ms, rtt_ms, self._settings.device_top1, case.policy
         )
+
+    @property
+    def _given_up_ms(self) -> float:
+        """When a request is given up, after its call."""
+        return self._case.sla_ms + self._conditions.patience_ms
 
     @property
     def _down_bytes(self) -> int:

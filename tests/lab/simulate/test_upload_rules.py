@@ -26,12 +26,14 @@ def outlook(tmp_path: Path) -> ClientOutlook:
     return ClientOutlook(table, models.models, NetworkEstimates(), 200.0, 40.0, 0.44, "effective")
 
 
-def chosen(
-    text: str, outlook: ClientOutlook, file_bytes: float = 100_000, times: FloatArray | None = None
-) -> str | None:
+def picture(table: UploadTable, file_bytes: float = 100_000, times: FloatArray = NO_TIMES) -> AwaitedPicture:
+    """One of the usual sizes, but for its file."""
+    return AwaitedPicture(np.append(table.size_bytes[:-1], file_bytes), lambda: times)
+
+
+def chosen(text: str, outlook: ClientOutlook, file_bytes: float = 100_000, times: FloatArray = NO_TIMES) -> str | None:
     """What is sent, by its name."""
-    rule = upload_rules.find(text, outlook)
-    decision = rule.choose(AwaitedPicture(file_bytes, lambda: np.zeros(0) if times is None else times))
+    decision = upload_rules.find(text, outlook).choose(picture(outlook.table, file_bytes, times))
     return outlook.table.names[decision.upload] if decision else None
 
 
@@ -60,14 +62,19 @@ def test_what_is_chosen_with_the_model_follows_the_link(outlook: ClientOutlook) 
 def test_photos_that_are_larger_than_usual_are_sent_smaller(outlook: ClientOutlook) -> None:
     for _ in range(8):
         outlook.network.add(NetworkSample(40.0, 8 / 800, 0.0))
-    rule, picture, table = upload_rules.find("auto", outlook), AwaitedPicture(1e5, lambda: NO_TIMES), outlook.table
-    usual = rule.choose(picture)
+    rule, table = upload_rules.find("auto", outlook), outlook.table
+    usual = rule.choose(picture(table))
     assert usual
+    assert usual.making_ms == 8
+    large = AwaitedPicture(np.append(3 * table.size_bytes[:-1], 1e5), lambda: NO_TIMES)
+    instead = rule.choose(large)  # it is made as the usual one, turns out to be large, and is made again
+    assert instead
+    assert instead.making_ms == 16
+    assert table.size_bytes[instead.upload] < table.size_bytes[usual.upload]
     for _ in range(16):
-        rule.made(usual.upload, 3 * float(table.size_bytes[usual.upload]))
-    larger = rule.choose(picture)
-    assert larger
-    assert table.size_bytes[larger.upload] < table.size_bytes[usual.upload]
+        last = rule.choose(large)
+    assert last
+    assert last.making_ms == 8  # this camera's are large
 
 
 def test_a_rung_and_the_file_are_always_the_same(outlook: ClientOutlook) -> None:
@@ -76,17 +83,17 @@ def test_a_rung_and_the_file_are_always_the_same(outlook: ClientOutlook) -> None
 
 
 def test_jellyfish_takes_the_model_whose_picture_and_runs_fit(outlook: ClientOutlook) -> None:
-    rule, picture = upload_rules.find("jellyfish", outlook), AwaitedPicture(1e5, lambda: np.zeros(0))
-    best = rule.choose(picture)
+    rule, asked = upload_rules.find("jellyfish", outlook), picture(outlook.table)
+    best = rule.choose(asked)
     assert best
     assert best.model == 3
     assert outlook.table.rungs[best.upload] == Rung(224, 90)
     for at_ms in range(0, 5000, 500):  # 20 bytes a ms, of which none of their pictures has few enough
         rule.learn(float(at_ms), 2_000, 118.0)
-    assert rule.choose(picture) == Decision(outlook.table.row("128,90"), 0)
+    assert rule.choose(asked) == Decision(outlook.table.row("128,90"), 8.0, 0)
     for at_ms in range(5000, 9000, 500):  # 90: 11.8 kB leave 20 ms, and twice 13 are wanted
         rule.learn(float(at_ms), 9_000, 118.0)
-    assert rule.choose(picture) == Decision(outlook.table.row("160,90"), 1)
+    assert rule.choose(asked) == Decision(outlook.table.row("160,90"), 8.0, 1)
 
 
 def test_hindsight_sends_the_best_that_will_be_on_time_and_no_more(outlook: ClientOutlook) -> None:
@@ -95,11 +102,11 @@ def test_hindsight_sends_the_best_that_will_be_on_time_and_no_more(outlook: Clie
     assert chosen("hindsight", outlook, times=times) is None
     times[:2] = 100.0
     rule = upload_rules.find("hindsight", outlook)
-    pair = rule.choose(AwaitedPicture(1e5, lambda: times))
-    assert pair == Decision(1, int((table.kept[1] * top1).argmax()))
+    pair = rule.choose(picture(table, times=times))
+    assert pair == Decision(1, 8.0, int((table.kept[1] * top1).argmax()))
     times[:] = 199.9
     times[3, :] = 200.1
-    everything = rule.choose(AwaitedPicture(1e5, lambda: times))
+    everything = rule.choose(picture(table, times=times))
     assert everything
     worth = table.kept * top1
     assert worth[everything.upload, everything.model] == worth.max()

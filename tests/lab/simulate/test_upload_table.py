@@ -22,7 +22,7 @@ def test_the_ladder_then_what_was_asked_for_then_the_whole_picture() -> None:
     made = table(Rung(100, 50), LADDER.rungs[2])
     own = [rung.text for rung in (Rung(128, 90), Rung(224, 90)) if rung not in LADDER.rungs]
     assert made.names == (*(rung.text for rung in LADDER.rungs), "100,50", *own, "scaled", "file")
-    assert made.in_ladder == len(LADDER.rungs)
+    assert made.ladder.rungs == LADDER.rungs
     assert made.rungs[-2:] == (Rung(256, 90), None)
     assert made.kept.shape == (len(made), 2)
     assert made.kept[-2:].tolist() == [[1, 1], [1, 1]]

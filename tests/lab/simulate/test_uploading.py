@@ -16,11 +16,12 @@ from ondevice.lab.simulate.arrivals import Arrivals
 from ondevice.lab.simulate.grid import Grid, UploadPlan, run
 from ondevice.lab.simulate.legs import Sizes, TracedNetwork
 from ondevice.lab.simulate.modelset import ModelSet
-from ondevice.lab.simulate.outcomes import OutcomeCounts
+from ondevice.lab.simulate.outcomes import ON_TIME, OutcomeCounts
 from ondevice.lab.simulate.queueing import simulate
-from ondevice.lab.simulate.simulation import Case, SimulationSettings
+from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings, ground_truths
 from ondevice.lab.simulate.upload_rules import HINDSIGHT, JELLYFISH
 from ondevice.lab.simulate.upload_table import PictureSettings, UploadConditions, UploadFacts, UploadTable
+from ondevice.lab.simulate.uploading import UploadingDevice
 from ondevice.protocol.rung import Rung
 
 PHONE = device_model.given(0.44, 90)
@@ -58,20 +59,19 @@ def test_a_request_takes_what_its_parts_take(tmp_path: Path) -> None:
     # A packet each 10 ms; pictures come each second, so that none meets another.
     steady, models = Trace(np.arange(10.0, 1001.0, 10.0), 1000.0), four(tmp_path)
     exact = replace(models, models=replace(models.models, std_ms=np.zeros(4)))
-    made = table(exact)
-    one_size = replace(made, rungs=(None,) * len(made), size_bytes=np.full(len(made), 4_000.0), head_bytes=500)
     asked = Case(
-        exact, TracedNetwork("steady", steady, steady, 40.0), 1_000.0, "static-accuracy",
-        each(1000.0), table=one_size, upload="192,40",
+        exact, TracedNetwork("steady", steady, steady, 40.0), 1_000.0, "static-accuracy", each(1000.0),
+        table=table(exact), upload="192,40",
     )  # fmt: skip
     conditions = UploadConditions(client_ms=1.5, server_ms=3.0)
-    settings = SimulationSettings(50, sizes=Sizes(100_000, 1_000), uploading=conditions)
-    found = simulate(asked, settings)
+    settings, streams = SimulationSettings(50, sizes=Sizes(down_bytes=1_000), uploading=conditions), RandomStreams.of(0)
+    truth = ground_truths(asked, settings, streams)(0, 50)
+    found = UploadingDevice(asked, settings, streams).run(truth, np.full((50, len(table(exact))), 4_000.0))
     # Made in 8 + 1.5 ms; 3 packets, the third at 30, and 20 ms there; 3 + 12 ms there; a packet at 70, and 20 ms back.
-    assert found.answer_times.mean_ms == pytest.approx(90.0)
-    assert found.sent_bytes == 4_000
-    assert found.attainment.value == 1
-    assert found.server_ms == pytest.approx(12.0)
+    assert found.outcomes.answer_ms == pytest.approx(90.0)
+    assert found.outcomes.server_ms == pytest.approx(12.0)
+    assert found.sent_bytes.tolist() == [4_000.0] * 50
+    assert (found.outcomes.fate == ON_TIME).all()
 
 
 def test_accuracy_is_of_the_model_on_what_was_sent(tmp_path: Path) -> None:
