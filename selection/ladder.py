@@ -25,22 +25,43 @@ _SMALLEST = 0.4
 # A rung that costs more bytes has to leave some model so much more accuracy.
 _MIN_GAIN = 0.002
 
-# What a picture with these shares of a model's side (rows), at these qualities (columns), leaves of its accuracy, by
-# measuring four MobileNets (sides 128 to 224) on 500 photos: their mean. Between them it is taken to be linear.
-_SHARES, _KEPT_QUALITIES = np.array([0.4, 0.57, 0.71, 0.86, 1.0, 1.2]), np.array([20.0, 40.0, 75.0, 90.0])
-_KEPT = np.array([
-    [0.35, 0.45, 0.52, 0.55],
-    [0.50, 0.64, 0.73, 0.76],
-    [0.62, 0.76, 0.83, 0.86],
-    [0.72, 0.85, 0.91, 0.93],
-    [0.78, 0.88, 0.94, 0.97],
-    [0.80, 0.90, 0.95, 0.98],
-])  # fmt: skip
-# A file's bytes, as measured on the same photos: its head, and so many a pixel at these qualities.
-_HEAD_BYTES = 1000.0
-_BYTES_A_PIXEL = {  # of the same photos
-    Compression.JPEG: np.array([0.065, 0.1, 0.175, 0.28]),
-    Compression.WEBP: np.array([0.063, 0.093, 0.145, 0.22]),
+# What was measured of four MobileNets of sides 128 to 224 on 500 photos (`benchmarks/uploads.py`): at these shares of a
+# model's side, the first of which has nothing in it,
+_SHARES = np.array([0, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.6])
+# and at these qualities,
+_AT_QUALITIES = np.array([20.0, 40.0, 60.0, 75.0, 90.0])
+# a model of side 192 keeps so much of its accuracy: their mean; shares are rows, qualities columns.
+_KEPT = {
+    Compression.JPEG: np.array([
+        [0.00, 0.00, 0.00, 0.00, 0.00],
+        [0.27, 0.41, 0.46, 0.51, 0.58],
+        [0.36, 0.50, 0.55, 0.60, 0.67],
+        [0.45, 0.60, 0.64, 0.69, 0.75],
+        [0.55, 0.67, 0.71, 0.76, 0.81],
+        [0.65, 0.76, 0.80, 0.83, 0.89],
+        [0.72, 0.83, 0.88, 0.91, 0.96],
+        [0.78, 0.86, 0.90, 0.91, 0.96],
+        [0.80, 0.88, 0.92, 0.93, 0.96],
+    ]),
+    Compression.WEBP: np.array([
+        [0.00, 0.00, 0.00, 0.00, 0.00],
+        [0.34, 0.46, 0.51, 0.54, 0.62],
+        [0.43, 0.55, 0.60, 0.63, 0.69],
+        [0.53, 0.63, 0.68, 0.71, 0.77],
+        [0.59, 0.70, 0.74, 0.77, 0.83],
+        [0.67, 0.77, 0.82, 0.84, 0.90],
+        [0.73, 0.85, 0.90, 0.92, 0.96],
+        [0.78, 0.86, 0.90, 0.92, 0.96],
+        [0.79, 0.87, 0.90, 0.93, 0.97],
+    ]),
+}  # fmt: skip
+# At the same share of their side smaller models keep less: this, to a power of the sides' ratio. Each of the four is
+# then foretold from the other three within 0.02 to 0.04 (root mean square), for 0.04 to 0.10 without.
+_USUAL_SIDE, _EXPONENT = 192, 0.75
+# A file's bytes are these, at these qualities, times a power of its side, as fitted to the same photos.
+_BYTES = {
+    Compression.JPEG: (np.array([0.962, 1.416, 1.808, 2.304, 3.67]), 1.53),
+    Compression.WEBP: (np.array([0.518, 0.726, 0.917, 1.082, 1.947]), 1.63),
 }
 
 
@@ -58,8 +79,9 @@ class LadderFields:
 @dataclass(frozen=True, eq=False)
 class UploadLadder:
     """names: m models. rungs: u, growing in size_bytes [u], the mean size of a picture. kept [u, m]: the share of a
-    model's accuracy that is left, from 0 to 1, never falling with the size. crop: the share of a picture's shorter side
-    that is sent, which is what the models look at. measured: those models of which it is known by measuring.
+    model's accuracy that is left, from 0 to 1, never falling with the size within a compression. crop: the share of a
+    picture's shorter side that is sent, which is what the models look at. measured: those models of which it is known
+    by measuring.
     """
 
     names: tuple[str, ...]
@@ -108,7 +130,8 @@ def ladder(
 ) -> UploadLadder:
     """The ladder of a set of models: what was measured of each, and what is usual in place of what was not.
 
-    sides: the models' input sides. measured: of models, what rungs leave of the accuracy. sizes: of rungs, bytes.
+    sides: the models' input sides. measured: of models, what rungs leave of the accuracy. sizes: of rungs, bytes. What
+    is not worth its bytes is left out before the rest is evened out, which it would make worse than it is.
     """
     names, largest = tuple(sides), max(sides.values())
     among = {rung for shares in measured.values() for rung in shares}
@@ -117,12 +140,47 @@ def ladder(
         among |= set(rungs_for(largest))
     size = {rung: sizes.get(rung, usual_bytes(rung)) for rung in among if rung.side <= largest}
     rungs = sorted(size, key=lambda rung: (size[rung], rung))
-    columns = [[measured.get(name, {}).get(rung, usual_kept(rung, sides[name])) for rung in rungs] for name in names]
-    kept = np.minimum(np.array([rising(column) for column in columns]).T, 1.0)
-    worth = _worth(kept)
-    size_bytes = np.array([size[rungs[row]] for row in worth], float)
+    found = np.array([_kept(rungs, sides[name], measured.get(name, {})) for name in names]).T
+    kept = _evened(rungs, found)
+    offered = tuple(rung for rung in rungs if rung in kept)
+    size_bytes = np.array([size[rung] for rung in offered], float)
     known = tuple(name for name in names if measured.get(name))
-    return UploadLadder(names, tuple(rungs[row] for row in worth), size_bytes, kept[worth], crop, known)
+    return UploadLadder(names, offered, size_bytes, np.array([kept[rung] for rung in offered]), crop, known)
+
+
+def _evened(rungs: Sequence[Rung], found: FloatArray) -> dict[Rung, FloatArray]:
+    """Those of the rungs, in order of their bytes, that are worth them, and what each leaves [m], evened out.
+
+    found: [u, m], as measured. WebP has to be better than JPEG, which takes less time to make; JPEG is not left out for
+    WebP, which not every client can make.
+    """
+    made: dict[Rung, FloatArray] = {}
+    for how in Compression:
+        rows = np.array([row for row, rung in enumerate(rungs) if rung.compression in (Compression.JPEG, how)], int)
+        worth = [row for row in rows[_worth(found[rows])].tolist() if rungs[row].compression is how]
+        columns = [rising(column) for column in found[worth].T.tolist()]
+        made |= zip((rungs[row] for row in worth), np.minimum(np.array(columns).T, 1.0), strict=True)
+    return made
+
+
+def _kept(rungs: Sequence[Rung], side: int, measured: Mapping[Rung, float]) -> list[float]:
+    """What each rung leaves of a model's accuracy, of which some was measured."""
+    return [measured[rung] if rung in measured else _estimated(rung, side, measured) for rung in rungs]
+
+
+def _estimated(rung: Rung, side: int, measured: Mapping[Rung, float]) -> float:
+    """At a rung that was not measured: what is usual, as far as the model is, at the rung most like it.
+
+    What keeps less than that one keeps as much less as is usual, and what keeps more loses as much less.
+    """
+    usual = usual_kept(rung, side)
+    if not measured:
+        return usual
+    like = min(measured, key=lambda other: abs(usual_kept(other, side) - usual))
+    known, known_usual = min(measured[like], 1.0), usual_kept(like, side)
+    if usual <= known_usual:
+        return known * usual / known_usual if known_usual else 0.0
+    return 1 - (1 - known) * (1 - usual) / (1 - known_usual)
 
 
 def rungs_for(side: int) -> tuple[Rung, ...]:
@@ -135,14 +193,15 @@ def rungs_for(side: int) -> tuple[Rung, ...]:
 
 def usual_kept(rung: Rung, side: int) -> float:
     """The share of its accuracy that a model of this input side usually has on such an upload."""
-    at_quality = [np.interp(rung.quality, _KEPT_QUALITIES, row) for row in _KEPT]
-    return float(np.interp(rung.side / side, _SHARES, at_quality))
+    at_quality = [np.interp(rung.quality, _AT_QUALITIES, row) for row in _KEPT[rung.compression]]
+    kept = float(np.interp(rung.side / side, _SHARES, at_quality))
+    return float(kept ** ((_USUAL_SIDE / side) ** _EXPONENT))
 
 
 def usual_bytes(rung: Rung) -> float:
     """The usual size of such an upload, bytes."""
-    a_pixel = np.interp(rung.quality, _KEPT_QUALITIES, _BYTES_A_PIXEL[rung.compression])
-    return float(_HEAD_BYTES + a_pixel * rung.side**2)
+    scale, power = _BYTES[rung.compression]
+    return float(np.interp(rung.quality, _AT_QUALITIES, scale) * rung.side**power)
 
 
 def rising(values: Sequence[float]) -> list[float]:

@@ -1,13 +1,14 @@
 """The bundled family of digit CNNs: architectures, training, export, measuring, cards and samples.
 
-Run as `python -m training.family --out DIR`. The drawings and the split depend on `--seed` alone and
-repeat exactly. The trained weights do not repeat bit for bit: TensorFlow adds floats up in an order that depends on
-its threads, and so another run's accuracies differ a little.
+Run as `python -m training.family --out DIR`; with `--uploads` it only measures anew what is sent of pictures. The
+drawings and the split depend on `--seed` alone and repeat exactly. The trained weights do not repeat bit for bit:
+TensorFlow adds floats up in an order that depends on its threads, and so another run's accuracies differ a little.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hashlib
 import itertools
@@ -32,13 +33,20 @@ from ondevice.converters.export import saver, tensorflow, to_tflite
 from ondevice.converters.pictures import tensors
 from ondevice.errors import MissingError
 from ondevice.models.card import Accuracy, Card, Input
+from ondevice.models.uploads import MeasuredUploads
+from ondevice.protocol.rung import Rung
+from ondevice.rungs import evaluate_uploads
+from ondevice.runner import Runner
 from ondevice.runtime import Model
+from ondevice.selection.ladder import rungs_for
 from training import digits
 
 PRECISIONS = ("fp32", "int8")
 MEAN = STD = 127.5  # grey from -1 to 1
 # The 95 % interval of an accuracy is then within 2 points, less than each step of the family gains.
 HELD_OUT_PICTURES = 3000
+# The first of them, each sent in some thirty ways: what is kept of the accuracy is then known within 1.5 points.
+SENT_PICTURES = 1000
 # More make the conversion longer, fewer leave out activations that are rare.
 CALIBRATION_PICTURES = 200
 # Two hundred pictures for examples and tests, in all less than the largest model's file.
@@ -198,9 +206,8 @@ def publish(network: DigitNetwork, model: Any, seed: int, out: Path) -> list[Car
         content = to_tflite(saver(model), precision, calibration)
         path = out / f"{network.name}_{precision}.tflite"
         path.write_bytes(content)
-        card = _card(network, precision, content, accuracy(path, network.input, seed))
-        card.write(path.with_suffix(".toml"))
-        cards.append(card)
+        _card(network, precision, content, accuracy(path, network.input, seed)).write(path.with_suffix(".toml"))
+        cards.append(write_uploads(path, seed))
     return cards
 
 
@@ -234,6 +241,27 @@ def accuracy(path: Path, wanted: Input, seed: int) -> Accuracy:
     return Accuracy(round(float(ranks[:, 0].mean()), 4), data, round(float(ranks[:, :5].any(axis=1).mean()), 4))
 
 
+def sent() -> list[Rung]:
+    """What is tried of any network of the family: they are served together, and compared at the same rungs."""
+    return sorted({rung for network in FAMILY for rung in rungs_for(network.side)})
+
+
+def uploads(path: Path, seed: int, count: int = SENT_PICTURES) -> MeasuredUploads:
+    """How often a TFLite file, whose card lies beside it, is right on what is sent of held-out drawings."""
+    pictures, labels = drawings(seed, TEST_STREAM, HELD_OUT_PICTURES)
+    runner = Runner(path)
+    some = [*zip(pictures[:count], labels[:count].tolist(), strict=True)]
+    result = evaluate_uploads(runner, some, sent(), lambda outcome: None)
+    return result.uploads(f"the first {result.n} of the {len(labels)} drawings that the accuracy rests on")
+
+
+def write_uploads(path: Path, seed: int) -> Card:
+    """Measure that, and write it into the card."""
+    card = dataclasses.replace(Card.read(path.with_suffix(".toml")), uploads=uploads(path, seed))
+    card.write(path.with_suffix(".toml"))
+    return card
+
+
 def write_samples(seed: int, out: Path) -> None:
     """Write held-out drawings to `out`/samples/<class>/<nn>.png, 20 of each class."""
     pictures, labels = drawings(seed, SAMPLE_STREAM, SAMPLES_PER_CLASS * digits.CLASSES)
@@ -261,12 +289,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=[n.name for n in FAMILY], help="train only these networks")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split, the drawings and the weights")
     parser.add_argument("--epochs-scale", type=float, default=1.0, help="factor on every phase's epochs")
+    parser.add_argument(
+        "--uploads", action="store_true", help="train nothing: measure what is sent anew, for the cards"
+    )
     options = parser.parse_args(arguments)
     try:
         extras.require("convert", "training")
     except MissingError as error:
         sys.exit(f"ondevice: error: {error}")
     chosen = [n for n in FAMILY if options.only is None or n.name in options.only]
+    if options.uploads:
+        for network, precision in itertools.product(chosen, PRECISIONS):
+            print(write_uploads(options.out / f"{network.name}_{precision}.tflite", options.seed).name, flush=True)
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     write_samples(options.seed, options.out)
     for network in chosen:

@@ -55,13 +55,14 @@ class OfferedUploads:
         return {name: usual_kept(upload, side) for name, side in self._sides.items()}
 
     def _measured(self, models: Sequence[ServedModel]) -> UploadLadder:
-        """What was measured with another crop than is sent, or larger than the model takes, tells nothing here."""
+        """What was measured with another crop than is sent, or larger than any model takes, tells nothing here."""
         measured: dict[str, dict[Rung, float]] = {}
         sizes: dict[Rung, list[float]] = {}
+        largest = max(self._sides.values())
         for served in models:
             steps = served.uploads.each if served.uploads and served.crop == self._crop else ()
             for rung, size_bytes, kept in steps:
-                if rung.side <= self._sides[served.name]:
+                if rung.side <= largest:
                     measured.setdefault(served.name, {})[rung] = kept
                     sizes.setdefault(rung, []).append(size_bytes)
         return ladder(self._sides, measured, {rung: fmean(seen) for rung, seen in sizes.items()}, self._crop)

@@ -227,5 +227,12 @@ def test_the_shipped_cards(path: Path, tmp_path: Path) -> None:
     assert (tmp_path / path.name).read_text() == path.read_text()
 
 
+def test_the_quantized_mobilenets_have_their_ladder_at_the_same_rungs() -> None:
+    known = [card.uploads for path in SHIPPED if (card := Card.read(path)).name.endswith("_quant")]
+    assert len(known) == 4
+    assert len({uploads and uploads.n for uploads in known} | {500}) == 1
+    assert len({uploads and (uploads.rungs, uploads.bytes) for uploads in known}) == 1
+
+
 def test_there_are_shipped_cards() -> None:
     assert len(SHIPPED) == 5

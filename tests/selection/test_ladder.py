@@ -28,7 +28,12 @@ def test_without_measurements_it_is_the_usual_one() -> None:
 def test_it_grows_in_bytes_and_never_falls_in_accuracy() -> None:
     made = ladder(SIDES, {}, {}, 0.875)
     assert (np.diff(made.size_bytes) > 0).all()
-    assert (np.diff(made.kept, axis=0) >= 0).all()
+    for how in Compression:
+        of = [row for row, rung in enumerate(made.rungs) if rung.compression is how]
+        assert (np.diff(made.kept[of], axis=0) >= 0).all()
+        # Each has some of its own, from small to large: there are clients without WebP.
+        assert len(of) > 5
+        assert made.kept[of[-1], 1] - made.kept[of[0], 1] > 0.3
     assert ((made.kept > 0) & (made.kept <= 1)).all()
 
 
@@ -49,18 +54,63 @@ def test_what_was_measured_of_a_small_model_alone_is_not_all_that_is_offered_to_
     assert made.kept[-1, 1] > 0.95
 
 
+def test_webp_is_offered_where_it_is_better_than_smaller_jpegs_and_jpeg_for_who_has_no_webp() -> None:
+    poor, good = Rung(128, 40, Compression.WEBP), Rung(128, 60, Compression.WEBP)
+    measured = {"large": {SMALL: 0.6, MIDDLE: 0.9, poor: 0.6, good: 0.95}}
+    made = ladder({"large": 224}, measured, {SMALL: 2000.0, poor: 2100.0, good: 3000.0, MIDDLE: 4000.0}, 1.0)
+    assert made.rungs == (SMALL, good, MIDDLE)
+    assert made.kept[:, 0].tolist() == [0.6, 0.95, 0.9]
+
+
+@pytest.mark.parametrize("better", [-0.2, 0.0, 0.1])
+def test_at_others_rungs_a_model_is_as_far_from_the_usual_as_at_its_own(better: float) -> None:
+    own = usual_kept(MIDDLE, 224) + better
+    measured = {"large": {MIDDLE: own}, "small": {SMALL: 0.5, MIDDLE: 0.8, LARGE: 0.9}}
+    made = ladder(SIDES, measured, {}, 0.875)
+    kept = dict(zip(made.rungs, made.kept[:, 1].tolist(), strict=True))
+    for rung in (SMALL, LARGE):
+        assert np.sign(round(kept[rung] - usual_kept(rung, 224), 6)) == np.sign(better)
+    assert kept[MIDDLE] == pytest.approx(own)
+    assert kept[SMALL] < own < kept[LARGE] <= 1
+
+
+def test_a_picture_far_smaller_than_any_measured_keeps_next_to_nothing() -> None:
+    measured = {"large": {Rung(64, 40): 0.7, Rung(128, 90): 1.0}, "small": {Rung(24, 40): 0.2, Rung(128, 90): 1.0}}
+    made = ladder({"small": 40, "large": 128}, measured, {}, 1.0)
+    assert made.rungs[0] == Rung(24, 40)
+    assert made.kept[0, 1] < 0.4
+
+
 def test_noise_in_what_was_measured_is_evened_out() -> None:
     measured = {"large": {SMALL: 0.7, MIDDLE: 0.6, LARGE: 1.02}}
     sizes = {SMALL: 2000.0, MIDDLE: 4000.0, LARGE: 9000.0}
     made = ladder({"large": 224}, measured, sizes, 1.0)
     # The second costs more and is not better: it is not offered. More than all of the accuracy is noise.
     assert made.rungs == (SMALL, LARGE)
-    assert made.kept[:, 0].tolist() == [pytest.approx(0.65), 1.0]
+    assert made.kept[:, 0].tolist() == [0.7, 1.0]
+    # Another model is better then: it is offered, and neither takes the first for better than it.
+    both = ladder(SIDES, {**measured, "small": {SMALL: 0.7, MIDDLE: 0.8, LARGE: 0.9}}, sizes, 1.0)
+    assert both.rungs == (SMALL, MIDDLE, LARGE)
+    assert both.kept.T.tolist() == [pytest.approx([0.7, 0.8, 0.9]), pytest.approx([0.65, 0.65, 1.0])]
 
 
 def test_no_rung_is_larger_than_the_largest_model() -> None:
     measured = {"small": {Rung(160, 75): 1.0, SMALL: 0.9}}
     assert ladder({"small": 128}, measured, {}, 1.0).rungs == (SMALL,)
+
+
+def test_what_is_usual() -> None:
+    webp, jpeg = Rung(192, 40, Compression.WEBP), Rung(192, 40)
+    # WebP takes fewer bytes and loses no more; small models lose more at the same share of their side.
+    assert usual_bytes(webp) < 0.9 * usual_bytes(jpeg)
+    assert usual_kept(webp, 224) > usual_kept(jpeg, 224)
+    assert usual_kept(Rung(96, 40), 96) < usual_kept(Rung(224, 40), 224)
+    assert usual_kept(Rung(16, 40), 224) < 0.1
+    for rung in (webp, jpeg):
+        shares = [usual_kept(rung._replace(side=side), 224) for side in range(8, 600, 8)]
+        qualities = [usual_kept(rung._replace(quality=quality), 224) for quality in range(1, 96)]
+        assert shares == sorted(shares)
+        assert qualities == sorted(qualities)
 
 
 @pytest.mark.parametrize(
