@@ -47,7 +47,10 @@ class ConnectionPool:
 
     opened: is told of each new connection. failed: is told why one that nobody waited for could not be opened. in_use:
     how many are with a request; all that are taken come back by `keep`. begun: how many have been opened, or tried.
+    settling_s: for so long what is new may still be opening, though it is open here, as behind a proxy.
     """
+
+    settling_s = 0.0
 
     def __init__(
         self,
@@ -75,10 +78,11 @@ class ConnectionPool:
         return len(self._idle)
 
     def take(self) -> HttpStream | None:
-        """The one that was used last and is still open; None if there is none."""
+        """The one that was used last and is still open, else the newest that has settled; None if there is none."""
         self._close_old()
         while self._idle:
-            idle = self._idle.pop()
+            idle = self._best()
+            self._idle.remove(idle)
             if idle.stream.usable:
                 if not idle.stream.asked:
                     self._unwanted.succeeded()
@@ -231,6 +235,11 @@ class ConnectionPool:
         self._opened(stream)
 
     # What waits
+
+    def _best(self) -> _Idle:
+        settled = perf_counter() - self.settling_s
+        used = (idle for idle in reversed(self._idle) if idle.stream.asked)
+        return next(used, None) or next((idle for idle in reversed(self._idle) if idle.since <= settled), self._idle[0])
 
     def _hand_on(self, stream: HttpStream) -> bool:
         """To whoever waits longest, else to those that wait for a request; whether anybody has waited."""

@@ -100,10 +100,9 @@ class EndpointDiscovery:
 
     async def _found(self, until: float) -> EndpointDescription:
         async def ask(request: HttpRequest) -> HttpReply:
-            connection = self._connections.take() or await self._connections.wait(until)
+            connection = self._connections.take() or await self._spares.wait(until)
             try:
-                # The first request may be given up, so that the second needs another one.
-                return await connection.ask(request, until, sent=self._spares.fill)
+                return await connection.ask(request, until)
             finally:
                 self._connections.keep(connection)
 

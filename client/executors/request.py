@@ -129,6 +129,7 @@ class CloudAttempt(Attempt):
         """Send it, and take in what comes: on a connection that was kept, which its server may have closed just then,
         or a new one.
         """
+        self._link.spares.expect(self.task.sla_ms, self._options.lasts_ms)
         if stream := self._link.connections.take():
             try:
                 return await self._ask(sending, stream, 0.0)
@@ -136,17 +137,16 @@ class CloudAttempt(Attempt):
                 lost = error.failure is FailureKind.CUT and not stream.heard
                 if not (lost and self._link.health.budget.allows):
                     raise
-        begun, connections = perf_counter(), self._link.connections
-        self._link.waited += 1
+        begun, link = perf_counter(), self._link
+        link.waited += 1
         # What has closed one that was kept may have closed all of them.
-        stream = await (connections.open if stream else connections.wait)(sending.until)
+        stream = await (link.connections.open if stream else link.spares.wait)(sending.until)
         return await self._ask(sending, stream, (perf_counter() - begun) * 1e3)
 
     async def _ask(self, sending: Sending, stream: HttpStream, connected_ms: float) -> None:
         try:
             prepared = await self._prepare(sending)
             sent = Sent(prepared, perf_counter(), connected_ms)
-            self._link.spares.expect(self.task.sla_ms, self._options.lasts_ms)
             receive = partial(self._receive, sending, sent)
             await stream.ask(prepared.request, sending.until, receive, self._link.spares.fill)
         finally:
@@ -176,6 +176,8 @@ class CloudAttempt(Attempt):
         _check_labels(parsed, self._link.labels)
         if self.received is None:  # the first answer alone tells of the network
             lessons.of_reply(self._link.network, parsed, len(sent.prepared.request.body), took_ms)
+            if parsed.server_ms is not None:
+                self._link.spares.replied(took_ms - parsed.server_ms)
         sending.endpoint.record_inference(parsed.model, lessons.inference_ms(parsed, took_ms))
         self._link.succeeded()
         self.received = _answer_of(parsed, self.task, took_ms + sent.connected_ms), parsed.top1

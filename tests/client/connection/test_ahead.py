@@ -275,6 +275,26 @@ def test_all_are_closed_in_time_though_nobody_asks(ahead: Ahead, monkeypatch: py
     until(lambda: ahead.pool._timer is None)
 
 
+def test_of_new_ones_the_newest_that_has_settled_is_taken(ahead: Ahead, clock: Clock) -> None:
+    ahead.pool.settling_s = 0.1
+    for count in (1, 2, 3):
+        ahead.filled(count)
+        clock.pass_ms(60)
+    oldest, middle, newest = ahead.opened
+    taken = [ahead.take() for _ in range(3)]
+    assert taken == [middle, oldest, newest]
+    ahead.keep(oldest, middle, newest)
+
+
+def test_one_that_was_used_is_taken_before_new_ones(ahead: Ahead) -> None:
+    used = ahead.wait()
+    streams.engine().run(used.ask(PICTURE, perf_counter() + PATIENCE_S))
+    ahead.keep(used)
+    ahead.filled(2)
+    assert ahead.take() is used
+    ahead.keep(used)
+
+
 # What its server closes
 
 
