@@ -21,7 +21,8 @@ accuracy: the share of pictures whose answer is right and on time.
 With `--against PYTHON`, that of another environment, clients of both versions do the same (`modes`: without --mode
 `hedge` and `auto`), with one endpoint and links of this version. The differences have 95 % intervals: `modes` of shares
 paired by picture, `cost` of the medians of rounds of new processes (see `versions.py`). With two `--upload`s it is
-these that are compared, the first with the second, as `ondevice offload --upload` takes them.
+these that are compared, the first with the second, as `ondevice offload --upload` takes them; and with what knowing all
+times in advance would make of the same requests (see `bound.py`).
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import bound
 import cost
 import numpy as np
 import versions
 from clients import ClientProcess
+from sendable import Photos
 
 from ondevice import Runner, host
 from ondevice.cli import console
@@ -284,6 +287,32 @@ def differences(found: Sequence[Cells]) -> Iterator[Row]:
         yield differing("all", None, mode, new, old)
 
 
+def closed(models: Sequence[Path], data: Data, found: Sequence[Cells]) -> Iterator[Row]:
+    """Of what hindsight would gain over the second upload, how much the first does: each cell and mode, and all."""
+    with serving(models) as port, console.quiet_runtime():
+        limit = bound.Bound(models, Photos(data.paths, data.truth), bound.Phone(data.model, data.phone_ms), port)
+        whole: list[tuple[list[bool], list[bool], list[bool]]] = []
+        for cells in found:
+            trace, sla_ms = cells[0][0].trace, cells[0][0].sla_ms
+            at_ms = 1e3 * (SETTLE_S / 2 + np.arange(len(data.paths)) * max(EVERY_S, sla_ms / 1e3 + APART_S))
+            best = limit.effective(trace, sla_ms, at_ms, ROUND_TRIP_MS)
+            for mode in dict.fromkeys(cell.mode for cell, _ in cells):
+                first, second = (seen.effective for cell, seen in cells if cell.mode is mode)
+                whole.append((first, second, best))
+                yield closing_row(Path(trace).name, sla_ms, mode, whole[-1:])
+        yield closing_row("all", None, "", whole)
+
+
+def closing_row(trace: str, sla_ms: float | None, mode: str, whole: Sequence[Sequence[list[bool]]]) -> Row:
+    """A line of that table, of one cell or several: of each the first's, the second's, and the bound."""
+    first, second, best = zip(*whole, strict=True)
+    shares = {"second": np.mean(second), "first": np.mean(first), "hindsight": np.mean(best)}
+    return {"trace": trace, "deadline_ms": sla_ms, "mode": mode} | {
+        **{name: float(share) for name, share in shares.items()},
+        "closed": bound.Closed(first, second, best).share(),
+    }
+
+
 def differing(trace: str, sla_ms: float | None, mode: Mode, new: Sequence[bool], old: Sequence[bool]) -> Row:
     """A line of the table of differences."""
     share, low, high = versions.share_difference(new, old)
@@ -359,6 +388,8 @@ def show_modes(models: Sequence[Path], arguments: argparse.Namespace) -> None:
     print(console.table([row(cell, seen) for cells in found for cell, seen in cells]))
     if len(variants) > 1:
         print("\n" + console.table(list(differences(found))))
+    if len(arguments.upload) > 1:
+        print("\n" + console.table(list(closed(models, data, found))))
     elif not arguments.mode:
         print("\n" + console.table([above(cells) for cells in found]))
 
