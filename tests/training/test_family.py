@@ -14,10 +14,24 @@ from ondevice.models.card import Card
 from ondevice.protocol.rung import Rung
 from training import family
 
+CARDS = {path.stem: Card.read(path) for path in sorted(zoo.samples_dir().parent.glob("*.toml"))}
+
 
 def test_networks_that_are_served_together_are_measured_at_the_same_rungs() -> None:
     for network in family.FAMILY:
         assert Rung(network.side, 90) in family.sent()
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_every_bundled_card_has_its_ladder(name: str) -> None:
+    known = CARDS[name].uploads
+    assert known is not None
+    assert {*known.kept} == {*family.sent()}
+    assert known.n == family.SENT_PICTURES
+    # The drawings are the first of those that the accuracy rests on.
+    assert CARDS[name].accuracy is not None
+    assert known.whole == pytest.approx(CARDS[name].accuracy.top1, abs=0.02)
+    assert list(known.bytes) == sorted(known.bytes)
 
 
 def test_a_ladder_is_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ def test_what_was_measured_of_a_model_is_in_the_ladder_and_named() -> None:
     assert made.kept(other) == {"small": usual_kept(other, 128), "large": usual_kept(other, 224)}
 
 
+def test_what_was_measured_of_pictures_larger_than_the_model_counts_beside_a_model_that_takes_them() -> None:
+    small = sided("small", 1, 128, 128, 3, uploads=replace(MEASURED, kept=(0.7, 0.96)))
+    told = of(small, sided("large", 1, 224, 224, 3, uploads=MEASURED)).published(["small", "large"])
+    assert told
+    assert told["kept"] == {"small": [0.7, 0.96], "large": [0.3, 0.9]}
+
+
 def test_bytes_that_several_have_measured_are_their_mean() -> None:
     again = replace(MEASURED, bytes=(3500.0, 9700.0))
     told = of(sided("a", 1, 224, 224, 3, uploads=MEASURED), sided("b", 1, 224, 224, 3, uploads=again)).published(["a"])
