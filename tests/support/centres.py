@@ -28,9 +28,9 @@ _DIGIT = np.asarray(Image.open(io.BytesIO(PICTURE)).convert("L"))
 
 
 def looking_at_the_middle(folder: Path, name: str) -> Path:
-    """A copy of a bundled model whose card says that it looks at half of a picture."""
+    """A copy of a bundled model whose card says that it looks at half of a picture, and has no other uploads."""
     path = copied(folder, name)
-    card = (BUNDLED / f"{name}.toml").read_text()
+    card, _, _ = (BUNDLED / f"{name}.toml").read_text().partition("\n[uploads]")
     path.with_suffix(".toml").write_text(re.sub(r"(?m)^crop = .*$", f"crop = {SEEN}", card) + _MEASURED)
     return path
 
