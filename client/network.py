@@ -7,58 +7,63 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ondevice.client.moments import Moments
 from ondevice.selection.replies import Replies, ReplyDistribution
 from ondevice.timing.arrays import FloatArray
-from ondevice.timing.quantiles import LEVELS, MEDIAN, quantiles_of_rows, weighted_quantiles
-from ondevice.timing.window import Window
+from ondevice.timing.quantiles import MEDIAN, POINTS
 
-# Links change within seconds: a sample weighs half as much after so many newer ones, and nothing after _SIZE, when it
-# would weigh under 3 % of the newest.
-_HALF_LIFE, _SIZE = 6, 32
-# By age, the oldest first.
-_WEIGHTS = 0.5 ** (np.arange(_SIZE - 1, -1, -1) / _HALF_LIFE)
-# Of a request that was given up, only a bound is known. What it would have taken is taken for so much more: enough that
-# a few in a row rule the cloud out, little enough that one does not.
+# Of a request that was given up, only a bound is known. Where one figure is wanted for it, it is so many times that.
 CENSORED = 1.5
-# Before the first request: a mobile link, of 60 ms round trip and 10 Mbit/s.
-_FIRST_MS, _FIRST_MS_PER_BYTE = 60.0, 8 / 10e3
-# So much is sent before the first acknowledgement (TCP's initial window, RFC 6928): more shows the rate.
-_TELLING_BYTES = 14_600
+# Before the first request: a mobile link's round trip.
+_FIRST_MS = 60.0
+# Servers see how a body of more than two packets comes, unless it comes to them whole: if all that they saw of late is
+# less than this, in the mean, they say nothing of the sending. Two packets are so close together on 80 Mbit/s.
+_SEEING_BYTES, _SEEING_MS = 2_200, 0.3
+# That mean is of some ten requests.
+_SEEN = 10
 
 
 class NetworkSample(NamedTuple):
-    """What a request took. fixed_ms: round trip and reply, whatever its size. ms_per_byte: of sending it.
+    """What a request took that was answered. size_bytes: its body's. network_ms: on the way there and back, of which
+    upload_ms were between its first byte's coming to the server and its last's; None: the server does not say.
 
     other_ms: what the server took beside the inference: its queue, decoding, its own work.
     """
 
-    fixed_ms: float
-    ms_per_byte: float
+    size_bytes: int
+    network_ms: float
+    upload_ms: float | None
     other_ms: float
 
 
 class NetworkEstimates:
-    """The last requests' times, recent ones weighing more.
+    """What is to be expected of requests of any size, from the last ones. See `Moments`.
 
-    A request of b bytes takes fixed + b * ms_per_byte on the network, and `other` at the server. The three are kept
-    together for each request, for they are correlated: a link that is bad is bad in all of them.
+    count: of how many something was learned since the beginning, or since the last change of network.
     """
 
     def __init__(self) -> None:
-        self._window = Window(_SIZE, _HALF_LIFE, len(NetworkSample._fields))
-        self._round_trip_ms: float | None = None
+        self._moments = Moments.guessed(_FIRST_MS)
+        self.count, self._seen, self._seen_ms = 0, 0, 0.0
         self.replies = Replies()
-        self._middle_known: tuple[float, float, float] | None = None
 
     @property
     def known(self) -> bool:
         """Whether any request has told something."""
-        return self._window.count > 0
+        return self.count > 0
 
     def add(self, sample: NetworkSample) -> None:
         """Learn from a request that was answered."""
-        self._window.add(*sample)
-        self._middle_known = None
+        upload_ms = sample.upload_ms
+        if upload_ms is not None:
+            upload_ms = min(upload_ms, sample.network_ms)
+            if sample.size_bytes > _SEEING_BYTES:
+                self._seen = min(self._seen + 1, _SEEN)
+                self._seen_ms += (upload_ms - self._seen_ms) / self._seen
+            if self._seen_ms < _SEEING_MS:
+                upload_ms = None
+        self._moments = self._moments.answered(*sample._replace(upload_ms=upload_ms))
+        self.count += 1
 
     def replied(self, upload_ms: float, reply_ms: float) -> None:
         """Learn how long a reply took after the upload that its server saw."""
@@ -70,68 +75,38 @@ class NetworkEstimates:
 
     def add_late(self, size_bytes: int, elapsed_ms: float) -> None:
         """Learn from a request of which nothing had come back when it was given up."""
-        fixed, per_byte, other = self._middle()
-        longer = CENSORED * elapsed_ms / max(fixed + per_byte * size_bytes + other, 1e-3)
-        if longer > CENSORED:  # else it was given up before anything was to be expected
-            self.add(NetworkSample(fixed * longer, per_byte * longer, other))
-            self.replied(per_byte * longer * size_bytes, fixed * longer)
+        longer = CENSORED * elapsed_ms / max(float(self.points_ms(size_bytes)[MEDIAN]), 1e-3)
+        if longer > CENSORED:  # else it was given up before a reply was to be expected
+            self.replied(self.sending_ms(size_bytes) * longer, self.fixed_ms() * longer)
+        self._moments = self._moments.silent(size_bytes, elapsed_ms)
+        self.count += 1
 
     def connected(self, round_trip_ms: float) -> None:
-        """Learn from a new connection, which takes one round trip."""
-        self._round_trip_ms = round_trip_ms
-        self._middle_known = None
+        """Learn from a new connection, which takes one round trip; requests tell more."""
+        if not self.count:
+            self._moments = Moments.guessed(round_trip_ms)
 
     def forget(self) -> None:
         """Begin anew: this is another network."""
-        self._window.clear()
-        self._round_trip_ms = self._middle_known = None
+        self._moments = Moments.guessed(_FIRST_MS)
+        self.count, self._seen, self._seen_ms = 0, 0, 0.0
         self.replies.forget()
 
     def points_ms(self, size_bytes: int | ArrayLike) -> FloatArray:
         """What requests of so many bytes [...] take beside the inference, [..., 21], equally likely points, never
         falling. Many sizes at once cost hardly more than one.
         """
-        (fixed, per_byte, other), weights = self._kept()
         sizes = np.asarray(size_bytes, float)
-        points_ms = quantiles_of_rows(fixed + other + per_byte * sizes.reshape(-1, 1), weights)
-        return points_ms.reshape(*sizes.shape, len(LEVELS))
+        return self._moments.points_ms(sizes.reshape(-1)).reshape(*sizes.shape, POINTS)
 
     def fixed_ms(self) -> float:
         """The median of what a request takes on the way whatever its size."""
-        return self._middle()[0]
+        return self._moments.fixed_ms
 
     def sending_ms(self, size_bytes: int) -> float:
-        """The median of what sending so many bytes takes."""
-        return self._middle()[1] * size_bytes
-
-    def split(self, size_bytes: int, network_ms: float, upload_ms: float | None) -> tuple[float, float]:
-        """(fixed_ms, ms_per_byte) of a request that took network_ms on the network.
-
-        upload_ms: between its first and its last byte at the server; None where the server does not say: then all
-        beyond the round trip of a new connection is taken for sending. A small request arrives in one piece, which
-        tells nothing of the rate: that stays as it was.
-        """
-        if size_bytes < _TELLING_BYTES:
-            per_byte = min(self._middle()[1], network_ms / max(size_bytes, 1))
-            return network_ms - per_byte * size_bytes, per_byte
-        if upload_ms is None:
-            upload_ms = network_ms - (self._round_trip_ms or 0.0)
-        upload_ms = min(max(upload_ms, 0.0), network_ms)
-        return network_ms - upload_ms, upload_ms / size_bytes
-
-    def _kept(self) -> tuple[FloatArray, FloatArray]:
-        """The samples' columns [3, n] and weights [n]; before the first a guess."""
-        if self._window.count:
-            return self._window.columns.copy(), self._window.weights.each
-        return np.array([[self._round_trip_ms or _FIRST_MS], [_FIRST_MS_PER_BYTE], [0.0]]), np.ones(1)
-
-    def _middle(self) -> tuple[float, float, float]:
-        """The medians of the three; a request asks for them several times."""
-        if self._middle_known is None:
-            columns, weights = self._kept()
-            fixed, per_byte, other = (float(weighted_quantiles(column, weights)[MEDIAN]) for column in columns)
-            self._middle_known = fixed, per_byte, other
-        return self._middle_known
+        """How much longer a request of so many bytes takes than one without a body, in the median."""
+        longer_ms, none_ms = self.points_ms((size_bytes, 0))[:, MEDIAN]
+        return max(float(longer_ms - none_ms), 0.0)
 
 
 class OwnAddress:

@@ -15,15 +15,15 @@ def inference_ms(parsed: ParsedReply, took_ms: float) -> float:
 def of_reply(network: NetworkEstimates, parsed: ParsedReply, size_bytes: int, took_ms: float) -> None:
     """Learn from the first answer to a request with a body of so many bytes, which took so long."""
     if parsed.server_ms is None:  # then all of it is the model's
-        network.add(NetworkSample(0.0, 0.0, 0.0))
+        network.add(NetworkSample(size_bytes, 0.0, 0.0, 0.0))
         return
     server_ms = min(parsed.server_ms, took_ms)
     network_ms = took_ms - server_ms
     if parsed.upload_ms is not None:
         upload_ms = min(parsed.upload_ms, network_ms)
         network.replied(upload_ms, network_ms - upload_ms)
-    split = network.split(size_bytes, network_ms, parsed.upload_ms)
-    network.add(NetworkSample(*split, max(server_ms - inference_ms(parsed, took_ms), 0.0)))
+    other_ms = max(server_ms - inference_ms(parsed, took_ms), 0.0)
+    network.add(NetworkSample(size_bytes, network_ms, parsed.upload_ms, other_ms))
 
 
 def of_silence(

@@ -39,25 +39,6 @@ def weighted_quantiles(values: FloatArray, weights: FloatArray) -> FloatArray:
     return quantiles
 
 
-def quantiles_of_rows(rows: FloatArray, weights: FloatArray) -> FloatArray:
-    """[u, 21]: `weighted_quantiles` of each of the rows [u, n], with the same weights [n], for hardly more than one.
-
-    Laid end to end the rows are one line that rises: each takes a unit of it and is a gap away from the next, in which
-    no level falls.
-    """
-    u, n = rows.shape
-    if n == 1:
-        return np.repeat(rows, len(LEVELS), axis=1)
-    order = rows.argsort(axis=1)
-    weights = weights[order]
-    at = np.add.accumulate(weights, axis=1)
-    at -= 0.5 * weights
-    at -= at[:, :1]
-    at /= at[:, -1:]
-    starts = 2.0 * np.arange(u)[:, None]
-    return np.interp(starts + LEVELS, (at + starts).ravel(), np.take_along_axis(rows, order, axis=1).ravel())
-
-
 def weighted_points(values: FloatArray, weights: FloatArray) -> FloatArray:
     """[21] at MIDDLES, each as likely: linear between values, each at the middle of its weight, and level beyond them.
 
@@ -66,6 +47,24 @@ def weighted_points(values: FloatArray, weights: FloatArray) -> FloatArray:
     """
     values, at, total = _standing(values, weights)
     return np.interp(MIDDLES * total, at, values)
+
+
+def points_of_rows(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    """[u, 21]: `weighted_points` of each of the rows [u, n], with the same weights [n], for hardly more than one.
+
+    Laid end to end the rows are one line that rises: each takes a unit of it and is a gap away from the next, in which
+    no level falls.
+    """
+    order = rows.argsort(axis=1)
+    weights = weights[order]
+    at = np.add.accumulate(weights, axis=1)
+    total = at[:, -1:].copy()
+    at -= 0.5 * weights
+    at /= total
+    starts = 2.0 * np.arange(len(rows))[:, None]
+    # Level beyond a row's ends, as between it and the next the line rises.
+    wanted = np.clip(MIDDLES, at[:, :1], at[:, -1:])
+    return np.interp(wanted + starts, (at + starts).ravel(), np.take_along_axis(rows, order, axis=1).ravel())
 
 
 def _standing(values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray, float]:

@@ -60,11 +60,11 @@ def test_ipv6_falling_back_to_ipv4_is_the_same_network(
         network = client.cloud.link.network
         for _ in range(5):
             client.classify(PICTURE)
-        assert (len(four.visits), network._window.count) == (0, 5)
+        assert (len(four.visits), network.count) == (0, 5)
         six.close()  # IPv6 leads nowhere from now on
         client.classify(PICTURE)
         assert four.visits
-        assert network._window.count == 6, "what was learned stays"
+        assert network.count == 6, "what was learned stays"
 
 
 def test_another_address_of_this_device_is_another_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_another_address_of_this_device_is_another_network(monkeypatch: pytest.M
         at[0] = "10.0.0.7"
         server.hang_up()
         client.classify(PICTURE)
-        assert client.cloud.link.network._window.count == 1
+        assert client.cloud.link.network.count == 1
 
 
 def test_a_connection_that_nobody_takes_is_told_as_what_it_is() -> None:

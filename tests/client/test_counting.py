@@ -51,7 +51,8 @@ def test_what_only_tries_the_network_has_the_cloud_not_be_late(runner: Runner) -
         assert client.ready(10)
         assert client.cloud
         network = client.cloud.link.network
-        client._engine.post(lambda: network.add(NetworkSample(1e3 * LATE_S, 0.0, 0.0)))
+        for _ in range(8):
+            client._engine.post(lambda: network.add(NetworkSample(0, 1e3 * LATE_S, 0.0, 0.0)))
         found = client.classify(PICTURE)
         assert found.why.endswith("tried all the same")
         until(lambda: network.replies.count)  # the reply comes, and is learned from

@@ -41,10 +41,11 @@ def endpoint(with_ladder: bool = True, side: int = 224) -> CnnSelectEndpoint:
     return CnnSelectEndpoint(described(MODELS, **told))
 
 
-def network(ms_per_byte: float, fixed_ms: float = 1.0) -> NetworkEstimates:
-    made = NetworkEstimates()
+def network(ms_per_byte: float, fixed_ms: float = 1.0, size_bytes: int = 10_000) -> NetworkEstimates:
+    """After requests of one size, of which the server saw how they came."""
+    made, upload_ms = NetworkEstimates(), ms_per_byte * size_bytes
     for _ in range(40):
-        made.add(NetworkSample(fixed_ms, ms_per_byte, 0.0))
+        made.add(NetworkSample(size_bytes, fixed_ms + upload_ms, upload_ms, 0.0))
     return made
 
 
@@ -138,7 +139,8 @@ def test_a_large_picture_is_scaled_when_that_is_sooner(picture: Picture, mode: U
     there = endpoint(with_ladder)
     choice = chosen(uploads(SLOW, mode), picture, 1000.0, there)
     assert (choice.rung, choice.crop, choice.told) == (Rung(256, 90), 1.0, False)
-    assert chosen(uploads(0.0, mode), picture, 1000.0, there).rung is None
+    instant = Uploads(network(0.0, size_bytes=10_000_000), engines.ENGINE.aside, mode)
+    assert chosen(instant, picture, 1000.0, there).rung is None
 
 
 def test_models_that_do_not_tell_their_side_get_the_file(picture: Picture) -> None:
@@ -210,12 +212,12 @@ def test_smaller_pictures_than_usual_are_expected_to_be_smaller_again(large: Pat
 
 
 def test_what_turns_out_smaller_is_made_again_as_what_there_is_room_for(large: Path) -> None:
-    """There is room for 3.6 kB: of the usual picture for the smallest rung, of this one for more. The link is so slow
+    """There is room for 2.7 kB: of the usual picture for the smallest rung, of this one for more. The link is so slow
     that making it is nothing beside it.
     """
     of_them, picture = uploads(100 * SLOW), Picture(large)
     picture.load()
-    asked = question(picture, 18_000.0)
+    asked = question(picture, 9_000.0)
     expected = of_them.choose(asked).choice
     assert expected.rung == TINY
     sent = engines.awaited(of_them.make(asked, expected))

@@ -19,6 +19,11 @@ from ondevice.timing.arrays import FloatArray
 NO_TIMES = np.zeros(0)
 
 
+def sample(ms_per_byte: float) -> NetworkSample:
+    """A request of 10 kB where that takes so long beside 40 ms."""
+    return NetworkSample(10_000, 40.0 + 10_000 * ms_per_byte, 10_000 * ms_per_byte, 0.0)
+
+
 @pytest.fixture
 def outlook(tmp_path: Path) -> ClientOutlook:
     models = four(tmp_path)
@@ -41,7 +46,8 @@ def chosen(text: str, outlook: ClientOutlook, file_bytes: float = 100_000, times
 def test_the_file_goes_where_the_link_is_fast(outlook: ClientOutlook, text: str) -> None:
     for ms_per_byte, sent in ((8 / 100e3, "file"), (8 / 1e3, "scaled")):
         outlook.network.forget()
-        outlook.network.add(NetworkSample(40.0, ms_per_byte, 0.0))
+        for _ in range(8):
+            outlook.network.add(sample(ms_per_byte))
         assert chosen(text, outlook) == sent
         assert chosen(text, outlook, file_bytes=15_000) == "file"  # smaller than what scaling makes
 
@@ -51,7 +57,7 @@ def test_what_is_chosen_with_the_model_follows_the_link(outlook: ClientOutlook) 
     for ms_per_byte in (8 / 500e3, 8 / 1.5e3, 8 / 300, 8 / 150):
         outlook.network.forget()
         for _ in range(8):
-            outlook.network.add(NetworkSample(40.0, ms_per_byte, 0.0))
+            outlook.network.add(sample(ms_per_byte))
         sent.append(chosen("auto", outlook, file_bytes=60_000))
     sizes = [float(outlook.table.size_bytes[outlook.table.row(name or "")]) for name in sent]
     assert sent[0] == "file"
@@ -61,7 +67,7 @@ def test_what_is_chosen_with_the_model_follows_the_link(outlook: ClientOutlook) 
 
 def test_photos_that_are_larger_than_usual_are_sent_smaller(outlook: ClientOutlook) -> None:
     for _ in range(8):
-        outlook.network.add(NetworkSample(40.0, 8 / 800, 0.0))
+        outlook.network.add(sample(8 / 800))
     rule, table = upload_rules.find("auto", outlook), outlook.table
     usual = rule.choose(picture(table))
     assert usual

@@ -21,7 +21,7 @@ from ondevice.timing.quantiles import (
     chance,
     lowered,
     normal,
-    quantiles_of_rows,
+    points_of_rows,
     weighted_points,
     weighted_quantiles,
 )
@@ -63,8 +63,8 @@ def test_with_weights_by_hand() -> None:
 def test_rows_together_are_each_by_itself(n: int, u: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, weights = rng.lognormal(3, 1, (u, n)).round(), rng.random(n) + 0.01
-    alone = np.array([weighted_quantiles(row, weights) for row in rows])
-    assert quantiles_of_rows(rows, weights) == pytest.approx(alone)
+    alone = np.array([weighted_points(row, weights) for row in rows])
+    assert points_of_rows(rows, weights) == pytest.approx(alone)
 
 
 @given(weighted)
