@@ -35,6 +35,6 @@ def nonsense(folder: Path) -> Path:
     for key, told in (
         ("name", '"nonsense"'), ("sha256", f'"{hashlib.sha256(path.read_bytes()).hexdigest()}"'), ("top1", "0.99"),
     ):  # fmt: skip
-        card = re.sub(rf"(?m)^{key} = .*$", f"{key} = {told}", card)
+        card = re.sub(rf"(?m)^{key} = .*$", f"{key} = {told}", card, count=1)
     path.with_suffix(".toml").write_text(card)
     return path
