@@ -24,6 +24,7 @@ from ondevice.image import ImageSource, pixels
 from ondevice.lab.link import Direction, Links, LinkSpec
 from ondevice.models import zoo
 from ondevice.models.card import Input
+from ondevice.protocol.rung import Rung
 from ondevice.selection.replies import ReplyDistribution
 
 SMALL, BEST = "digits_xs_int8", "digits_l_int8"
@@ -48,7 +49,7 @@ def ready(client: OffloadClient) -> OffloadClient:
 
 def test_the_cloud_answers_as_its_model_would(endpoint: Endpoint, runner: Runner) -> None:
     best = Runner(BEST)
-    with OffloadClient(endpoint.url, runner, LONG_MS) as client:
+    with OffloadClient(endpoint.url, runner, LONG_MS, options=Options(upload="file")) as client:
         ready(client)
         answers = [client.classify(path) for path in PATHS[::25]]
     assert [answer.index for answer in answers] == [best.classify(path).index for path in PATHS[::25]]
@@ -57,6 +58,18 @@ def test_the_cloud_answers_as_its_model_would(endpoint: Endpoint, runner: Runner
         assert answer.total_ms >= answer.network_ms + answer.queue_ms + answer.decode_ms + answer.invoke_ms - 1
     assert client.totals.cloud == client.totals.on_time == client.totals.requests == len(answers)
     assert client.totals.sent_bytes == sum(path.stat().st_size for path in PATHS[::25])
+
+
+def test_with_time_to_spare_as_little_is_sent_as_leaves_all_of_the_accuracy(endpoint: Endpoint, runner: Runner) -> None:
+    with OffloadClient(endpoint.url, runner, LONG_MS, "cloud") as client:
+        ready(client)
+        answers = [client.classify(path) for path in PATHS[::25]]
+    known = zoo.find(BEST).card.uploads
+    assert known is not None
+    for answer, path in zip(answers, PATHS[::25], strict=True):
+        assert 0 < answer.sent_bytes < path.stat().st_size
+        assert known.kept[Rung.parse(answer.upload)] > 0.995
+        assert answer.why == f"cloud only, sent as {answer.upload}"
 
 
 def test_a_deadline_that_only_the_device_can_meet(endpoint: Endpoint, runner: Runner) -> None:
@@ -179,7 +192,7 @@ def scores(runner: Runner) -> list[float]:
 def test_cascade_sends_what_the_device_is_unsure_of_alone(endpoint: Endpoint, runner: Runner) -> None:
     sure = [score >= CONFIDENT for score in scores(runner)]
     assert {True, False} == set(sure)
-    with OffloadClient(endpoint.url, runner, LONG_MS, "cascade") as client:
+    with OffloadClient(endpoint.url, runner, LONG_MS, "cascade", Options(upload="file")) as client:
         ready(client)
         answers = [client.classify(path) for path in PATHS[::10]]
     for answer, is_sure, path in zip(answers, sure, PATHS[::10], strict=True):
@@ -210,7 +223,7 @@ def test_confident_is_as_it_was_in_the_other_modes(endpoint: Endpoint, runner: R
 
 
 def test_cascade_without_a_model_here_is_as_cloud(endpoint: Endpoint) -> None:
-    with OffloadClient(endpoint.url, (), LONG_MS, "cascade") as client:
+    with OffloadClient(endpoint.url, (), LONG_MS, "cascade", Options(upload="file")) as client:
         answer = ready(client).classify(PICTURE)
     assert (answer.where, answer.why) == ("cloud", "cloud only")
 
@@ -283,7 +296,7 @@ def test_cascade_asks_the_cloud_where_the_device_fails(endpoint: Endpoint) -> No
             return super().classify(image, top)
 
     broken = Broken(SMALL)
-    with OffloadClient(endpoint.url, broken, LONG_MS, "cascade") as client:
+    with OffloadClient(endpoint.url, broken, LONG_MS, "cascade", Options(upload="file")) as client:
         broken.broken = True
         answer = ready(client).classify(PICTURE)
     assert (answer.where, answer.why) == ("cloud", "the device failed: the model is broken")

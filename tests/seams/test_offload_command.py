@@ -34,7 +34,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_json_is_the_requests_and_the_summary(cli: Cli, endpoint: Endpoint, folder: Path) -> None:
-    done = cli("offload", folder, "-e", endpoint.url, "--mode", "cloud", *LONG, "--top", 3, "--format", "json")
+    what = ("--mode", "cloud", *LONG, "--top", 3, "--upload", "file")
+    done = cli("offload", folder, "-e", endpoint.url, *what, "--format", "json")
     assert (done.returncode, done.stderr) == (0, "")
     printed = json.loads(done.stdout)
     rows, summary = printed["requests"], printed["summary"]
@@ -157,7 +158,7 @@ def test_a_confident_device_ends_a_request_early(cli: Cli, far: str, sample: Pat
 def test_cascade_sends_only_what_the_device_is_not_sure_of(
     cli: Cli, endpoint: Endpoint, sample: Path, confident: float, where: str
 ) -> None:
-    flags = ("--mode", "cascade", "--confident", confident)
+    flags = ("--mode", "cascade", "--confident", confident, "--upload", "file")
     done = cli("offload", sample, "-e", endpoint.url, *LOCAL, *LONG, *flags, "-f", "json")
     (row,), summary = json.loads(done.stdout)["requests"], json.loads(done.stdout)["summary"]
     assert row["where"] == where
