@@ -19,6 +19,9 @@ _PIECE_BYTES = 16 << 10
 # Sent at a time: copying it to the kernel takes some tenths of a millisecond. Of TLS one record, for what found no room
 # must be sent again as it was.
 _TURN_BYTES, _RECORD_BYTES = 1 << 20, 16 << 10
+# A record is read when it is whole. What begins with one that fits into the first packet, as far as any network's do,
+# is seen to begin when that comes, from which its server tells how long the rest took.
+_FIRST_RECORD_BYTES = 1_200
 # SO_LINGER for no time: closing drops what the kernel has not sent yet, and tells the other end at once.
 _AT_ONCE = struct.pack("ii", 1, 0)
 _NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -62,7 +65,10 @@ class ByteStream:
     def send(self, *pieces: bytes | memoryview, sent: Callable[[], object] = _nothing) -> None:
         """Send them, as there is room; they must stay as they are. sent: is called when the kernel has all of them."""
         self._sent = sent
-        self._unsent.extend(memoryview(piece) for piece in pieces if piece)
+        views = [memoryview(piece) for piece in pieces if piece]
+        if views and self._most_bytes == _RECORD_BYTES:
+            views[:1] = views[0][:_FIRST_RECORD_BYTES], views[0][_FIRST_RECORD_BYTES:]
+        self._unsent.extend(view for view in views if view)
         self._send()
 
     def stop_sending(self) -> None:

@@ -89,6 +89,22 @@ def test_a_large_body_and_a_large_reply_over_tls(certificate: tuple[Path, Path])
         assert once(server.url, PICTURE._replace(body=body), verify=False).body == body
 
 
+def test_a_request_s_first_record_fits_into_a_packet(certificate: tuple[Path, Path]) -> None:
+    """For a record is read when it is whole: else a small picture would come all at once, however slowly it came."""
+    pieces: list[bytes] = []
+
+    def behave(visit: rude.Visit) -> None:
+        while sum(map(len, pieces)) < 8_000:
+            pieces.append(visit.piece())
+        visit.send(http())
+        visit.wait()
+
+    with Rude(behave, tls=server_context(*certificate)) as server:
+        once(server.url, PICTURE._replace(body=bytes(8_000)), verify=False)
+    assert 0 < len(pieces[0]) < 1_300
+    assert len(pieces) == 2
+
+
 def test_a_refusal_is_heard_over_tls_while_the_request_is_still_sent(certificate: tuple[Path, Path]) -> None:
     def behave(visit: rude.Visit) -> None:
         visit.head()
