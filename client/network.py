@@ -77,7 +77,8 @@ class NetworkEstimates:
         """Learn from a request of which nothing had come back when it was given up."""
         longer = CENSORED * elapsed_ms / max(float(self.points_ms(size_bytes)[MEDIAN]), 1e-3)
         if longer > CENSORED:  # else it was given up before a reply was to be expected
-            self.replied(self.sending_ms(size_bytes) * longer, self.fixed_ms() * longer)
+            # Nobody knows what its upload took: that it was longer by as much would make replies hang on uploads.
+            self.replied(self.sending_ms(size_bytes), self.fixed_ms() * longer)
         self._moments = self._moments.silent(size_bytes, elapsed_ms)
         self.count += 1
 
