@@ -78,7 +78,8 @@ def test_a_deadline_that_only_the_device_can_meet(endpoint: Endpoint, runner: Ru
         url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', endpoint.port), both, both)).port}"
         with OffloadClient(url, runner, LONG_MS) as client:
             ready(client)
-            assert client.classify(PICTURE).where == "cloud"  # which tells how far it is
+            # Which tells how far it is, and that this is no chance.
+            assert {client.classify(PICTURE).where for _ in range(6)} == {"cloud"}
             answers = [client.classify(path, sla_ms=200) for path in PATHS[:10]]
     assert {answer.where for answer in answers} == {"device"}
     assert all("device expected" in answer.why for answer in answers)
@@ -234,7 +235,8 @@ def test_cascade_sends_nothing_when_too_little_time_is_left(endpoint: Endpoint, 
         url = f"http://127.0.0.1:{links.open(LinkSpec(('127.0.0.1', endpoint.port), both, both)).port}"
         with OffloadClient(url, runner, LONG_MS, "cascade", Options(confident=2)) as client:
             ready(client)
-            assert client.classify(PICTURE).where == "cloud"  # which tells how far it is
+            # Which tells how far it is, and that this is no chance.
+            assert {client.classify(PICTURE).where for _ in range(6)} == {"cloud"}
             answers = [client.classify(path, sla_ms=200) for path in PATHS[:10]]
     assert {answer.where for answer in answers} == {"device"}
     quiet = [answer for answer in answers if "tried all the same" not in answer.why]

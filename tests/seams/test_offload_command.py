@@ -53,7 +53,8 @@ def test_json_is_the_requests_and_the_summary(cli: Cli, endpoint: Endpoint, fold
         "requests": 8, "unanswered": 0, "unreadable": 0, "attainment": 1.0, "top1": right, "effective_top1": right,
         "cloud": 1.0, "device": 0.0, "p50_ms": pytest.approx((times[3] + times[4]) / 2, abs=1e-5),
         "p95_ms": pytest.approx(times[6] + 0.65 * (times[7] - times[6]), abs=1e-5), "max_ms": times[7],
-        "sent_bytes": sum(row["sent_bytes"] for row in rows), "device_busy_ms": 0.0, "cloud_failures": {},
+        "sent_bytes": sum(row["sent_bytes"] for row in rows), "device_busy_ms": 0.0, "uploads": {"file": 8},
+        "cloud_failures": {},
     }  # fmt: skip
     assert right >= 0.75
 

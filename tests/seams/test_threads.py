@@ -14,6 +14,7 @@ from ondevice import Answer, OffloadClient, Runner
 from ondevice.client.executors.compression_times import CompressionTimes
 from ondevice.client.executors.health import CloudHealth
 from ondevice.client.network import NetworkEstimates
+from ondevice.client.offload import Options
 from ondevice.client.planning.exploration import Exploration
 from ondevice.models import zoo
 from ondevice.resilience.breaker import Breaker
@@ -43,7 +44,8 @@ def asked_by_many(client: OffloadClient, count: int) -> list[Answer]:
 def test_no_answer_is_mixed_up_and_the_totals_are_exact(endpoint: Endpoint) -> None:
     runners = {name: Runner(name) for name in FAMILY}
     expected = {name: [runner.classify(path).index for path in PATHS] for name, runner in runners.items()}
-    with OffloadClient(endpoint.url, "digits_xs_int8", LONG_MS, "hedge") as client:
+    file = Options(upload="file")  # of which it is known what each model makes of it
+    with OffloadClient(endpoint.url, "digits_xs_int8", LONG_MS, "hedge", file) as client:
         assert client.ready(10)
         answers = asked_by_many(client, REQUESTS)
     for number, answer in enumerate(answers):

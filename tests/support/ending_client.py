@@ -39,7 +39,7 @@ def main(kind: str, url: str) -> None:
 
     def ask_after() -> None:
         threading.main_thread().join()
-        print(client.classify(source).where)
+        sys.stdout.write(f"{client.classify(source).where}\n")  # in one piece, for all threads write at once
 
     if kind == "exploring":
         print([client.classify(source).where for _ in range(3)])
