@@ -105,7 +105,7 @@ class UploadTable:
         scaled = Rung(math.ceil(max(sides.values()) / CROP), _QUALITY)
         rungs: tuple[Rung | None, ...] = (*known.rungs, *beside, scaled, None)
         sizes = [*known.size_bytes, *map(facts.size_bytes, (*beside, scaled)), settings.file_bytes]
-        kept = [*known.kept, *map(facts.kept, beside), *np.ones((2, len(sides)))]
+        kept = [*known.kept, *map(facts.kept, (*beside, scaled)), np.ones(len(sides))]
         making_ms = [0.0 if rung is None else settings.making_ms for rung in rungs]
         return cls(
             (*(rung.text for rung in (*known.rungs, *beside)), SCALED, FILE), rungs, np.array(sizes, float),
