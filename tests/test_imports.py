@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.selection": set(),
     "ondevice.cloud": CLOUD | {"ondevice.models", "ondevice.host"},
     "ondevice.cloud.http": {"ondevice.cloud.app"},
+    "ondevice.cloud.ray": CLOUD | {"ondevice.models", "ondevice.host", "ondevice.cloud"},
     "ondevice.cloud.app": {
         "ondevice.models",
         "ondevice.selection",
@@ -75,7 +76,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 ALLOWED["ondevice.lab"] = set()
 ALLOWED["ondevice.lab.link"] = set()
-ALLOWED["ondevice.lab.simulate"] = {*ALLOWED} - {"ondevice.cloud", *CLOUD}
+ALLOWED["ondevice.lab.simulate"] = {*ALLOWED} - {"ondevice.cloud", "ondevice.cloud.ray", *CLOUD}
 ALLOWED["ondevice.lab.demo"] = {*ALLOWED} - {"ondevice.lab.simulate"}
 ALLOWED["ondevice.cli"] = set(ALLOWED)
 
@@ -87,7 +88,7 @@ def folder(room: str) -> Path:
 
 
 # What a device does not have; only imported inside the functions that need it.
-HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "aiohttp", "requests", "rich", "platformdirs"}
+HEAVY = {"tensorflow", "keras", "sklearn", "matplotlib", "aiohttp", "ray", "requests", "rich", "platformdirs"}
 
 
 def sources(package: str) -> list[Path]:
@@ -149,6 +150,7 @@ def test_imports_only_point_down(package: str) -> None:
         ("ondevice.lab.simulate", "from ondevice.cloud.select.selector import Selector"),
         ("ondevice.cloud.app", "from ondevice.cloud.http.limits import HttpLimits"),
         ("ondevice.cloud.app", "from ondevice.cloud.server import Server"),
+        ("ondevice.cloud", "from ondevice.cloud.ray.asgi import AsgiEntrance"),
         ("ondevice.cloud.select", "from ondevice.cloud.app import request_parameters"),
         ("ondevice.cloud.backends", "from ondevice.cloud.backends.workers.pool import Pool"),
         ("ondevice.cloud.backends.upstream", "from ondevice.cloud.backends.local.local import Local"),

@@ -140,13 +140,8 @@ class RequestParser:
         """A piece of the body."""
         transaction = self.transaction
         assert transaction
-        assert transaction.request
         self._head_bytes = 0
-        transaction.received += len(body)
-        if transaction.length is None and transaction.share:
-            transaction.hold(transaction.received, self._app, self._limits)
-        if (reply := transaction.request.receive(body)) is not None:
-            raise EarlyReplyError(reply)
+        transaction.receive(body, self._app, self._limits)
 
     def on_message_complete(self) -> None:
         """The request is whole, but for a body that the parser leaves out where another protocol is offered."""

@@ -46,6 +46,15 @@ class Transaction:
         expected = self.headers.get("expect")
         return expected is not None and self.http_1_1 and self.length != 0 and expected.lower() == "100-continue"
 
+    def receive(self, body: bytes | memoryview, app: Application, limits: HttpLimits) -> None:
+        """Take a piece of the body. Raises EarlyReplyError where the rest is not wanted."""
+        assert self.request
+        self.received += len(body)
+        if self.length is None and self.share:
+            self.hold(self.received, app, limits)
+        if (reply := self.request.receive(body)) is not None:
+            raise EarlyReplyError(reply)
+
     def hold(self, size_bytes: int, app: Application, limits: HttpLimits) -> None:
         """Hold so much of a body of unknown length, with room for as much again. Raises EarlyReplyError."""
         assert self.share
