@@ -22,6 +22,7 @@ from ondevice.cloud.app.repository_extension import RepositoryExtension
 from ondevice.cloud.app.statistics import Statistics
 from ondevice.cloud.app.streams import AnswerStreams
 from ondevice.cloud.select.selector import Selector
+from ondevice.cloud.select.traffic import Traffic
 
 
 class Service:
@@ -37,6 +38,7 @@ class Service:
         large = inference.large.budget
         metrics.gauge("decoding_bytes", "What large pictures take to decode", lambda: large.held)
         metrics.gauge("decoding_waiting", "Large pictures that wait for room", lambda: large.waiting)
+        _show(metrics, selector.expectations.traffic)
         self._readiness = Readiness(selector, directory)
         about = About(selector, directory, metrics, statistics)
         repository = RepositoryExtension(selector, directory)
@@ -75,6 +77,15 @@ class Service:
         if isinstance(response.body, bytes):
             self.accounting.finished(request, response.status, fields)
         return responses.compressed(response, request.head.headers.get("accept-encoding"))
+
+
+def _show(metrics: Metrics, traffic: Traffic) -> None:
+    """Whether more workers are needed, for Prometheus."""
+    crowded_out = "Those that were not, though an idle server could have answered them"
+    metrics.counter("admitted", "Requests for which a model was chosen", lambda: traffic.admitted)
+    metrics.counter("crowded_out", crowded_out, lambda: traffic.crowded_out)
+    metrics.counter("price", "Over them, what a worker's time cost, each from 0 to 1", lambda: traffic.price)
+    metrics.counter("worked_seconds", "For how long workers were kept by what was answered", lambda: traffic.worked_s)
 
 
 def _operations(

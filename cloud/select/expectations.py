@@ -13,6 +13,7 @@ from ondevice.cloud.select.choice import Candidates, Choice, NetworkTimes, Probl
 from ondevice.cloud.select.pressure import Pressure
 from ondevice.cloud.select.residual import Residuals, WaitError, WaitResiduals
 from ondevice.cloud.select.rules import Rules
+from ondevice.cloud.select.traffic import Traffic
 from ondevice.timing.arrays import FloatArray
 from ondevice.timing.quantiles import POINTS, SCATTERED
 
@@ -21,13 +22,13 @@ _ENDLESS, _FREE, _AS_FORESEEN = np.array([math.inf]), np.zeros(1), WaitError(np.
 
 
 class Expectations:
-    """Puts the problem of a choice together, and learns from what came of it."""
+    """Puts the problem of a choice together, and learns from what came of it. traffic: what it was told, summed up."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         # Apart for when there is room and when there is none: they have little in common.
         self._ways = {saturated: Residuals(doubled=saturated) for saturated in (False, True)}
-        self._waits, self.pressure = WaitResiduals(), Pressure()
+        self._waits, self.pressure, self.traffic = WaitResiduals(), Pressure(), Traffic()
 
     def problem(self, candidates: Candidates, arrival: Arrival, still_ms: float | None = None) -> Problem:
         """The choice among these for a request that comes now, or whose turn comes in still_ms."""
@@ -81,8 +82,19 @@ class Expectations:
         """By how much a queue with this fill presses on a request, those counted that were refused; from 0 to 1."""
         return self.pressure.raised(min(fill * self._waits.longest, 1.0), budget_ms)
 
+    def admitted(self, choice: Choice) -> None:
+        """A request was let in with this choice."""
+        self.pressure.admitted()
+        self.traffic.admit(choice.fill if choice.problem.saturated else 0.0)
+
+    def crowded_out(self, budget_ms: float) -> None:
+        """A request with this budget was not let in for the others' sake, or had to be let go after all."""
+        self.pressure.refused(budget_ms)
+        self.traffic.crowd_out()
+
     def observe(self, choice: Choice, result: InferenceResult, server_ms: float) -> None:
         """Learn from an answer, server_ms after its request's last byte. choice: the one with which it was let in."""
+        self.traffic.work(result.infer_ms + result.decode_ms + result.load_ms)
         problem, chosen = choice.problem, choice.chosen
         foreseen_ms, work_ms = float(problem.queue_ms[chosen]), float(problem.work_ms[chosen])
         way_ms = server_ms - result.infer_ms - result.queue_ms
@@ -96,7 +108,7 @@ class Expectations:
         """Nothing could be in time."""
         (surest, _), budget_ms = problem.models.surest, problem.budget_ms
         if budget_ms > problem.models.mean_ms[surest]:  # it is the others who are in the way
-            self.pressure.refused(budget_ms)
+            self.crowded_out(budget_ms)
         self._ways[problem.saturated].refused()
         self._waits.refused()
 

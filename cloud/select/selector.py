@@ -80,7 +80,7 @@ class Selector:
         )
 
     def _expired(self, arrival: Arrival, choice: Choice) -> RefusedError:
-        self.expectations.pressure.refused(choice.budget_ms)
+        self.expectations.crowded_out(choice.budget_ms)
         message = f"no model could answer within {choice.problem.network.sla_ms:g} ms: others came first"
         back_ms = choice.problem.back_ms(self.expectations.queue_ms(choice, arrival), self.rules.keep)
         return RefusedError(message, back_ms / 1e3, for_time=True)
@@ -116,8 +116,9 @@ class Selector:
         problem = self.expectations.problem(self.available.candidates(self.backends), arrival)
         chains = problem.candidates.chains(most, problem.upload)
         row = int(anytime.choose(problem.models, problem.requests, chains)[0])
-        self.expectations.pressure.admitted()
-        return [Choice(problem, policy, chosen) for chosen in chains[row]]
+        choices = [Choice(problem, policy, chosen) for chosen in chains[row]]
+        self._let_in(choices[0])
+        return choices
 
     def admit_named(self, served: ServedModel, backend: Backend, arrival: Arrival) -> Choice:
         """Admit a request for a model that the client named. Raises RefusedError where it cannot be in time."""
@@ -126,7 +127,7 @@ class Selector:
         return self._let_in(Choice(problem, "named", 0))
 
     def _let_in(self, choice: Choice) -> Choice:
-        self.expectations.pressure.admitted()
+        self.expectations.admitted(choice)
         return choice
 
     def _policy(self, text: str) -> _Rule:

@@ -111,6 +111,14 @@ def test_what_is_refused_is_counted(asked: Asked, backend: Answering) -> None:
     assert found["ondevice_requests_total", (("operation", "infer"), ("status", "503"))] == 1
 
 
+def test_what_tells_whether_workers_are_needed_is_counted(asked: Asked, backend: Answering) -> None:
+    assert asked.ask("POST", NAMED, b"picture", content_type=PICTURE)[0] == 200
+    found = samples(asked.metrics.text()[1].decode())
+    assert found["ondevice_admitted_total", ()] == 1
+    assert found["ondevice_crowded_out_total", ()] == found["ondevice_price_total", ()] == 0
+    assert ("ondevice_worked_seconds_total", ()) in found
+
+
 @pytest.mark.parametrize(
     ("state", "status", "said"),
     [

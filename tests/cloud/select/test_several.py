@@ -30,6 +30,12 @@ def test_a_fast_model_stands_in_for_a_better_one_that_may_be_late() -> None:
     assert several(selector(), sla_ms=1) == ["small"]
 
 
+def test_however_many_answer_it_one_request_was_let_in() -> None:
+    one = selector()
+    assert len(several(one)) == 2
+    assert one.expectations.traffic.admitted == 1
+
+
 def test_as_many_as_client_operator_and_idle_workers_allow() -> None:
     given = Given()
     one, generous = selector(given), selector(given, anytime=3)
