@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from ondevice import _checkout  # noqa: F401  # first: it finds the rooms that are imported below
 from ondevice._version import __version__
-from ondevice.answer import Answer, Outcome, Prediction
-from ondevice.errors import OnDeviceError
-from ondevice.runner import Runner
 
 if TYPE_CHECKING:
+    from ondevice.answer import Answer, Outcome, Prediction
     from ondevice.client.aio import AsyncOffloadClient
     from ondevice.client.offload import OffloadClient
+    from ondevice.errors import OnDeviceError
+    from ondevice.runner import Runner
 
 __all__ = [
     "Answer",
@@ -23,11 +23,30 @@ __all__ = [
     "Runner",
     "__version__",
 ]
-_CLIENTS = {"AsyncOffloadClient": "ondevice.client.aio", "OffloadClient": "ondevice.client.offload"}
+_MODULES = {
+    "Answer": "ondevice.answer",
+    "AsyncOffloadClient": "ondevice.client.aio",
+    "OffloadClient": "ondevice.client.offload",
+    "OnDeviceError": "ondevice.errors",
+    "Outcome": "ondevice.answer",
+    "Prediction": "ondevice.answer",
+    "Runner": "ondevice.runner",
+}
+# What `import ondevice` loaded in version 0.1.0, and programs may use without importing it.
+_LOADED_BY_0_1_0 = ("answer", "errors", "image", "models", "preprocess", "runner", "runtime", "trial")
 
 
 def __getattr__(name: str) -> Any:
-    """A client, when it is asked for: both stand on top of this package, and not every user needs them."""
-    if name in _CLIENTS:
-        return getattr(import_module(_CLIENTS[name]), name)
+    """What is exported, when it is asked for: numpy and Pillow take a quarter of a second, in which the command line
+    could not say a word to Ctrl-C.
+    """
+    if name in _LOADED_BY_0_1_0:
+        import_module("ondevice.runner")  # with it came the rooms' own modules, such as `ondevice.models.zoo`
+        return import_module(f"ondevice.{name}")
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

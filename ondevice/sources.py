@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ondevice.errors import UsageError
-from ondevice.image import SUFFIXES
+from ondevice import reading, words
+from ondevice.errors import ImageError, UsageError
+from ondevice.image import MAX_BYTES, SUFFIXES
 
 
 class Pictures(NamedTuple):
@@ -43,6 +45,14 @@ def expand(arguments: Iterable[str]) -> Pictures:
     if not paths:
         raise UsageError(f"{', '.join(arguments)}: no picture in it ({skipped} other files)")
     return Pictures(tuple(paths), skipped)
+
+
+def standard_input() -> bytes:
+    """The picture that comes on standard input. Raises ImageError."""
+    try:
+        return reading.stream(sys.stdin.buffer, MAX_BYTES)
+    except OSError as error:
+        raise ImageError(f"standard input: {words.reason(error)}; it takes one picture", "-") from error
 
 
 def _walk(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Collection, Iterable, Sequence
@@ -27,6 +28,10 @@ def reason(error: Exception) -> str:
     """
     if isinstance(error, UnicodeError):
         return "it is not text in UTF-8"
+    if type(error).__module__.startswith("ondevice."):  # our own, in our words
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        return "it is closed"
     said = error.strerror if isinstance(error, OSError) else None
     # Only in Python's own classes is errno the system's: resolvers and TLS have numbers of their own.
     if isinstance(error, OSError) and error.errno and type(error).__module__ == "builtins":

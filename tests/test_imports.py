@@ -12,7 +12,7 @@ from project import BESIDE, ROOT
 
 # What lies under everything: the rooms that know nothing of models, and these modules.
 LEAF_ROOMS = ("ondevice.protocol", "ondevice.timing", "ondevice.resilience", "ondevice.process")
-LEAVES = {"ondevice.errors", "ondevice.words", "ondevice.records", "ondevice._version", *LEAF_ROOMS}
+LEAVES = {"ondevice.errors", "ondevice.words", "ondevice.records", "ondevice.reading", "ondevice._version", *LEAF_ROOMS}
 DEVICE = {
     "ondevice",
     "ondevice.models",

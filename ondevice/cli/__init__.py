@@ -2,119 +2,20 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib
-import os
-import sys
-import warnings
-from collections.abc import Iterator
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from ondevice._version import __version__
-from ondevice.cli import console
-from ondevice.cli.commands import Commands, Debug, Quiet, begin
-from ondevice.errors import OnDeviceError, UsageError
-
-# Each is a module here with a function, or an app of its own, of that name.
-COMMANDS = (
-    "demo", "run", "bench", "evaluate", "convert", "models", "devices", "serve", "offload", "link", "simulate",
-    "doctor",
-)  # fmt: skip
-
-# Typer bundles its click from some version on: the class of all its errors is found through what typer exports.
-_ClickError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-# What a shell makes of a process that SIGINT (2) has ended: 128 + 2.
-_INTERRUPTED = 130
+from ondevice.cli import interrupts
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"ondevice {__version__}")
-        raise typer.Exit
+def main() -> NoReturn:
+    """Run the command line and end the process: errors are one line on standard error; status 1, 2 for wrong usage.
 
+    Until its first line has run, Ctrl-C is Python's to answer: nothing that takes time is imported before.
+    """
+    interrupts.begin()
+    from ondevice.cli import standard
 
-def _begin(
-    context: typer.Context,
-    debug: Debug = False,
-    quiet: Quiet = False,
-    version: Annotated[
-        bool, typer.Option("--version", "-V", help="Print the version.", callback=_version, is_eager=True)
-    ] = False,
-) -> None:
-    begin(context)
+    standard.secure()
+    from ondevice.cli import program
 
-
-app = Commands(
-    "Run CNNs on the phone or in the cloud. Start with `ondevice demo`.",
-    _begin,
-    name="ondevice",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def main() -> None:
-    """Run the command line: errors are one line on standard error; exit status 1, or 2 for wrong usage."""
-    console.print_any_text()
-    arguments = _without_help(sys.argv[1:])
-    _register(arguments)
-    # We have a pixel limit of our own, and report it as an error.
-    warnings.filterwarnings("ignore", module="PIL")
-    try:
-        status = app(arguments, standalone_mode=False) or 0
-        sys.stdout.flush()
-        if status == _INTERRUPTED:  # typer has caught the KeyboardInterrupt
-            _fail("interrupted", status, None)
-    except _ClickError as error:
-        status = _fail(getattr(error, "format_message")(), 2, error)  # noqa: B009
-    except UsageError as error:
-        status = _fail(str(error), 2, error)
-    except OnDeviceError as error:
-        status = _fail(str(error), 1, error)
-    except BrokenPipeError:
-        # The reader (head, less) has enough; python would complain once more on closing standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except (KeyboardInterrupt, typer.Abort):
-        status = _fail("interrupted", _INTERRUPTED, None)
-    _exit(status)
-
-
-def _exit(status: int) -> NoReturn:
-    """Run the exit handlers and end at once: taking numpy and the runtime apart costs an eighth of a short run."""
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _without_help(arguments: list[str]) -> list[str]:
-    """The arguments, `help COMMAND` as `COMMAND --help`."""
-    if next(_words(arguments), None) != "help":
-        return arguments
-    at = arguments.index("help")
-    return _without_help([*arguments[:at], *arguments[at + 1 :], "--help"])
-
-
-def _words(arguments: list[str]) -> Iterator[str]:
-    """What does not begin with a dash: the command first, for no flag before it takes a value."""
-    return (argument for argument in arguments if not argument.startswith("-"))
-
-
-def _register(arguments: list[str]) -> None:
-    """Add the command that is called, or all, where it is help or a typing error that has to know them."""
-    called = next(_words(arguments), "")
-    for name in (called,) if called in COMMANDS else COMMANDS:
-        module = importlib.import_module(f"ondevice.cli.{name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
-        else:
-            app.command()(getattr(module, name))
-
-
-def _fail(message: str, status: int, error: BaseException | None) -> int:
-    if console.Manner.debug and error is not None:
-        raise error
-    console.error(message)
-    return status
+    program.run()

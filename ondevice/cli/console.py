@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import io
 import math
 import os
 import sys
@@ -30,16 +29,6 @@ class Manner:
 
     quiet = False
     debug = False
-
-
-def print_any_text() -> None:
-    """From now on print as an escape what a terminal's or a pipe's encoding lacks, and names that are not text.
-
-    Labels, file names and our own dashes: `\\u9b5a` in the place of a traceback, as standard error has it anyway.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not None, which it is where it was closed before the start
-            stream.reconfigure(errors="backslashreplace")
 
 
 def note(message: str, always: bool = False) -> None:
@@ -115,7 +104,7 @@ def _cell(key: str, value: Any, numbers: str) -> str:
 
 
 def _in_encoding(text: str) -> str:
-    """As `print_any_text` has it, so that columns are as wide as what is printed."""
+    """As `standard.secure` has it, so that columns are as wide as what is printed."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text if encoding == "utf-8" else text.encode(encoding, "backslashreplace").decode(encoding)
 

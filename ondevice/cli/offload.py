@@ -261,7 +261,9 @@ def offload(
 
 
 def _named(path: str) -> NamedImage:
-    return NamedImage(path, sys.stdin.buffer.read() if path == "-" else path)
+    from ondevice.sources import standard_input
+
+    return NamedImage(path, standard_input() if path == "-" else path)
 
 
 def _tell(client: OffloadClient) -> None:

@@ -21,6 +21,7 @@ from ondevice.cli.options import (
     ScaledDecode,
     expanded,
 )
+from ondevice.errors import ImageError
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
@@ -69,12 +70,22 @@ def run(
 def _outcomes(runner: Runner, paths: tuple[str, ...], top: int) -> Iterator[Outcome]:
     with console.progress(len(paths), runner.name) as step:
         for path in paths:
-            source: ImageSource = sys.stdin.buffer.read() if path == "-" else path
-            outcome = next(runner.classify_each([source], top))
+            outcome = _outcome(runner, path, top)
             if not outcome.ok:
                 console.error(str(outcome.result))
             yield outcome
             step(1)
+
+
+def _outcome(runner: Runner, path: str, top: int) -> Outcome:
+    from ondevice.answer import Outcome
+    from ondevice.sources import standard_input
+
+    try:
+        source: ImageSource = standard_input() if path == "-" else path
+    except ImageError as error:
+        return Outcome("standard input", error)
+    return next(runner.classify_each([source], top))
 
 
 def _print(outcomes: Iterator[Outcome], form: Format, emulation: Emulation | None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ondevice.cli import described
+from ondevice.cli import described, interrupts
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, check_secret, size_bytes
-from ondevice.errors import UsageError, naming
+from ondevice.errors import OnDeviceError, UsageError, naming
 from ondevice.protocol import cnnselect, paths
 
 if TYPE_CHECKING:
@@ -350,12 +349,9 @@ def _run(setup: Setup) -> None:
     from ondevice.cloud.endpoint import serve as endpoint
     from ondevice.cloud.server import event_loop
 
-    # The log's way where standard error is closed.
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner,
-    ):
-        runner.run(endpoint(setup, sys.stderr or nowhere, _say))
+    interrupts.as_python_has_it()
+    with asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner:
+        runner.run(endpoint(setup, sys.stderr, _say))
 
 
 def _say(address: ListenAddress, selector: Selector) -> None:
@@ -373,7 +369,10 @@ def _say(address: ListenAddress, selector: Selector) -> None:
     note(
         f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}{paths.of_model(model)}/infer'"
     )
-    print(address.url, flush=True)
+    try:
+        print(address.url, flush=True)
+    except OnDeviceError as error:  # it serves all the same, to those who know where it is
+        note(f"warning: {error}")
 
 
 def _check_text(name: str) -> None:

@@ -72,12 +72,13 @@ class Forks:
 
 
 def _serve(descriptor: int) -> None:
-    from ondevice import cli, extras
+    from ondevice import extras
+    from ondevice.cli import program
 
     endpoint = () if extras.missing("serve") else ("ondevice.cloud.endpoint", "ondevice.cloud.server")
     lab = ("ondevice.lab.simulate.grid", "ondevice.lab.simulate.curves", "ondevice.bench.measure")
     needed = ("ondevice.runner", "ondevice.client.offload", *lab, *endpoint)
-    for module in (*(f"ondevice.cli.{name}" for name in cli.COMMANDS), *needed):
+    for module in (*(f"ondevice.cli.{name}" for name in program.COMMANDS), *needed):
         importlib.import_module(module)
     with socket.socket(fileno=descriptor) as asked, asked.makefile("rw") as said:
         for line in said:

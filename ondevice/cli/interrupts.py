@@ -1,0 +1,86 @@
+"""Ctrl-C from the first line of the command line to its last: one line on standard error, and nothing left behind.
+
+It imports next to nothing, for the first line of `main` is here.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import NoReturn
+
+# What a shell makes of a process that SIGINT (2) has ended: 128 + 2.
+STATUS = 130
+_SAID = b"ondevice: error: interrupted\n"
+# What an exception is not raised in is over after so long, or after as long again: a blink of the eye.
+_AGAIN_S = 0.02
+_IMPORTING = "<frozen importlib._bootstrap>"
+
+
+def begin() -> None:
+    """From now on end at once: nothing is begun yet that would have to be undone."""
+    _handle(_end)
+
+
+def arm() -> None:
+    """From now on raise KeyboardInterrupt, so that what was begun is undone."""
+    sys.unraisablehook = _unraisable
+    _handle(_interrupt)
+
+
+def as_python_has_it() -> None:
+    """Leave it to asyncio, which stops what it runs where it finds Python's own handler."""
+    _handle(signal.default_int_handler)
+
+
+def finish() -> None:
+    """What was to be done is done, and the end takes a moment: only who presses twice does not wait for it."""
+    _handle(lambda *_: _handle(_end))
+
+
+def _handle(handler: signal._HANDLER) -> None:
+    # What is ignored stays so: a shell has what it starts in the background ignore Ctrl-C.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError):
+        os.write(2, _SAID)
+    os._exit(STATUS)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise it, but not in the middle of an import: extension modules print a traceback there, and say that another
+    thing is wrong.
+    """
+    if _is_importing(frame):
+        _thread.start_new_thread(_again, ())
+    else:
+        raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _again() -> None:
+    time.sleep(_AGAIN_S)
+    _thread.interrupt_main()
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    """What was raised where nobody can catch it, as in a finalizer: Python prints it. Ctrl-C comes again."""
+    if isinstance(found.exc_value, KeyboardInterrupt):
+        _thread.start_new_thread(_again, ())
+    else:
+        sys.__unraisablehook__(found)
