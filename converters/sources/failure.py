@@ -15,7 +15,6 @@ _REASON = "Exception encountered: "
 # What it begins with where a layer raises, and how it prints that in bold.
 _CALLING = re.compile(r"Exception encountered when calling .*")
 _BOLD = re.compile(r"\x1b\[\d*m")
-_LAMBDA = re.compile(r"\bLambda\b.*(?:arbitrary code|Unrecognized keyword)|passed to Lambda:", re.S)
 
 
 def first_line(error: Exception) -> str:
@@ -33,8 +32,6 @@ def reason(error: Exception) -> str:
     said = str(error)
     if custom := _CUSTOM.search(said):
         return f"it has no layer '{custom[1]}'"
-    if _LAMBDA.search(said):
-        return "it has a Lambda layer, whose Python code is not run unasked"
     return _first_line(said.rpartition(_REASON)[2]) or first_line(error)
 
 

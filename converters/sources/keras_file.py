@@ -10,7 +10,7 @@ from typing import Any
 
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
-from ondevice.converters.sources import keras2
+from ondevice.converters.sources import harmless, keras2
 from ondevice.converters.sources.failure import in_one_line, in_words
 from ondevice.converters.sources.input import input_of, size_of
 from ondevice.converters.sources.policy import in_float32
@@ -19,7 +19,7 @@ from ondevice.converters.sources.source import Source
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.value_range import PIXELS, Range, wanted_range
 
-_HINT = "is it whole? one with layers of your own has to come as a SavedModel, by model.export(FOLDER)"
+_HINT = "is it whole?"
 _HINT_2 = "save it there as a SavedModel, by model.export(FOLDER) or tf.saved_model.save(model, FOLDER); convert that"
 
 
@@ -27,6 +27,7 @@ def from_keras_file(path: Path, job: ConversionJob) -> Source:
     """The network in the file. Raises UsageError, ConvertError."""
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
+    harmless.check(path)
     network = _loaded(path)
     with in_one_line(f"{path}: it cannot compute in float32", "save it with the dtype policy float32"):
         network = in_float32(network)

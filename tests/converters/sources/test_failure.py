@@ -38,10 +38,6 @@ def test_the_first_line_that_says_something(error: Exception, line: str) -> None
             "Exception encountered when calling Dense.call().\n\n\x1b[1mits input is 3\x1b[0m\n\nArguments received:",
             "net: cannot be read: its input is 3 (look again)",
         ),
-        (
-            "Requested the deserialization of a `Lambda` layer whose `function` is a lambda: arbitrary code execution",
-            "net: cannot be read: it has a Lambda layer, whose Python code is not run unasked (look again)",
-        ),
     ],
 )
 def test_whatever_is_raised_is_one_line(message: str, said: str) -> None:
