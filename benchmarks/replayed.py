@@ -144,7 +144,6 @@ class Session:
         assert client.cloud
         assert client.ready(BEGIN_S)
         assert client.cloud.endpoint
-        client.cloud.link.network.forget()
         client.cloud.link.discovery.endpoint = self._overheard = Overheard(client.cloud.endpoint, link.port)
         self._stage, self._client, self._link = stage, client, link
 

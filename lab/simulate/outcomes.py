@@ -90,7 +90,14 @@ class OutcomeCounts:
     @property
     def effective_top1(self) -> IntervalEstimate:
         """The accuracy of what is there at the deadline: the model's, else the device's, else nothing: 0."""
-        return _interval(self.counts, _effective_sums(self))
+        return _interval(self.counts, self.effective_sums)
+
+    @property
+    def effective_sums(self) -> FloatArray:
+        """The sums over each block [blocks] of what each request's answer at the deadline is worth."""
+        own, of_device = self.counts[:, :, ON_TIME], self.counts[:, :, STOOD_IN].sum(axis=1)
+        sums: FloatArray = own @ self.top1 + of_device * self.top1[-1]
+        return sums
 
     @property
     def device_share(self) -> IntervalEstimate:
@@ -132,7 +139,7 @@ class OutcomeCounts:
 
     def gain(self, over: OutcomeCounts) -> IntervalEstimate:
         """By how much the effective accuracy is above that of `over`, with the same requests: a paired interval."""
-        return _interval(self.counts, _effective_sums(self) - _effective_sums(over))
+        return _interval(self.counts, self.effective_sums - over.effective_sums)
 
 
 def _interval(counts: Counts, sums: FloatArray | Counts) -> IntervalEstimate:
@@ -143,13 +150,6 @@ def _interval(counts: Counts, sums: FloatArray | Counts) -> IntervalEstimate:
     weights = _resamples(len(counts))
     low, high = np.quantile((weights @ sums) / (weights @ counts.sum(axis=(1, 2))), (0.025, 0.975))
     return IntervalEstimate(mean, float(low), float(high))
-
-
-def _effective_sums(found: OutcomeCounts) -> FloatArray:
-    """The sums over each block [blocks] of what each request's answer at the deadline is worth."""
-    own, of_device = found.counts[:, :, ON_TIME], found.counts[:, :, STOOD_IN].sum(axis=1)
-    sums: FloatArray = own @ found.top1 + of_device * found.top1[-1]
-    return sums
 
 
 @lru_cache(maxsize=4)

@@ -90,7 +90,9 @@ class UploadRule:
         raise NotImplementedError
 
     def learn(self, at_ms: float, size_bytes: float, network_ms: float) -> None:
-        """A request of so many bytes, answered or given up at at_ms, has been so long on the network."""
+        """The reply to a request of so many bytes, which was so long on the network, would be there at at_ms: also
+        where it had been given up before, which the client itself learns otherwise.
+        """
 
     def decided(self, upload: int, model: int | None = None) -> Decision:
         """That, made once."""
@@ -166,8 +168,8 @@ class Jellyfish(UploadRule):
     Source: Nigade, Bauszat, Bal and Wang, Jellyfish (RTSS 2022), and its code (vuhpdc/jellyfish,
     `src/server/controller`): latency budget = deadline - bytes / bandwidth - 2 wire, which must be twice the inference
     (99th percentile) at least. Ours: one user with rare pictures, so that neither its mapping of users to models nor
-    its frame rates matter; decided for each picture, not each half second; the inference's longest known time; a
-    request that is given up tells its bandwidth the time that it had.
+    its frame rates matter; decided for each picture, not each half second; the inference's longest known time. Late
+    replies tell it of the network, too, as they do there.
     """
 
     def __init__(self, outlook: ClientOutlook) -> None:

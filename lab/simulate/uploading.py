@@ -51,6 +51,11 @@ class UploadUnderWay(NamedTuple):
     infer_ms: float
     total_ms: float
 
+    @property
+    def network_ms(self) -> float:
+        """What the network takes both ways."""
+        return self.begun_ms + self.total_ms - self.sent_ms - self.server_ms
+
 
 class UploadBatch(NamedTuple):
     """What became of n pictures. outcomes: `model` is a pair, model times k plus upload. sent_bytes [n]: 0 if none."""
@@ -91,12 +96,15 @@ class UploadingDevice:
         self._table, self._models = _table(case), case.models.models
         self._link = SharedLink(case.network, self._conditions.warm)
         self._network = NetworkEstimates()
+        self._network.connected(self._link.rtt_ms)  # a client is before its first request
         both = case.policy in CHOOSING_BOTH
         self._rule = upload_rules.find(case.policy if both else case.upload, self._outlook())
         self._choose = None if both else chooser(case.policy, streams.choice)
         # The models as they are on each upload.
         self._on_upload = [replace(self._models, top1=self._models.top1 * kept) for kept in self._table.kept]
+        # What ends, and the replies that come, late ones too; each with its time and number.
         self._under_way: list[tuple[float, int, UploadUnderWay]] = []
+        self._coming: list[tuple[float, int, UploadUnderWay]] = []
         self._number = itertools.count()
 
     def run(self, truth: GroundTruth, sizes_bytes: FloatArray) -> UploadBatch:
@@ -132,8 +140,9 @@ class UploadingDevice:
         sent = UploadUnderWay(
             size_bytes, at_ms, sent_ms, arrival, leaves_ms - arrival.last_ms, float(infer_ms[model]), total_ms
         )
-        ends_ms = at_ms + min(total_ms, self._given_up_ms)
-        heapq.heappush(self._under_way, (ends_ms, next(self._number), sent))
+        number = next(self._number)
+        heapq.heappush(self._under_way, (at_ms + min(total_ms, self._given_up_ms), number, sent))
+        heapq.heappush(self._coming, (at_ms + total_ms, number, sent))
         return model, sent
 
     def _chosen(self, upload: int, at_ms: float, sent_ms: float, arrival: Passage, infer_ms: FloatArray) -> int:
@@ -171,22 +180,21 @@ class UploadingDevice:
         return answered
 
     def _learn_until(self, now_ms: float) -> None:
-        """Take what has ended by now, in its order."""
+        """Take what has ended by now, in its order, and give the rule what has come."""
         while self._under_way and self._under_way[0][0] <= now_ms:
             ended_ms, _, sent = heapq.heappop(self._under_way)
             self._learn(ended_ms, sent)
+        while self._coming and self._coming[0][0] <= now_ms:
+            there_ms, _, sent = heapq.heappop(self._coming)
+            self._rule.learn(there_ms, sent.size_bytes + self._table.head_bytes, sent.network_ms)
 
     def _learn(self, ended_ms: float, sent: UploadUnderWay) -> None:
-        took_ms, elapsed_ms = ended_ms - sent.sent_ms, ended_ms - sent.begun_ms
         if sent.total_ms <= self._given_up_ms:
             self._link.keep(ended_ms)
-            lessons.of_reply(self._network, _reply(sent), sent.size_bytes, took_ms)
-            network_ms = took_ms - sent.server_ms
+            lessons.of_reply(self._network, _reply(sent), sent.size_bytes, ended_ms - sent.sent_ms)
         else:
             self._link.give_up(ended_ms)
-            self._network.add_late(sent.size_bytes, elapsed_ms)
-            network_ms = took_ms
-        self._rule.learn(ended_ms, sent.size_bytes + self._table.head_bytes, network_ms)
+            self._network.add_late(sent.size_bytes, ended_ms - sent.begun_ms)
 
     def _outcomes(
         self, truth: GroundTruth, pair: IndexArray, cloud_ms: FloatArray, server_ms: FloatArray

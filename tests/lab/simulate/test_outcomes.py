@@ -33,6 +33,8 @@ def test_measures_are_those_of_the_requests(n: int) -> None:
     assert outcomes.attainment.value == pytest.approx((whole.fate == ON_TIME).mean())
     effective = np.select([whole.fate == ON_TIME, whole.fate == STOOD_IN], [top1, np.full(n, 0.4)], 0)
     assert outcomes.effective_top1.value == pytest.approx(effective.mean())
+    assert len(outcomes.effective_sums) == len(outcomes.counts)
+    assert outcomes.effective_sums.sum() == pytest.approx(effective.sum())
     by_device = (whole.model == 3) | (whole.fate == STOOD_IN)
     assert outcomes.device_share.value == pytest.approx(by_device.mean())
     assert outcomes.shares == pytest.approx(np.bincount(whole.model, minlength=4) / n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from simulating import four
 
 from ondevice.errors import UsageError
 from ondevice.lab.link.trace import Trace
-from ondevice.lab.simulate import arrivals, device_model, legs
+from ondevice.lab.simulate import arrivals, device_model, legs, upload_rules
 from ondevice.lab.simulate.arrivals import Arrivals
 from ondevice.lab.simulate.grid import Grid, UploadPlan, run
 from ondevice.lab.simulate.legs import Sizes, TracedNetwork
@@ -19,7 +20,7 @@ from ondevice.lab.simulate.modelset import ModelSet
 from ondevice.lab.simulate.outcomes import ON_TIME, OutcomeCounts
 from ondevice.lab.simulate.queueing import simulate
 from ondevice.lab.simulate.simulation import Case, RandomStreams, SimulationSettings, ground_truths
-from ondevice.lab.simulate.upload_rules import HINDSIGHT, JELLYFISH
+from ondevice.lab.simulate.upload_rules import HINDSIGHT, JELLYFISH, AwaitedPicture, Decision, UploadRule
 from ondevice.lab.simulate.upload_table import PictureSettings, UploadConditions, UploadFacts, UploadTable
 from ondevice.lab.simulate.uploading import UploadingDevice
 from ondevice.protocol.rung import Rung
@@ -72,6 +73,50 @@ def test_a_request_takes_what_its_parts_take(tmp_path: Path) -> None:
     assert found.outcomes.server_ms == pytest.approx(12.0)
     assert found.sent_bytes.tolist() == [4_000.0] * 50
     assert (found.outcomes.fate == ON_TIME).all()
+
+
+class RecordingRule(UploadRule):
+    """Always sends the same, and keeps what it is told."""
+
+    told: ClassVar[list[tuple[float, float, float]]] = []
+
+    def choose(self, picture: AwaitedPicture) -> Decision:
+        return self.decided(self.table.row("192,40"))
+
+    def learn(self, at_ms: float, size_bytes: float, network_ms: float) -> None:
+        self.told.append((at_ms, size_bytes, network_ms))
+
+
+@pytest.mark.parametrize("sla_ms", [1_000.0, 60.0])
+def test_a_rule_is_told_of_late_replies_when_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sla_ms: float
+) -> None:
+    steady, models = Trace(np.arange(10.0, 1001.0, 10.0), 1000.0), four(tmp_path)
+    exact = replace(models, models=replace(models.models, std_ms=np.zeros(4)))
+    monkeypatch.setattr(upload_rules, "find", lambda text, outlook: RecordingRule(outlook))
+    monkeypatch.setattr(RecordingRule, "told", [])
+    asked = Case(
+        exact, TracedNetwork("steady", steady, steady, 40.0), sla_ms, "static-accuracy", each(1000.0),
+        table=table(exact), upload="192,40",
+    )  # fmt: skip
+    settings, streams = SimulationSettings(2, sizes=Sizes(down_bytes=1_000)), RandomStreams.of(0)
+    truth = ground_truths(asked, settings, streams)(0, 2)
+    UploadingDevice(asked, settings, streams).run(truth, np.full((2, len(table(exact))), 4_000.0))
+    # Made in 8 ms; the last of 3 packets at 30, and 20 ms there; inferred in 12; a packet at 70, and 20 ms back.
+    assert RecordingRule.told == [pytest.approx((float(truth.at_ms[0]) + 90.0, 4_500, 70.0))]
+
+
+def test_the_round_trip_is_known_before_the_first_request(tmp_path: Path) -> None:
+    models, fast = four(tmp_path), Trace.constant(50e6)
+    largest = []
+    for rtt_ms in (20.0, 2_000.0):  # then nothing can be there within 250 ms, and as little as possible is sent
+        asked = replace(case(models, "auto", sla_ms=250.0), network=TracedNetwork("fast", fast, fast, rtt_ms))
+        streams = RandomStreams.of(0)
+        truth = ground_truths(asked, SETTINGS, streams)(0, 1)
+        sizes = table(models).size_bytes[None]
+        largest.append(float(UploadingDevice(asked, SETTINGS, streams).run(truth, sizes).sent_bytes[0]))
+    assert largest[1] == int(table(models).ladder.size_bytes.min())
+    assert largest[0] > 2 * largest[1]
 
 
 def test_accuracy_is_of_the_model_on_what_was_sent(tmp_path: Path) -> None:
