@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import cached_property
 
 from ondevice.answer import Answer
 from ondevice.client.base import BaseClient
 from ondevice.client.bridge import LoopBridge
+from ondevice.errors import OnDeviceError
+from ondevice.frames.frame import FrameAnswer
+from ondevice.frames.latest import Frames, LatestFrames, latest
 from ondevice.image import ImageSource
 
 
@@ -35,6 +39,16 @@ class AsyncOffloadClient(BaseClient):
         except BaseException as error:  # cancelled, by the caller or by `close`
             raise self._instead(error, self._lost(error)) from None
         return self._landed(task, ending)
+
+    async def stream(self, frames: Frames | LatestFrames, sla_ms: float | None = None) -> AsyncIterator[FrameAnswer]:
+        """See `OffloadClient.stream`. frames: may also come asynchronously."""
+        async for frame in latest(frames):
+            result: Answer | OnDeviceError
+            try:
+                result = await self.classify(frame.source, sla_ms)
+            except OnDeviceError as error:
+                result = self._of_frame(error)
+            yield FrameAnswer(frame, result, frame.age_ms)
 
     async def ready(self, timeout_s: float) -> bool:
         """See `OffloadClient.ready`."""

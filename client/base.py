@@ -26,7 +26,7 @@ from ondevice.client.options import DEFAULT, Options, checked_deadline, checked_
 from ondevice.client.picture import Picture
 from ondevice.client.planning.plan import Mode
 from ondevice.client.totals import Totals
-from ondevice.errors import FailureKind, OffloadError, UsageError
+from ondevice.errors import FailureKind, OffloadError, OnDeviceError, UsageError
 from ondevice.image import ImageSource
 from ondevice.runner import Runner
 
@@ -126,6 +126,12 @@ class BaseClient:
         """What to raise where a wait has ended so."""
         closed = isinstance(error, CancelledError | asyncio.CancelledError) and self._engine.closed
         return OffloadError("the client is closed", FailureKind.REFUSED) if closed else error
+
+    def _of_frame(self, error: OnDeviceError) -> OnDeviceError:
+        """What came of one frame of a stream, which that alone costs. Raises what all others would end in, too."""
+        if isinstance(error, UsageError) or self._engine.closed:
+            raise error
+        return error
 
     def _count(self, answer: Answer | None, ending: Ending | None) -> None:
         with self._counting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 from ondevice.answer import Answer
@@ -9,7 +10,9 @@ from ondevice.client.base import BaseClient
 from ondevice.client.executors.attempt import Ending, Task
 from ondevice.client.flight import Event
 from ondevice.client.options import CONFIDENT, Options
-from ondevice.errors import UsageError
+from ondevice.errors import OnDeviceError, UsageError
+from ondevice.frames.frame import FrameAnswer
+from ondevice.frames.latest import Frames, LatestFrames, latest
 from ondevice.image import ImageSource
 
 __all__ = ["CONFIDENT", "Event", "OffloadClient", "Options"]
@@ -49,6 +52,22 @@ class OffloadClient(BaseClient):
                 future.cancel()
             raise self._lost(error) from None
         return self._landed(task, ending)
+
+    def stream(self, frames: Frames | LatestFrames, sla_ms: float | None = None) -> Iterator[FrameAnswer]:
+        """An answer for the newest frame that there is, again and again, until the frames end.
+
+        frames: pictures as they come: anything that is iterated over, or what the command line takes, such as
+        `http://camera/video`. What comes while a frame is asked about is passed over, but for the last; a
+        `LatestFrames` also passes over what has not changed. sla_ms: the deadline, from when a frame is asked about.
+        A frame without an answer has its error; UsageError, and what the frames raise, end the stream.
+        """
+        for frame in latest(frames):
+            result: Answer | OnDeviceError
+            try:
+                result = self.classify(frame.source, sla_ms)
+            except OnDeviceError as error:
+                result = self._of_frame(error)
+            yield FrameAnswer(frame, result, frame.age_ms)
 
     def _load(self, task: Task) -> None:
         """Read its file here, if it will be wanted: having another thread do that takes longer. Raises ImageError.

@@ -20,6 +20,7 @@ DEVICE = {
     "ondevice.limits",
     "ondevice.devices",
     "ondevice.dataset",
+    "ondevice.frames",
 }
 CLOUD = {
     "ondevice.cloud.http",
@@ -44,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "ondevice.limits": {"ondevice.host"},
     "ondevice.devices": DEVICE,
     "ondevice.dataset": DEVICE,
+    "ondevice.frames": DEVICE,
     "ondevice": DEVICE,
     "ondevice.bench": DEVICE | {"ondevice.bench.mlperf"},
     "ondevice.bench.mlperf": DEVICE | {"ondevice.bench"},

@@ -89,11 +89,12 @@ def markdown(records: Sequence[Record], numbers: str = ".1f") -> str:
 def _cells(records: Sequence[Record], numbers: str) -> tuple[list[str], list[list[str]], list[bool]]:
     """The headings, the rows as text, and for each column whether it holds numbers."""
     heads = list(records[0])
-    rows = [[_cell(key, record[key], numbers) for key in heads] for record in records]
+    rows = [[cell(key, record[key], numbers) for key in heads] for record in records]
     return heads, rows, [all(isinstance(r[key], int | float | None) for r in records) for key in heads]
 
 
-def _cell(key: str, value: Any, numbers: str) -> str:
+def cell(key: str, value: Any, numbers: str = ".1f") -> str:
+    """A value of a table as text."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What the offload client logs, as notes to the person."""
+"""What the offload client and cameras log, as notes to the person."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from ondevice.cli import console
 
-# What the client says is not repeated within so many seconds: a failing cloud is told of at every picture, many times
+# What is said is not repeated within so many seconds: a failing cloud is told of at every picture, many times
 # a second, and a person reads about as fast.
 _AGAIN_S = 2.0
 
 
 class Notes(logging.Handler):
-    """What the client logs, as notes; the same again only after a while. Held back until `speak`."""
+    """What is logged, as notes; the same again only after a while. Held back until `speak`."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -45,7 +45,21 @@ class Notes(logging.Handler):
 @contextlib.contextmanager
 def notes_of_the_client() -> Iterator[Notes]:
     """While inside, the client's warnings are notes."""
-    log, notes = logging.getLogger("ondevice.client"), Notes()
+    with _notes_of("ondevice.client") as notes:
+        yield notes
+
+
+@contextlib.contextmanager
+def notes_of_the_frames() -> Iterator[None]:
+    """While inside, the warnings of what frames come from are notes, at once."""
+    with _notes_of("ondevice.frames") as notes:
+        notes.speak(without=None)
+        yield
+
+
+@contextlib.contextmanager
+def _notes_of(room: str) -> Iterator[Notes]:
+    log, notes = logging.getLogger(room), Notes()
     log.addHandler(notes)
     try:
         yield notes

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ondevice.cli import console, described
+from ondevice.cli.camera import Camera
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
+from ondevice.cli.frame_flags import STREAMS, FrameFlags
 from ondevice.cli.notes import Notes, notes_of_the_client
 from ondevice.cli.options import DeviceName, DeviceThreads, OutputFormat, check_secret, expanded
 from ondevice.cli.stream import AT_ONCE, NamedImage, PictureStream
@@ -205,14 +207,16 @@ class TrustFlags:
 @grouped
 def offload(
     images: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="IMAGE...",
             help="Files, globs, folders, or - for one picture on standard input. Of one folder that is labelled as for "
-            "`ondevice evaluate`, right answers are counted too.",
+            f"`ondevice evaluate`, right answers are counted too. {STREAMS}",
             show_default=False,
         ),
-    ],
+    ] = None,
+    *,
+    frames: FrameFlags,
     request: RequestFlags,
     local: LocalFlags,
     answer: AnswerFlags,
@@ -242,7 +246,10 @@ def offload(
     options = Options(
         answer.top, answer.confident, trust.token(), verify, patience, answer.anytime, host=host, upload=request.upload
     )
-    stream = PictureStream([_named(path) for path in expanded(images)], pace.every, pace.repeat)
+    images = images or []
+    camera = Camera.of(frames, images, pace.every, pace.repeat, form)
+    pictures = [] if camera else [_named(path) for path in expanded(images)]
+    stream = PictureStream(pictures, pace.every, pace.repeat)
     with notes_of_the_client() as notes:
         with console.quiet_runtime():
             runners = local.runners()
@@ -250,8 +257,9 @@ def offload(
         with client:
             _tell(client)
             _first_contact(client, notes)
-            stream = replace(stream, pictures=_with_truth(stream.pictures, images, _labels(client, runners)))
-            tally = _ask(client, stream, form)
+            if not camera:
+                stream = replace(stream, pictures=_with_truth(pictures, images, _labels(client, runners)))
+            tally = camera.ask(client) if camera else _ask(client, stream, form)
     if tally.failed:
         console.note(f"{tally.failed} of {tally.pictures} pictures have no answer")
         raise typer.Exit(1)

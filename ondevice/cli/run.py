@@ -11,6 +11,8 @@ import typer
 from ondevice.cli import console, described
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
+from ondevice.cli.frame_flags import STREAMS, FrameFlags
+from ondevice.cli.frame_lines import FrameLines
 from ondevice.cli.options import (
     DescriptionFlags,
     DeviceName,
@@ -26,13 +28,16 @@ from ondevice.errors import ImageError
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
     from ondevice.devices.emulation import Emulation
+    from ondevice.frames.latest import LatestFrames
     from ondevice.image import ImageSource
     from ondevice.runner import Runner
 
 Images = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
-        metavar="IMAGE...", help="Files, globs, folders, or - for one picture on standard input.", show_default=False
+        metavar="IMAGE...",
+        help=f"Files, globs, folders, or - for one picture on standard input. {STREAMS}",
+        show_default=False,
     ),
 ]
 Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
@@ -41,8 +46,9 @@ Top = Annotated[int, typer.Option("--top", help="How many classes to give.")]
 @grouped
 def run(
     model: ModelArgument,
-    images: Images,
+    images: Images = None,
     *,
+    frames: FrameFlags,
     threads: DeviceThreads = None,
     top: Top = 5,
     scaled_decode: ScaledDecode = True,
@@ -57,14 +63,30 @@ def run(
     """
     from ondevice.runner import Runner
 
+    if source := frames.source(images or []):
+        latest, lines = frames.latest(source), FrameLines(source, form)
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, device, said.overrides())
-    paths = expanded(images)
+    if source:
+        _warn(runner, ())
+        _follow(runner, latest, lines, top)
+        return
+    paths = expanded(images or [])
     _warn(runner, paths)
     failed = _print(_outcomes(runner, paths, top), form, runner.emulation)
     if failed:
         console.note(f"{failed} of {len(paths)} pictures could not be read")
         raise typer.Exit(1)
+
+
+def _follow(runner: Runner, latest: LatestFrames, lines: FrameLines, top: int) -> None:
+    """Classify the newest frame of a stream, again and again, until it ends."""
+    from ondevice.frames.frame import FrameAnswer
+
+    with lines.counting(latest):
+        for frame in latest:
+            outcome = next(runner.classify_each([frame.source], top))
+            lines.put(FrameAnswer(frame, outcome.result, frame.age_ms), record(outcome, runner.emulation))
 
 
 def _outcomes(runner: Runner, paths: tuple[str, ...], top: int) -> Iterator[Outcome]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +14,10 @@ from ondevice.errors import ImageError
 if TYPE_CHECKING:
     from ondevice.answer import Answer, Outcome
     from ondevice.client.offload import OffloadClient
+
+# The times of so many answers are kept, for their quantiles: a film's worth, and not more memory for each day of a
+# camera's.
+_KEPT_TIMES = 100_000
 
 
 class Graded(NamedTuple):
@@ -53,7 +57,7 @@ class Tally:
     """Counts requests. has_truth: whether it is known what is right.
 
     requests: of pictures that could be read. on_time, right, effective (right and on time), cloud: answers. uploads:
-    what was sent, wherever the answer came from.
+    what was sent, wherever the answer came from. times_ms: of the last answers.
     """
 
     has_truth: bool
@@ -64,7 +68,8 @@ class Tally:
     effective: int = 0
     cloud: int = 0
     uploads: Counter[str] = field(default_factory=Counter)
-    times_ms: list[float] = field(default_factory=list)
+    answers: int = 0
+    times_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_TIMES))
 
     @property
     def pictures(self) -> int:
@@ -74,7 +79,7 @@ class Tally:
     @property
     def failed(self) -> int:
         """Pictures without an answer."""
-        return self.pictures - len(self.times_ms)
+        return self.pictures - self.answers
 
     def add(self, done: Graded) -> None:
         """Count a request."""
@@ -86,6 +91,7 @@ class Tally:
             self._add(done.outcome.get(), bool(done.right))
 
     def _add(self, answer: Answer, right: bool) -> None:
+        self.answers += 1
         self.times_ms.append(answer.total_ms)
         self.on_time += bool(answer.on_time)
         self.right += right
@@ -95,23 +101,22 @@ class Tally:
 
     def shares(self) -> dict[str, float]:
         """Attainment and effective accuracy of all requests; of the answers, how many are right, and their places."""
-        answers = len(self.times_ms)
         accuracy = {
-            "top1": _share(self.right, answers),
+            "top1": _share(self.right, self.answers),
             "effective_top1": _share(self.effective, self.requests),
         }
         return {
             "attainment": _share(self.on_time, self.requests),
             **(accuracy if self.has_truth else {}),
-            "cloud": _share(self.cloud, answers),
-            "device": _share(answers - self.cloud, answers),
+            "cloud": _share(self.cloud, self.answers),
+            "device": _share(self.answers - self.cloud, self.answers),
         }
 
     def summary(self, client: OffloadClient) -> dict[str, Any]:
         """The figures of all requests, those that the client alone knows included."""
         return {
             "requests": self.requests,
-            "unanswered": self.requests - len(self.times_ms),
+            "unanswered": self.requests - self.answers,
             "unreadable": self.unreadable,
             **self.shares(),
             **_times(self.times_ms),
