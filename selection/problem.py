@@ -75,6 +75,12 @@ class Models:
         """The longest of their mean times."""
         return float(self.mean_ms.max())
 
+    def with_top1(self, top1: FloatArray) -> Models:
+        """These models with other accuracies."""
+        other = Models(self.names, top1, self.mean_ms, self.std_ms, self.quantiles_ms)
+        other.__dict__["times"] = self.times  # worked out once for all
+        return other
+
     def learned(self, row: int, known: Distribution) -> Models:
         """These models, with what is known now of the time of one of them."""
         mean_ms, std_ms, quantiles_ms = self.mean_ms.copy(), self.std_ms.copy(), self.quantiles_ms.copy()

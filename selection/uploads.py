@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from ondevice.selection.policies import Policy
 from ondevice.selection.problem import Models, Requests
-from ondevice.timing.arrays import FloatArray
+from ondevice.timing.arrays import FloatArray, IndexArray
 
 # Uploads whose expectations differ by less are equally good, and the smallest is sent: a ladder that was measured on
 # some hundred pictures does not tell them apart, and bytes cost money.
 SAME_TOP1 = 0.002
+# Of many uploads only those are looked at closely that are within so much of the best by every third point of time: a
+# seventh of all chances, of which what an answer is worth beyond the device's, a third at most, is a twentieth.
+_EVERY, _NEAR_TOP1 = 3, 0.05
 
 
 class UploadCandidates(NamedTuple):
@@ -25,6 +27,14 @@ class UploadCandidates(NamedTuple):
     size_bytes: FloatArray
     overhead_ms: FloatArray
     kept: FloatArray
+
+    def roughly(self) -> UploadCandidates:
+        """With a third of the times, each the middle one of three: to tell most of what is not worth a closer look."""
+        return self._replace(overhead_ms=self.overhead_ms[:, _EVERY // 2 :: _EVERY])
+
+    def those(self, rows: IndexArray) -> UploadCandidates:
+        """Only these of them."""
+        return UploadCandidates(self.size_bytes[rows], self.overhead_ms[rows], self.kept[rows])
 
 
 class Situation(NamedTuple):
@@ -52,7 +62,7 @@ def expected_top1(policy: Policy, models: Models, candidates: UploadCandidates, 
     back_ms = np.minimum(return_ms, candidates.overhead_ms[:, 0]).repeat(k)
     top1 = (models.top1 * candidates.kept).repeat(k, axis=0)
     requests = Requests(np.full(u * k, within_ms), times_ms - back_ms, back_ms, device_top1=np.array([device_top1]))
-    chosen = policy(dataclasses.replace(models, top1=top1), requests)
+    chosen = policy(models.with_top1(top1), requests)
     on_time = models.times.cdf((within_ms - times_ms)[:, None])
     gain = np.add.reduce(chosen * on_time * np.maximum(top1 - device_top1, 0.0), axis=1)
     expected: FloatArray = device_top1 + gain.reshape(u, k).mean(axis=1)
@@ -63,3 +73,8 @@ def best(candidates: UploadCandidates, expected: FloatArray) -> int:
     """The smallest of the uploads that are as good as the best. expected [u]."""
     good = expected >= expected.max() - SAME_TOP1
     return int(np.where(good, candidates.size_bytes, np.inf).argmin())
+
+
+def near(rough: FloatArray) -> IndexArray:
+    """Those of the uploads that may be the best, by what is roughly expected of each [u]."""
+    return np.flatnonzero(rough >= rough.max() - _NEAR_TOP1)

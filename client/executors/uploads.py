@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from time import perf_counter
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from ondevice.client.upload_choice import UploadChoice, UploadEstimate, UploadMo
 from ondevice.errors import ImageError
 from ondevice.protocol.rung import Rung
 from ondevice.selection.ladder import UploadLadder, usual_bytes
-from ondevice.selection.uploads import Situation, UploadCandidates, best
+from ondevice.selection.uploads import Situation, UploadCandidates, best, near
 from ondevice.timing.arrays import FloatArray
 from ondevice.upload import compressed
 
@@ -38,12 +39,16 @@ _AS_EXPECTED = 0.1
 
 class Menu(NamedTuple):
     """What may be sent of a picture: u choices, their sizes, bytes [u], and what they leave of the models' accuracies,
-    [u, m], or [1, 1] where that is all of it.
+    [u, m], or [1, 1] where that is all of it. The choices' own sizes are those of a usual picture.
     """
 
     choices: tuple[UploadChoice, ...]
     size_bytes: FloatArray
     kept: FloatArray
+
+    def choice(self, number: int) -> UploadChoice:
+        """One of them, with the size to expect of this picture."""
+        return self.choices[number]._replace(size_bytes=float(self.size_bytes[number]))
 
     def with_file(self, file: UploadChoice) -> Menu:
         """The file besides, which is all of the picture."""
@@ -72,6 +77,8 @@ class Uploads:
     ) -> None:
         self._network, self._aside, self._mode = network, aside, mode
         self._compression = compression or CompressionTimes(measured_times())
+        # Of one endpoint; or of two, as after a restart with other models.
+        self._rungs = lru_cache(2)(self._made_here)
 
     def choose(self, question: UploadQuestion, made: Upload | None = None) -> UploadEstimate:
         """What is best sent. made: a rung that was made already, which tells this picture's sizes."""
@@ -80,9 +87,11 @@ class Uploads:
         overhead_ms = self._network.points_ms(menu.size_bytes) + np.array(making_ms)[:, None]
         uploads = UploadCandidates(menu.size_bytes, overhead_ms, menu.kept)
         situation = Situation(question.within_ms, self._network.fixed_ms(), question.device_top1)
-        expected = question.endpoint.effective_top1(uploads, situation)
-        chosen = best(uploads, expected)
-        return UploadEstimate(menu.choices[chosen], float(expected[chosen]))
+        rough = question.endpoint.effective_top1(uploads.roughly(), situation)
+        rows = near(rough)
+        expected = question.endpoint.effective_top1(few := uploads.those(rows), situation)
+        chosen = best(few, expected)
+        return UploadEstimate(menu.choice(rows[chosen]), float(expected[chosen]))
 
     async def make(self, question: UploadQuestion, choice: UploadChoice) -> Upload:
         """The upload that was chosen, or another, where it is of another size than was expected. Raises ImageError."""
@@ -131,18 +140,18 @@ class Uploads:
         if self._mode is UploadMode.SCALED or ladder is None:
             scaled = self._scaled(endpoint.side)
             return _alone(scaled if _has_no_file(picture) or self._sooner(scaled, file) else file)
-        rungs = self._rungs(ladder, share)
+        usual = self._rungs(ladder)
+        rungs = usual._replace(size_bytes=usual.size_bytes * share)
         return rungs if _has_no_file(picture) else rungs.with_file(file)
 
-    def _rungs(self, ladder: UploadLadder, share: float) -> Menu:
-        """Those that can be made here."""
+    def _made_here(self, ladder: UploadLadder) -> Menu:
+        """Those rungs that can be made here, of a usual picture."""
         rows = [row for row, rung in enumerate(ladder.rungs) if self._compression.knows(rung)]
-        usual = ladder.size_bytes[rows]
         choices = tuple(
-            UploadChoice(ladder.rungs[row], size * share, size, ladder.crop, told=True)
-            for row, size in zip(rows, usual.tolist(), strict=True)
+            UploadChoice(ladder.rungs[row], size, size, ladder.crop, told=True)
+            for row, size in zip(rows, ladder.size_bytes[rows].tolist(), strict=True)
         )
-        return Menu(choices, usual * share, ladder.kept[rows])
+        return Menu(choices, ladder.size_bytes[rows], ladder.kept[rows])
 
     def _share(self, question: UploadQuestion, made: Upload) -> float:
         """How large this picture is beside the usual one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -101,7 +100,7 @@ class UploadingDevice:
         self._rule = upload_rules.find(case.policy if both else case.upload, self._outlook())
         self._choose = None if both else chooser(case.policy, streams.choice)
         # The models as they are on each upload.
-        self._on_upload = [replace(self._models, top1=self._models.top1 * kept) for kept in self._table.kept]
+        self._on_upload = [self._models.with_top1(self._models.top1 * kept) for kept in self._table.kept]
         # What ends, and the replies that come, late ones too; each with its time and number.
         self._under_way: list[tuple[float, int, UploadUnderWay]] = []
         self._coming: list[tuple[float, int, UploadUnderWay]] = []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ondevice.selection import policies
 from ondevice.selection.problem import Models, Requests
-from ondevice.selection.uploads import SAME_TOP1, Situation, UploadCandidates, best, expected_top1
+from ondevice.selection.uploads import SAME_TOP1, Situation, UploadCandidates, best, expected_top1, near
 from ondevice.timing.distribution import Distribution
 from ondevice.timing.quantiles import POINTS
 
@@ -87,3 +87,20 @@ def test_of_uploads_as_good_as_the_best_the_smallest_is_taken() -> None:
     assert best(uploads, np.array([0.5, 0.7 - 1.1 * SAME_TOP1, 0.7, 0.6])) == 2
     turned = uploads._replace(size_bytes=uploads.size_bytes[::-1])
     assert best(turned, np.array([0.7, 0.7, 0.7, 0.7])) == 3
+
+
+def test_what_is_worth_no_closer_look_is_not_the_best() -> None:
+    rule, losses = policies.find("effective"), []
+    for seed in range(200):
+        uploads, situation = candidates(seed, u=30), Situation(60.0 + seed, 10.0, 0.45)
+        exact = expected_top1(rule, models(), uploads, situation)
+        rough = expected_top1(rule, models(), uploads.roughly(), situation)
+        losses.append(float(exact.max() - exact[near(rough)].max()))
+    assert max(losses) == 0.0
+
+
+def test_a_closer_look_is_taken_at_few() -> None:
+    uploads = candidates(3, u=30)._replace(kept=np.linspace(0.3, 1, 30)[:, None].repeat(3, axis=1))
+    rough = expected_top1(policies.find("effective"), models(), uploads.roughly(), Situation(10_000.0, 0.0, 0.45))
+    assert near(rough).tolist() == [27, 28, 29]
+    assert uploads.those(near(rough)).kept.shape == (3, 3)
