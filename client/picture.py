@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.errors import ImageError
 from ondevice.image import MAX_BYTES, ImageSource, describe
 from ondevice.protocol.rung import Rung
@@ -63,7 +62,7 @@ class Picture:
     @property
     def regular(self) -> bool:
         """Whether reading it comes to an end: not that of a pipe or a device."""
-        return not isinstance(self.source, str | Path) or not _is_special(Path(self.source))
+        return not isinstance(self.source, str | Path) or reading.ends(self.source)
 
     def load(self) -> None:
         """Have `file` there, which reads it. Raises ImageError.
@@ -99,24 +98,11 @@ def _check(size_bytes: int, source: ImageSource) -> None:
         raise ImageError(f"{describe(source)}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether it is a pipe, a device or the like."""
-    try:
-        kind = path.stat().st_mode
-    except (OSError, ValueError):  # who reads it says so
-        return False
-    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
-
-
 def _read(path: Path) -> bytes:
     try:
-        _check(path.stat().st_size, path)
-        if not _is_special(path):
-            return path.read_bytes()
-        with path.open("rb") as file:  # which may have no end
-            data = file.read(MAX_BYTES + 1)
-        _check(len(data), path)
-        return data
+        return reading.whole(path, MAX_BYTES)
+    except reading.EndlessError as error:
+        raise ImageError(f"{describe(path)}: {error}; make it smaller first", path) from error
     except (OSError, ValueError) as error:  # a name with a zero in it is a ValueError
         said = words.reason(error)
         if isinstance(error, FileNotFoundError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from pathlib import Path
 
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.failure import first_line
 from ondevice.errors import ConvertError
+from ondevice.models import files
 
 # MLIR names the operators that TFLite has not, for each place in the graph, and below them the tensors that they take.
 _OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
@@ -32,7 +32,7 @@ def explained(error: Exception, job: ConversionJob, precision: str) -> ConvertEr
     named = ", ".join(operators[:_NAMED])
     more = f" and {len(operators) - _NAMED} more" if len(operators) > _NAMED else ""
     # Of Keras's own files the layers are known, and these two things are mended.
-    otherwise = "give its .keras file, or " if Path(job.source).expanduser().is_dir() else ""
+    otherwise = "give its .keras file, or " if files.expanded(job.source).is_dir() else ""
     return ConvertError(f"{job.stem}: TFLite has no {named}{more}{_what_to_do(operators, str(error), otherwise)}")
 
 

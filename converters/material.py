@@ -16,7 +16,7 @@ from ondevice.converters.job import RANDOM, ConversionJob
 from ondevice.converters.pictures import Images
 from ondevice.dataset.labelled import labelled
 from ondevice.errors import CardError, UnlabelledError, UsageError
-from ondevice.models import labels
+from ondevice.models import files, labels
 from ondevice.models.card import Input
 from ondevice.models.description import crop_of
 from ondevice.models.labels import Labels
@@ -95,7 +95,7 @@ def class_names(
     """
     if job.labels:
         return labels.fitted(labels.load(job.labels), classes, model=job.stem)
-    beside = _labels_beside(Path(job.source).expanduser())
+    beside = _labels_beside(files.expanded(job.source))
     if beside is not None:
         try:
             fitted = labels.fitted(labels.load(str(beside)), classes, model=job.stem)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ondevice import records
+from ondevice import reading, records
 from ondevice.errors import CardError
 from ondevice.models import files
 from ondevice.models.output import Meaning
@@ -170,7 +170,7 @@ class Card:
     def read(cls, path: Path) -> Card:
         """Read and validate a card. Raises CardError with the file and what is wrong in it."""
         try:
-            return records.read(cls, tomllib.loads(path.read_text(encoding="utf-8")))
+            return records.read(cls, tomllib.loads(reading.text(path)))
         except (OSError, ValueError, OverflowError, RecursionError) as error:
             raise CardError(f"{path}: {error}", str(path)) from error
 

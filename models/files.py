@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from ondevice import words
-from ondevice.errors import OnDeviceError, UsageError
+from ondevice import reading, words
+from ondevice.errors import OnDeviceError, UsageError, naming
 
 
 def cache_dir() -> Path:
@@ -34,7 +34,8 @@ def _user_dir(ours: str, variable: str, linux: str, mac: str) -> Path:
     Linux's folders); on macOS where XDG variables are set; and on Linux where one holds a relative path.
     """
     if home := os.environ.get("ONDEVICE_HOME"):
-        return Path(home).expanduser() / ours
+        with naming("ONDEVICE_HOME:"):
+            return expanded(home) / ours
     user = os.path.expanduser("~")  # noqa: PTH111 - Path's raises an error for a user without one
     base = Path(user, mac) if sys.platform == "darwin" else Path(os.environ.get(variable) or Path(user, linux))
     before = base / "ondevice"
@@ -52,6 +53,15 @@ def _platform_dir(ours: str) -> Path:
         raise OnDeviceError("this user has no home folder: set ONDEVICE_HOME to a folder for models") from error
 
 
+def expanded(path: str | Path) -> Path:
+    """The path, with a home folder where it begins with `~` or `~USER`. Raises UsageError where nobody knows one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        user = Path(path).parts[0]
+        raise UsageError(f"{path}: the home folder {user} is not known: give the whole path") from error
+
+
 def sha256(path: Path) -> str:
     """The file's SHA-256 as lower-case hex."""
     with path.open("rb") as file:
@@ -60,9 +70,16 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write that becomes `path` in one step on success, and leaves nothing behind on failure."""
+    """A binary file to write that becomes `path` in one step on success, and leaves nothing behind on failure.
+
+    A pipe or a device, such as /dev/stdout, stays what it is, and is written to.
+    """
     import tempfile
 
+    if not reading.ends(path):
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -113,7 +130,7 @@ def filled_lines(path: Path) -> list[str]:
     Raises UsageError.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in reading.text(path, "utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:  # ValueError: not UTF-8
         raise UsageError(f"{path}: cannot be read: {words.reason(error)}") from error
     return [line for line in lines if line and not line.startswith("#")]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.errors import CardError, UsageError
 from ondevice.models import archive, label_text
 
@@ -101,19 +101,11 @@ def load(name: str, folder: Path | None = None) -> Labels:
     known = sorted(p.stem for p in _LISTS.glob("*.txt"))
     path = _LISTS / f"{name}.txt" if name in known else (folder or Path()) / name
     try:
-        content = _content(path)
+        content = reading.whole(path, archive.LARGEST_FILE_BYTES)
     except (OSError, ValueError) as error:
         hint = f"give {', '.join(known)}, or a text file with one name a line"
         raise CardError(f"no label list '{name}': {words.reason(error)}; {hint}", name) from error
     return read(content, str(path))
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(archive.LARGEST_FILE_BYTES + 1)
-    if len(content) > archive.LARGEST_FILE_BYTES:
-        raise ValueError(f"it has over {archive.LARGEST_FILE_BYTES / 1e6:.0f} MB, more than any list of names")
-    return content
 
 
 def read(content: bytes, source: str) -> Labels:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ondevice import words
-from ondevice.errors import DownloadError
+from ondevice import reading, words
+from ondevice.errors import DownloadError, UsageError
 from ondevice.models import files
 from ondevice.models.card import Card
 from ondevice.models.zoo import Entry
@@ -67,10 +67,14 @@ def _fetch(card: Card, source: str | None, path: Path, on_bytes: OnBytes) -> Non
 
 def _copy(card: Card, origin: Path, path: Path, on_bytes: OnBytes) -> None:
     try:
-        file = origin.expanduser().open("rb")
-    except (OSError, RuntimeError) as error:
+        found = files.expanded(origin)
+        if not reading.ends(found):
+            raise OSError("it is not a file")
+        file = found.open("rb")
+    except (OSError, UsageError) as error:
+        said = str(error) if isinstance(error, UsageError) else f"{origin}: {words.reason(error)}"
         raise DownloadError(
-            f"{origin}: {words.reason(error)}; --from takes a folder that holds {card.file_name}, or a URL",
+            f"{said}; --from takes a folder that holds {card.file_name}, or a URL",
             str(origin),
         ) from error
     with file:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ondevice import words
-from ondevice.errors import CardError, ModelError, UnknownModelError
+from ondevice import reading, words
+from ondevice.errors import CardError, ModelError, UnknownModelError, UsageError
 from ondevice.models import files, kinds
 from ondevice.models.card import NAME, Card
 
@@ -59,14 +60,33 @@ def added_dir() -> Path:
 
 
 def entries() -> list[Entry]:
-    """All models, bundled first, in order of size within an origin. Raises CardError."""
-    return sorted(_entries("*"), key=lambda e: (("bundled", "pulled", "added").index(e.origin), e.card.size_bytes))
+    """All models, bundled first, in order of size within an origin; without those whose card cannot be read."""
+    return listing().entries
+
+
+class Listing(NamedTuple):
+    """The models of the zoo, as `entries` has them, and what is wrong with each card that cannot be read."""
+
+    entries: list[Entry]
+    broken: list[CardError]
+
+
+def listing() -> Listing:
+    """All that the zoo holds. A card that cannot be read costs the model that it describes, and no other."""
+    found = Listing([], [])
+    for card in _cards("*"):
+        try:
+            found.entries.append(card.entry())
+        except CardError as error:
+            found.broken.append(error)
+    found.entries.sort(key=lambda e: (("bundled", "pulled", "added").index(e.origin), e.card.size_bytes))
+    return found
 
 
 def find(name: str) -> Entry:
-    """The model called `name`. Raises UnknownModelError with the nearest names."""
-    for entry in _entries(name) if NAME.fullmatch(name) else ():
-        return entry
+    """The model called `name`. Raises UnknownModelError with the nearest names, CardError for a card that is broken."""
+    for card in _cards(name) if NAME.fullmatch(name) else ():
+        return card.entry()
     names = [entry.card.name for entry in entries()]
     hint = words.suggestion(name, names, otherwise="`ondevice models list` shows all")
     nowhere = "" if os.path.exists(name) else ", and no such file"  # noqa: PTH110 - Path's raises for an over-long name
@@ -76,13 +96,10 @@ def find(name: str) -> Entry:
 
 def locate(model: str) -> tuple[Path, Entry | None]:
     """The file for a zoo name or a path, and its zoo entry where it was named. Raises ModelError."""
-    try:
-        path = Path(model).expanduser()
-        if path.is_file():
-            kinds.require_tflite(path)
-            return path, None
-    except (OSError, RuntimeError) as error:
-        raise ModelError(f"{model}: {words.reason(error)}", model) from error
+    path, is_file = _place(model)
+    if is_file:
+        kinds.require_tflite(path)
+        return path, None
     if path.suffix == ".tflite" or len(path.parts) > 1:
         if path.exists():
             kinds.require_tflite(path)
@@ -98,9 +115,25 @@ def locate(model: str) -> tuple[Path, Entry | None]:
     return entry.path, entry
 
 
+def _place(model: str) -> tuple[Path, bool]:
+    """What a path means, and whether there is a file. Raises ModelError."""
+    try:
+        path = files.expanded(model)
+        return path, path.is_file()
+    except UsageError as error:
+        raise ModelError(str(error), model) from error
+    except OSError as error:
+        raise ModelError(f"{model}: {words.reason(error)}", model) from error
+
+
 def recognise(checksum: str) -> Entry | None:
     """The model whose file has this SHA-256, wherever the file lies."""
-    return next((entry for entry in _entries("*") if entry.card.sha256 == checksum), None)
+    for card in _cards("*"):
+        with contextlib.suppress(CardError):
+            entry = card.entry()
+            if entry.card.sha256 == checksum:
+                return entry
+    return None
 
 
 def beside(path: Path, checksum: str) -> Entry | None:
@@ -128,22 +161,32 @@ def unused_beside(path: Path) -> str:
 def _is_meant_as_card(path: Path) -> bool:
     """Whether a TOML file that cannot be read as a card has what every card has, and not what others have."""
     try:
-        content = path.read_bytes()
+        content = reading.whole(path)
     except OSError:
         return False
     return b"sha256" in content and b"[input]" in content
 
 
-def _entries(name: str) -> Iterator[Entry]:
+class _CardFile(NamedTuple):
+    """A card in the zoo that was not read yet. folder: where the model's file is or would be."""
+
+    path: Path
+    folder: Path
+    origin: str
+
+    def entry(self) -> Entry:
+        """Read it. Raises CardError."""
+        card = Card.read(self.path)
+        if card.name != self.path.stem:
+            raise CardError(f"{self.path}: the card is named '{card.name}'; file and card must agree", str(self.path))
+        return Entry(card, self.path, self.folder / card.file_name, self.origin)
+
+
+def _cards(name: str) -> Iterator[_CardFile]:
     for folder, where, origin in (
         (_BUNDLED, _BUNDLED, "bundled"),
         (_PULLABLE, pulled_dir(), "pulled"),
         (added_dir(), added_dir(), "added"),
     ):
-        for card_path in sorted(folder.glob(f"{name}.toml")):
-            card = Card.read(card_path)
-            if card.name != card_path.stem:
-                raise CardError(
-                    f"{card_path}: the card is named '{card.name}'; file and card must agree", str(card_path)
-                )
-            yield Entry(card, card_path, where / card.file_name, origin)
+        for path in sorted(folder.glob(f"{name}.toml")):
+            yield _CardFile(path, where, origin)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from ondevice import reading
 from ondevice.errors import ImageError, PictureMemoryError
 from ondevice.models import kinds
 from ondevice.models.card import Input
@@ -90,6 +91,8 @@ def describe(source: ImageSource) -> str:
 def _open(source: ImageSource) -> Image.Image:
     if isinstance(source, str | Path):
         path = Path(source)
+        if not reading.ends(path):
+            return Image.open(io.BytesIO(reading.whole(path, MAX_BYTES)), formats=FORMATS)
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(f"{path}: over {MAX_BYTES >> 20} MiB; make it smaller first", source)
         return Image.open(path, formats=FORMATS)
@@ -210,6 +213,8 @@ def _reason(error: BaseException, source: ImageSource) -> str:
         return "no such file"
     if isinstance(error, IsADirectoryError):
         return "is a folder"
+    if isinstance(error, reading.EndlessError):
+        return str(error)
     if isinstance(error, PermissionError):
         return "may not be read (permission denied)"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
@@ -239,7 +244,7 @@ def _memory_was_short(source: ImageSource) -> bool:
 
 def _unidentified(source: ImageSource) -> str:
     head = _head(source)
-    if not head:
+    if not head and (not isinstance(source, str | Path) or reading.ends(source)):
         return "is empty"
     if head[4:8] == b"ftyp":
         return "is HEIC, AVIF or a video; save it as JPEG or PNG"
@@ -251,10 +256,10 @@ def _unidentified(source: ImageSource) -> str:
 
 
 def _head(source: ImageSource) -> bytes:
-    """The first bytes, as far as there are any and they can be read."""
+    """The first bytes, as far as there are any and they can be read; what is no file cannot be read again."""
     if isinstance(source, bytes):
         return source[:_HEAD_BYTES]
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path) or not reading.ends(source):
         return b""
     try:
         with Path(source).open("rb") as file:

@@ -26,7 +26,11 @@ _PIECE_BYTES = 1 << 18
 
 
 class EndlessError(OSError):
-    """A file that has no end as far as can be told. Its text says so in a few words: `over 64 MiB`."""
+    """A file that has no end as far as can be told. Its text says so in a few words."""
+
+
+class TooLargeError(EndlessError):
+    """A file of more bytes than anybody meant: `over 64 MiB`."""
 
 
 def whole(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
@@ -108,4 +112,4 @@ def _wait(handle: int, until: float) -> int:
 
 def _check(size_bytes: int, most_bytes: int) -> None:
     if size_bytes > most_bytes:
-        raise EndlessError(f"over {most_bytes / (1 << 20):g} MiB")
+        raise TooLargeError(f"over {most_bytes / (1 << 20):g} MiB")

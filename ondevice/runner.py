@@ -146,7 +146,7 @@ class Runner:
 
 def _lasting(name_or_path: str | Path) -> str:
     """A file's path from the root; a name as it is."""
-    path = Path(name_or_path).expanduser()
+    path = files.expanded(name_or_path)
     return str(path.absolute() if path.is_file() else name_or_path)
 
 

@@ -15,6 +15,7 @@ from ondevice.converters.sources.keras_file import from_keras_file
 from ondevice.converters.sources.saved_model import from_saved_model
 from ondevice.converters.sources.source import Source
 from ondevice.errors import UsageError
+from ondevice.models import files
 from ondevice.models.kinds import FileKind, Form
 
 _FORMS = "a .keras file, .h5 file or SavedModel folder"
@@ -37,7 +38,7 @@ def way(job: ConversionJob) -> Callable[[ConversionJob], Source]:
     Raises UsageError, with what to type next, for what is not a source, weights that are not there, and a signature
     where there are none.
     """
-    path = Path(job.source).expanduser()
+    path = files.expanded(job.source)
     kind = _kind(path) if path.exists() else None
     if job.signature and (kind is None or kind.form is not Form.SAVED_MODEL):
         raise UsageError(f"--signature is of SavedModel folders, and {job.source} is not one")

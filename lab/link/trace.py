@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.timing.arrays import FloatArray
 
@@ -42,7 +42,7 @@ class Trace:
         Raises OnDeviceError with file and line where it is not.
         """
         try:
-            lines = Path(path).read_text(encoding="ascii", errors="replace").splitlines()
+            lines = reading.text(path, "ascii", "replace").splitlines()
         except OSError as error:
             raise OnDeviceError(f"trace {path} cannot be read: {words.reason(error)}") from error
         if not lines:

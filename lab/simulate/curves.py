@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.errors import OnDeviceError, UsageError, naming
 from ondevice.lab.simulate.grid import SHARE_PREFIX
 from ondevice.lab.simulate.simulation import DEVICE, ORACLE
@@ -121,7 +121,7 @@ def points(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Published points (deadline, value) by policy, from a CSV of policy, sla_ms, value. Raises OnDeviceError."""
     found: dict[str, list[tuple[float, float]]] = {}
     try:
-        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        reader = csv.DictReader(reading.text(path, "utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--published {path}: {words.reason(error)}") from error
     if not {"policy", "sla_ms", "value"} <= set(reader.fieldnames or ()):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.devices import card
 from ondevice.devices.card import Device, Latency
 from ondevice.devices.spread import times_of
@@ -101,7 +101,7 @@ def _profiled(path: Path, model: str, cold: bool) -> DeviceModel:
     if cold:
         raise UsageError(f"--cold: profiles such as {path} do not say what loading takes; leave it out")
     try:
-        profiles = profile.loads(path.read_text(encoding="utf-8"))
+        profiles = profile.loads(reading.text(path))
     except OSError as error:
         raise UsageError(f"--device {path}: {words.reason(error)}") from error
     except ValueError as error:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ondevice import words
+from ondevice import reading, words
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.lab.simulate import notation
 from ondevice.models import zoo
@@ -127,7 +127,7 @@ def _place(text: str) -> tuple[Path, str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return reading.text(path, "utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"--models {notation.shortened(str(path))}: {words.reason(error)}; "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ondevice import records, words
+from ondevice import reading, records, words
 from ondevice.bench.mlperf.result import ScenarioResult
 from ondevice.bench.samples import Summary, summary
 from ondevice.devices.emulation import Emulation
@@ -104,7 +104,7 @@ class BenchRecord:
 def read(path: Path) -> list[BenchRecord]:
     """The records of a file that `--format json` or `jsonl` made. Raises UsageError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = reading.text(path)
         lines = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
         found = [BenchRecord.from_dict(line) for line in lines]
     except OSError as error:

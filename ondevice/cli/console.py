@@ -63,7 +63,9 @@ def emit(records: Sequence[Record], form: Format, numbers: str = ".1f") -> None:
         for record in records:
             print(json.dumps(plain(record)))
     else:
-        print(comma_separated(records), end="")
+        text = comma_separated(records)
+        # A file gets every character; a terminal would obey some.
+        print(_shown(text) if sys.stdout.isatty() else text, end="")
 
 
 def table(records: Sequence[Record], numbers: str = ".1f") -> str:
@@ -113,6 +115,10 @@ def _in_encoding(text: str) -> str:
 def printable(text: str) -> str:
     """Text without control characters: labels and file names come from strangers, and terminals obey escape codes."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _shown(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def plain(record: Record) -> dict[str, Any]:

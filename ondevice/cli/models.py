@@ -24,10 +24,18 @@ Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 @app.command("list")
 def list_(form: OutputFormat = Format.TABLE) -> None:
-    """List all models: bundled, to be pulled, and added."""
+    """List all models: bundled, to be pulled, and added.
+
+    A card that cannot be read is reported on standard error and costs itself alone; the exit status is then 1.
+    """
     from ondevice.models import zoo
 
-    console.emit([_row(entry) for entry in zoo.entries()], form)
+    found = zoo.listing()
+    console.emit([_row(entry) for entry in found.entries], form)
+    for error in found.broken:
+        console.error(f"{error}; mend it, or take it away")
+    if found.broken:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -143,13 +151,13 @@ def remove(name: Name) -> None:
 def _file_of(model: str) -> tuple[Path, Entry | None]:
     """The file that a path or a name stands for, there or not yet, and its card. Raises ModelError."""
     from ondevice.errors import ModelError
-    from ondevice.models import zoo
+    from ondevice.models import files, zoo
     from ondevice.runner import find
 
     try:
         found = find(model)
     except ModelError:
-        if Path(model).expanduser().exists():
+        if files.expanded(model).exists():
             raise
         entry = zoo.find(model)
         return entry.path, entry

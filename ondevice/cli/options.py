@@ -180,6 +180,16 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return height, width
 
 
+def kept_file(flag: str, path: Path | None) -> Path | None:
+    """The file that something is kept in, if one is given. Raises UsageError for a pipe or a device."""
+    from ondevice import reading
+    from ondevice.errors import UsageError
+
+    if path is not None and not reading.ends(path):
+        raise UsageError(f"{flag} {path}: is not a file, and keeps nothing")
+    return path
+
+
 def check_secret(flag: str, path: Path) -> None:
     """Note that any user of this machine may read the file, or change it, where that is so."""
     from ondevice.models import files

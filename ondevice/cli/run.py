@@ -179,9 +179,10 @@ def _is_photo(path: str) -> bool:
     """Whether a picture that can be read is in colour, or larger than the bundled samples by far."""
     from PIL import Image
 
+    from ondevice import reading
     from ondevice.image import FORMATS
 
-    if path == "-":
+    if path == "-" or not reading.ends(path):  # a pipe has what it has only once
         return False
     try:
         with Image.open(path, formats=FORMATS) as image:

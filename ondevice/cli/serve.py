@@ -13,7 +13,7 @@ import typer
 from ondevice.cli import described, interrupts
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import note
-from ondevice.cli.options import RuntimeName, check_secret, size_bytes
+from ondevice.cli.options import RuntimeName, check_secret, kept_file, size_bytes
 from ondevice.errors import OnDeviceError, UsageError, naming
 from ondevice.protocol import cnnselect, paths
 
@@ -333,7 +333,7 @@ def serve(
             connection.limits(),
             access.known(),
             worker.budget_bytes(),
-            worker.profiles,
+            kept_file("--profiles", worker.profiles),
             drain,
             log_requests,
             model.upstreams(),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ondevice import image
+from ondevice import image, reading
 from ondevice.dataset.classes import Classes
 from ondevice.errors import UsageError
 from ondevice.models import label_text
@@ -20,8 +20,6 @@ _LABELS = (
     "label_name", "class_name", "category_name", "label", "labels", "class", "category", "species", "breed", "target",
     "wnid", "synset", "label_id", "class_id", "category_id",
 )  # fmt: skip
-# ImageNet's list of training pictures, 1.3 million of them, has 42 MB.
-_MAX_BYTES = 64 * 1024 * 1024
 
 
 class Listed(NamedTuple):
@@ -147,9 +145,8 @@ def _is_of_pictures(heading: str) -> bool:
 def rows_of(path: Path) -> list[list[str]]:
     """The rows that are not empty, their cells without space around. Raises UsageError."""
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UsageError(f"{path}: too large for a table of labels")
-        text, _ = label_text.decode(path.read_bytes())
+        # ImageNet's list of training pictures, 1.3 million of them, has 42 MB.
+        text, _ = label_text.decode(reading.whole(path))
         lines = [line for line in io.StringIO(text, newline=None) if line.strip()]
         return [[cell.strip() for cell in row] for row in _cells(path, lines)]
     except (OSError, ValueError, csv.Error) as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ondevice.errors import OnDeviceError
+from ondevice.errors import OnDeviceError, UsageError
 from ondevice.models import files
 
 
@@ -203,6 +203,14 @@ def test_a_user_without_a_home_folder_is_told_what_to_set(
     monkeypatch.setattr("pwd.getpwuid", lambda _: {}["nobody"])
     with pytest.raises(OnDeviceError, match="set ONDEVICE_HOME"):
         files.cache_dir()
+
+
+def test_a_home_of_nobody_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONDEVICE_HOME", "~nobody-at-all/x")
+    with pytest.raises(UsageError, match="ONDEVICE_HOME: ~nobody-at-all/x: the home folder ~nobody-at-all is"):
+        files.cache_dir()
+    with pytest.raises(UsageError, match="give the whole path"):
+        files.expanded("~nobody-at-all/model.tflite")
 
 
 def test_who_has_folders_does_not_wait_for_the_platforms_answer(pretend: Callable[..., None], tmp_path: Path) -> None:

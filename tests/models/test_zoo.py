@@ -115,7 +115,7 @@ def test_a_file_goes_before_a_model_of_its_name_and_a_folder_does_not(
         ("folder.tflite", "a folder, not a .tflite file: there is no .tflite file in it"),
         ("sub/folder", "a folder, not a .tflite file: there is no .tflite file in it"),
         ("x" * 300, "file name too long"),
-        ("~nobody-of-this-name/x.tflite", "could not determine home directory."),
+        ("~nobody-of-this-name/x.tflite", "the home folder ~nobody-of-this-name is not known: give the whole path"),
     ],
 )
 def test_locate_what_is_no_file(model: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,10 +168,10 @@ def test_a_card_of_another_name_than_its_file() -> None:
     entry = put("mine")
     moved = entry.card_path.rename(entry.card_path.with_name("other.toml"))
     expected = f"{moved}: the card is named 'mine'; file and card must agree"
-    for ask in (zoo.entries, lambda: zoo.find("other"), lambda: zoo.recognise("0" * 64)):
-        with pytest.raises(CardError) as caught:
-            ask()
-        assert (str(caught.value), caught.value.path) == (expected, str(moved))
+    with pytest.raises(CardError) as caught:
+        zoo.find("other")
+    assert (str(caught.value), caught.value.path) == (expected, str(moved))
+    assert [str(error) for error in zoo.listing().broken] == [expected]
     assert zoo.find(NAME).origin == "pulled", "others can be found by name"
 
 
@@ -180,6 +180,18 @@ def test_a_broken_card_is_named() -> None:
     entry.card_path.write_text("name = ")
     with pytest.raises(CardError, match=r"mine\.toml: Invalid value"):
         zoo.find("mine")
+
+
+def test_a_broken_card_costs_its_own_model_alone() -> None:
+    before = zoo.entries()
+    entry = put("mine")
+    entry.card_path.write_text("name = ")
+    found = zoo.listing()
+    assert found.entries == zoo.entries() == before
+    assert [error.path for error in found.broken] == [str(entry.card_path)]
+    assert zoo.recognise("0" * 64) is None
+    with pytest.raises(UnknownModelError, match="did you mean digits_xs_int8"):
+        zoo.find("digits_xs_int9")
 
 
 def test_folders(home: Path) -> None:

@@ -25,6 +25,20 @@ def in_a_terminal(*arguments: object, **environment: str) -> tuple[str, str, int
         return process.stdout.read(), shown.decode(), process.wait()
 
 
+def result_in_a_terminal(*arguments: object) -> tuple[str, int]:
+    """What a terminal gets on standard output, and the exit status."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "ondevice", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+        os.close(theirs)
+        shown = b""
+        while piece := _read(ours):
+            shown += piece
+        os.close(ours)
+        return shown.decode(), process.wait()
+
+
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)

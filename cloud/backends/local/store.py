@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ondevice import records
+from ondevice import reading, records
 from ondevice.cloud.backends.decoding import DecodeFactor
 from ondevice.cloud.backends.learning import Learned
 from ondevice.models import files
@@ -94,7 +94,7 @@ class Store:
             # Not under `files.locked`: a holder that was stopped would keep every other server from starting.
             files.sweep(self.path.parent, self.path.name, _LEFT_S)
         try:
-            found = _parsed(self.path.read_bytes())
+            found = _parsed(reading.whole(self.path))
             self._refuse_others(found)
         except FileNotFoundError:
             return {}

@@ -179,6 +179,24 @@ def test_models_list_and_show(cli: Cli) -> None:
     assert "not pulled yet" in shown.stdout
 
 
+def test_a_broken_card_is_told_and_the_other_models_are_listed(cli: Cli, home: Path, sample: Path) -> None:
+    folder = home / "data" / "models"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text("name = ")
+    done = cli("models", "list", "--format", "json")
+    assert {row["origin"] for row in json.loads(done.stdout)} == {"bundled", "pulled"}
+    assert str(folder / "mine.toml") in one_line_error(done.stderr)
+    assert done.returncode == 1
+    assert cli("run", "digits_xs_int8", sample).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [("models", "list"), ("run", "digits_xs_int8", "x.png"), ("doctor",)])
+def test_a_home_of_nobody_is_told(cli: Cli, arguments: tuple[str, ...]) -> None:
+    done = cli(*arguments, ONDEVICE_HOME="~nobody-at-all/x")
+    assert "ONDEVICE_HOME: ~nobody-at-all/x: the home folder" in one_line_error(done.stderr)
+    assert done.returncode == 2
+
+
 def test_doctor_runs_a_model_and_names_what_is_missing(cli: Cli) -> None:
     done = cli("doctor", "--format", "json")
     found = {row["what"]: row["found"] for row in json.loads(done.stdout)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import in_a_terminal, result_in_a_terminal
 
 from ondevice.answer import Prediction
 from ondevice.cli import console
@@ -55,6 +56,20 @@ def test_escape_codes_are_made_harmless(evil: str) -> None:
     assert len(rows) == 3
     assert rows[2].isprintable()
     assert "\N{REPLACEMENT CHARACTER}" in rows[2]
+
+
+@pytest.mark.parametrize("form", ["csv", "table", "md", "json", "jsonl"])
+def test_a_terminal_gets_no_escape_codes_and_a_file_every_character(form: str, sample: Path, tmp_path: Path) -> None:
+    evil = tmp_path / "\x1b]0;gone\x07.png"
+    evil.write_bytes(sample.read_bytes())
+    arguments = ["run", "digits_xs_int8", str(evil), "--format", form]
+    shown, status = result_in_a_terminal(*arguments)
+    assert status == 0
+    assert "gone" in shown
+    assert all(c.isprintable() or c in "\r\n" for c in shown)
+    if form == "csv":
+        piped, _, _ = in_a_terminal(*arguments)
+        assert str(evil) in piped
 
 
 @pytest.mark.parametrize("text", ["Weißbier", "大熊猫", "a b", "naïve 🐟"])
