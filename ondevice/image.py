@@ -256,7 +256,7 @@ def _unidentified(source: ImageSource) -> str:
 
 
 def _head(source: ImageSource) -> bytes:
-    """The first bytes, as far as there are any and they can be read; what is no file cannot be read again."""
+    """The first bytes, as far as there are any and they can be read; a pipe cannot be read again."""
     if isinstance(source, bytes):
         return source[:_HEAD_BYTES]
     if not isinstance(source, str | Path) or not reading.ends(source):
