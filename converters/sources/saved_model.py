@@ -12,6 +12,7 @@ from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.sources.failure import in_one_line
 from ondevice.converters.sources.input import input_of, size_of
+from ondevice.converters.sources.loading import load
 from ondevice.converters.sources.pixels import as_floats
 from ondevice.converters.sources.signature import Signature, signature_of
 from ondevice.converters.sources.source import Outputs, Source
@@ -49,8 +50,7 @@ class SavedModelSource(Source):
 
 def from_saved_model(path: Path, job: ConversionJob) -> Source:
     """The network in the folder. Raises UsageError, ConvertError."""
-    with in_one_line(f"{path}: TensorFlow cannot read it", "give a SavedModel folder, with its saved_model.pb"):
-        network = tensorflow().saved_model.load(str(path))
+    network = load(path)
     signature = signature_of(path, network, job.signature)
     takes_bytes = _checked(path, signature, job)
     size = size_of(path, signature.inputs[0].shape.as_list(), job)
