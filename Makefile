@@ -3,13 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-arm64 check bench lock clean
+# What is too heavy for everybody's tests has an environment of its own.
+EXTRAS := .venv-extras
+
+.PHONY: demo test test-extras test-arm64 check bench lock clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/ondevice demo
 
 test: $(VENV)/test.stamp
 	$(BIN)/pytest -q -n auto --dist loadfile
+
+# Extras that bring much: Ray. Some ten minutes.
+test-extras: $(EXTRAS)/extras.stamp
+	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray.py
 
 # Needs root; see CONTRIBUTING.md.
 test-arm64: $(VENV)/demo.stamp
@@ -26,13 +33,22 @@ bench: $(VENV)/bench.stamp
 # Pins every dependency for every platform; needs the network.
 lock: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q uv
-	for part in demo test bench; do sh scripts/lock $$part; done
+	for part in demo test bench extras; do sh scripts/lock $$part; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(EXTRAS) build dist *.egg-info
 
 $(BIN)/python:
 	sh scripts/venv $(PYTHON) $(VENV)
+
+$(EXTRAS)/bin/python:
+	sh scripts/venv $(PYTHON) $(EXTRAS)
+
+$(EXTRAS)/extras.stamp: requirements/extras.lock pyproject.toml scripts/checkout_path.py | $(EXTRAS)/bin/python
+	$(EXTRAS)/bin/python -m pip install -q --require-hashes -r $<
+	$(EXTRAS)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(EXTRAS)/bin/python scripts/checkout_path.py
+	touch $@
 
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml scripts/checkout_path.py | $(BIN)/python
 	$(BIN)/python -m pip install -q --require-hashes -r $<

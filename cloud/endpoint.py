@@ -12,7 +12,7 @@ from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -91,21 +91,38 @@ async def serve(setup: Setup, stream: IO[str], listening: Callable[[ListenAddres
         libraries = LibraryLog(log)
         logging.getLogger().addHandler(libraries)
         stack.callback(logging.getLogger().removeHandler, libraries)
-        pool = Pool(setup.workers, log.event)
-        stack.callback(pool.close)
-        await pool.start()
-        backends = _backends(setup, pool, log)
-        for backend in backends:
-            stack.callback(backend.close)
-            await backend.start()
-        selector = Selector(backends, setup.rules, np.random.default_rng())
-        metrics.watch(backends)
-        service = Service(selector, log, metrics, _gate(setup))
-        app: Application = service
-        if setup.allowed:
-            app = CorsApplication(service, setup.allowed, service.accounting)
-        server = Server(setup.address, app, service, backends, setup.limits, setup.drain_s, metrics)
-        await server.run(lambda address: _announce(writer, lambda: listening(address, selector)))
+        endpoint = await assembled(setup, log, metrics, stack)
+        server = Server(
+            setup.address, endpoint.app, endpoint.service, endpoint.backends, setup.limits, setup.drain_s, metrics
+        )
+        await server.run(lambda address: _announce(writer, lambda: listening(address, endpoint.selector)))
+
+
+class Assembly(NamedTuple):
+    """An endpoint put together. app: the service as clients meet it."""
+
+    app: Application
+    service: Service
+    selector: Selector
+    backends: Sequence[Backend]
+
+
+async def assembled(setup: Setup, log: Log, metrics: Metrics, stack: ExitStack) -> Assembly:
+    """The endpoint, its backends started; they end with `stack`. Raises OnDeviceError where it cannot start."""
+    pool = Pool(setup.workers, log.event)
+    stack.callback(pool.close)
+    await pool.start()
+    backends = _backends(setup, pool, log)
+    for backend in backends:
+        stack.callback(backend.close)
+        await backend.start()
+    selector = Selector(backends, setup.rules, np.random.default_rng())
+    metrics.watch(backends)
+    service = Service(selector, log, metrics, _gate(setup))
+    app: Application = service
+    if setup.allowed:
+        app = CorsApplication(service, setup.allowed, service.accounting)
+    return Assembly(app, service, selector, backends)
 
 
 def _gate(setup: Setup) -> Gate:

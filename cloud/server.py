@@ -97,13 +97,15 @@ class Server:
 
     async def _tick(self, connections: Connections) -> None:
         backends = (backend.tick for backend in self.backends)
-        due: Sequence[Callable[[], None]] = (
-            connections.sweep, partial(_shrink, connections), self.service.flush, *backends
-        )  # fmt: skip
-        while True:
-            await asyncio.sleep(_TICK_S)
-            for work in due:
-                _attempt(work)
+        await tick((connections.sweep, partial(_shrink, connections), self.service.flush, *backends))
+
+
+async def tick(due: Sequence[Callable[[], None]]) -> None:
+    """Do all that a few times a second, until cancelled."""
+    while True:
+        await asyncio.sleep(_TICK_S)
+        for work in due:
+            _attempt(work)
 
 
 def _shrink(connections: Connections) -> None:

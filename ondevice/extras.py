@@ -26,7 +26,7 @@ def requirements() -> dict[str, list[str]]:
 
 def missing(extra: str) -> list[str]:
     """The requirements of `extra` whose distributions are not installed."""
-    return [r for r in requirements().get(extra, []) if not _installed(re.split(r"[<>=!~ ]", r)[0])]
+    return [r for r in requirements().get(extra, []) if not _installed(re.split(r"[<>=!~ \[]", r)[0])]
 
 
 def how_to_install(extra: str) -> str:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ondevice.cli import described, interrupts
+from ondevice.cli import described, interrupts, serving_notes
 from ondevice.cli.commands import grouped
-from ondevice.cli.console import note
 from ondevice.cli.options import RuntimeName, check_secret, kept_file, size_bytes
-from ondevice.errors import OnDeviceError, UsageError, naming
-from ondevice.protocol import cnnselect, paths
+from ondevice.cli.ray_serving import RayFlags
+from ondevice.errors import UsageError, naming
 
 if TYPE_CHECKING:
     from ondevice.cloud.app.origins import AllowedOrigins
@@ -77,7 +76,7 @@ class ModelFlags:
             return [] if self.upstream else bundled()
         names = [name.strip() for name in self.models.split(",") if name.strip()]
         for name in names:
-            _check_text(name)
+            serving_notes.check_text(name)
         return names
 
     def upstreams(self) -> list[tuple[str, str | None]]:
@@ -301,6 +300,7 @@ def serve(
     worker: WorkerFlags,
     access: AccessFlags,
     connection: ConnectionFlags,
+    ray: RayFlags,
     drain: Annotated[
         float, typer.Option("--drain", min=0, help="Seconds that requests in flight are given at the end.")
     ] = 10.0,
@@ -324,23 +324,25 @@ def serve(
     sources = model.sources()
     for source in sources:
         described.tell_of(source)
-    _run(
-        Setup(
-            sources,
-            worker.processes(),
-            ListenAddress(address.host, address.port, tls),
-            rules,
-            connection.limits(),
-            access.known(),
-            worker.budget_bytes(),
-            kept_file("--profiles", worker.profiles),
-            drain,
-            log_requests,
-            model.upstreams(),
-            access.hosts(),
-            access.allowed(),
-        )
+    setup = Setup(
+        sources,
+        worker.processes(),
+        ListenAddress(address.host, address.port, tls),
+        rules,
+        connection.limits(),
+        access.known(),
+        worker.budget_bytes(),
+        kept_file("--profiles", worker.profiles),
+        drain,
+        log_requests,
+        model.upstreams(),
+        access.hosts(),
+        access.allowed(),
     )
+    if ray.wanted():
+        ray.run(setup, worker.workers, access.open_to_all, access.allow_host or (), access.cors or ())
+    else:
+        _run(setup)
 
 
 def _run(setup: Setup) -> None:
@@ -355,42 +357,4 @@ def _run(setup: Setup) -> None:
 
 
 def _say(address: ListenAddress, selector: Selector) -> None:
-    """Where it listens, what it serves, and a line to try."""
-    models = [served for backend in selector.backends for served in backend.models]
-    rated = {served.name for served in models if served.top1 is not None}
-    names = dict.fromkeys(served.name for served in models)
-    for name in names:
-        if name not in rated:
-            note(f"{name} has no known accuracy: it is served by its name, and never chosen; {_how_to_rate(name)}")
-    count = "1 model" if len(names) == 1 else f"{len(names)} models"
-    asked_by = f"chosen by {selector.rules.policy}" if rated else "each asked by its name"
-    note(f"{count}, {asked_by}; Ctrl-C ends")
-    model = cnnselect.NAME if rated else next(iter(names))
-    note(
-        f"try: curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' '{address.url}{paths.of_model(model)}/infer'"
-    )
-    try:
-        print(address.url, flush=True)
-    except OnDeviceError as error:  # it serves all the same, to those who know where it is
-        note(f"warning: {error}")
-
-
-def _check_text(name: str) -> None:
-    """Raise UsageError for a path that is not text: neither JSON nor a URL can have it."""
-    from ondevice import words
-    from ondevice.models.card import nameable
-
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        added = words.typed("ondevice", "models", "add", "FILE", "--name", nameable(Path(name).stem))
-        raise UsageError(f"{name} cannot be served, for its name is not text: {added} gives it another") from error
-
-
-def _how_to_rate(name: str) -> str:
-    from ondevice import words
-    from ondevice.models.card import nameable
-
-    card = nameable(name)
-    added = words.typed("ondevice", "models", "add", "FILE", "--name", card, "--top1", "SHARE")
-    return f"{added} says it, or {words.typed('ondevice', 'evaluate', card, 'DIR', '--update-card')} once it is added"
+    serving_notes.say(address, [served for backend in selector.backends for served in backend.models], selector.rules)
