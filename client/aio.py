@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import cached_property
 
 from ondevice.answer import Answer
@@ -40,7 +40,9 @@ class AsyncOffloadClient(BaseClient):
             raise self._instead(error, self._lost(error)) from None
         return self._landed(task, ending)
 
-    async def stream(self, frames: Frames | LatestFrames, sla_ms: float | None = None) -> AsyncIterator[FrameAnswer]:
+    async def stream(
+        self, frames: Frames | LatestFrames, sla_ms: float | None = None
+    ) -> AsyncGenerator[FrameAnswer, None]:
         """See `OffloadClient.stream`. frames: may also come asynchronously."""
         async for frame in latest(frames):
             result: Answer | OnDeviceError

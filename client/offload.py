@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future
 
 from ondevice.answer import Answer
@@ -53,7 +53,7 @@ class OffloadClient(BaseClient):
             raise self._lost(error) from None
         return self._landed(task, ending)
 
-    def stream(self, frames: Frames | LatestFrames, sla_ms: float | None = None) -> Iterator[FrameAnswer]:
+    def stream(self, frames: Frames | LatestFrames, sla_ms: float | None = None) -> Generator[FrameAnswer, None, None]:
         """An answer for the newest frame that there is, again and again, until the frames end.
 
         frames: pictures as they come: anything that is iterated over, or what the command line takes, such as

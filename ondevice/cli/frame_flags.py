@@ -69,7 +69,9 @@ class FrameFlags:
 def _found(images: list[str]) -> FrameSource | None:
     from ondevice.frames import sources
 
-    streams = [image for image in images if sources.means_stream(image)]
-    if streams and len(images) > 1:
-        raise UsageError(f"{streams[0]} is a stream, which never ends: give it alone")
-    return sources.find(streams[0]) if streams else None
+    if len(images) == 1:
+        return sources.find(images[0]) if sources.means_stream(images[0]) else None
+    # A film among a phone's pictures is one that cannot be read, and costs itself alone.
+    if live := next(filter(sources.is_live, images), None):
+        raise UsageError(f"{live} is a stream, which never ends: give it alone")
+    return None

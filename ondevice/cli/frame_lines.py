@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,7 +13,6 @@ import typer
 from ondevice import words
 from ondevice.cli import console
 from ondevice.cli.console import Format
-from ondevice.cli.notes import notes_of_the_frames
 from ondevice.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _WIDTHS = {
     "time": 12, "frame": 7, "label": 24, "score": 5, "where": 6, "model": 28, "total_ms": 8, "age_ms": 8, "dropped": 7,
 }  # fmt: skip
+# A stream's error is not repeated within so many seconds, as `ondevice.cli.notes` has it.
+_AGAIN_S = 2.0
 _TEXTS = ("time", "label", "where", "model")
 
 
@@ -36,6 +38,7 @@ class FrameLines:
             raise UsageError(f"--format {form} is whole at its end, which a stream has not: take jsonl, csv or table")
         self._source, self._form = source, form
         self._answered = self._failed = 0
+        self._said, self._said_at = "", 0.0
 
     def put(self, answer: FrameAnswer, record: dict[str, Any]) -> None:
         """Print one; report a frame that has no answer. record: the answer, or `error`, as jsonl has it."""
@@ -49,11 +52,13 @@ class FrameLines:
         self._answered += answer.ok
         sys.stdout.flush()
         if not answer.ok:
-            console.error(f"{self._source.name}: frame {answer.frame.number}: {answer.result}")
+            self._complain(answer)
 
     @contextlib.contextmanager
     def counting(self, latest: LatestFrames) -> Iterator[None]:
         """At the end, also by Ctrl-C, tell what became of all frames. Raises Exit where some had no answer."""
+        from ondevice.cli.notes import notes_of_the_frames
+
         try:
             with notes_of_the_frames():
                 yield
@@ -62,6 +67,13 @@ class FrameLines:
             console.note(self._told(latest))
         if self._failed:
             raise typer.Exit(1)
+
+    def _complain(self, answer: FrameAnswer) -> None:
+        """Report it, unless the last one had the same to say, a moment ago: all frames of a broken camera do."""
+        said, now = str(answer.result), monotonic()
+        if said != self._said or now >= self._said_at + _AGAIN_S:
+            self._said, self._said_at = said, now
+            console.error(f"{self._source.name}: frame {answer.frame.number}: {said}")
 
     def _frame(self, answer: FrameAnswer) -> dict[str, Any]:
         """What is said of the frame itself: its file, if it has one, else the stream's name."""

@@ -151,7 +151,7 @@ class PaceFlags:
         typer.Option(
             "--every",
             metavar="MS",
-            help=f"A steady stream: a picture each so many ms, up to {AT_ONCE} at once.",
+            help=f"A picture each so many ms, up to {AT_ONCE} at once; of a stream, one frame each at most.",
             show_default="one after the other",
         ),
     ] = None

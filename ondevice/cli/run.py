@@ -12,7 +12,6 @@ from ondevice.cli import console, described
 from ondevice.cli.commands import grouped
 from ondevice.cli.console import Format
 from ondevice.cli.frame_flags import STREAMS, FrameFlags
-from ondevice.cli.frame_lines import FrameLines
 from ondevice.cli.options import (
     DescriptionFlags,
     DeviceName,
@@ -27,6 +26,7 @@ from ondevice.errors import ImageError
 
 if TYPE_CHECKING:
     from ondevice.answer import Outcome
+    from ondevice.cli.frame_lines import FrameLines
     from ondevice.devices.emulation import Emulation
     from ondevice.frames.latest import LatestFrames
     from ondevice.image import ImageSource
@@ -64,6 +64,8 @@ def run(
     from ondevice.runner import Runner
 
     if source := frames.source(images or []):
+        from ondevice.cli.frame_lines import FrameLines
+
         latest, lines = frames.latest(source), FrameLines(source, form)
     with console.quiet_runtime():
         runner = Runner(model, threads, runtime, scaled_decode, device, said.overrides())

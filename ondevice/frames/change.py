@@ -27,7 +27,7 @@ class ChangeFilter:
 
     def __init__(self, share: float) -> None:
         if not 0 < share <= 1:
-            raise UsageError(f"--changed takes a share of the picture, over 0 and up to 1, such as 0.02, not {share:g}")
+            raise UsageError(f"changed must be a share of the picture, over 0 and up to 1, such as 0.02, not {share:g}")
         self._share = share
         self._last: np.ndarray[Any, np.dtype[np.int16]] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -14,10 +15,13 @@ from pathlib import Path
 from ondevice.errors import ImageError, MissingError
 from ondevice.frames.source import FrameSource
 
+_LOG = logging.getLogger(__name__)
 # What a pipe of Linux holds.
 _PIECE_BYTES = 64 << 10
 # Of ffmpeg's complaints the last lines are kept: the first is about the file, and a broken one has a line a frame.
 _LINES = 5
+# It has no more to write, and says its last within milliseconds; so long at most is waited for that.
+_ENDING_S = 2.0
 # ffmpeg's scale of JPEG quality, 2 (best) to 31: 3 is about JPEG's 90, with which photos lose no right answer.
 _QUALITY = "3"
 
@@ -39,11 +43,11 @@ class Film(FrameSource):
             try:
                 yield from frames
             except ImageError as error:
-                process.kill()
-                said.join()
-                if not said.lines:
-                    raise
-                raise ImageError(f"{self.name}: ffmpeg says: {said.lines[-1]}", self.name) from error
+                if why := said.last(process):
+                    raise ImageError(f"{self.name}: {why}", self.name) from error
+                raise
+            if why := said.last(process):
+                _LOG.warning("%s: %s", self.name, why)
 
     def close(self) -> None:
         """End ffmpeg, too."""
@@ -84,6 +88,14 @@ class LastLines(threading.Thread):
         super().__init__(name="ondevice-ffmpeg", daemon=True)
         self.lines: deque[str] = deque(maxlen=_LINES)
         self._pipe = pipe
+
+    def last(self, process: subprocess.Popen[bytes]) -> str:
+        """What it had to say of why it ends now; nothing, if all is well."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_ENDING_S)
+        process.kill()
+        self.join(_ENDING_S)
+        return f"ffmpeg says: {self.lines[-1]}" if self.lines else ""
 
     def run(self) -> None:
         """Until the end."""

@@ -35,7 +35,7 @@ class LatestFrames:
 
     def __init__(self, frames: Frames, changed: float | None = None, every_ms: float | None = None) -> None:
         if every_ms is not None and not 0 < every_ms <= LONGEST_MS:
-            raise UsageError(f"--every takes ms above 0, up to an hour, not {every_ms:g}")
+            raise UsageError(f"every must be over 0 ms, up to an hour, not {every_ms:g}")
         self.frames = find(frames) if isinstance(frames, str) else frames
         self.unchanged = 0
         self._changes = None if changed is None else ChangeFilter(changed)
@@ -88,7 +88,8 @@ class LatestFrames:
                 await asyncio.sleep(self._early_s())
                 there.clear()
                 if frame := self._mailbox.take():
-                    if await asyncio.to_thread(self._wanted, frame):
+                    aside = self._changes is not None  # looking at a picture takes milliseconds
+                    if await asyncio.to_thread(self._wanted, frame) if aside else self._wanted(frame):
                         yield frame
                 elif self._mailbox.over:
                     return
@@ -128,6 +129,7 @@ class LatestFrames:
         try:
             async for source in frames:
                 self._mailbox.put(source)
+                await asyncio.sleep(0)  # what never waits would keep all others from running
         except Exception as error:
             self._mailbox.end(error)
         else:

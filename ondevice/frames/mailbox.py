@@ -48,8 +48,8 @@ class Mailbox:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is there and nothing will come."""
-        return self._ended and self._frame is None
+        """Whether nothing is there and nothing will come, not even an error."""
+        return self._ended and self._frame is None and self._error is None
 
     def shut(self) -> None:
         """Nobody will take any more."""

@@ -36,17 +36,26 @@ class FrameSource(ABC):
         """The JPEG pictures in these bytes. Raises ImageError where there are none in as many as the largest may have,
         or none at all.
         """
-        splitter, broken_before = JpegSplitter(), self.broken
-        for piece in pieces:
-            for frame in splitter.feed(piece):
-                yield frame
-                if self._closing.is_set():
-                    return
-            self.broken = broken_before + splitter.broken
-            if not splitter.frames and splitter.skipped_bytes > MAX_FRAME_BYTES:
-                raise ImageError(f"{self.name}: no JPEG picture in the first {MAX_FRAME_BYTES >> 20} MiB", self.name)
+        splitter, before = JpegSplitter(), self.broken
+        try:
+            for piece in pieces:
+                for frame in splitter.feed(piece):
+                    yield frame
+                    if self._closing.is_set():
+                        return
+                self.broken = before + splitter.broken
+                self._check_first(splitter)
+        except Exception:  # it was cut, and with it the picture that had begun
+            splitter.end()
+            self.broken = before + splitter.broken
+            raise
         splitter.end()
-        self.broken = broken_before + splitter.broken
+        self.broken = before + splitter.broken
         if not splitter.frames:
             came = "pictures came, but none was whole" if splitter.broken else "it ended before a JPEG picture came"
             raise ImageError(f"{self.name}: {came}", self.name)
+
+    def _check_first(self, splitter: JpegSplitter) -> None:
+        """Raise ImageError where so much came without a picture that none will."""
+        if not splitter.frames and splitter.skipped_bytes > MAX_FRAME_BYTES:
+            raise ImageError(f"{self.name}: no JPEG picture in the first {MAX_FRAME_BYTES >> 20} MiB", self.name)

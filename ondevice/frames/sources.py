@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from ondevice.errors import UsageError
-from ondevice.frames.source import FrameSource
+
+if TYPE_CHECKING:
+    from ondevice.frames.source import FrameSource
 
 _PIPE = "mjpeg:"
 _WEB = ("http://", "https://")
@@ -14,9 +17,14 @@ _WEB = ("http://", "https://")
 _FILMS = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".3gp", ".mjpeg", ".mjpg"})
 
 
+def is_live(text: str) -> bool:
+    """Whether it means a pipe or a camera, which cannot be a picture's name."""
+    return text.startswith(_PIPE) or text.lower().startswith(_WEB)
+
+
 def means_stream(text: str) -> bool:
     """Whether it is for `find`, and not a picture."""
-    return text.startswith(_PIPE) or text.lower().startswith(_WEB) or _is_film(text)
+    return is_live(text) or _is_film(text)
 
 
 def find(text: str) -> FrameSource:

@@ -38,7 +38,7 @@ _KINDS = {401: FailureKind.DENIED, 403: FailureKind.DENIED, 404: FailureKind.MIS
 
 class WebCamera(FrameSource):
     """url: of an MJPEG stream, or of single pictures, which are asked for again and again. Name and password before its
-    host are for basic and digest authentication.
+    host are for basic and digest authentication; neither they nor its query are in `name`.
 
     Iterating raises RemoteError where the first link does not bring a picture; later ones are tried until one does.
     Raises UsageError for what is not an address.
@@ -52,7 +52,8 @@ class WebCamera(FrameSource):
             raise UsageError(f"{words.shown(url)} is not an address: {error}") from error
         if not self._parts.hostname:
             raise UsageError(f"{words.shown(url)} is not an address: it names no host")
-        super().__init__(_without_user(self._parts))
+        super().__init__(_name(self._parts))
+        self._url = self._parts._replace(netloc=_host(self._parts), fragment="").geturl()
         self._seen = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -82,10 +83,10 @@ class WebCamera(FrameSource):
     def _link(self) -> Iterator[bytes]:
         """The pictures of one link, until it ends. Raises RemoteError, ImageError."""
         with self._translated():
-            opener = _opener(self._parts, self.name)
+            opener = _opener(self._parts)
             again = True
             while again and not self._closing.is_set():
-                with opener.open(self.name, timeout=_SILENT_S) as response:
+                with opener.open(self._url, timeout=_SILENT_S) as response:
                     self._check(response)
                     yield from self._split(_pieces(response))
                     again = response.headers.get_content_type() == "image/jpeg"
@@ -122,11 +123,18 @@ def _pieces(response: HTTPResponse) -> Iterator[bytes]:
         yield piece
 
 
-def _without_user(parts: SplitResult) -> str:
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _host(parts: SplitResult) -> str:
+    """With its port, and without a name and password."""
+    return parts.netloc.rpartition("@")[2]
 
 
-def _opener(parts: SplitResult, url: str) -> OpenerDirector:
+def _name(parts: SplitResult) -> str:
+    """The address without secrets: many cameras want theirs in the query."""
+    shown = parts._replace(netloc=_host(parts), query="", fragment="").geturl()
+    return f"{shown}?..." if parts.query else shown
+
+
+def _opener(parts: SplitResult) -> OpenerDirector:
     """What opens addresses, with the name and password that stand in this one."""
     from urllib import request
 
@@ -142,7 +150,8 @@ def _opener(parts: SplitResult, url: str) -> OpenerDirector:
             reply.close()
 
     secrets = request.HTTPPasswordMgrWithDefaultRealm()
-    secrets.add_password(None, url, unquote(parts.username), unquote(parts.password or ""))
+    everywhere = f"{parts.scheme}://{_host(parts)}/"  # for a stream may lead to another path of its camera
+    secrets.add_password(None, everywhere, unquote(parts.username), unquote(parts.password or ""))
     return request.build_opener(
         Closing(), request.HTTPBasicAuthHandler(secrets), request.HTTPDigestAuthHandler(secrets)
     )

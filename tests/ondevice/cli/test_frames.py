@@ -17,6 +17,13 @@ import pytest
 from mjpeg import garbage, picture, sending
 from rude import Rude
 
+from ondevice.cli import frame_lines
+from ondevice.cli.console import Format
+from ondevice.cli.frame_lines import FrameLines
+from ondevice.errors import ImageError
+from ondevice.frames.frame import Frame, FrameAnswer
+from ondevice.frames.pipe import MjpegPipe
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 RUN = ("run", "digits_xs_int8")
 OFFLOAD = ("offload", "--local", "digits_xs_int8", "--mode", "device", "--sla", "20000")
@@ -81,7 +88,7 @@ def test_cut_frames_and_unchanged_ones_are_counted(cli: Cli) -> None:
         (("--watch", ".", "photo.jpg"), "--watch FOLDER takes the place of IMAGE...: give one or the other"),
         (("--watch", "nowhere"), "--watch nowhere: no such folder"),
         (("photo.jpg", "--changed", "0.1"), "--changed is for streams: mjpeg:-, http://…, a film or --watch FOLDER"),
-        (("mjpeg:-", "--changed", "2"), "--changed takes a share of the picture, over 0 and up to 1"),
+        (("mjpeg:-", "--changed", "2"), "changed must be a share of the picture, over 0 and up to 1"),
         (("mjpeg:-", "--format", "json"), "--format json is whole at its end, which a stream has not"),
         (("mjpeg:nowhere",), "mjpeg:nowhere: no such file or pipe"),
         (("http://",), "http:// is not an address: it names no host"),
@@ -94,11 +101,35 @@ def test_what_cannot_be_meant(cli: Cli, command: tuple[str, ...], arguments: tup
     assert done.stderr.count("\n") == 1
 
 
+def test_a_film_among_pictures_costs_itself_alone(cli: Cli, sample: Path, tmp_path: Path) -> None:
+    """As a phone's folder has them, given by a shell's `*`."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\0\0\0\x18ftypmp42")
+    done = cli(*RUN, film, sample, "--format", "jsonl")
+    assert done.returncode == 1
+    assert [*map(json.loads, done.stdout.splitlines())][1]["top"][0]["label"] == "7"
+    assert f"{film}: is HEIC, AVIF or a video; save it as JPEG or PNG" in done.stderr
+
+
+def test_a_camera_whose_frames_are_all_broken_is_told_of_once_in_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_lines, "monotonic", lambda: 100.0)
+    lines = FrameLines(MjpegPipe("/dev/null"), Format.CSV)
+    for number in range(1, 20):
+        error = ImageError("cannot be decoded" if number < 19 else "is empty", "camera")
+        lines.put(FrameAnswer(Frame(b"", number), error, 1.0), {})
+    assert capsys.readouterr().err.splitlines() == [
+        "ondevice: error: mjpeg:/dev/null: frame 1: cannot be decoded",
+        "ondevice: error: mjpeg:/dev/null: frame 19: is empty",
+    ]
+
+
 def test_flags_for_pictures_are_none_for_streams(cli: Cli) -> None:
     done = cli(*OFFLOAD, "mjpeg:-", "--repeat", "2")
     assert (done.returncode, "--repeat is for pictures" in done.stderr) == (2, True)
     done = cli(*OFFLOAD, "mjpeg:-", "--every", "-1")
-    assert (done.returncode, "--every takes ms above 0" in done.stderr) == (2, True)
+    assert (done.returncode, "every must be over 0 ms" in done.stderr) == (2, True)
 
 
 def test_a_stream_without_pictures_is_one_line(cli: Cli, command: tuple[str, ...]) -> None:

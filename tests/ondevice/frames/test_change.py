@@ -55,5 +55,5 @@ def test_what_cannot_be_read_passes_and_is_not_compared_with() -> None:
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.01, float("nan")])
 def test_shares_that_are_none(share: float) -> None:
-    with pytest.raises(UsageError, match="--changed takes a share"):
+    with pytest.raises(UsageError, match="changed must be a share"):
         ChangeFilter(share)

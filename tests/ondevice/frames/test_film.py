@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mjpeg import picture
 from PIL import Image
 
 from ondevice.errors import ImageError, MissingError, UsageError
@@ -64,6 +65,22 @@ def test_a_playlist_in_a_films_clothes_fetches_nothing(tmp_path: Path) -> None:
         [*Film(str(path))]
 
 
+@pytest.fixture
+def playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ffmpeg that plays two frames of any film and complains of the rest; gives the film."""
+    (tmp_path / "frames").write_bytes(picture(1) + picture(2))
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path / 'frames'}\necho 'some fault' >&2\necho 'it is cut short' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path / "film.mp4"
+
+
+def test_a_film_that_ends_early_says_why(playing: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert [*Film(str(playing))] == [picture(1), picture(2)]
+    assert caplog.messages == [f"{playing}: ffmpeg says: it is cut short"]
+
+
 def test_without_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match="films need ffmpeg") as caught:
@@ -81,3 +98,4 @@ def test_which_source_a_text_means(tmp_path: Path) -> None:
             sources.find(text)
     (tmp_path / "clip.MP4").write_bytes(b"")
     assert sources.means_stream(str(tmp_path / "clip.MP4"))
+    assert not sources.is_live(str(tmp_path / "clip.MP4"))

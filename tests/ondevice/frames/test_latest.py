@@ -100,6 +100,16 @@ def test_what_the_frames_raise_comes_after_the_last_of_them() -> None:
         next(iter(LatestFrames(3)))  # type: ignore[arg-type]
 
 
+def test_an_error_that_comes_at_the_last_moment_is_not_lost() -> None:
+    """Between the look whether there is a frame, and the one whether any will come."""
+    mailbox = Mailbox(lambda: None)
+    assert mailbox.take() is None
+    mailbox.end(ZeroDivisionError())
+    assert not mailbox.over
+    with pytest.raises(ZeroDivisionError):
+        mailbox.take()
+
+
 def test_frames_come_once() -> None:
     latest = LatestFrames([b"1"])
     assert len([*latest]) == 1
@@ -133,6 +143,18 @@ def test_what_has_not_changed_is_passed_over() -> None:
     assert latest.unchanged == 3
 
 
+def test_one_frame_each_so_many_ms_at_most() -> None:
+    given: list[float] = []
+
+    def frames() -> Iterator[bytes]:
+        while len(given) < 4:
+            yield b"x"
+
+    for _ in LatestFrames(frames(), every_ms=40):
+        given.append(time.perf_counter())
+    assert given[3] - given[0] >= 3 * 0.04
+
+
 def test_memory_is_that_of_a_few_frames() -> None:
     size = 200_000
 
@@ -162,7 +184,6 @@ def test_on_a_loop_from_a_thread_and_from_tasks() -> None:
     async def ticking() -> AsyncIterator[bytes]:
         for _ in range(5):
             yield b"x"
-            await asyncio.sleep(0)
 
     assert asyncio.run(numbers(LatestFrames([b"1", b"2"])))[-1] == 2
     assert asyncio.run(numbers(LatestFrames(ticking())))[-1] == 5

@@ -40,6 +40,7 @@ def test_frames_of_a_multipart_stream() -> None:
         assert first(camera, 8) == FRAMES
     assert server.asked[0].path == "/video?size=640"
     assert (camera.lost, camera.broken) == (0, 0)
+    assert camera.name == f"{server.url}/video?..."  # where cheap cameras want a password
 
 
 def test_a_link_that_is_cut_is_taken_up_again() -> None:
@@ -63,6 +64,26 @@ def test_a_link_that_is_cut_is_taken_up_again() -> None:
         assert first(camera, 6) == [FRAMES[at] for at in (0, 1, 3, 4, 5, 6)]
     assert camera.lost == 5
     assert camera.broken == 1
+
+
+def test_a_frame_within_which_a_link_falls_silent_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "_SILENT_S", 0.2)
+    with Rude(sending([FRAMES[0], FRAMES[1][:-200]], FRAMES[2:4], hold=False)) as server:
+        camera = WebCamera(server.url)
+        assert first(camera, 3) == [FRAMES[0], *FRAMES[2:4]]
+    assert camera.broken == 1
+
+    def silent(visit: Visit) -> None:
+        assert visit.next()
+        visit.send(http(headers=MULTIPART, length=-1) + part(FRAMES[0]))
+        if visit.number == 0:
+            visit.send(part(FRAMES[1])[:-200])
+            visit.pause()
+
+    with Rude(silent) as server:
+        camera = WebCamera(server.url)
+        assert first(camera, 2) == 2 * [FRAMES[0]]
+    assert (camera.broken, camera.lost) == (1, 1)
 
 
 def test_garbage_between_frames_and_chunks_of_any_size() -> None:
@@ -96,16 +117,20 @@ def test_name_and_password_are_sent_when_asked_for_and_told_to_nobody() -> None:
     def behave(visit: Visit) -> None:
         while asked := visit.next():
             given = asked.headers.get("authorization", "")
-            if given == f"Basic {base64.b64encode(b'cam:p@ss').decode()}":
+            if asked.path == "/moved":
+                visit.send(http(status=302, headers={"Location": "/video"}))
+            elif given == f"Basic {base64.b64encode(b'cam:p@ss').decode()}":
                 visit.send(http(headers=MULTIPART, length=-1) + part(FRAMES[0]))
                 return
-            visit.send(http(status=401, headers={"WWW-Authenticate": 'Basic realm="camera"'}))
+            else:
+                visit.send(http(status=401, headers={"WWW-Authenticate": 'Basic realm="camera"'}))
 
     with Rude(behave) as server:
         address = server.url.replace("http://", "http://cam:p%40ss@")
         camera = WebCamera(f"{address}/video")
         assert first(camera, 1) == FRAMES[:1]
         assert camera.name == f"{server.url}/video"
+        assert first(WebCamera(f"{address}/moved"), 1) == FRAMES[:1]
         with pytest.raises(RemoteError, match="name and password stand before the host") as caught:
             first(WebCamera(f"{server.url}/video"), 1)
     assert caught.value.failure is FailureKind.DENIED
