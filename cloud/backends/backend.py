@@ -108,6 +108,8 @@ class Backend(ABC):
     times: BackendTimes
     # Whether it cannot hold all its models at once, and is to be told which are wanted.
     counts_demand: bool = False
+    # Whether an inference keeps one of this process's workers.
+    infers_here: bool = True
 
     @abstractmethod
     async def start(self) -> None:

@@ -94,7 +94,7 @@ class Expectations:
 
     def observe(self, choice: Choice, result: InferenceResult, server_ms: float) -> None:
         """Learn from an answer, server_ms after its request's last byte. choice: the one with which it was let in."""
-        self.traffic.work(result.infer_ms + result.decode_ms + result.load_ms)
+        self.traffic.work(result.decode_ms + result.load_ms + (result.infer_ms if choice.backend.infers_here else 0.0))
         problem, chosen = choice.problem, choice.chosen
         foreseen_ms, work_ms = float(problem.queue_ms[chosen]), float(problem.work_ms[chosen])
         way_ms = server_ms - result.infer_ms - result.queue_ms

@@ -37,6 +37,7 @@ class Upstream(Backend):
     """
 
     times: RoundTrips
+    infers_here = False
 
     def __init__(self, url: str, pool: Pool | None, tell: Callable[..., None], host: str | None = None) -> None:
         self._url, self._tell = parsed(url, host), tell

@@ -55,3 +55,11 @@ def test_what_keeps_a_worker_is_summed_up(backend: Given) -> None:
     for _ in range(2):
         chooses.expectations.observe(choice, result, 170.0)
     assert chooses.expectations.traffic.worked_s == pytest.approx(0.25)
+
+
+def test_what_another_server_infers_keeps_no_worker_here(backend: Given) -> None:
+    backend.infers_here = False
+    chooses = selector(backend)
+    choice = chooses.choose(arrival(sla_ms=300))
+    chooses.expectations.observe(choice, InferenceResult("large", [], decode_ms=5.0, infer_ms=100.0), 110.0)
+    assert chooses.expectations.traffic.worked_s == pytest.approx(0.005)
