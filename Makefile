@@ -16,7 +16,7 @@ test: $(VENV)/test.stamp
 
 # Extras that bring much: Ray. Some ten minutes.
 test-extras: $(EXTRAS)/extras.stamp
-	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray.py
+	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray.py tests/seams/test_ray_scaling.py
 
 # Needs root; see CONTRIBUTING.md.
 test-arm64: $(VENV)/demo.stamp

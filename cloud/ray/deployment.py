@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ondevice.cloud.ray.asgi import AsgiEntrance
+from ondevice.cloud.ray.autoscaling import autoscaling_config
 from ondevice.cloud.ray.cluster import serve_address
 from ondevice.cloud.ray.replica import RunningReplica
+from ondevice.cloud.ray.scaling import ScalingRules
 from ondevice.cloud.ray.settings import ReplicaSettings
+from ondevice.errors import naming
 
 if TYPE_CHECKING:
     from ray.serve import Application, Deployment
@@ -32,6 +35,10 @@ class OnDevice:
         await self._replica.start(*address)
         return self._replica.entrance
 
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Ray asks for now and then where it decides how many replicas there are."""
+        return self._replica.reported()
+
     async def __del__(self) -> None:
         await self._replica.close()
 
@@ -50,14 +57,23 @@ def deployment(settings: ReplicaSettings) -> Deployment:
     )
 
 
-def application(settings: ReplicaSettings, replicas: int) -> Application:
-    """So many replicas with these settings."""
-    return deployment(settings).options(num_replicas=replicas).bind(settings)
+def application(settings: ReplicaSettings, replicas: ScalingRules) -> Application:
+    """With these settings so many replicas, or as many as are wanted."""
+    if replicas.fixed:
+        return deployment(settings).options(num_replicas=replicas.least).bind(settings)
+    return deployment(settings).options(autoscaling_config=autoscaling_config(replicas)).bind(settings)
 
 
 def build(values: dict[str, Any]) -> Application:
     """What `serve run ondevice.cloud.ray:build NAME=VALUE …` runs. Raises UsageError.
 
-    values: those of `ReplicaSettings`. How many replicas there are, the deployment's options say.
+    values: those of `ReplicaSettings`, and `replicas`, a number or bounds such as 1..4; without it the deployment's
+    options say how many there are.
     """
-    return deployment(settings := ReplicaSettings.read(values)).bind(settings)
+    values = dict(values)
+    replicas = values.pop("replicas", None)
+    settings = ReplicaSettings.read(values)
+    if replicas is None:
+        return deployment(settings).bind(settings)
+    with naming("replicas"):
+        return application(settings, ScalingRules.read(str(replicas)))

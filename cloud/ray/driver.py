@@ -14,6 +14,7 @@ from typing import Any
 from ondevice import records
 from ondevice.cloud.ray.cluster import Cluster, serve_address
 from ondevice.cloud.ray.deployment import application
+from ondevice.cloud.ray.scaling import ScalingRules
 from ondevice.cloud.ray.settings import ReplicaSettings
 from ondevice.errors import OnDeviceError
 
@@ -23,7 +24,7 @@ class DriverOrder:
     """What to have served, how often, and where. ray: what `ray.init` is told."""
 
     settings: ReplicaSettings
-    replicas: int
+    replicas: ScalingRules
     host: str
     port: int
     ray: dict[str, Any]

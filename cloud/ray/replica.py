@@ -16,6 +16,7 @@ from ondevice.cloud.app.metrics import Metrics
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.endpoint import Setup, assembled
 from ondevice.cloud.ray.asgi import AsgiEntrance
+from ondevice.cloud.ray.autoscaling import reported
 from ondevice.cloud.ray.settings import ReplicaSettings
 from ondevice.cloud.server import tick
 from ondevice.errors import UsageError
@@ -48,6 +49,7 @@ class RunningReplica:
         logging.getLogger().addHandler(libraries)
         self._stack.callback(logging.getLogger().removeHandler, libraries)
         endpoint = await assembled(setup, log, metrics, self._stack)
+        self._traffic = endpoint.selector.expectations.traffic
         self.entrance = AsgiEntrance(endpoint.app, setup.limits)
         self._stack.callback(endpoint.service.flush)
         self._stack.callback(endpoint.service.stop)
@@ -55,6 +57,12 @@ class RunningReplica:
         if setup.tokens:
             due.append(FreshTokens(setup.tokens, log).look)
         self._ticking = asyncio.create_task(tick(due))
+        log.event("replica started", pid=os.getpid())
+        self._stack.callback(log.event, "replica ended", pid=os.getpid())
+
+    def reported(self) -> dict[str, float]:
+        """What came so far, by which is seen whether more replicas are needed."""
+        return reported(self._traffic, self._settings.workers)
 
     def _descriptor(self) -> int:
         if self._settings.log is None:

@@ -16,6 +16,7 @@ from ondevice.cloud.ray import environment
 from ondevice.cloud.ray.driver import DriverOrder, DriverReply
 from ondevice.cloud.ray.embedded import EmbeddedRay
 from ondevice.cloud.ray.log_pipe import LogPipe
+from ondevice.cloud.ray.scaling import ScalingRules
 from ondevice.cloud.ray.settings import ReplicaSettings
 from ondevice.errors import ServeError
 from ondevice.process import child
@@ -38,7 +39,7 @@ class RaySession:
     """
 
     settings: ReplicaSettings
-    replicas: int
+    replicas: ScalingRules
     host: str
     port: int
     limits: HttpLimits
@@ -69,7 +70,7 @@ class RaySession:
         others = environment.listening_beyond_loopback(ray.variables)
         self._drive(
             replace(self.settings, log=str(path)),
-            ray.options(self.replicas * self.settings.cpus),
+            ray.options(self.replicas.most * self.settings.cpus),
             ray.variables,
             stream,
             lambda address, _: listening(address, others),

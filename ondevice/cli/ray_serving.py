@@ -13,7 +13,7 @@ import typer
 
 from ondevice.cli.console import note
 from ondevice.cli.serving_notes import print_url
-from ondevice.errors import UsageError
+from ondevice.errors import UsageError, naming
 from ondevice.protocol import cnnselect, paths
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ class RayFlags:
         ),
     ] = False
     replicas: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--replicas",
-            min=1,
-            max=256,
-            help="With --ray: endpoints behind one proxy, each with all the models.",
+            metavar="COUNT",
+            help="With --ray: endpoints behind one proxy, each with all the models; 1..4: as many as are worth it, by "
+            "the price of a worker's time and what is refused.",
             show_default="as many as fit the cores",
         ),
     ] = None
@@ -65,6 +65,7 @@ class RayFlags:
     ) -> None:
         """Serve until told to end: what was asked for, and what of it flags say. Raises OnDeviceError."""
         from ondevice import extras, host
+        from ondevice.cloud.ray.scaling import ScalingRules
 
         if setup.address.tls:
             raise UsageError(
@@ -75,7 +76,8 @@ class RayFlags:
         from ondevice.cloud.ray.session import RaySession
 
         told = _settings(setup, workers or 1, open_to_all, hosts, cors)
-        replicas = self.replicas or max(1, host.current().cpu_budget() // told.cpus)
+        with naming("--replicas"):
+            replicas = ScalingRules.read(self.replicas or str(max(1, host.current().cpu_budget() // told.cpus)))
         session = RaySession(told, replicas, setup.address.host, setup.address.port, setup.limits, self.ray_address)
         environment.refuse_without_tokens(os.environ)
         note("Ray is being started, which takes some ten seconds")
