@@ -220,7 +220,7 @@ RULES_BY_NAME: Mapping[str, Callable[[], Rule]] = {
 }
 # What the figure shows: rules in their colours, and courses.
 DRAWN = {"price": "tab:blue", "queue": "tab:orange", "quick": "tab:green"}
-SHOWN = ("step, 25 ms", "step, 1000 ms", "even, 1000 ms", "day, 100 ms")
+SHOWN = ("step, 25 ms", "step, 1000 ms", "even, 1000 ms")
 # A point of the figure is the mean of so many seconds.
 BIN_S = 5
 
