@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What is too heavy for everybody's tests has an environment of its own.
+# What is too heavy for everybody's tests has an environment of its own, and so has what changes how TensorFlow loads.
 EXTRAS := .venv-extras
+KERAS2 := .venv-keras2
 
 .PHONY: demo test test-extras test-arm64 check bench lock clean
 
@@ -14,9 +15,10 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/pytest -q -n auto --dist loadfile
 
-# Extras that bring much: Ray. Some ten minutes.
-test-extras: $(EXTRAS)/extras.stamp
+# Extras that bring much: Ray; and Keras 2. Some fifteen minutes.
+test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp
 	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray.py tests/seams/test_ray_scaling.py
+	$(KERAS2)/bin/pytest -q tests/converters/sources/test_tf_keras_file.py
 
 # Needs root; see CONTRIBUTING.md.
 test-arm64: $(VENV)/demo.stamp
@@ -33,10 +35,10 @@ bench: $(VENV)/bench.stamp
 # Pins every dependency for every platform; needs the network.
 lock: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q uv
-	for part in demo test bench extras; do sh scripts/lock $$part; done
+	for part in demo test bench extras keras2; do sh scripts/lock $$part; done
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) build dist *.egg-info
+	rm -rf $(VENV) $(EXTRAS) $(KERAS2) build dist *.egg-info
 
 $(BIN)/python:
 	sh scripts/venv $(PYTHON) $(VENV)
@@ -48,6 +50,15 @@ $(EXTRAS)/extras.stamp: requirements/extras.lock pyproject.toml scripts/checkout
 	$(EXTRAS)/bin/python -m pip install -q --require-hashes -r $<
 	$(EXTRAS)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
 	$(EXTRAS)/bin/python scripts/checkout_path.py
+	touch $@
+
+$(KERAS2)/bin/python:
+	sh scripts/venv $(PYTHON) $(KERAS2)
+
+$(KERAS2)/keras2.stamp: requirements/test.lock requirements/keras2.lock pyproject.toml scripts/checkout_path.py | $(KERAS2)/bin/python
+	$(KERAS2)/bin/python -m pip install -q --require-hashes -r $< -r requirements/keras2.lock
+	$(KERAS2)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(KERAS2)/bin/python scripts/checkout_path.py
 	touch $@
 
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml scripts/checkout_path.py | $(BIN)/python

@@ -57,7 +57,22 @@ def _parts_of_hdf5(path: Path) -> tuple[Any, Any]:
     import h5py
 
     with h5py.File(path) as file:
+        if _reads_others(file):
+            raise ValueError("it takes its values from other files")
         return _told(file.attrs["model_config"]), _told(file.attrs.get("training_config", "null"))
+
+
+def _reads_others(file: Any) -> bool:
+    """Whether a part of an HDF5 file lies in another file: by a link, as raw bytes, or put together from several."""
+    import h5py
+
+    def linked(_: str, link: Any) -> bool | None:
+        return isinstance(link, h5py.ExternalLink) or None
+
+    def stored(_: str, item: Any) -> bool | None:
+        return (isinstance(item, h5py.Dataset) and bool(item.external or item.is_virtual)) or None
+
+    return bool(file.visititems_links(linked) or file.visititems(stored))
 
 
 def _told(text: Any) -> Any:

@@ -42,20 +42,20 @@ def version_of(path: Path) -> str:
     return version if version.startswith("2.") else ""
 
 
-def rewritten(path: Path, folder: Path) -> Path:
-    """A copy of the file in `folder`, of the same name, whose network is told in the words of Keras 3."""
+def rewritten(path: Path, folder: Path, change: Callable[[Any], Any]) -> Path:
+    """A copy of the file in `folder`, of the same name, with its network's config changed: see `modern`."""
     copy = folder / path.name
     if path.suffix == ".h5":
         import h5py
 
         shutil.copyfile(path, copy)
         with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = json.dumps(modern(json.loads(file.attrs["model_config"])))
+            file.attrs["model_config"] = json.dumps(change(json.loads(file.attrs["model_config"])))
         return copy
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
         for name in old.namelist():
             content = old.read(name)
-            new.writestr(name, json.dumps(modern(json.loads(content))) if name == _CONFIG else content)
+            new.writestr(name, json.dumps(change(json.loads(content))) if name == _CONFIG else content)
     return copy
 
 

@@ -62,9 +62,9 @@ _OF_TRAINING = re.compile(r"(?:tf_)?keras\.(?:losses|metrics|optimizers(?:\.\w+)
 _OPERATIONS = re.compile(r"keras\.src\.ops\.(?:core|einops|image|linalg|math|nn|numpy)")
 _FUNCTIONS = re.compile(
     r"(?:compat\.v1\.)?(?:(?:math|nn|linalg|image|__operators__)\.[a-z]\w*"
-    r"|broadcast_to|cast|clip_by_value|concat|constant|convert_to_tensor|expand_dims|gather|identity|ones_like|pad|range"
-    r"|reshape|reverse|shape|slice|split|squeeze|stack|stop_gradient|strided_slice|tile|transpose|unstack|where"
-    r"|zeros_like)"
+    r"|broadcast_to|cast|clip_by_value|concat|constant|convert_to_tensor|expand_dims|fill|gather|gather_nd|identity"
+    r"|one_hot|ones|ones_like|pad|range|repeat|reshape|reverse|roll|shape|size|slice|split|squeeze|stack|stop_gradient"
+    r"|strided_slice|tile|transpose|unstack|where|zeros|zeros_like)"
 )
 _CLASS = re.compile(r"[A-Z]\w*")
 

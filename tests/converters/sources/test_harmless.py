@@ -210,6 +210,30 @@ def test_a_config_in_hdf5_is_a_text_and_not_a_large_one(tmp_path: Path) -> None:
     assert refused(path).startswith("Keras cannot read it: ")
 
 
+def linked(weights: Any, other: Path) -> None:
+    weights["kernel"] = h5py.ExternalLink(other, "kernel")
+
+
+def raw(weights: Any, other: Path) -> None:
+    weights.create_dataset("kernel", (4,), "f4", external=[(str(other), 0, 16)])
+
+
+def put_together(weights: Any, other: Path) -> None:
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource(str(other), "kernel", shape=(4,))
+    weights.create_virtual_dataset("kernel", layout)
+
+
+@pytest.mark.parametrize("store", [linked, raw, put_together])
+def test_values_of_other_files_are_not_taken(store: Callable[[Any, Path], None], tmp_path: Path) -> None:
+    path, other = hdf5(tmp_path / "net.h5", sequential(dense())), tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["kernel"] = [1.0] * 4
+    with h5py.File(path, "r+") as file:
+        store(file["model_weights"].create_group("deep"), other)
+    assert refused(path) == "Keras cannot read it: it takes its values from other files (is it whole?)"
+
+
 # Layers that are not taken: code, of Python or of another framework; and what reads other files.
 NOT_TAKEN = {
     "Lambda", "FlaxLayer", "JaxLayer", "TorchModuleWrapper", "TFSMLayer", "StringLookup", "IntegerLookup",

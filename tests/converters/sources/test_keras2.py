@@ -13,7 +13,7 @@ import pytest
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
 from ondevice.converters.pictures import noise
-from ondevice.converters.sources import keras2
+from ondevice.converters.sources import keras2, tf_keras_file
 from ondevice.converters.sources.opening import open_source
 from ondevice.errors import ConvertError
 
@@ -140,15 +140,19 @@ def test_the_newer_kind_of_file(network: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(source.predict(images), network(images.astype(np.float32), training=False), atol=1e-6)
 
 
-def test_what_cannot_be_told_in_keras_3s_words_says_how_it_comes(network: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_told_in_keras_3s_words_needs_keras_2_and_the_error_says_what_to_type(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf_keras_file, "is_installed", lambda: False)
     config = transfer()
     config["config"]["layers"][2]["config"]["function"] = "math.sqrt"
     path = saved(network, tmp_path / "old.h5", config)
     with pytest.raises(ConvertError) as caught:
         open_source(ConversionJob(str(path), ""))
+    version = tensorflow().__version__.rpartition(".")[0]
     assert str(caught.value) == (
-        f"{path} is of Keras 2.15.0, and Keras 3 cannot read it: it has no layer 'TFOpLambda' (save it there as a "
-        "SavedModel, by model.export(FOLDER) or tf.saved_model.save(model, FOLDER); convert that)"
+        f"{path} is of Keras 2.15.0, and Keras 3 cannot read it: it has no layer 'TFOpLambda' "
+        f"(`pip install 'tf_keras=={version}.*'` makes that possible)"
     )
 
 
