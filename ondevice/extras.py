@@ -24,20 +24,25 @@ def requirements() -> dict[str, list[str]]:
     return found
 
 
-def missing(extra: str) -> list[str]:
-    """The requirements of `extra` whose distributions are not installed."""
-    return [r for r in requirements().get(extra, []) if not _installed(re.split(r"[<>=!~ \[]", r)[0])]
+def missing(extra: str, *needed: str) -> list[str]:
+    """The requirements of `extra` whose distributions are not installed; of those that are needed, if any are named."""
+    found = {requirement: re.split(r"[<>=!~ \[]", requirement)[0] for requirement in requirements().get(extra, [])}
+    wanted = {requirement: name for requirement, name in found.items() if not needed or name in needed}
+    return [requirement for requirement, name in wanted.items() if not _installed(name)]
 
 
-def how_to_install(extra: str) -> str:
-    """The pip command that installs what `extra` lacks."""
-    return "pip install " + " ".join(f"'{r}'" for r in missing(extra))
+def how_to_install(extra: str, *needed: str) -> str:
+    """The pip command that installs what `extra` lacks, or of it what is needed."""
+    return "pip install " + " ".join(f"'{r}'" for r in missing(extra, *needed))
 
 
-def require(extra: str, purpose: str) -> None:
-    """Raise MissingError, with the command that mends it, where something that `extra` requires is not installed."""
-    if missing(extra):
-        raise MissingError(f"{purpose} needs more packages: run `{how_to_install(extra)}`", extra)
+def require(extra: str, purpose: str, *needed: str) -> None:
+    """Raise MissingError, with the command that mends it, where what is needed of `extra` is not installed.
+
+    needed: distributions that it requires; all where none is named.
+    """
+    if missing(extra, *needed):
+        raise MissingError(f"{purpose} needs more packages: run `{how_to_install(extra, *needed)}`", extra)
 
 
 def _installed(distribution: str) -> bool:

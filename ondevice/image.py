@@ -174,13 +174,41 @@ def _eight_bit(image: Image.Image, source: ImageSource) -> Image.Image:
     if mode in ("L", "RGB", "RGBA"):
         return image
     if mode.startswith("I"):
-        values = np.asarray(image)
-        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+        return Image.fromarray(_grey(image))
     if mode == "F":
         raise ImageError(
             f"{describe(source)}: 32-bit float pixels have no fixed range; save it with 8 or 16 bits", source
         )
     return image.convert("L" if mode == "1" else "RGB")
+
+
+def _grey(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Grey pixels of more than 8 bits with 8; those of the transparent level are white."""
+    values = np.asarray(image)
+    stored, signed = _stored(image)
+    if stored == 32 and not signed:
+        values = values.view(np.uint32)  # Pillow has them as if they were signed
+    depth = _depth(values, stored, signed)
+    grey = (np.clip(values, 0, (1 << depth) - 1) >> (depth - 8)).astype(np.uint8)
+    if (clear := image.info.get("transparency")) is not None:
+        grey[values == clear] = 255
+    return grey
+
+
+def _stored(image: Image.Image) -> tuple[int, bool]:
+    """In how many bits a file has its grey levels, and whether they are signed; as Pillow has them without a file."""
+    if image.format == "TIFF":
+        tags = getattr(image, "tag_v2")  # noqa: B009 - of TIFF alone
+        return tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0], 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
+    return (32, True) if image.mode == "I" and image.format is None else (16, False)
+
+
+def _depth(values: np.ndarray[Any, Any], stored: int, signed: bool) -> int:
+    """How many bits white has. Of 32 few programs use all: then it is the least usual size that has the largest."""
+    if stored < 32:
+        return stored
+    largest = int(values.max())
+    return next(bits for bits in (8, 16, 32 - signed) if largest < 1 << bits)
 
 
 def _ratio(whole: tuple[float, float], size: tuple[int, int], crop: float) -> float:

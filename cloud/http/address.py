@@ -42,6 +42,9 @@ class ListenAddress(NamedTuple):
 def _context(certificate: Path, key: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (certificate, key):
+        if path.is_char_device():  # OpenSSL would read it to its end
+            raise UsageError(f"--tls-cert {certificate}, --tls-key {key}: {path} is a device, not a file")
     try:
         # With an empty passphrase nobody is asked for one at the terminal.
         context.load_cert_chain(certificate, key, password="")

@@ -206,7 +206,7 @@ class RecordFlags:
             from ondevice import extras
             from ondevice.bench import plot
 
-            extras.require("lab", "--plot")
+            extras.require("lab", "--plot", "matplotlib")
             plot.check(self.plot)
 
 

@@ -9,7 +9,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 Record = Mapping[str, Any]
 
@@ -177,7 +180,14 @@ def progress(total: int, what: str, unit: str = "") -> Iterator[Callable[[int], 
     columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), count, bars.TimeRemainingColumn())
     with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda steps: bar.advance(task, steps)
+        yield lambda steps: _advance(bar, task, steps)
+
+
+def _advance(bar: Progress, task: TaskID, steps: int) -> None:
+    """Move a bar on. Where more is done than was expected, such as runs that go on for a second, that is the whole."""
+    (shown,) = bar.tasks
+    done = shown.completed + steps
+    bar.update(task, completed=done, total=max(done, shown.total or 0))
 
 
 @contextlib.contextmanager

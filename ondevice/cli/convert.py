@@ -165,7 +165,7 @@ def convert(
         return
     wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
     if not all(map(beforehand.refusal, wanted)):  # what is refused anyway is told without them
-        extras.require("convert", "converting")
+        extras.require("convert", "converting", "tensorflow", "ai-edge-quantizer")
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
         done = [converting.with_latency(converted, on_stage) for converted in done]

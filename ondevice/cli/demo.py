@@ -63,7 +63,7 @@ def _check(report: Path | None, live: bool, port: int | None) -> None:
     if port is not None and not live:
         raise UsageError("--port is where the page of --live is: give --live too")
     if report is not None:
-        extras.require("lab", "`--report`")
+        extras.require("lab", "`--report`", "matplotlib")
     with naming("--report"):
         files.check(report or _REPORT)
 
@@ -132,8 +132,8 @@ def _print(scenario: Scenario, runs: list[Run], report: Path | None) -> None:
         console.note(f"this machine was busy: {count} requests began late, and some answers may have been late for it")
     print(console.table([row(run, scenario) for run in runs], numbers=".0f"))
     print("\n" + textwrap.fill(meaning(runs), _WIDTH))
-    if extras.missing("lab"):
-        print(f"No report: its figures need more packages: run `{extras.how_to_install('lab')}`")
+    if extras.missing("lab", "matplotlib"):
+        print(f"No report: its figures need more packages: run `{extras.how_to_install('lab', 'matplotlib')}`")
     else:
         from ondevice.lab.demo import fixtures
         from ondevice.lab.demo import report as reports

@@ -78,7 +78,7 @@ class DetailFlags:
             if self.confusion.suffix.lower() not in confusion_plot.SUFFIXES:
                 made = ", ".join((".csv", *confusion_plot.SUFFIXES))
                 raise UsageError(f"--confusion makes {made}, or prints to -, not '{self.confusion.name}'")
-            extras.require("lab", f"--confusion {self.confusion.name}")
+            extras.require("lab", f"--confusion {self.confusion.name}", "matplotlib")
         from ondevice.models import files
 
         with naming("--confusion"):

@@ -84,6 +84,8 @@ def _status(arguments: list[str]) -> int:
         return _fail(str(error), 1, error)
     except BrokenPipeError:
         return 1  # the reader (head, less) has enough
+    except SystemExit as end:  # so typer ends there, and `demo` on SIGTERM
+        return end.code if isinstance(end.code, int) else 1
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
 

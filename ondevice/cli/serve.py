@@ -351,8 +351,8 @@ def _run(setup: Setup) -> None:
     from ondevice.cloud.endpoint import serve as endpoint
     from ondevice.cloud.server import event_loop
 
-    interrupts.as_python_has_it()
     with asyncio.Runner(loop_factory=lambda: event_loop(setup.address.tls is not None)) as runner:
+        interrupts.as_python_has_it()
         runner.run(endpoint(setup, sys.stderr, _say))
 
 

@@ -184,7 +184,7 @@ class LoadFlags:
 
         found = [arrivals.find(text) for text in notation.split_items(self.load or ())] or [arrivals.ALONE]
         if any(each.queued for each in found):
-            extras.require("lab", "--load")
+            extras.require("lab", "--load", "simpy")
         elif self.queue is not None:
             raise UsageError("--queue is what policies know of the queue under a load: give --load too")
         return found
@@ -272,7 +272,7 @@ class OutputFlags:
         from ondevice import extras
         from ondevice.lab.simulate import curves
 
-        extras.require("lab", "--figure")
+        extras.require("lab", "--figure", "matplotlib")
         return curves.SimulationFigure(self.figure, self.plot, shlex.join(["ondevice", *sys.argv[1:]]), self.published)
 
 
@@ -308,8 +308,14 @@ def _run(plan: Grid, settings: SimulationSettings, jobs: int, outputs: Results) 
     import contextlib
 
     from ondevice.lab.simulate import grid
+    from ondevice.lab.simulate.effort import check, foresee
 
     cases = plan.cases()
+    if effort := foresee(cases, settings, jobs):
+        check(effort)
+        if effort.is_worth_telling:
+            said = f"{words.counted(len(cases), 'case')} of {settings.requests:,} requests"
+            console.note(f"{said}: {effort}; Ctrl-C keeps the cases that are done")
     done: list[CaseResult] = []
     try:
         with (

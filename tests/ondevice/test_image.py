@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,29 @@ def test_exif_that_is_cut_short_is_ignored() -> None:
     assert_near(corners(result), CORNERS, 8)
 
 
+def deep_png(level: int, transparent: int) -> bytes:
+    """20 x 20 grey pixels of 16 bits; Pillow does not write which level is transparent."""
+    whole = encoded(Image.fromarray(np.full((20, 20), level, np.uint16)), "PNG")
+    before = whole.index(b"IDAT") - 4
+    chunk = b"tRNS" + struct.pack(">H", transparent)
+    return whole[:before] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[before:]
+
+
+def grey_tiff(level: int, bits: int, signed: bool = False) -> bytes:
+    """20 x 20 grey pixels of so many bits, of which Pillow writes only some kinds."""
+    pairs = (level << 12 | level).to_bytes(3, "big") if bits == 12 else level.to_bytes(bits // 8, "little") * 2
+    pixels = pairs * 200
+    # Tag, type (3: short, 4: long) and value: width, height, bits, compression (none), black is 0, where the pixels
+    # are, channels, rows in the strip, its bytes, and whether the levels are signed.
+    tags = (
+        (256, 3, 20), (257, 3, 20), (258, 3, bits), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 20),
+        (279, 4, len(pixels)), (339, 3, 1 + signed),
+    )  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory
+
+
 def palette(transparent: bool) -> bytes:
     image = Image.new("P", (20, 20), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
@@ -143,6 +167,14 @@ SINGLE_COLOURS: dict[str, tuple[bytes, tuple[int, int, int]]] = {
     "CMYK": (encoded(Image.new("CMYK", (20, 20), (0, 0, 0, 178)), "JPEG", quality=100), (77, 77, 77)),
     "16-bit PNG": (encoded(Image.fromarray(np.full((20, 20), 0x8000, np.uint16)), "PNG"), (128, 128, 128)),
     "16-bit TIFF": (encoded(Image.fromarray(np.full((20, 20), 0x4DFF, np.uint16)), "TIFF"), (77, 77, 77)),
+    "16-bit with a transparent level": (deep_png(0x4DFF, transparent=0x4DFF), WHITE),
+    "16-bit with another transparent level": (deep_png(0x4DFF, transparent=0x4DFE), (77, 77, 77)),
+    "12-bit TIFF": (grey_tiff(0x4DF, 12), (77, 77, 77)),
+    "unsigned 32-bit TIFF": (grey_tiff(0xCDFFFFFF, 32), (205, 205, 205)),
+    "signed 32-bit TIFF": (grey_tiff(0x4DFFFFFF, 32, signed=True), (155, 155, 155)),
+    "32-bit TIFF of 16 bits": (grey_tiff(0x4DFF, 32), (77, 77, 77)),
+    "32-bit TIFF of 8 bits": (grey_tiff(77, 32), (77, 77, 77)),
+    "signed 32-bit TIFF of 8 bits": (encoded(Image.fromarray(np.full((20, 20), 77, np.int32)), "TIFF"), (77, 77, 77)),
     "32-bit TIFF": (encoded(Image.fromarray(np.full((20, 20), 0x8000, np.int32)), "TIFF"), (128, 128, 128)),
     "animation": (animated(), GREEN),
     "JPEG": (plain("JPEG", quality=100), GREEN),

@@ -126,6 +126,7 @@ def test_folders_and_what_is_not_there_have_their_own_errors(tmp_path: Path) -> 
         ("simulate", "--models", "/dev/zero", "--network", "trace:/dev/zero,rtt=30", "--sla", "100"),
         ("run", MODEL, "SAMPLE", "--labels", "/dev/zero"),
         ("bench", "--compare", "/dev/zero", "/dev/zero"),
+        ("serve", "--models", MODEL, "--port", "0", "--tls-cert", "/dev/zero", "--tls-key", "/dev/zero"),
     ],
     ids=lambda arguments: "-".join(arguments[:2]),
 )
@@ -133,7 +134,7 @@ def test_commands_given_a_device_without_end(arguments: tuple[str, ...], sample:
     done = hurried(*(str(sample) if argument == "SAMPLE" else argument for argument in arguments))
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
-    assert "over 64 MiB" in done.stderr or "over 4 MiB" in done.stderr
+    assert any(said in done.stderr for said in ("over 64 MiB", "over 4 MiB", "is a device"))
 
 
 @zero
@@ -196,6 +197,9 @@ OWN = {
     "ondevice/limits/cgroup.py",
     "ondevice/bench/mlperf/logs.py",
     "cloud/app/openapi.py",
+    "cloud/ray/remains.py",
+    # A SavedModel's program, which was seen to be a file, and may be as large as such messages can be.
+    "converters/sources/loading.py",
     "lab/demo/pages.py",
 }
 

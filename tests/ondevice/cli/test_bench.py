@@ -19,6 +19,7 @@ import no_classifiers
 import pytest
 from PIL import Image
 from refusals import one_line_error
+from terminal import in_a_terminal
 
 from ondevice import host
 from ondevice.bench import record
@@ -357,3 +358,12 @@ def test_more_threads_than_the_quota_are_warned_about(cli: Cli) -> None:
     done = cli(*DIGITS, "--cpu-quota", "50%", "--format", "json")
     assert json.loads(done.stdout)[0]["limits"] == {"cpu_quota": 0.5}
     assert done.stderr.startswith("ondevice: warning: digits_xs_int8: 1 thread on a quota of 0.5 processors")
+
+
+def test_the_bar_does_not_go_beyond_its_end() -> None:
+    """The runs go on for the shortest time that was asked for, thousands of them."""
+    _, shown, status = in_a_terminal("bench", "digits_xs_int8", "--threads", 1, "--runs", 50, "--min-secs", 1)
+    assert status == 0
+    moved = [(int(done), int(total)) for done, total in re.findall(r"(\d+)/(\d+)", shown)]
+    assert max(done for done, _ in moved) > 50
+    assert all(done <= total for done, total in moved)

@@ -154,7 +154,7 @@ def test_the_matrix_drawn(cli: Cli, digits: Path, tmp_path: Path) -> None:
 
 
 def test_what_draws_it_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "missing", lambda extra: ["matplotlib>=3"] if extra == "lab" else [])
+    monkeypatch.setattr(extras, "missing", lambda extra, *needed: ["matplotlib>=3"] if extra == "lab" else [])
     with pytest.raises(MissingError) as caught:
         DetailFlags(confusion=Path("matrix.png")).check(Format.TABLE)
     assert str(caught.value) == "--confusion matrix.png needs more packages: run `pip install 'matplotlib>=3'`"

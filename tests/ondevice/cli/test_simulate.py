@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from refusals import one_line_error
 from simulating import FOUR, SMALL, WITHOUT
 
 from ondevice.lab.simulate.grid import Row
@@ -228,3 +230,29 @@ def test_what_does_not_go_with_uploads(cli: Cli, zoo: Path) -> None:
         done = cli(*given, *more)
         assert done.returncode == 2, more
         assert said in done.stderr, done.stderr
+
+
+def test_a_billion_requests_are_told_before_they_are_simulated(zoo: Path) -> None:
+    simulate = ["simulate", "--models", zoo, "--network", NETWORK, "--sla", "150", "--requests", 10**9]
+    command = [sys.executable, "-m", "ondevice", *map(str, simulate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        said = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=60)[1]
+    assert said.startswith("ondevice: 11 cases of 1,000,000,000 requests: about ")
+    assert said.endswith(" GB of memory; Ctrl-C keeps the cases that are done\n")
+    assert rest.splitlines()[-1] == "ondevice: error: interrupted"
+    assert process.returncode == 130
+
+
+def test_what_does_not_fit_into_memory_is_refused(zoo: Path) -> None:
+    program = (
+        "from ondevice.host import system\nfrom ondevice.host.memory import Memory\n"
+        "Memory.total_bytes = lambda self: 10**8\nfrom ondevice.cli import main\nmain()"
+    )
+    simulate = ["simulate", "--models", zoo, "--network", NETWORK, "--sla", "150", "--load", "poisson:rate=1"]
+    command = [sys.executable, "-c", program, *map(str, simulate), "--requests", "10000000"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "GB of memory, and there are 0.1 GB: leave models out" in one_line_error(done.stderr)
+    assert (done.returncode, done.stdout) == (2, "")
