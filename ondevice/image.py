@@ -174,7 +174,7 @@ def _eight_bit(image: Image.Image, source: ImageSource) -> Image.Image:
     if mode in ("L", "RGB", "RGBA"):
         return image
     if mode.startswith("I"):
-        return Image.fromarray(_grey(image))
+        return Image.fromarray(_grey(image, source if isinstance(source, Image.Image) else image))
     if mode == "F":
         raise ImageError(
             f"{describe(source)}: 32-bit float pixels have no fixed range; save it with 8 or 16 bits", source
@@ -182,10 +182,13 @@ def _eight_bit(image: Image.Image, source: ImageSource) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def _grey(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Grey pixels of more than 8 bits with 8; those of the transparent level are white."""
+def _grey(image: Image.Image, opened: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Grey pixels of more than 8 bits with 8; those of the transparent level are white.
+
+    opened: the picture itself, if this is a copy, which does not know its file.
+    """
     values = np.asarray(image)
-    stored, signed = _stored(image)
+    stored, signed = _stored(opened)
     if stored == 32 and not signed:
         values = values.view(np.uint32)  # Pillow has them as if they were signed
     depth = _depth(values, stored, signed)

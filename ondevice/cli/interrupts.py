@@ -17,9 +17,11 @@ from typing import NoReturn
 # What a shell makes of a process that SIGINT (2) has ended: 128 + 2.
 STATUS = 130
 _SAID = b"ondevice: error: interrupted\n"
-# What an exception is not raised in is over after so long, or after as long again: a blink of the eye.
-_AGAIN_S = 0.02
+# What an exception is not raised in may be over after so long, or after as long again; trying costs a twentieth of it.
+_AGAIN_S = 0.001
 _IMPORTING = "<frozen importlib._bootstrap>"
+# Ctrl-C that is still to be raised.
+_pressed: list[bool] = []
 
 
 def begin() -> None:
@@ -39,8 +41,13 @@ def as_python_has_it() -> None:
 
 
 def finish() -> None:
-    """What was to be done is done, and the end takes a moment: only who presses twice does not wait for it."""
+    """What was to be done is done, and the end takes a moment: only who presses twice does not wait for it.
+
+    Raises KeyboardInterrupt where Ctrl-C came before, and there was no moment to raise it in.
+    """
     _handle(lambda *_: _handle(_end))
+    if _pressed:
+        raise KeyboardInterrupt
 
 
 def _handle(handler: signal._HANDLER) -> None:
@@ -60,8 +67,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     thing is wrong.
     """
     if _is_importing(frame):
-        _thread.start_new_thread(_again, ())
+        _press_again()
     else:
+        _pressed.clear()
         raise KeyboardInterrupt
 
 
@@ -73,6 +81,11 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
+def _press_again() -> None:
+    _pressed.append(True)
+    _thread.start_new_thread(_again, ())
+
+
 def _again() -> None:
     time.sleep(_AGAIN_S)
     _thread.interrupt_main()
@@ -81,6 +94,6 @@ def _again() -> None:
 def _unraisable(found: sys.UnraisableHookArgs) -> None:
     """What was raised where nobody can catch it, as in a finalizer: Python prints it. Ctrl-C comes again."""
     if isinstance(found.exc_value, KeyboardInterrupt):
-        _thread.start_new_thread(_again, ())
+        _press_again()
     else:
         sys.__unraisablehook__(found)
