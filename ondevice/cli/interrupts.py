@@ -43,7 +43,7 @@ def as_python_has_it() -> None:
 def finish() -> None:
     """What was to be done is done, and the end takes a moment: only who presses twice does not wait for it.
 
-    Raises KeyboardInterrupt where Ctrl-C came before, and there was no moment to raise it in.
+    Raises KeyboardInterrupt where Ctrl-C came before and could not be raised yet.
     """
     _handle(lambda *_: _handle(_end))
     if _pressed:
