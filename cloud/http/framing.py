@@ -32,6 +32,11 @@ def headers(fields: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name: ", ".join(values) for name, values in several.items()}
 
 
+def head_bytes(url: bytes, fields: Sequence[tuple[bytes, bytes]]) -> int:
+    """How long a head is on the wire, but for its method."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in fields)
+
+
 def fault(fields: Sequence[tuple[bytes, bytes]], headers: Mapping[str, str], http_1_1: bool) -> Fault | None:
     """What is wrong with a head. headers: what was made of its fields. http_1_1: of this version, else of 1.0."""
     host, coding = headers.get("host"), headers.get("transfer-encoding")

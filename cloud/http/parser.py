@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import httptools
 
@@ -125,7 +125,7 @@ class RequestParser:
         if transaction.request:  # whose chunks begin here
             return
         limits = self._limits
-        if most_bytes > limits.header_bytes and _head_bytes(transaction.url, fields) > limits.header_bytes:
+        if most_bytes > limits.header_bytes and framing.head_bytes(transaction.url, fields) > limits.header_bytes:
             raise self._refused(431, limits.too_long)
         parser = self._parser
         transaction.keep, transaction.http_1_1 = parser.should_keep_alive(), parser.get_http_version() == "1.1"
@@ -162,10 +162,6 @@ class RequestParser:
         if self.transaction:
             self.transaction.give_back()
             self.transaction = None
-
-
-def _head_bytes(url: bytes, fields: Sequence[tuple[bytes, bytes]]) -> int:
-    return len(url) + sum(len(name) + len(value) + 4 for name, value in fields)
 
 
 def _piece(data: bytes, start: int, chunks: bool) -> bytes:

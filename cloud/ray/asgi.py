@@ -1,7 +1,7 @@
 """The second way in to the service: as an ASGI server calls it, such as the one in each of Ray Serve's replicas.
 
 What the socket holds requests to (`ondevice.cloud.http`) holds here too, but for what is that server's: connections,
-how long a head is, and how long nothing may be said.
+how long a head may take, and for how long nothing may be said.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class AsgiExchange:
         transaction, fields = self._transaction, self._scope["headers"]
         if fault := framing.fault(fields, transaction.headers, transaction.http_1_1):
             raise EarlyReplyError(self._app.refusal(*fault))
+        if framing.head_bytes(transaction.url, fields) > self._limits.header_bytes:
+            raise EarlyReplyError(self._app.refusal(431, self._limits.too_long))
         self._reception.take_in(transaction)
 
     async def _let_in(self) -> None:

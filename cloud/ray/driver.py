@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from typing import Any
 
@@ -52,6 +53,8 @@ class DriverReply:
 def main() -> int:
     """Serve as the first argument says, a `DriverOrder`; standard output has one line, a `DriverReply`."""
     order = records.read(DriverOrder, json.loads(sys.argv[1]))
+    # Ray has its processes look for modules in the folder that its driver is in: nobody puts any here.
+    os.chdir("/")
     cluster = Cluster()
     try:
         cluster.connect(**order.ray)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ondevice import words
 from ondevice.cloud.ray import environment, remains
@@ -19,6 +21,7 @@ _STORE_BYTES = 80 << 20
 _ENDING_S = 5.0
 # The longest name of a folder for all that: HAProxy's socket lies 70 characters below, and its path may have 97.
 _LONGEST = 26
+_PREFIX, _OWNER, _TOKEN = "ondevice-", "owner", "token"
 
 
 class EmbeddedRay:
@@ -29,7 +32,8 @@ class EmbeddedRay:
 
     def __init__(self, connections: int, send_s: float, idle_s: float) -> None:
         self.folder = _made()
-        token = self.folder / "token"
+        self._owned = _own(self.folder)
+        token = self.folder / _TOKEN
         token.touch(0o600)
         token.write_text(secrets.token_hex(32))
         self.variables = environment.embedded(self.folder, token, connections, send_s, idle_s)
@@ -47,8 +51,8 @@ class EmbeddedRay:
 
     def remove(self) -> None:
         """End what is left of its processes, and remove its folder."""
-        remains.end(str(self.folder), _ENDING_S)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder, _ENDING_S)
+        self._owned.close()
 
 
 def _made() -> Path:
@@ -56,10 +60,33 @@ def _made() -> Path:
     candidates: Sequence[str | None] = (None, "/tmp")
     try:
         for within in candidates:
-            made = Path(tempfile.mkdtemp(prefix="ondevice-", dir=within))
+            made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=within))
+            _sweep(made.parent)
             if len(str(made)) <= _LONGEST:
                 return made
             made.rmdir()
     except OSError as error:
         raise ServeError(f"no folder for Ray: {words.reason(error)}") from error
     raise ServeError(f"{tempfile.gettempdir()} is too long a name for sockets to lie in: set TMPDIR to a shorter one")
+
+
+def _own(folder: Path) -> IO[bytes]:
+    """A lock that says, for as long as it is open, that somebody uses this folder."""
+    unnamed = folder / "new"
+    owned = unnamed.open("wb")
+    fcntl.flock(owned, fcntl.LOCK_EX)
+    unnamed.rename(folder / _OWNER)  # else it could be taken for free before it is locked
+    return owned
+
+
+def _sweep(within: Path) -> None:
+    """End and remove what commands that were killed have left."""
+    for path in within.glob(f"{_PREFIX}*/{_OWNER}"):
+        with contextlib.suppress(OSError), path.open("ab") as owned:  # it is another user's, or in use
+            fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path.parent, 0.0)
+
+
+def _remove(folder: Path, patience_s: float) -> None:
+    remains.end(environment.mark(folder / _TOKEN), patience_s)
+    shutil.rmtree(folder, ignore_errors=True)

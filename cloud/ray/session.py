@@ -28,8 +28,8 @@ _ENDING_S = 20.0
 # Between two looks at whether Ray is still there.
 _LOOK_S = 1.0
 _TOLD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Told where it listens, and what else others can reach: what it is, and its port.
-Listening = Callable[[ListenAddress, list[tuple[str, int]]], None]
+# Told where it listens, and what else others can reach: what it is, and its ports.
+Listening = Callable[[ListenAddress, list[tuple[str, str]]], None]
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,13 @@ class RaySession:
                 stack.close()
 
     def _on_own(self, stack: ExitStack, stream: IO[str], listening: Listening) -> None:
+        environment.check_free(self.host, self.port)
         ray = EmbeddedRay(self.limits.connections, self.limits.send_s, self.limits.idle_s)
         path = ray.folder / "log"
         pipe = LogPipe(path, stream.fileno())
         stack.callback(pipe.close, _LAST_LINES_S)
         stack.callback(ray.remove)
-        others = environment.listening_beyond_loopback(ray.variables)
+        others = environment.listening_beyond_loopback(ray.variables, self.host)
         self._drive(
             replace(self.settings, log=str(path)),
             ray.options(self.replicas.most * self.settings.cpus),
@@ -90,14 +91,17 @@ class RaySession:
         with child.start(
             "ondevice.cloud.ray.driver", order.text, log=log, piped=True, environment=variables
         ) as driver:  # fmt: skip
-            listening(_where(driver), [])
+            # On a cluster what was begun is to be ended there; of a Ray of its own nothing is left anyway.
+            patience_s = _ENDING_S if self.ray_address else 0.0
             try:
+                listening(_where(driver), [])
+                patience_s = self.settings.drain + _ENDING_S
                 while not driver.ends(_LOOK_S):
                     pass
             except _ToldToEnd:
                 _ignore()
                 driver.stdin.close()
-                driver.ends(self.settings.drain + _ENDING_S)
+                driver.ends(patience_s)
                 raise
         raise ServeError("Ray has ended: see above why, and start again")
 

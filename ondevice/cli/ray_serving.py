@@ -120,7 +120,7 @@ def _anywhere(source: str) -> str:
     return str(path.absolute()) if path.is_file() else source
 
 
-def _say(address: ListenAddress, others: list[tuple[str, int]]) -> None:
+def _say(address: ListenAddress, others: list[tuple[str, str]]) -> None:
     """Where it listens, what else does, and a line to try."""
     for what, port in others:
         note(f"port {port} is open to other machines: {what}")

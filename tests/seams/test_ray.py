@@ -89,6 +89,14 @@ def listening(pids: Sequence[int]) -> dict[str, set[int]]:
     return found
 
 
+def test_nothing_of_ray_is_loaded_by_whoever_does_not_ask_for_it() -> None:
+    heavy = ("ray", "grpc", "uvicorn", "starlette")
+    code = "import ondevice.cli.serve, ondevice.cloud.ray.session, ondevice.cloud.ray.deployment, sys; "
+    code += f"print([name for name in sys.modules if name.split('.')[0] in {heavy}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 # Its clients
 
 
@@ -222,7 +230,11 @@ def test_models_that_no_replica_can_serve_are_told_in_one_line(tmp_path: Path) -
     assert said.endswith("over --memory-budget")
 
 
-def test_ten_starts_leave_nothing(tmp_path: Path) -> None:
+def test_ten_starts_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a stranger's module that lies where it is started take a library's place."""
+    for name in ("grpc", "uvicorn"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
     for number in range(10):
         with RayEndpoint(tmp_path, "--ray", "--replicas", 1, "--models", FAMILY[0]) as running:
             folder = running.folder
@@ -234,6 +246,7 @@ def test_ten_starts_leave_nothing(tmp_path: Path) -> None:
         assert status == 0
         assert (living(pids), folder.exists()) == ([], False)
         assert not ports & set().union(*listening(everybody()).values())
+        assert not (tmp_path / "taken").exists()
 
 
 def everybody() -> list[int]:
@@ -256,6 +269,17 @@ def test_told_to_end_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
         assert process.wait(60) == 0
         assert process.stdout.read() == b""
     assert (remains.processes(str(folder)), folder.exists()) == ([], False)
+
+
+def test_what_one_that_was_killed_has_left_the_next_removes(tmp_path: Path) -> None:
+    flags = ("--ray", "--replicas", 1, "--models", FAMILY[0])
+    with RayEndpoint(tmp_path, *flags) as first:
+        left = first.folder
+        first.stop(signal.SIGKILL)
+    assert left.exists()
+    with RayEndpoint(tmp_path, *flags) as second:
+        assert second.classify().status_code == 200
+        assert (remains.processes(str(left)), left.exists()) == ([], False)
 
 
 OTHER = """

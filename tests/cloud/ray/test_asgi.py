@@ -184,6 +184,7 @@ def test_who_leaves_before_the_body_is_whole_has_asked_nothing() -> None:
         ([gzip.compress(b"a" * 1001)], {"content_encoding": "gzip", "content_length": "30"}, 413),
         ([b"not so"], {"content_encoding": "gzip", "content_length": "6"}, 400),
         ([b""], {"Host": "y"}, 400),
+        ([b""], {"x_long": "a" * 2000}, 431),
         ([b""], {"content_length": "0", "path": "/nowhere"}, 404),
     ],
 )

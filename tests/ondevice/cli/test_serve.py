@@ -43,6 +43,8 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
             "there are 2 --upstream-host for 1 --upstream: give one, or one for each",
         ),
         (["--models", "digits_xs_int8,digits_xs_int8"], "two models are called digits_xs_int8"),
+        (["--replicas", 2], "--replicas is for --ray: give that too"),
+        (["--ray-address", "127.0.0.1:6379"], "--ray-address is for --ray: give that too"),
     ],
 )
 def test_wrong_flags_are_one_line(cli: Cli, flags: list[str], said: str) -> None:
