@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # What both commands say of the pictures they take.
 STREAMS = (
-    "Or one stream: mjpeg:- (what rpicam-vid or ffmpeg write), http://… (an MJPEG camera), or a film, by ffmpeg; then "
-    "always the newest frame, a line each."
+    "Or one stream: mjpeg:- (what rpicam-vid or ffmpeg write), http://HOST/PATH (an MJPEG camera), or a film, by "
+    "ffmpeg; then always the newest frame, a line each."
 )
 
 

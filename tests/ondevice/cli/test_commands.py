@@ -13,7 +13,7 @@ import pytest
 import typer
 from terminal import in_a_terminal
 
-from ondevice import cli as command_line
+from ondevice.cli import program
 from ondevice.cli.commands import grouped
 from ondevice.models import zoo
 
@@ -70,8 +70,8 @@ def test_a_mistyped_command_is_told_what_it_may_mean(cli: Cli, typed: tuple[str,
 
 def commands() -> Iterator[tuple[str, Any]]:
     """All commands and groups, as typer makes them."""
-    command_line._register([])
-    waiting: list[tuple[str, Any]] = [("ondevice", typer.main.get_command(command_line.app))]
+    program._register([])
+    waiting: list[tuple[str, Any]] = [("ondevice", typer.main.get_command(program.app))]
     while waiting:
         name, command = waiting.pop()
         yield name, command

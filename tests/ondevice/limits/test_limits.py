@@ -127,7 +127,7 @@ def can(**how):
         return False
     return True
 print(can(flags=mmap.MAP_PRIVATE), can(flags=mmap.MAP_SHARED), can(flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ))
-threading.stack_size(190 << 20)
+threading.stack_size(200 << 20)
 try:
     threading.Thread(target=print).start()
 except RuntimeError as error:
