@@ -192,6 +192,7 @@ def _grey(image: Image.Image, opened: Image.Image) -> np.ndarray[Any, np.dtype[n
     if stored == 32 and not signed:
         values = values.view(np.uint32)  # Pillow has them as if they were signed
     depth = _depth(values, stored, signed)
+    grey: np.ndarray[Any, np.dtype[np.uint8]]
     grey = (np.clip(values, 0, (1 << depth) - 1) >> (depth - 8)).astype(np.uint8)
     if (clear := image.info.get("transparency")) is not None:
         grey[values == clear] = 255
