@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ondevice.client.endpoint.description import Aside, UploadForecast
-from ondevice.client.executors.compression_times import CompressionTimes, measured_times
+from ondevice.client.executors.compression_times import CompressionTimes, detail_of, measured_times, share_of
 from ondevice.client.network import NetworkEstimates
 from ondevice.client.picture import Picture, Upload
 from ondevice.client.upload_choice import UploadChoice, UploadEstimate, UploadMode
@@ -82,7 +82,7 @@ class Uploads:
 
     def choose(self, question: UploadQuestion, made: Upload | None = None) -> UploadEstimate:
         """What is best sent. made: a rung that was made already, which tells this picture's sizes."""
-        menu = self._menu(question, self._compression.share if made is None else self._share(question, made))
+        menu = self._menu(question, self._compression.detail if made is None else self._detail(question, made))
         making_ms = [0.0 if made and choice.rung == made.rung else self._making_ms(choice) for choice in menu.choices]
         overhead_ms = self._network.points_ms(menu.size_bytes) + np.array(making_ms)[:, None]
         uploads = UploadCandidates(menu.size_bytes, overhead_ms, menu.kept)
@@ -130,7 +130,7 @@ class Uploads:
         self._compression.learn(choice.rung, took_ms, len(body) / choice.usual_bytes)
         return Upload(body, choice.rung.compression.media_type, choice.rung, choice.crop, choice.told)
 
-    def _menu(self, question: UploadQuestion, share: float) -> Menu:
+    def _menu(self, question: UploadQuestion, detail: float) -> Menu:
         endpoint, picture = question.endpoint, question.picture
         file, ladder = UploadChoice(None, float(_size_bytes(picture))), endpoint.ladder
         if isinstance(self._mode, Rung):
@@ -141,7 +141,8 @@ class Uploads:
             scaled = self._scaled(endpoint.side)
             return _alone(scaled if _has_no_file(picture) or self._sooner(scaled, file) else file)
         usual = self._rungs(ladder)
-        rungs = usual._replace(size_bytes=usual.size_bytes * share)
+        shares = [share_of(choice.rung, detail) for choice in usual.choices if choice.rung]
+        rungs = usual._replace(size_bytes=usual.size_bytes * shares)
         return rungs if _has_no_file(picture) else rungs.with_file(file)
 
     def _made_here(self, ladder: UploadLadder) -> Menu:
@@ -153,12 +154,12 @@ class Uploads:
         )
         return Menu(choices, ladder.size_bytes[rows], ladder.kept[rows])
 
-    def _share(self, question: UploadQuestion, made: Upload) -> float:
-        """How large this picture is beside the usual one."""
+    def _detail(self, question: UploadQuestion, made: Upload) -> float:
+        """That of this picture."""
         ladder = question.endpoint.ladder
         if ladder is None or made.rung not in ladder.rungs:
-            return self._compression.share
-        return len(made.body) / float(ladder.size_bytes[ladder.rungs.index(made.rung)])
+            return self._compression.detail
+        return detail_of(made.rung, len(made.body) / float(ladder.size_bytes[ladder.rungs.index(made.rung)]))
 
     def _fixed(self, rung: Rung, ladder: UploadLadder | None) -> UploadChoice:
         return self._of(rung)._replace(crop=ladder.crop if ladder else 1.0, told=ladder is not None)
@@ -169,7 +170,7 @@ class Uploads:
     def _of(self, rung: Rung) -> UploadChoice:
         """All of the picture as that."""
         usual = usual_bytes(rung)
-        return UploadChoice(rung, usual * self._compression.share, usual)
+        return UploadChoice(rung, usual * share_of(rung, self._compression.detail), usual)
 
     def _sooner(self, scaled: UploadChoice, file: UploadChoice) -> bool:
         sending_ms = [self._network.sending_ms(round(choice.size_bytes)) for choice in (scaled, file)]

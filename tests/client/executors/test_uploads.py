@@ -13,7 +13,7 @@ from good_endpoint import described
 from PIL import Image
 
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
-from ondevice.client.executors.compression_times import CompressionTimes
+from ondevice.client.executors.compression_times import CompressionTimes, detail_of, share_of
 from ondevice.client.executors.uploads import UploadQuestion, Uploads, scaled_rung
 from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.picture import Picture, Upload
@@ -209,6 +209,16 @@ def test_smaller_pictures_than_usual_are_expected_to_be_smaller_again(large: Pat
     for _ in range(60):
         engines.awaited(of_them.make(question(picture, 1000.0), before))
     assert chosen(of_them, picture, 1000.0).size_bytes == pytest.approx(len(sent.body), rel=0.05)
+
+
+def test_detail_shows_more_in_a_webp_than_in_a_jpeg() -> None:
+    jpeg, webp = Rung(192, 60), Rung(224, 60, Compression.WEBP)
+    times = CompressionTimes({each: [1.0] for each in Compression})
+    for _ in range(100):
+        times.learn(webp, 1.0, 2.0)
+    assert share_of(webp, times.detail) == pytest.approx(2.0, rel=0.01)
+    assert share_of(jpeg, times.detail) == pytest.approx(2.0 ** (1 / 1.6), rel=0.01)
+    assert share_of(webp, detail_of(jpeg, 1.5)) == pytest.approx(1.5**1.6)
 
 
 def test_what_turns_out_smaller_is_made_again_as_what_there_is_room_for(large: Path) -> None:
