@@ -173,7 +173,7 @@ def wanted(state: ScalingState | None, fleet: Fleet, rules: ScalingRules) -> tup
     load = fleet_load(state, fleet)
     state = _losing(state, load, fleet, rules.worth)
     more = _more(state, load, fleet, rules)
-    state = _needing(state, load, fleet, fleet.target + more, rules.worth)
+    state = _needing(state, load, fleet, fleet.target + more)
     count = rules.within(fleet.target + more if more else _fewer(state, fleet, rules.worth))
     return count, _asking(state, fleet, count)
 
@@ -230,10 +230,13 @@ def _more(state: ScalingState, load: FleetLoad, fleet: Fleet, rules: ScalingRule
     return max(math.ceil(load.crowded_out) - fleet.coming, 1)
 
 
-def _needing(state: ScalingState, load: FleetLoad, fleet: Fleet, target: int, worth: float) -> ScalingState:
-    """With how many are needed now: all, where not all are heard of, or one more would be worth it."""
+def _needing(state: ScalingState, load: FleetLoad, fleet: Fleet, target: int) -> ScalingState:
+    """With how many are needed now: all, where not all are heard of, or one more would be worth a start.
+
+    What a moment costs is no reason to keep one: of the few requests of a quiet time some always meet another.
+    """
     least = math.ceil(load.busy / _FULL)
-    if not load.known or worth * load.missing(fleet.coming) > 1:
+    if not load.known or state.lost_s >= state.start_s:
         least = target
     needed = [fleet.now if place < least else at for place, at in enumerate(state.needed[:target])]
     needed += [fleet.now] * (target - len(needed))  # those that are new

@@ -157,6 +157,21 @@ def test_a_replica_is_kept_for_what_another_start_would_cost() -> None:
     assert needed + KEEP_S - REPORT_S <= fleet.history[-1][0] <= needed + KEEP_S + REPORT_S
 
 
+def test_a_quiet_time_in_which_some_meet_another_is_quiet_all_the_same() -> None:
+    """Each twenty seconds a report has a price at which one more would be worth it, were it so for longer."""
+    fleet = Watched(ScalingRules(1, 4), target=2)
+    for _ in range(6):
+        fleet.spend(18, IDLE)
+        fleet.spend(2, Load(price=0.15, crowded_out=1.0, busy=0.2))
+    assert [count for _, count in fleet.history] == [2, 1]
+
+
+def test_what_is_worth_a_start_is_worth_being_kept() -> None:
+    """At the upper bound there is none to start, and all are needed, though little of their time is."""
+    fleet = Watched(ScalingRules(1, 2), target=2)
+    assert fleet.spend(300, Load(price=0.15, busy=0.2)) == 2
+
+
 def test_all_go_at_once_that_were_not_needed_for_so_long() -> None:
     fleet = Watched(ScalingRules(1, 4), target=4)
     fleet.spend(KEEP_S - 1, Load(busy=0.1))
