@@ -89,8 +89,8 @@ def python(program: str, *arguments: object, **more: object) -> subprocess.Compl
 )  # fmt: skip
 def test_while_a_module_is_imported(where: str, sample: Path, home: Path) -> None:
     done = python(AT_IMPORT, where, "run", "digits_xs_int8", sample)
-    assert (done.stdout, done.stderr) == ("", "ondevice: error: interrupted\n")
-    assert done.returncode == 130
+    # Where the import is the last one, the answer may be printed before Ctrl-C is raised, a millisecond or more later.
+    assert (done.stderr, done.returncode) == ("ondevice: error: interrupted\n", 130)
     assert list(home.iterdir()) == []
 
 
