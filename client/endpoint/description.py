@@ -28,13 +28,14 @@ class Aside(Protocol):
 
 
 class RequestContext(NamedTuple):
-    """What goes with a picture. left_ms: until the deadline. overhead_ms [k]: equally likely times of all but the
-    inference; return_ms: of these, what is set aside for the reply. device_top1: what the device's answer is worth.
-    reply: its time given the upload's. anytime: how many answers it may give, one after the other.
+    """What goes with a picture. left_ms: until the deadline. overhead_ms: gives k equally likely times of all but the
+    inference [k], for where the model is chosen here; return_ms: of these, what is set aside for the reply.
+    device_top1: what the device's answer is worth. reply: its time given the upload's. anytime: how many answers it may
+    give, one after the other.
     """
 
     left_ms: float
-    overhead_ms: FloatArray
+    overhead_ms: Callable[[], FloatArray]
     return_ms: float
     device_top1: float
     top: int

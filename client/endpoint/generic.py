@@ -63,7 +63,7 @@ class GenericEndpoint:
 
     async def prepare(self, upload: Upload, context: RequestContext, aside: Aside) -> PreparedRequest:
         """The model with the greatest expected effective accuracy, asked by its native name. Raises ImageError."""
-        gains = self._gains_top1(context.left_ms, context.overhead_ms, context.device_top1)
+        gains = self._gains_top1(context.left_ms, context.overhead_ms(), context.device_top1)
         model = list(self._models.values())[int(np.argmax(gains))]
         payload, picture = upload.body, model.feed is None
         if not picture:

@@ -157,7 +157,7 @@ class CloudAttempt(Attempt):
         size_bytes = len(sending.upload.body)
         context = RequestContext(
             self._left_ms,
-            network.points_ms(size_bytes),
+            partial(network.points_ms, size_bytes),
             network.fixed_ms(),
             options.device_top1,
             task.top,

@@ -159,7 +159,7 @@ def test_what_cannot_be_learned_changes_nothing(model: str, ms: float) -> None:
 
 def test_a_question() -> None:
     request, model, top = picture_request(
-        Upload(b"jpeg", "image/jpeg"), RequestContext(123.4567, AROUND_MS, 20, 0.5, 3)
+        Upload(b"jpeg", "image/jpeg"), RequestContext(123.4567, lambda: AROUND_MS, 20, 0.5, 3)
     )
     assert (request.method, request.body, request.headers) == ("POST", b"jpeg", {"Content-Type": "image/jpeg"})
     assert request.path == "/v2/models/cnnselect/infer?sla_ms=123.457&return_ms=20.000&top=3&device_top1=0.5000"
@@ -168,7 +168,9 @@ def test_a_question() -> None:
 
 def test_a_question_where_there_is_no_answer_of_the_device() -> None:
     asked = engines.awaited(
-        published().prepare(Upload(b"", "image/png"), RequestContext(100, AROUND_MS, 0, 0, 1), engines.ENGINE.aside)
+        published().prepare(
+            Upload(b"", "image/png"), RequestContext(100, lambda: AROUND_MS, 0, 0, 1), engines.ENGINE.aside
+        )
     )
     assert asked.request.path == "/v2/models/cnnselect/infer?sla_ms=100.000&return_ms=0.000&top=1"
 
