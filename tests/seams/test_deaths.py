@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
 import threading
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
+from asked import asked
 from huge import huge
 from serving import FAMILY, Endpoint, resident_bytes, until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the workers in /proc")
 
-CLIENTS = 6
+# None of them in a hurry.
+CLIENTS, PATIENT_MS = 6, 60_000
 # More than a worker takes for any picture but a huge one, and less than half of what it takes for that.
 MOST_BYTES = 300_000_000
-
-
-@contextlib.contextmanager
-def asked(running: Endpoint) -> Iterator[Counter[int]]:
-    """Some clients ask one request after the other, none in a hurry; how often each status has come."""
-    statuses: Counter[int] = Counter()
-    over = threading.Event()
-
-    def client() -> None:
-        while not over.is_set():
-            statuses[running.classify(sla_ms=60_000).status_code] += 1
-
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_killed_workers_cost_no_answer_and_are_replaced(tmp_path: Path) -> None:
     with Endpoint(tmp_path) as running:
         rng, killed = random.Random(7), 0
-        with asked(running) as statuses:
+        with asked(running, CLIENTS, sla_ms=PATIENT_MS) as statuses:
             for _ in range(5):
                 pids = rng.sample(running.workers, rng.randint(1, 2))
                 for pid in pids:
@@ -77,7 +55,7 @@ def test_a_picture_that_ends_workers_takes_no_other_request_with_it(tmp_path: Pa
 
         watching = threading.Thread(target=watch)
         watching.start()
-        with asked(running) as statuses:
+        with asked(running, CLIENTS, sla_ms=PATIENT_MS) as statuses:
             bad = [running.classify(picture=huge(), sla_ms=60_000).status_code for _ in range(3)]
         over.set()
         watching.join()

@@ -6,9 +6,6 @@ import io
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 pytest.importorskip("ray", reason="needs the extra: pip install 'ondevice-cnn[ray]'")
 
+from asked import asked
 from PIL import Image
 from serving import FAMILY, Endpoint, until
 
@@ -32,36 +30,16 @@ def large() -> bytes:
     return file.getvalue()
 
 
-@contextmanager
-def asked(endpoint: Endpoint) -> Iterator[set[int]]:
-    """While this holds it is asked for all that it can do, and more; the statuses of the answers."""
-    picture, statuses, over = large(), set[int](), threading.Event()
-
-    def ask() -> None:
-        while not over.is_set():
-            statuses.add(endpoint.classify(picture=picture, sla_ms=SLA_MS).status_code)
-
-    threads = [threading.Thread(target=ask) for _ in range(ASKING)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
 def test_what_is_crowded_out_starts_another_replica_that_serves(tmp_path: Path) -> None:
     flags = ("--ray", "--replicas", "1..2", "--workers", 1, "--models", FAMILY[0])
     with Endpoint(tmp_path, *flags) as endpoint:
         assert endpoint.classify().status_code == 200
         assert len(endpoint.log("replica started")) == 1
-        with asked(endpoint) as statuses:
+        with asked(endpoint, ASKING, picture=large(), sla_ms=SLA_MS) as statuses:
             started = until(lambda: len(found := endpoint.log("replica started")) == 2 and found, 120)
         # Some may be refused; nothing else goes wrong, while there is one and when there are two.
         assert 200 in statuses
-        assert statuses <= {200, 503}
+        assert set(statuses) <= {200, 503}
         assert len({line["pid"] for line in started}) == 2
         assert endpoint.log("replica ended") == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 from ondevice.cloud.ray.log_pipe import LogPipe
@@ -33,3 +34,4 @@ def test_a_log_that_nobody_reads_holds_up_nobody(tmp_path: Path) -> None:
     for _ in range(3):
         write(tmp_path / "log", b"x" * 60_000)
     pipe.close(30.0)
+    assert "log pipe" not in [thread.name for thread in threading.enumerate()]
