@@ -67,7 +67,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     thing is wrong.
     """
     if _is_importing(frame):
-        _press_again()
+        press_again()
     else:
         _pressed.clear()
         raise KeyboardInterrupt
@@ -81,7 +81,8 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
-def _press_again() -> None:
+def press_again() -> None:
+    """Ctrl-C that cannot be raised now: as if it came again soon."""
     _pressed.append(True)
     _thread.start_new_thread(_again, ())
 
@@ -94,6 +95,6 @@ def _again() -> None:
 def _unraisable(found: sys.UnraisableHookArgs) -> None:
     """What was raised where nobody can catch it, as in a finalizer: Python prints it. Ctrl-C comes again."""
     if isinstance(found.exc_value, KeyboardInterrupt):
-        _press_again()
+        press_again()
     else:
         sys.__unraisablehook__(found)

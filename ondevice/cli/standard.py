@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from ondevice import words
+from ondevice.cli import interrupts
 from ondevice.errors import OnDeviceError
 
 # For a closed stream something is opened that refuses what the stream is for, as a closed one does. It keeps the number
@@ -21,7 +22,33 @@ from ondevice.errors import OnDeviceError
 _CLOSED = ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
 
 
-class OutputFile(io.FileIO):
+class WrittenOnce(io.FileIO):
+    """A descriptor of which what was written is known, whenever Ctrl-C comes: buffers write again what they take for
+    not written.
+    """
+
+    def write(self, data: Any) -> int:
+        """Write all of data, as there is room, or what was written before Ctrl-C; gives how many bytes."""
+        whole, done = memoryview(data).cast("B"), list[int]()
+        try:
+            # Not nothing: typer tries so what kind of stream it is, and takes an error for the answer.
+            while (at := sum(done)) < len(whole) and self._put(whole[at:], done):
+                pass
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            interrupts.press_again()
+            return sum(done)
+        return len(whole)
+
+    def _put(self, data: memoryview, done: list[int]) -> bool:
+        """Write of it what there is room for, and note that in done; whether to go on."""
+        # All in C, where no signal is heard between the one and the other.
+        done.extend(filter(None, map(super().write, (data,))))
+        return True
+
+
+class OutputFile(WrittenOnce):
     """Standard output's descriptor. Raises OnDeviceError, once, for what cannot be written; what comes then is lost.
 
     Raises BrokenPipeError without a reader.
@@ -29,39 +56,30 @@ class OutputFile(io.FileIO):
 
     _failed = False
 
-    def write(self, data: Any) -> int:
-        """Write all of data, as there is room; gives how many bytes."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        # Not nothing: typer tries so what kind of stream it is, and takes an error for the answer.
-        while rest and not self._failed:
-            rest = rest[self._written(rest) :]
-        return size
-
-    def _written(self, data: memoryview) -> int:
+    def _put(self, data: memoryview, done: list[int]) -> bool:
+        if self._failed:
+            return False
+        before = len(done)
         try:
-            written = super().write(data)
+            super()._put(data, done)
         except BrokenPipeError:
             raise
         except OSError as error:
             self._failed = True
             raise OnDeviceError(f"standard output cannot be written to: {words.reason(error)}") from error
-        if written is None:  # there is no room in a pipe that its other users have made non-blocking
+        if len(done) == before:  # there is no room in a pipe that its other users have made non-blocking
             select.select((), (self,), ())
-        return written or 0
+        return True
 
 
-class NotesFile(io.FileIO):
+class NotesFile(WrittenOnce):
     """Standard error's descriptor; what cannot be written is lost."""
 
-    def write(self, data: Any) -> int:
-        """Write of data what can be written; gives how many bytes are done with."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
+    def _put(self, data: memoryview, done: list[int]) -> bool:
+        before = len(done)
         with contextlib.suppress(OSError):
-            while rest and (written := super().write(rest)):
-                rest = rest[written:]
-        return size
+            super()._put(data, done)
+        return len(done) > before
 
 
 def secure() -> None:

@@ -115,3 +115,33 @@ def test_when_all_is_done_it_changes_nothing_and_pressed_again_it_ends() -> None
     once, twice = (python(AT_THE_END.replace("PRESSED", number)) for number in ("1", "2"))
     assert (once.stdout, once.stderr, once.returncode) == ("ended\n", "", 0)
     assert (twice.stdout, twice.stderr, twice.returncode) == ("", "ondevice: error: interrupted\n", 130)
+
+
+# Ctrl-C just after something was written, before whoever buffers it has heard so.
+WRITTEN = """
+import os, signal, sys, time
+from ondevice.cli import interrupts, standard
+standard.secure()
+interrupts.arm()
+put, pressed = standard.WrittenOnce._put, []
+def put_and_press(self, data, done):
+    more = put(self, data, done)
+    if not pressed:
+        pressed.append(True)
+        os.kill(os.getpid(), signal.SIGINT)
+    return more
+standard.WrittenOnce._put = put_and_press
+stream = getattr(sys, STREAM)
+try:
+    print("first", file=stream, flush=True)
+    while True:
+        time.sleep(0.01)
+except KeyboardInterrupt:
+    print("second", file=stream, flush=True)
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_was_written_is_not_written_again(stream: str) -> None:
+    done = python(WRITTEN.replace("STREAM", repr(stream)))
+    assert getattr(done, stream) == "first\nsecond\n"
