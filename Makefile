@@ -17,7 +17,7 @@ test: $(VENV)/test.stamp
 
 # Extras that bring much: Ray; and Keras 2. Some fifteen minutes.
 test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp
-	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray.py tests/seams/test_ray_scaling.py
+	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray*.py
 	$(KERAS2)/bin/pytest -q tests/converters/sources/test_tf_keras_file.py
 
 # Needs root; see CONTRIBUTING.md.

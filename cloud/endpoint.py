@@ -29,6 +29,7 @@ from ondevice.cloud.app.strangers import Strangers
 from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.backends.backend import Backend
 from ondevice.cloud.backends.local.local import Local
+from ondevice.cloud.backends.local.store import Peers
 from ondevice.cloud.backends.upstream.upstream import Upstream
 from ondevice.cloud.backends.workers.pool import Pool
 from ondevice.cloud.backends.workers.supervisor import Workers
@@ -53,7 +54,7 @@ class Setup:
     `Upstream` takes them. profiles: the file that keeps learned times. memory_budget: bytes, or None. drain_s: what
     requests in flight are given at the end.
     tokens: of those who may ask, or None for all. hosts: names of this endpoint that this machine does not know of.
-    allowed: pages that may ask.
+    allowed: pages that may ask. peers: other processes that serve the same.
     """
 
     sources: Sequence[str]
@@ -69,6 +70,7 @@ class Setup:
     upstreams: Sequence[tuple[str, str | None]] = ()
     hosts: Sequence[str] = ()
     allowed: AllowedOrigins = field(default_factory=AllowedOrigins)
+    peers: Peers | None = None
 
 
 def bundled() -> list[str]:
@@ -155,4 +157,6 @@ def _backends(setup: Setup, pool: Pool, log: Log) -> list[Backend]:
     upstreams = [Upstream(url, pool, log.event, host) for url, host in setup.upstreams]
     if not setup.sources:
         return [*upstreams]
-    return [Local(setup.sources, pool, setup.memory_budget, setup.profiles, log.event), *upstreams]
+    local = Local(setup.sources, pool, setup.memory_budget, setup.profiles, log.event)
+    local.peers = setup.peers
+    return [local, *upstreams]

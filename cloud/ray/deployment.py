@@ -26,7 +26,9 @@ class OnDevice:
     """What Ray makes a replica of; its name is the deployment's."""
 
     def __init__(self, settings: ReplicaSettings) -> None:
-        self._replica = RunningReplica(settings)
+        from ray import serve
+
+        self._replica = RunningReplica(settings, serve.get_replica_context().app_name)
 
     async def __serve_build_asgi_app__(self) -> AsgiEntrance:
         """Start the endpoint; Ray calls this after `__init__`. Raises OnDeviceError."""

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ondevice.cloud.app.log import LibraryLog, Log
@@ -17,6 +18,7 @@ from ondevice.cloud.app.tokens import Tokens
 from ondevice.cloud.endpoint import Setup, assembled
 from ondevice.cloud.ray.asgi import AsgiEntrance
 from ondevice.cloud.ray.autoscaling import reported
+from ondevice.cloud.ray.peers import RayPeers, SharedPrice
 from ondevice.cloud.ray.settings import ReplicaSettings
 from ondevice.cloud.server import tick
 from ondevice.errors import UsageError
@@ -26,10 +28,13 @@ _LAST_LINES_S = 1.0
 
 
 class RunningReplica:
-    """The endpoint with these settings. entrance: what answers requests."""
+    """The endpoint with these settings. application: whose replicas learn from each other. entrance: what answers
+    requests.
+    """
 
-    def __init__(self, settings: ReplicaSettings) -> None:
-        self._settings, self._stack = settings, ExitStack()
+    def __init__(self, settings: ReplicaSettings, application: str) -> None:
+        self._settings, self._application, self._stack = settings, application, ExitStack()
+        self._ticking: asyncio.Task[None] | None = None
         self.entrance: AsgiEntrance
 
     async def start(self, host: str, port: int) -> None:
@@ -48,12 +53,17 @@ class RunningReplica:
         libraries = LibraryLog(log)
         logging.getLogger().addHandler(libraries)
         self._stack.callback(logging.getLogger().removeHandler, libraries)
-        endpoint = await assembled(setup, log, metrics, self._stack)
-        self._traffic = endpoint.selector.expectations.traffic
+        peers = RayPeers(self._application, log.event)
+        self._stack.callback(peers.close)
+        endpoint = await assembled(replace(setup, peers=peers), log, metrics, self._stack)
+        expectations = endpoint.selector.expectations
+        self._traffic = expectations.traffic
+        price = SharedPrice(peers, expectations.pressure)
+        price.begin()
         self.entrance = AsgiEntrance(endpoint.app, setup.limits)
         self._stack.callback(endpoint.service.flush)
         self._stack.callback(endpoint.service.stop)
-        due = [endpoint.service.flush, *(backend.tick for backend in endpoint.backends)]
+        due = [endpoint.service.flush, *(backend.tick for backend in endpoint.backends), price.tell, peers.send]
         if setup.tokens:
             due.append(FreshTokens(setup.tokens, log).look)
         self._ticking = asyncio.create_task(tick(due))
@@ -73,10 +83,11 @@ class RunningReplica:
         return descriptor
 
     async def close(self) -> None:
-        """End it, once what was asked is answered."""
-        self._ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._ticking
+        """End it, once what was asked is answered; also where it was not started."""
+        if self._ticking:
+            self._ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticking
         self._stack.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 # So many of the newest requests are looked at: a burst counts, and is soon forgotten.
 _RECENT = 20
@@ -24,6 +25,15 @@ class Pressure:
     def refused(self, budget_ms: float) -> None:
         """One more was not, or had to be let go after all."""
         self._refused_ms.append(budget_ms)
+
+    @property
+    def recent_ms(self) -> list[float]:
+        """The newest requests, the newest last: the budgets of those that were refused, inf for those let in."""
+        return list(self._refused_ms)
+
+    def begin(self, recent_ms: Iterable[float]) -> None:
+        """Take these for the newest requests, as another server's `recent_ms` has them."""
+        self._refused_ms.extend(recent_ms)
 
     def raised(self, fill: float, budget_ms: float) -> float:
         """A queue's fill, from 0 to 1, for a request with this budget, with those counted that are not in it."""

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ pytest.importorskip("ray", reason="needs the extra: pip install 'ondevice-cnn[ra
 import numpy as np
 import requests
 from certificates import self_signed
-from serving import FAMILY, PICTURE, Endpoint, children, living, until
+from ray_serving import RayEndpoint, environ, listening
+from serving import FAMILY, PICTURE, children, living, until
 
 from ondevice import OffloadClient
 from ondevice.cloud.ray import remains
@@ -33,60 +34,11 @@ UNSURE = ReplyDistribution(np.linspace(850, 900, 21), 0.0, 1.0).text
 REPLICAS = ("--ray", "--replicas", 2, "--workers", 2)
 
 
-class RayEndpoint(Endpoint):
-    """`ondevice serve --ray`, with what of it is to be found on this machine."""
-
-    @property
-    def folder(self) -> Path:
-        """Where its Ray keeps what it keeps."""
-        named = re.compile(rb"RAY_AUTH_TOKEN_PATH=([^\0]+)/token\0")
-        environments = (environ(pid) for pid in children(self.process.pid))
-        return Path(next(found[1].decode() for found in map(named.search, environments) if found))
-
-    def named(self, name: str) -> list[int]:
-        """Its processes that are called so."""
-        return [pid for pid in remains.processes(str(self.folder)) if name in command(pid)]
-
-    @property
-    def workers(self) -> list[int]:
-        return self.named("backends.workers.worker")
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayEndpoint]:
     with RayEndpoint(tmp_path_factory.mktemp("ray"), *REPLICAS) as running:
         yield running
         assert running.log("internal error") == []
-
-
-def environ(pid: int) -> bytes:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    return b""
-
-
-def command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""
-
-
-def listening(pids: Sequence[int]) -> dict[str, set[int]]:
-    """The ports on which these listen, by address as /proc has it."""
-    inodes = set()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            for link in Path(f"/proc/{pid}/fd").iterdir():
-                with contextlib.suppress(OSError):
-                    inodes.add(os.readlink(link).removeprefix("socket:[").removesuffix("]"))  # noqa: PTH115 - no path
-    found: dict[str, set[int]] = {}
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in inodes:
-                address, _, port = fields[1].partition(":")
-                found.setdefault(address, set()).add(int(port, 16))
-    return found
 
 
 def test_nothing_of_ray_is_loaded_by_whoever_does_not_ask_for_it() -> None:
@@ -106,8 +58,8 @@ def test_a_photo_is_answered_as_by_one_machine(served: RayEndpoint) -> None:
     assert (reply.status_code, said["outputs"][0]["data"][0]) == (200, "7")
     assert said["parameters"]["selected_model"] in FAMILY
     assert served.get("/v2/models/cnnselect")["parameters"]["profiles"]
-    lines = until(lambda: served.log("request"))
-    assert (lines[-1]["status"], lines[-1]["path"]) == (200, "/v2/models/cnnselect/infer")
+    asked = (200, "/v2/models/cnnselect/infer")
+    until(lambda: asked in [(line["status"], line["path"]) for line in served.log("request")])
 
 
 def test_tritons_client_is_answered(served: RayEndpoint, image: Callable[[bool], Any]) -> None:

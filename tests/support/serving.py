@@ -102,8 +102,8 @@ class Endpoint:
 
     @property
     def workers(self) -> list[int]:
-        """The process ids of its workers."""
-        return children(self.process.pid)
+        """The process ids of its workers, wherever below it they are."""
+        return [pid for pid in descendants(self.process.pid) if "backends.workers.worker" in command(pid)]
 
 
 def known_to_take(endpoint: Endpoint, folder: Path, *times_ms: float) -> Path:
@@ -130,6 +130,19 @@ def children(pid: int) -> list[int]:
             if int(parent) == pid and state != "Z":
                 found.append(int(path.parent.name))
     return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that this one has started, and theirs."""
+    found = children(pid)
+    return found + [each for child in found for each in descendants(child)]
+
+
+def command(pid: int) -> str:
+    """How a process was started, as far as it has not ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
 
 
 def living(pids: Iterable[int]) -> list[int]:

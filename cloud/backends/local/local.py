@@ -17,7 +17,7 @@ from ondevice.cloud.backends.local.model import LocalModel
 from ondevice.cloud.backends.local.queue import LocalQueue
 from ondevice.cloud.backends.local.repository import ModelRepository
 from ondevice.cloud.backends.local.runs import Runs
-from ondevice.cloud.backends.local.store import Setting, Store, default_path
+from ondevice.cloud.backends.local.store import Peers, Setting, Store, default_path
 from ondevice.cloud.backends.local.times import LocalTimes
 from ondevice.cloud.backends.local.trials import Trials
 from ondevice.cloud.backends.states import ModelState
@@ -33,10 +33,12 @@ class Local(Backend):
 
     sources: names in the zoo, or paths. pool: the workers, started. memory_budget: bytes for the loaded models of all
     workers, or None. profiles: the file that keeps what is learned; by default one in the user's cache. tell: called
-    with an event and its fields.
+    with an event and its fields. peers: others that serve the same, which learn from this one, and it from them.
     """
 
     name = "local"
+    # To be set before the start.
+    peers: Peers | None = None
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Local(Backend):
             raise WorkerDiedError("no worker process is alive any more: see above why, and start again")
         described = await catalogue.described(worker, self._sources)
         self._setting = Setting(host.current().cpu_model(), described[0]["runtime"], self.pool.processes.threads)
-        self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell)
+        self._store = Store(self._profiles or default_path(self._setting), self._setting, self._tell, self.peers)
         self.learner = Learner(len(self._sources), self._store.load(), self._tell)
         self.models = [catalogue.served(message, self.name) for message in described]
         catalogue.refuse_doubles(self.models, self._sources)

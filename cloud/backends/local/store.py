@@ -1,4 +1,4 @@
-"""What was learned, kept on disk: one file for a machine, a runtime and a thread count."""
+"""What was learned, kept on disk: one file for a machine, a runtime and a thread count; and with others of its kind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ondevice import reading, records
 from ondevice.cloud.backends.decoding import DecodeFactor
@@ -68,6 +68,16 @@ class _File:
     sha256: dict[str, str] = field(default_factory=dict)
 
 
+class Peers(Protocol):
+    """Other processes that serve the same, some of them on machines of the same kind. Neither raises, or waits long."""
+
+    def known(self, key: str) -> str | None:
+        """What one of them told last under this key."""
+
+    def tell(self, key: str, text: str) -> None:
+        """Let them know it, at some time."""
+
+
 def default_path(setting: Setting) -> Path:
     """The file for this setting in the user's cache."""
     digest = hashlib.sha256(json.dumps(setting).encode()).hexdigest()[:8]
@@ -78,31 +88,43 @@ def default_path(setting: Setting) -> Path:
 class Store:
     """The file at `path`, for times under `setting`. tell: called with an event and its fields where something fails.
 
-    Nothing here raises for what is wrong with the file or the disk: the endpoint serves without.
+    peers: they are told what the file is, and what they know is newer than it. Nothing here raises for what is wrong
+    with the file or the disk: the endpoint serves without.
     """
 
-    def __init__(self, path: Path, setting: Setting, tell: Callable[..., None]) -> None:
+    def __init__(self, path: Path, setting: Setting, tell: Callable[..., None], peers: Peers | None = None) -> None:
         self.path, self.setting, self._tell = path, setting, tell
+        self._peers, self._key = peers, json.dumps(setting)
         self._changed_at: float | None = None
         self._failing = False
         self._saving: asyncio.Future[None] | None = None
         self._writing = threading.Lock()
 
     def load(self) -> dict[str, Saved]:
-        """The saved records, by model; empty without a file, and for one that is damaged or of another setting."""
+        """The saved records, by model; none without a file, or where it is damaged or of another setting."""
+        return self._in_file() | self._with_peers()
+
+    def _with_peers(self) -> dict[str, Saved]:
+        text = None if self._peers is None else self._peers.known(self._key)
+        if text is None:
+            return {}
+        try:
+            return self._of_this_setting(text.encode())
+        except ValueError as error:
+            return self._unread(f"of other replicas: {error}")
+
+    def _in_file(self) -> dict[str, Saved]:
         with contextlib.suppress(OSError):
             # Not under `files.locked`: a holder that was stopped would keep every other server from starting.
             files.sweep(self.path.parent, self.path.name, _LEFT_S)
         try:
-            found = _parsed(reading.whole(self.path))
-            self._refuse_others(found)
+            return self._of_this_setting(reading.whole(self.path))
         except FileNotFoundError:
             return {}
         except OSError as error:
             return self._unread(str(files.explain(error, self.path)))
         except ValueError as error:
             return self._unread(f"{self.path}: {error}")
-        return {saved.profile.model: saved for saved in found}
 
     def changed(self, now: float) -> None:
         """Something was learned at the time `now`, in seconds."""
@@ -134,11 +156,13 @@ class Store:
 
     def save(self, saved: Iterable[Saved]) -> None:
         """Replace the file in one step; of failures in a row the first alone is told. May be called in a thread."""
-        content = _text(list(saved)).encode()
+        content = _text(list(saved))
+        if self._peers is not None:
+            self._peers.tell(self._key, content)
         with self._writing:
             try:
                 with files.replacing(self.path) as out:
-                    out.write(content)
+                    out.write(content.encode())
             except OSError as error:
                 if not self._failing:
                     self._tell("profiles not saved", error=str(files.explain(error, self.path)))
@@ -146,7 +170,9 @@ class Store:
             else:
                 self._failing = False
 
-    def _refuse_others(self, found: Iterable[Saved]) -> None:
+    def _of_this_setting(self, content: bytes) -> dict[str, Saved]:
+        """By model. Raises ValueError for what is damaged, or of another setting."""
+        found = _parsed(content)
         for saved in found:
             profile = saved.profile
             other = Setting(profile.host, profile.runtime, profile.threads)
@@ -154,6 +180,7 @@ class Store:
                 raise ValueError(
                     f"saved for {_words(other)}, and this is {_words(self.setting)}: times are measured anew"
                 )
+        return {saved.profile.model: saved for saved in found}
 
     def _unread(self, reason: str) -> dict[str, Saved]:
         self._tell("profiles not read", error=reason)

@@ -352,3 +352,54 @@ def test_odd_settings_make_good_paths(odd: str, notes: Events) -> None:
     Store(path, setting, notes).save([Saved.of(known("m"), setting)])
     assert list(Store(path, setting, notes).load()) == ["m"]
     assert notes == []
+
+
+# With others that serve the same
+
+
+class Board(dict[str, str]):
+    """Peers that know at once what one of them tells."""
+
+    def known(self, key: str) -> str | None:
+        return self.get(key)
+
+    def tell(self, key: str, text: str) -> None:
+        self[key] = text
+
+
+def test_what_one_has_learned_another_begins_with(tmp_path: Path, notes: Events) -> None:
+    board = Board()
+    Store(tmp_path / "one.json", SETTING, notes, board).save([Saved.of(known("a"), SETTING)])
+    found = Store(tmp_path / "two.json", SETTING, notes, board).load()
+    assert [(name, saved.profile.n) for name, saved in found.items()] == [("a", 100)]
+    other = SETTING._replace(threads=SETTING.threads + 1)
+    assert Store(tmp_path / "two.json", other, notes, board).load() == {}, "of another kind of machine"
+    assert notes == []
+
+
+def test_what_peers_know_is_newer_than_the_file(tmp_path: Path, notes: Events) -> None:
+    board, path = Board(), tmp_path / "p.json"
+    before, after = (Saved.of(known(name, load_ms=ms), SETTING) for name, ms in (("a", 1.0), ("a", 2.0)))
+    alone = Saved.of(known("b"), SETTING)
+    Store(path, SETTING, notes).save([before, alone])
+    Store(tmp_path / "elsewhere.json", SETTING, notes, board).save([after])
+    found = Store(path, SETTING, notes, board).load()
+    assert {name: saved.load_ms for name, saved in found.items()} == {"a": 2.0, "b": 30.0}
+
+
+def test_a_disk_that_does_not_take_it_keeps_nobody_from_knowing(tmp_path: Path, notes: Events) -> None:
+    (tmp_path / "file").touch()
+    board = Board()
+    Store(tmp_path / "file" / "p.json", SETTING, notes, board).save([Saved.of(known("a"), SETTING)])
+    assert notes.names == ["profiles not saved"]
+    assert list(Store(tmp_path / "q.json", SETTING, notes, board).load()) == ["a"]
+
+
+def test_what_peers_should_not_have_told_is_not_taken(tmp_path: Path, notes: Events) -> None:
+    board = Board()
+    store = Store(tmp_path / "p.json", SETTING, notes, board)
+    store.save([Saved.of(known("a"), SETTING)])
+    (key,) = board
+    board[key] = board[key][:-10]
+    assert list(store.load()) == ["a"], "the file is whole"
+    assert "of other replicas: damaged" in notes.named("profiles not read")[0]["error"]
