@@ -12,8 +12,9 @@ KERAS2 := .venv-keras2
 demo: $(VENV)/demo.stamp
 	$(BIN)/ondevice demo
 
+# tests/conftest.py has put the long files first; xdist would put those of many tests first.
 test: $(VENV)/test.stamp
-	$(BIN)/pytest -q -n auto --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # Extras that bring much: Ray; and Keras 2. Some fifteen minutes.
 test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp

@@ -32,6 +32,20 @@ configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "ondevice-hy
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Rooms of long tests, most of whose time is waiting for processes. They come first, for at the end a worker would be
+# alone with the last of them; and real processes before TensorFlow, with which a test's own is slower to fork.
+LONG = ("seams", "ondevice/cli", "converters", "lab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files into the order in which workers take them."""
+
+    def place(item: pytest.Item) -> int:
+        room = item.path.relative_to(ROOT / "tests").as_posix()
+        return next((number for number, long in enumerate(LONG) if room.startswith(f"{long}/")), len(LONG))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

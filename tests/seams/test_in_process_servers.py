@@ -28,6 +28,8 @@ from rude import HOST, Rude, answering, http
 _ENDS = 15
 # Connections that a client holds, with requests that it has begun.
 _KEPT = 100
+# A connection that finds the server's queue full is tried anew so soon; the system would try it after 1, 3 and 7 s.
+_IMPATIENCE_S = 0.05
 
 
 Serve = Callable[[ssl.SSLContext | None], AbstractContextManager[Any]]
@@ -59,7 +61,7 @@ def knocking(port: int) -> Iterator[None]:
     def knock() -> None:
         while not over.is_set():
             with contextlib.suppress(OSError):
-                clients.append(socket.create_connection((HOST, port)))
+                clients.append(socket.create_connection((HOST, port), _IMPATIENCE_S))
                 clients[-1].sendall(b"GET /v2 HTTP/1.1\r\n")
                 one.set()
             if len(clients) > _KEPT:

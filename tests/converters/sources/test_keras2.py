@@ -17,10 +17,14 @@ from ondevice.converters.sources import keras2, tf_keras_file
 from ondevice.converters.sources.opening import open_source
 from ondevice.errors import ConvertError
 
-pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 h5py = pytest.importorskip("h5py")
 Config = dict[str, Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    pytest.importorskip("tensorflow")
 
 
 def layer(kind: str, name: str, *inbound: Any, **config: Any) -> Config:

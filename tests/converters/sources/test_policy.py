@@ -12,9 +12,13 @@ from ondevice.converters.layers import Inside
 from ondevice.converters.sources.policy import in_float32, retyped
 from ondevice.models.card import Input
 
-pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 PICTURES = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    pytest.importorskip("tensorflow")
 
 
 def network(policy: str) -> Any:

@@ -12,10 +12,14 @@ from ondevice.converters.export import tensorflow
 from ondevice.converters.sources.scaling import scaling_of
 from ondevice.models.value_range import PIXELS, SYMMETRIC, UNIT, Range, wanted_range
 
-pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SIZE = (16, 16, 3)
 Step = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    pytest.importorskip("tensorflow")
 
 
 def kinds() -> Any:

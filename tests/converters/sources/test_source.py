@@ -15,9 +15,13 @@ from ondevice.converters.pictures import noise
 from ondevice.converters.sources.opening import open_source
 from ondevice.models.output import Meaning
 
-pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 RANGE = (0.0, 1.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    pytest.importorskip("tensorflow")
 
 
 def saved(folder: Path, *last: Any, shape: tuple[int, ...] = (8, 8, 3)) -> tuple[Any, str]:

@@ -18,7 +18,6 @@ from ondevice.converters.sources import harmless
 from ondevice.converters.sources.opening import open_source
 from ondevice.errors import ConvertError
 
-pytest.importorskip("tensorflow")
 keras = pytest.importorskip("tf_keras", reason="needs tf_keras: make test-extras")
 layers = keras.layers
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning", "ignore::UserWarning")
