@@ -8,7 +8,7 @@ from pathlib import Path
 from ondevice.converters import material
 from ondevice.converters.architectures import catalogue
 from ondevice.converters.job import ConversionJob
-from ondevice.converters.sources.opening import is_architecture
+from ondevice.converters.sources.opening import extra, is_architecture
 from ondevice.errors import OnDeviceError, UsageError
 
 
@@ -43,6 +43,14 @@ def refusal(job: ConversionJob) -> OnDeviceError | None:
     except OnDeviceError as error:
         return error
     return None
+
+
+def extras(jobs: list[ConversionJob]) -> list[tuple[str, ...]]:
+    """The extras that the jobs which can be begun take, each before the distributions that they need of it.
+
+    Of jobs that cannot be begun, the reason is told without them.
+    """
+    return sorted({extra(job.source) for job in jobs if refusal(job) is None})
 
 
 def _check_folder(out: Path) -> None:

@@ -15,6 +15,7 @@ from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
 from ondevice.converters import beforehand
 from ondevice.converters.job import ConversionJob, ConversionResult
+from ondevice.converters.sources import factory
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models import files
 from ondevice.process import child, messages
@@ -138,11 +139,20 @@ def sources_in_paper() -> tuple[str, ...]:
 
 
 def weights_of(source: str, weights: str) -> str:
-    """The weights file of a source where `weights` is a folder: `<source>.weights.h5`; else `weights` itself."""
+    """The weights file of a source where `weights` is a folder: `<source>.weights.h5`; else `weights` itself.
+
+    Of a function that builds a PyTorch network it is `<function>.pt`; what it builds has weights of its own.
+    """
+    if factory.is_factory(source) and not factory.is_library(source) and weights == "imagenet":
+        return ""
     folder = Path(weights)
     if not folder.is_dir():
         return weights
-    for suffix in (".weights.h5", ".h5", ".keras"):
-        if (folder / f"{source}{suffix}").is_file():
-            return str(folder / f"{source}{suffix}")
-    raise UsageError(f"--weights {folder}: it has no {source}.weights.h5")
+    name, suffixes = source.rpartition(":")[2], _OF_TORCH if factory.is_factory(source) else _OF_KERAS
+    for suffix in suffixes:
+        if (folder / f"{name}{suffix}").is_file():
+            return str(folder / f"{name}{suffix}")
+    raise UsageError(f"--weights {folder}: it has no {name}{suffixes[0]}")
+
+
+_OF_KERAS, _OF_TORCH = (".weights.h5", ".h5", ".keras"), (".pt", ".pth")

@@ -15,8 +15,7 @@ from ondevice.models import description, files
 from ondevice.models.card import Accuracy, Card, Conversion
 from ondevice.models.description import KnownFrom
 
-_TOOLS = ("tensorflow", "keras", "ai-edge-quantizer", "ai-edge-litert")
-_WEIGHTS = {"": "the source's own", "none": "random", "imagenet": "Keras's ImageNet weights"}
+_WEIGHTS = {"": "the source's own", "none": "random"}
 
 
 @dataclass(frozen=True)
@@ -97,23 +96,18 @@ class Delivery:
         assert result.mean_error is not None
         assert result.worst_error is not None
         return Conversion(
-            recipe=_recipe(result.precision, self.job.io),
-            weights=_WEIGHTS.get(self.job.weights) or Path(self.job.weights).name,
+            recipe=self.source.recipe(result.precision, self.job.io),
+            weights=self._weights(),
             calibration="none" if calibration is None else calibration.description,
             check=self.material.checked.description,
-            tools=", ".join(f"{tool} {metadata.version(tool)}" for tool in _TOOLS),
+            tools=", ".join(f"{tool} {metadata.version(tool)}" for tool in self.source.tools),
             agreement=round(result.agreement, 6),
             mean_error=round(result.mean_error, 8),
             worst_error=round(result.worst_error, 8),
             error_of_spread=None if result.error_of_spread is None else round(result.error_of_spread, 6),
         )
 
-
-def _recipe(precision: str, io: str) -> str:
-    return {
-        "fp32": "TensorFlow's converter, no quantization",
-        "fp16": "TensorFlow's converter, float16 weights",
-        "dynamic": "TensorFlow's converter, dynamic range: int8 weights, activations quantized as they come",
-        "weight_only": "AI Edge Quantizer, int8 weights of convolutions and dense layers, dequantized before use",
-        "int8": f"TensorFlow's converter, full int8: weights, activations; {io} input and output",
-    }[precision]
+    def _weights(self) -> str:
+        if self.job.weights == "imagenet":
+            return f"{self.source.publisher}'s ImageNet weights"
+        return _WEIGHTS.get(self.job.weights) or Path(self.job.weights).name

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ondevice.converters import quantization
+
 Tensors = Iterable[NDArray[np.float32]]
 Save = Callable[[str], None]
 
@@ -21,7 +23,7 @@ Save = Callable[[str], None]
 def tensorflow() -> Any:
     """The `tensorflow` module, imported on first use with its start-up log switched off."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet():
+    with quiet():
         import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
@@ -70,11 +72,11 @@ def to_tflite(save: Save, precision: str, calibration: Tensors | None = None, io
     if precision not in ("weight_only", *_SETTINGS):
         raise ValueError(f"no precision {precision!r}")
     if precision == "weight_only":
-        return _weight_only(to_tflite(save, "fp32"))
+        return quantization.weight_only(to_tflite(save, "fp32"))
     if precision == "int8" and calibration is None:
         raise ValueError("int8 needs calibration tensors")
     tf = tensorflow()
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         save(folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         _SETTINGS[precision](converter, () if calibration is None else calibration, io)
@@ -111,28 +113,9 @@ _SETTINGS: dict[str, Callable[[Any, Tensors, str], None]] = {
 }
 
 
-def _weight_only(fp32: bytes) -> bytes:
-    """int8 weights a channel, dequantized before use, by AI Edge Quantizer.
-
-    TensorFlow's own dynamic range is as small, but slower than fp32 where kernels for it are missing. Depthwise
-    convolutions stay floats: they are few bytes, and cost half of the answers that change (MobileNet V1 0.25: 10 % of
-    the best classes change without them, 15 % with).
-    """
-    from ai_edge_quantizer import quantizer, recipe_manager
-    from ai_edge_quantizer.recipe import TFLOperationName
-
-    recipe = recipe_manager.RecipeManager()
-    for operation in (TFLOperationName.CONV_2D, TFLOperationName.FULLY_CONNECTED):
-        recipe.add_weight_only_config(regex=".*", operation_name=operation, num_bits=8)
-    quantized = quantizer.Quantizer(fp32, recipe.get_quantization_recipe()).quantize(
-        enable_progress_bar=False, enable_progress_report=False
-    )
-    return bytes(quantized.quantized_model or b"")
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep TensorFlow's C++ log off the terminal; show it after all if the work under it fails."""
+def quiet() -> Iterator[None]:
+    """Keep a converter's C++ log off the terminal; show it after all if the work under it fails."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as log:

@@ -24,8 +24,9 @@ _NO_CALIBRATION = (
 class ConversionJob:
     """Convert one source.
 
-    source: an architecture's name, a .keras or .h5 file, or a SavedModel folder. weights: `imagenet`, `none` or a file,
-    of an architecture only. io: what an int8 file takes and gives. calibration: a folder of pictures, `random`, or
+    source: an architecture's name, a .keras or .h5 file, a SavedModel folder, a .pt2 file, or what builds a PyTorch
+    network, `package.module:function`. weights: `imagenet`, `none` or a file, of an architecture or of what builds a
+    network; empty: its own. io: what an int8 file takes and gives. calibration: a folder of pictures, `random`, or
     empty. check: a folder of pictures to compare with the source on; empty: those of `calibration` that were not
     calibrated on. side: the input's, in pixels. value_range, or mean and std in pixel units, bgr, crop, labels: how
     pictures are prepared, and the classes' names; empty or None: as network or architecture say. signature: of a
@@ -85,7 +86,10 @@ class ConversionJob:
     @property
     def stem(self) -> str:
         """The files' name, before the precision."""
-        return self.name or Path(self.source).name.removesuffix(".keras").removesuffix(".h5").removesuffix(".weights")
+        if self.name:
+            return self.name
+        name = Path(self.source).name.rpartition(":")[2]
+        return name.removesuffix(".keras").removesuffix(".pt2").removesuffix(".h5").removesuffix(".weights")
 
     def path(self, precision: str) -> Path:
         """Where the file of this precision goes; its card lies beside it."""

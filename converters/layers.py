@@ -60,10 +60,12 @@ class Inside:
         return self._real(layer.tensor)
 
     def logits(self) -> NDArray[np.float64]:
-        """What goes into the last softmax; where there is none, the output."""
+        """What goes into the softmax at the end; where there is none, the output. Attention has others inside."""
         ops = self._interpreter._get_ops_details()
-        inputs = [int(op["inputs"][0]) for op in ops if op["op_name"] == "SOFTMAX"]
-        return self._real(inputs[-1] if inputs else int(self._interpreter.get_output_details()[0]["index"]))
+        last = next(layer for layer in reversed(self.layers) if layer.kind != "RESHAPE")
+        if last.kind == "SOFTMAX":
+            return self._real(int(ops[last.number]["inputs"][0]))
+        return self._real(int(self._interpreter.get_output_details()[0]["index"]))
 
     def _real(self, tensor: int) -> NDArray[np.float64]:
         stored: NDArray[Any] = self._interpreter.get_tensor(tensor)

@@ -13,11 +13,11 @@ from dataclasses import asdict, replace
 from ondevice import host, records
 from ondevice.converters.delivery import Delivery
 from ondevice.converters.explanation import explained, in_short
-from ondevice.converters.export import Save, once, to_tflite
 from ondevice.converters.inspection import Inspection
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import cropped, gather
-from ondevice.converters.sources.opening import is_architecture, open_source
+from ondevice.converters.sources.opening import open_source
+from ondevice.converters.sources.source import Export
 from ondevice.errors import OnDeviceError, UsageError
 from ondevice.process import messages
 from ondevice.process.messages import Send
@@ -35,7 +35,7 @@ class Converter:
         self._source = open_source(job)
         self._stage(f"{job.stem}: reading pictures")
         classes = self._source.classes
-        if not is_architecture(job):  # which knows its own
+        if not self._source.knows_crop:
             self._source.input = cropped(job, self._source.input, classes)
         wanted = self._source.input
         self._material = gather(job, wanted, classes, lambda text: send("note", text=text))
@@ -48,33 +48,33 @@ class Converter:
     def run(self) -> None:
         """Convert to every precision; a file that fails its check costs itself alone."""
         self._send("result", **asdict(self._inspection.of_source()))
-        with once(self._source.save) as save:
+        with self._source.exporting() as export:
             for precision in self._job.precisions:
                 start = time.monotonic()
-                result = self._convert(precision, save)
+                result = self._convert(precision, export)
                 self._send("result", **asdict(replace(result, seconds=time.monotonic() - start)))
         self._send("done", peak_bytes=host.current().memory.peak_bytes())
 
     def _stage(self, text: str) -> None:
         self._send("stage", text=text)
 
-    def _convert(self, precision: str, save: Save) -> ConversionResult:
+    def _convert(self, precision: str, export: Export) -> ConversionResult:
         self._stage(f"{self._job.stem}: converting to {precision}")
-        content = self._content(precision, save)
+        content = self._content(precision, export)
         self._stage(f"{self._job.stem}: checking {precision}")
-        result = self._inspection.of_file(precision, content, lambda: self._content("fp32", save))
+        result = self._inspection.of_file(precision, content, lambda: self._content("fp32", export))
         if not result.failed:
             self._delivery.put_in_place(result, content)
         return result
 
-    def _content(self, precision: str, save: Save) -> bytes:
+    def _content(self, precision: str, export: Export) -> bytes:
         """The file's bytes; fp32's are kept, for other files may be compared with them."""
         if precision in self._contents:
             return self._contents[precision]
         calibration = self._material.calibration
         tensors = [] if calibration is None else list(self._source.tensors(calibration.images)[:, None])
         try:
-            content = to_tflite(save, precision, tensors, self._job.io)
+            content = export(precision, tensors, self._job.io)
         except OnDeviceError:
             raise
         except Exception as error:

@@ -30,6 +30,7 @@ class Form(enum.StrEnum):
     KERAS = "Keras"
     HDF5 = "HDF5"
     SAVED_MODEL = "SavedModel"
+    EXPORTED = "PyTorch program"
     TFLITE = "TFLite"
     GRAPH = "GraphDef"
     ONNX = "ONNX"
@@ -105,11 +106,16 @@ def _hdf5(path: Path) -> FileKind:
 
 
 def _pytorch(path: Path) -> FileKind:
-    todo = (
-        "in Python `litert_torch.convert(model.eval(), (torch.zeros(1, 3, 224, 224),)).export('model.tflite')` "
-        "makes a .tflite of the network (`pip install litert-torch`)"
-    )
+    known = words.typed("ondevice", "convert", "package.module:function", "--weights", path)
+    todo = f"{known} makes a .tflite of the network that your function builds, with these weights"
     return FileKind(Form.PYTORCH, "a PyTorch file", todo)
+
+
+def _exported(path: Path, names: list[str]) -> FileKind:
+    if any(name.endswith("models/model.json") for name in names):
+        return FileKind(Form.EXPORTED, "a PyTorch program", _convert(path, ".pt2"), True)
+    todo = "write it anew by `torch.export.save` of PyTorch 2.9 or later, which does not pickle the weights"
+    return FileKind(Form.PYTORCH, "a PyTorch program that cannot be read without running code in it", todo)
 
 
 def _packed(path: Path) -> FileKind:
@@ -136,7 +142,9 @@ def _zip(path: Path) -> FileKind:
     ends = {name.rpartition("/")[2] for name in names}
     if {"config.json", "model.weights.h5"} <= ends:
         return FileKind(Form.KERAS, "a Keras file", _convert(path, ".keras"), True)
-    if ends & {"data.pkl", "serialized_exported_program.json", "archive_format"} or "MAR-INF/MANIFEST.json" in names:
+    if ends & {"serialized_exported_program.json", "archive_format"}:
+        return _exported(path, names)
+    if "data.pkl" in ends or "MAR-INF/MANIFEST.json" in names:
         return _pytorch(path)
     return FileKind(Form.ZIP, "a ZIP archive", _unzip(path, names))
 
@@ -239,7 +247,7 @@ _ONNX_GRAPH, _FIRST_COREML = 7, 200
 
 def _onnx(path: Path) -> FileKind:
     command = words.typed("onnx2tf", "-i", path, "-o", f"{path.stem}_tflite")
-    todo = f"{command} makes .tflite files of it (`pip install onnx2tf`)"
+    todo = f"{command} makes .tflite files of it; install onnx2tf in an environment of its own, it shares none"
     return FileKind(Form.ONNX, "an ONNX network", todo)
 
 

@@ -13,6 +13,7 @@ from ondevice.converters.job import ConversionJob
 from ondevice.converters.pictures import noise, tensors
 from ondevice.converters.sources.failure import in_one_line
 from ondevice.converters.sources.source import BATCH, Source
+from ondevice.converters.sources.tensorflow import TensorFlowSource
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
 from ondevice.models.kinds import FileKind, Form
@@ -48,7 +49,9 @@ def from_architecture(job: ConversionJob) -> Source:
         _normalize(network, wanted)
     elif architecture.bgr and not wanted.bgr:
         _take_rgb(network, wanted)
-    return Source(network, wanted, _described(job.source, architecture), network.count_params())
+    source = TensorFlowSource(network, wanted, _described(job.source, architecture), network.count_params())
+    source.knows_crop = True
+    return source
 
 
 def _input(job: ConversionJob, architecture: Architecture) -> Input:

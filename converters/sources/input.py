@@ -13,7 +13,7 @@ from ondevice.models.value_range import Range, normalization
 _WHOLE = 1.0
 
 
-def size_of(path: Path, shape: Any, job: ConversionJob) -> tuple[int, int, int]:
+def size_of(path: Path | str, shape: Any, job: ConversionJob) -> tuple[int, int, int]:
     """Height, width and channels of the pictures that the network in `path` takes.
 
     shape: its input's, [pictures, height, width, channels], or [pictures, height, width] for grey ones; None where it
@@ -31,7 +31,7 @@ def size_of(path: Path, shape: Any, job: ConversionJob) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def input_of(path: Path, size: tuple[int, int, int], own: Range | None, job: ConversionJob) -> Input:
+def input_of(path: Path | str, size: tuple[int, int, int], own: Range | None, job: ConversionJob) -> Input:
     """The input of the network in `path`, for pictures of `size`.
 
     own: the range of pixels that the network itself wants, where it tells. Of the pictures it takes the whole, unless

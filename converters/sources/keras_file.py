@@ -16,6 +16,7 @@ from ondevice.converters.sources.input import input_of, size_of
 from ondevice.converters.sources.policy import in_float32
 from ondevice.converters.sources.scaling import scaling_of
 from ondevice.converters.sources.source import Source
+from ondevice.converters.sources.tensorflow import TensorFlowSource
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.value_range import PIXELS, Range, wanted_range
 
@@ -36,7 +37,7 @@ def from_keras_file(path: Path, job: ConversionJob) -> Source:
     if tf_keras_file.is_of_keras_2(network):
         described = f"Keras model {network.name}, by tf_keras"
         return tf_keras_file.TfKerasSource(network, wanted, described, network.count_params(), len(shape))
-    return Source(network, wanted, f"Keras model {network.name}", network.count_params(), len(shape))
+    return TensorFlowSource(network, wanted, f"Keras model {network.name}", network.count_params(), len(shape))
 
 
 def _loaded(path: Path) -> Any:

@@ -16,12 +16,13 @@ from ondevice.converters.sources.loading import load
 from ondevice.converters.sources.pixels import as_floats
 from ondevice.converters.sources.signature import Signature, signature_of
 from ondevice.converters.sources.source import Outputs, Source
+from ondevice.converters.sources.tensorflow import TensorFlowSource
 from ondevice.errors import ConvertError, UsageError
 from ondevice.models.card import Input
 from ondevice.models.value_range import PIXELS
 
 
-class SavedModelSource(Source):
+class SavedModelSource(TensorFlowSource):
     """A SavedModel's network, which takes one picture at a time and is saved as one that takes it in floats."""
 
     def __init__(self, network: Any, signature: Signature, wanted: Input) -> None:

@@ -1,13 +1,14 @@
-"""A network to convert, as TensorFlow runs it: what it answers, and how it is saved."""
+"""A network to convert, whatever runs it: what it answers, and how files are made of it."""
 
 from __future__ import annotations
 
-from typing import Any
+import abc
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ondevice.converters.export import saver, tensorflow
 from ondevice.converters.pictures import Images, noise, tensors
 from ondevice.errors import ConvertError
 from ondevice.models.card import Input
@@ -15,22 +16,27 @@ from ondevice.models.output import Meaning
 from ondevice.ranking import two_classes
 
 Outputs = NDArray[np.float32]
+# Of a precision, the tensors that int8 is calibrated on, and what an int8 file takes and gives: a file's bytes.
+Export = Callable[[str, list[NDArray[np.float32]], str], bytes]
 # Keras keeps every layer's output of a batch: of NASNet-Large, more than a gigabyte a picture.
 BATCH = 4
-# Operations that change no value.
-_PASSING = ("Identity", "Reshape", "Squeeze", "ExpandDims")
 
 
-class Source:
+class Source(abc.ABC):
     """A network with one picture in and one score a class out, or one output for two classes.
 
-    input: how a picture becomes its input. parameters: how many it has, None where that cannot be known. rank: of its
-    input, 3 for grey pictures without a dimension for channels. classes: how many it tells apart; meaning: how.
+    input: how a picture becomes its input; knows_crop: whether the share of pictures that it takes is the network's
+    own. parameters: how many it has, None where that cannot be known. rank: of its input, 3 for grey pictures without a
+    dimension for channels. classes: how many it tells apart; meaning: how. tools: the distributions that convert it;
+    publisher: whose ImageNet weights it may have.
     """
 
-    def __init__(self, network: Any, wanted: Input, architecture: str, parameters: int | None, rank: int = 4) -> None:
-        self._network, self.input, self.architecture, self.parameters = network, wanted, architecture, parameters
-        self._rank = rank
+    tools: tuple[str, ...]
+    publisher = ""
+    knows_crop = False
+
+    def __init__(self, wanted: Input, architecture: str, parameters: int | None, rank: int = 4) -> None:
+        self.input, self.architecture, self.parameters, self._rank = wanted, architecture, parameters, rank
         outputs = self._predict(noise(1, wanted, 0)).shape[1]
         self.meaning = Meaning.SCORES if outputs > 1 else self._meaning_of_one()
         self.classes = self.meaning.classes(outputs)
@@ -51,45 +57,27 @@ class Source:
         """What the network is given for pictures: real values [n, *size]."""
         return tensors(images, self.input).reshape(-1, *self.size)
 
-    def logits(self, images: Images) -> Outputs:
-        """What goes into the softmax that an architecture ends with [n, classes]; its output has fewer digits."""
-        inner = _without_softmax(self._network)
-        return Source(inner, self.input, self.architecture, self.parameters).predict(images)
-
-    def save(self, folder: str) -> None:
-        """Write it as a SavedModel that takes one picture."""
-        saver(self._network, *self.size)(folder)
-
     @property
     def size(self) -> tuple[int, ...]:
         """Height, width and, but for a rank of 3, channels of the input."""
         return (self.input.height, self.input.width, self.input.channels)[: self._rank - 1]
 
+    @abc.abstractmethod
+    def logits(self, images: Images) -> Outputs:
+        """What goes into the softmax that a network ends with [n, classes]; its output has fewer digits."""
+
+    @abc.abstractmethod
+    def exporting(self) -> AbstractContextManager[Export]:
+        """Within it, what makes files of the network; what several of them need is made once."""
+
+    @abc.abstractmethod
+    def recipe(self, precision: str, io: str) -> str:
+        """How a file of a precision is made, for its card; io: what an int8 file takes and gives."""
+
+    @abc.abstractmethod
     def _outputs(self, batch: NDArray[np.float32]) -> Outputs:
-        return np.asarray(self._call(batch), np.float32)
+        """What the network gives for a batch of its input."""
 
-    def _call(self, tensor: Any) -> Any:
-        """What the network gives for a batch, as TensorFlow has it."""
-        return self._network(tensor, training=False)
-
+    @abc.abstractmethod
     def _meaning_of_one(self) -> Meaning:
         """What a network's only output means, by the operation that it ends with."""
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-        tf = tensorflow()
-        spec = tf.TensorSpec((1, *self.size), tf.float32)
-        function = tf.function(self._call, input_signature=[spec]).get_concrete_function()
-        last = convert_variables_to_constants_v2(function).outputs[0].op
-        while last.type in _PASSING:
-            last = last.inputs[0].op
-        return Meaning.PROBABILITY if last.type == "Sigmoid" else Meaning.LOGIT
-
-
-def _without_softmax(network: Any) -> Any:
-    keras, last = tensorflow().keras, network.layers[-1]
-    if not last.weights:  # nothing but the softmax
-        return keras.Model(network.input, last.input)
-    linear = type(last).from_config({**last.get_config(), "activation": None})
-    inner = keras.Model(network.input, linear(last.input))
-    linear.set_weights(last.get_weights())
-    return inner

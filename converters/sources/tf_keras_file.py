@@ -11,12 +11,12 @@ from ondevice import words
 from ondevice.converters.export import tensorflow
 from ondevice.converters.sources import keras2
 from ondevice.converters.sources.policy import retyped
-from ondevice.converters.sources.source import Source
+from ondevice.converters.sources.tensorflow import TensorFlowSource
 
 _LIBRARY = "tf_keras"
 
 
-class TfKerasSource(Source):
+class TfKerasSource(TensorFlowSource):
     """A network of Keras 2. Its functions are traced anew: Keras 2 would save every layer's, which takes minutes."""
 
     def save(self, folder: str) -> None:

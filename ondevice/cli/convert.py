@@ -23,8 +23,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE...",
-        help="Architectures (such as mobilenet_v1_0.25_128 or ResNet50V2, see --list), .keras or .h5 files, or "
-        "SavedModel folders.",
+        help="Architectures (such as mobilenet_v1_0.25_128 or ResNet50V2, see --list), .keras or .h5 files, SavedModel "
+        "folders; of PyTorch package.module:function, torchvision:NAME, timm:NAME or .pt2 files.",
         show_default=False,
     ),
 ]
@@ -37,7 +37,9 @@ class JobFlags:
     weights: Annotated[
         str,
         typer.Option(
-            "--weights", help="Of architectures: imagenet, none (random, for latency), a file, or a folder of files."
+            "--weights",
+            help="Of architectures: imagenet, none (random, for latency), a file, or a folder of files. Of PyTorch's: "
+            "a state dictionary.",
         ),
     ] = "imagenet"
     precision: Annotated[
@@ -164,8 +166,8 @@ def convert(
         _list_architectures(form)
         return
     wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
-    if not all(map(beforehand.refusal, wanted)):  # what is refused anyway is told without them
-        extras.require("convert", "converting", "tensorflow", "ai-edge-quantizer")
+    for extra, *needed in beforehand.extras(wanted):
+        extras.require(extra, "converting", *needed)
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
         done = [converting.with_latency(converted, on_stage) for converted in done]

@@ -14,6 +14,7 @@ from converting import converted
 from ondevice.converters import worker
 from ondevice.converters.export import tensorflow
 from ondevice.converters.job import ConversionJob
+from ondevice.converters.sources import tensorflow as tensorflow_source
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
 from ondevice.models.card import Card
 
@@ -95,7 +96,7 @@ def test_a_calibration_folder_without_any_picture(small: str, tmp_path: Path) ->
 def test_a_file_that_cannot_be_used_is_called_by_its_precision(
     small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "to_tflite", lambda *_: b"\x1c\0\0\0TFL3" + bytes(60))
+    monkeypatch.setattr(tensorflow_source, "to_tflite", lambda *_: b"\x1c\0\0\0TFL3" + bytes(60))
     with pytest.raises(ConvertError, match=r"^small: its fp32 file cannot be used: ") as caught:
         converted(ConversionJob(small, str(tmp_path), value_range=(-1.0, 1.0)))
     assert tempfile.gettempdir() not in str(caught.value)

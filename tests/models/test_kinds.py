@@ -64,7 +64,9 @@ FROZEN = message((1, b"\x0a\x05input"), (1, b"\x0a\x04conv"), (4, b"\x08\x16"))
         ("cut.zip", packed("model.tflite")[:-30], Form.ZIP, "cut off or damaged"),
         ("m.keras", packed("metadata.json", "config.json", "model.weights.h5"), Form.KERAS, "`ondevice convert m.k"),
         ("m.zip", packed("config.json", "model.weights.h5"), Form.KERAS, "`, then `ondevice convert m.k"),
-        ("net.pt", packed("net/data.pkl", "net/version"), Form.PYTORCH, "litert_torch.convert(model.eval(), "),
+        ("net.pt", packed("net/data.pkl", "net/version"), Form.PYTORCH, "--weights net.pt` makes a .tflite of"),
+        ("net.pt2", packed("net/archive_format", "net/models/model.json"), Form.EXPORTED, "`ondevice convert net.pt2`"),
+        ("old.pt2", packed("serialized_exported_program.json"), Form.PYTORCH, "write it anew by `torch.export.save`"),
         ("net.mar", packed("MAR-INF/MANIFEST.json", "net.pt"), Form.PYTORCH, "a PyTorch file"),
         ("old.pth", OLD_PYTORCH, Form.PYTORCH, "a PyTorch file"),
         ("page.tflite", PAGE, Form.WEB_PAGE, "on GitHub: Raw"),
@@ -99,7 +101,7 @@ def test_kinds(
     kind = FileKind.read(path)
     assert kind is not None
     assert kind.form is form
-    assert kind.convertible == (form in (Form.KERAS, Form.HDF5))
+    assert kind.convertible == (form in (Form.KERAS, Form.HDF5, Form.EXPORTED))
     with pytest.raises(ModelError) as caught:
         require_tflite(path)
     told = str(caught.value)

@@ -131,11 +131,11 @@ def test_a_network_of_one_size_has_no_other(saved: Path) -> None:
             b"\x89HDF\r\n\x1a\n",
             " is a Keras file of weights without their network: `ondevice convert",
         ),
-        ("net.pt", packed("net/data.pkl", "net/version"), " is a PyTorch file: in Python `litert_torch.convert("),
+        ("net.pt", packed("net/data.pkl", "net/version"), " is a PyTorch file: `ondevice convert "),
         ("model.zip", packed("model.tflite"), " is a ZIP archive: `unzip "),
         ("model.tflite", b"\x1c\0\0\0TFL3", " is a .tflite file: `ondevice run "),
         ("net.onnx", b"\x08\x08\x3a\x01x", " is an ONNX network: `onnx2tf -i "),
-        ("what.bin", bytes(range(255, 0, -1)), ": not a .keras file, .h5 file or SavedModel folder"),
+        ("what.bin", bytes(range(255, 0, -1)), ": not a .keras file, .h5 file, SavedModel folder or .pt2 file"),
         ("missing.keras", None, ": no such file"),
         ("missing.onnx", None, ": no such file"),
         ("sub/missing", None, ": no such file"),
@@ -153,7 +153,9 @@ def test_what_cannot_be_converted_is_told_before_tensorflow_is_imported(
 def test_a_folder_that_is_no_saved_model_names_the_one_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "tensorflow", not_now)
     job = ConversionJob(str(tmp_path), "", name="net")
-    assert reason(job).endswith(": a folder without saved_model.pb: give a .keras file, .h5 file or SavedModel folder")
+    assert reason(job).endswith(
+        ": a folder without saved_model.pb: give a .keras file, .h5 file, SavedModel folder or .pt2 file"
+    )
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").touch()
     assert reason(job) == f"{tmp_path}: a folder without saved_model.pb: give {tmp_path / '1'}"
