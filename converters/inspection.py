@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ondevice.converters import check, layers
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.material import Checked
+from ondevice.converters.operators import Operators
 from ondevice.converters.sources.source import Outputs, Source
 from ondevice.errors import ConvertError, ModelError
 from ondevice.runtime import Model
@@ -37,7 +38,7 @@ class Inspection:
 
     def of_file(self, precision: str, content: bytes, fp32: Callable[[], bytes]) -> ConversionResult:
         """The row of a file; fp32: makes the file to find with where it drifts away first."""
-        ours = self._outputs(precision, content)
+        ours, operators = self._outputs(precision, content)
         compared = check.compare(ours, self._answers)
         of_spread = self._error_of_spread(content) if self._has_random_weights else None
         failed = check.failure(precision, compared, of_spread)
@@ -49,17 +50,21 @@ class Inspection:
             self._job.stem, precision, str(self._job.path(precision)), len(content), self._source.parameters,
             len(self._checked.images), *compared, error_of_spread=of_spread, failed=failed,
             verdict="failed" if failed else check.verdict(precision, compared, of_spread, self._checked.is_noise),
+            transposes=operators.transposes,
         )  # fmt: skip
+        if precision == "int8":
+            row = replace(row, float_operators=operators.floats, float_kinds=operators.kinds)
         truth = self._checked.truth
         return row if truth is None else _with_accuracy(row, ours, self._answers, truth)
 
-    def _outputs(self, precision: str, content: bytes) -> Outputs:
+    def _outputs(self, precision: str, content: bytes) -> tuple[Outputs, Operators]:
         with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
             file.write(content)
             file.flush()
             try:
                 source = self._source
-                return check.outputs(Model(file.name), source.input, self._checked.images, source.meaning)
+                given = check.outputs(Model(file.name), source.input, self._checked.images, source.meaning)
+                return given, Operators.read(Path(file.name))
             except ModelError as error:
                 said = str(error).removeprefix(f"{file.name}: ")
                 raise ConvertError(f"{self._job.stem}: its {precision} file cannot be used: {said}") from error

@@ -107,7 +107,8 @@ class ConversionResult:
     n: pictures that were compared; agreement: the share of them with the source's best class. mean_error, worst_error:
     of the outputs; error_of_spread: the root mean square error of the logits over their own deviation. top1 where there
     are labels, and its difference to the source's, paired, with the 95 % interval. failed: why the file was not put in
-    place. latency_ms, latency_verdict: of one thread here, as `ondevice bench` gives them.
+    place. latency_ms, latency_verdict: of one thread here, as `ondevice bench` gives them. transposes: operators that
+    only turn tensors round; float_operators, float_kinds: of int8 files, those that compute in floats.
     """
 
     model: str
@@ -130,3 +131,6 @@ class ConversionResult:
     latency_verdict: str = ""
     verdict: str = ""
     failed: str = ""
+    transposes: int | None = None
+    float_operators: int | None = None
+    float_kinds: str = ""

@@ -228,7 +228,8 @@ def _report(done: list[Converted], form: Format) -> None:
     if results:
         spread = any(r.error_of_spread is not None for r in results)
         accuracy = any(r.top1 is not None for r in results)
-        console.emit([_row(r, _reference(r, results), spread, accuracy) for r in results], form, ".2f")
+        costly = any(r.transposes or r.float_operators for r in results)
+        console.emit([_row(r, _reference(r, results), spread, accuracy, costly) for r in results], form, ".2f")
         print("\n" + "\n".join(_advice(results)))
     peaks = [(c.peak_bytes, c.job.stem) for c in done if c.peak_bytes]
     if peaks:
@@ -241,7 +242,9 @@ def _reference(result: ConversionResult, results: list[ConversionResult]) -> int
     return next((r.size_bytes for r in results if r.model == result.model and r.precision == "fp32"), None)
 
 
-def _row(result: ConversionResult, fp32_bytes: int | None, spread: bool, accuracy: bool) -> dict[str, Any]:
+def _row(
+    result: ConversionResult, fp32_bytes: int | None, spread: bool, accuracy: bool, costly: bool
+) -> dict[str, Any]:
     share = result.size_bytes / fp32_bytes if result.size_bytes and fp32_bytes else None
     row: dict[str, Any] = {
         "model": result.model,
@@ -259,6 +262,8 @@ def _row(result: ConversionResult, fp32_bytes: int | None, spread: bool, accurac
         row["logits' error"] = f"{result.error_of_spread:.1e}" if result.error_of_spread is not None else ""
     if accuracy:
         row |= {"top1": result.top1, "difference (95 %)": _difference(result)}
+    if costly:
+        row |= {"transposes": result.transposes, "in floats": result.float_operators}
     return {
         **row,
         "p50_ms here": result.latency_ms,
@@ -289,6 +294,9 @@ def _seconds(result: ConversionResult) -> str:
 def _advice(results: list[ConversionResult]) -> Iterator[str]:
     yield "Which to take: int8 on CPUs with int8 dot products (most phones since 2019, Pi 5, AVX-512 VNNI) and on NPUs;"
     yield "fp16 for GPUs and small downloads; weight_only where memory is short and kernels are float; else fp32."
+    yield from (
+        f"{r.model}: {r.float_operators} operators of int8 compute in floats: {r.float_kinds}." for r in _mixed(results)
+    )
     timed = {(r.model, r.precision): r.latency_ms for r in results if r.latency_verdict == "VALID"}
     for model in dict.fromkeys(r.model for r in results):
         reference = timed.get((model, "fp32"))
@@ -296,3 +304,8 @@ def _advice(results: list[ConversionResult]) -> Iterator[str]:
             latency = timed.get((model, precision))
             if reference and latency and latency > 1.1 * reference:
                 yield f"{model}: {precision} is {latency / reference:.1f} x slower than fp32 on this machine."
+
+
+def _mixed(results: list[ConversionResult]) -> list[ConversionResult]:
+    """The files of int8 that are not in int8 throughout."""
+    return [result for result in results if result.float_operators]
