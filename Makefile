@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # What is too heavy for everybody's tests has an environment of its own, and so has what changes how TensorFlow loads.
 EXTRAS := .venv-extras
 KERAS2 := .venv-keras2
+TORCH := .venv-torch
 
 .PHONY: demo test test-extras test-arm64 check bench lock clean
 
@@ -16,10 +17,12 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-# Extras that bring much: Ray; and Keras 2. Some fifteen minutes.
-test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp
+# Extras that bring much: Ray; Keras 2; PyTorch for CPUs, 2.1 GB. Some twenty minutes. The plugin that is left out warns of
+# itself.
+test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp $(TORCH)/torch.stamp
 	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray*.py
 	$(KERAS2)/bin/pytest -q tests/converters/sources/test_tf_keras_file.py
+	$(TORCH)/bin/pytest -q -p no:anyio tests/converters/sources/test_pytorch.py tests/converters/sources/test_rebuilt.py
 
 # Needs root; see CONTRIBUTING.md.
 test-arm64: $(VENV)/demo.stamp
@@ -36,16 +39,25 @@ bench: $(VENV)/bench.stamp
 # Pins every dependency for every platform; needs the network.
 lock: $(VENV)/test.stamp
 	$(BIN)/python -m pip install -q uv
-	for part in demo test bench extras keras2; do sh scripts/lock $$part; done
+	for part in demo test bench extras keras2 torch; do sh scripts/lock $$part; done
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) $(KERAS2) build dist *.egg-info
+	rm -rf $(VENV) $(EXTRAS) $(KERAS2) $(TORCH) build dist *.egg-info
 
 $(BIN)/python:
 	sh scripts/venv $(PYTHON) $(VENV)
 
 $(EXTRAS)/bin/python:
 	sh scripts/venv $(PYTHON) $(EXTRAS)
+
+$(TORCH)/bin/python:
+	sh scripts/venv $(PYTHON) $(TORCH)
+
+$(TORCH)/torch.stamp: requirements/torch.lock pyproject.toml scripts/checkout_path.py | $(TORCH)/bin/python
+	$(TORCH)/bin/python -m pip install -q --require-hashes -r $<
+	$(TORCH)/bin/python -m pip install -q --no-deps --no-build-isolation -e .
+	$(TORCH)/bin/python scripts/checkout_path.py
+	touch $@
 
 $(EXTRAS)/extras.stamp: requirements/extras.lock pyproject.toml scripts/checkout_path.py | $(EXTRAS)/bin/python
 	$(EXTRAS)/bin/python -m pip install -q --require-hashes -r $<

@@ -69,9 +69,11 @@ def difference(ours: NDArray[np.bool_], source: NDArray[np.bool_], z: float = 1.
 def error_of_spread(logits: Outputs, source: Outputs) -> float:
     """Root mean square error of centred logits over the deviation of the source's, over all pictures.
 
-    A softmax hides a common shift, so logits are compared with each picture's mean taken out.
+    A softmax hides a common shift, so logits are compared with each picture's mean taken out; of one output, with the
+    mean over the pictures.
     """
-    a, b = (values.astype(np.float64) - values.mean(axis=1, keepdims=True) for values in (logits, source))
+    over = 1 if source.shape[1] > 1 else 0
+    a, b = (values.astype(np.float64) - values.mean(axis=over, keepdims=True) for values in (logits, source))
     return float(np.sqrt(((a - b) ** 2).mean()) / max(b.std(), 1e-12))
 
 

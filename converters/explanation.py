@@ -1,4 +1,4 @@
-"""What TensorFlow and its converter raise, in one line that says what to do: they raise whole graphs."""
+"""What TensorFlow and the converters raise, in one line that says what to do: they raise whole graphs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ondevice.models import files
 
 # MLIR names the operators that TFLite has not, for each place in the graph, and below them the tensors that they take.
 _OPERATOR = re.compile(r"'(tf\.\w+)' op is neither a custom op nor a flex op")
+# LiteRT Torch names the first of PyTorch's operations that it has nothing for.
+_LOWERING = re.compile(r"Lowering not found: aten\.(\w+)")
 _DETAIL = re.compile(r"^\s*(tf\.\w+)\((.*?)\) -> ", re.M)
 _ELEMENT = re.compile(r"[x<]([a-z]+\d+)>")
 # Floats that TFLite stores weights in, or casts, and computes nothing with.
@@ -26,6 +28,8 @@ _SHOWN = 200
 
 def explained(error: Exception, job: ConversionJob, precision: str) -> ConvertError:
     """Why the network of a job could not be converted to a precision."""
+    if lacking := _LOWERING.search(str(error)):
+        return ConvertError(f"{job.stem}: LiteRT Torch has no {lacking[1]}: replace the layers that use it")
     operators = sorted(set(_OPERATOR.findall(str(error))))
     if not operators:
         return ConvertError(f"{job.stem}: cannot be converted to {precision}: {in_short(error)}")

@@ -34,6 +34,10 @@ _KEPT = re.compile(r"archive_\w+|version|byteorder|\.data/\w+|data/weights/weigh
 _OTHERS = re.compile(r"models/model\.json|data/sample_inputs/model\.pt|data/\w+/model_\w+_config\.json|extra/.*")
 # Every call of a network has its place in the sources written beside it: some kilobytes each, of thousands.
 _MOST_JSON_BYTES = 64 * 1024 * 1024
+# As many pixels a side as --size takes.
+_LARGEST = 4096
+# What archives and JSON of other shapes raise.
+_MALFORMED = (KeyError, TypeError, AttributeError, IndexError, RecursionError, *archive.ERRORS)
 # Operations on tensors, but for those that open files by their name.
 _OPERATION = re.compile(r"torch\.ops\.aten\.(?!from_file\b|save\b)\w+\.\w+|_operator\.getitem")
 # Names, versions, and words such as `floor`; of names PyTorch writes programs, so nothing else may stand in them.
@@ -74,13 +78,11 @@ def _harmless(path: Path) -> tuple[bytes, list[int]]:
 
     parts, program = _harmless_parts(path)
     shape = _input_shape(path, program)
-    example = io.BytesIO()
+    example, out = io.BytesIO(), io.BytesIO()
     torch.save(((torch.zeros(shape),), {}), example)
-    out = io.BytesIO()
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
-        for info in old.infolist():
-            if _KEPT.fullmatch(_inner(info.filename)):
-                new.writestr(f"net/{_inner(info.filename)}", old.read(info))
+        for info in _tensors(path, old):
+            new.writestr(f"net/{_inner(info.filename)}", old.read(info))
         for name, part in {**parts, _EXAMPLE: example.getvalue()}.items():
             new.writestr(f"net/{name}", part)
     return out.getvalue(), shape
@@ -91,17 +93,32 @@ def _harmless_parts(path: Path) -> tuple[dict[str, bytes], Any]:
     try:
         with zipfile.ZipFile(path) as opened:
             names = {_inner(name): name for name in opened.namelist()}
-            other = next((name for name in names if not _KEPT.fullmatch(name) and not _OTHERS.fullmatch(name)), None)
-            if other:
-                raise UsageError(f"{path} holds more than a program and tensors ('{words.shown(other)}'): {_AGAIN}")
-            program = _cleared(_json(opened, names[_MODEL]))
-            configs = {name: _cleared(_json(opened, names[name])) for name in _CONFIGS}
-    except (KeyError, RecursionError, *archive.ERRORS) as error:
-        raise UsageError(f"{path} is not a whole file of `torch.export.save`: {_AGAIN} makes one") from error
-    for found in (program, *configs.values()):
-        if problem := next(_problems(found), ""):
-            raise UsageError(f"{path} has {problem}, and no code in a file is run: {_AGAIN}")
-    return {name: json.dumps(found).encode() for name, found in {_MODEL: program, **configs}.items()}, program
+            other = next((name for name in names if not _KEPT.fullmatch(name) and not _OTHERS.fullmatch(name)), "")
+            _tensors(path, opened)
+            found = {name: _cleared(_json(opened, names[name])) for name in (_MODEL, *_CONFIGS)}
+            problem = next((problem for part in found.values() for problem in _problems(part)), "")
+    except _MALFORMED as error:
+        raise _damaged(path) from error
+    if other:
+        raise UsageError(f"{path} holds more than a program and tensors ('{words.shown(other)}'): {_AGAIN}")
+    if problem:
+        raise UsageError(f"{path} has {problem}, and no code in a file is run: {_AGAIN}")
+    return {name: json.dumps(part).encode() for name, part in found.items()}, found[_MODEL]
+
+
+def _damaged(path: Path) -> UsageError:
+    return UsageError(f"{path} is not a whole file of `torch.export.save`: {_AGAIN} makes one")
+
+
+def _tensors(path: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members that are copied as they are. Raises BadZipFile where they would be more than the file has bytes.
+
+    A short archive may say of thousands of members that they are megabytes, all in the same place.
+    """
+    kept = [info for info in opened.infolist() if _KEPT.fullmatch(_inner(info.filename))]
+    if sum(info.file_size for info in kept) > path.stat().st_size:
+        raise zipfile.BadZipFile("it says that it has more in it than it is long")
+    return kept
 
 
 def _inner(name: str) -> str:
@@ -153,13 +170,26 @@ def _is_containers(spec: Any) -> bool:
 
 
 def _input_shape(path: Path, program: Any) -> list[int]:
-    """The shape of the only tensor that a program is given. Raises ConvertError."""
-    graph, signature = program["graph_module"]["graph"], program["graph_module"]["signature"]
-    given = [spec["user_input"]["arg"] for spec in signature["input_specs"] if "user_input" in spec]
-    if len(given) != 1 or "as_tensor" not in given[0]:
+    """The shape of the only tensor that a program is given. Raises UsageError, ConvertError."""
+    try:
+        graph, signature = program["graph_module"]["graph"], program["graph_module"]["signature"]
+        given = [spec["user_input"]["arg"] for spec in signature["input_specs"] if "user_input" in spec]
+        names = [arg["as_tensor"]["name"] for arg in given if "as_tensor" in arg]
+        trains = any(_trains(node) for node in graph["nodes"])
+        shapes = [[int(size["as_int"]) for size in graph["tensor_values"][name]["sizes"]] for name in names]
+    except _MALFORMED as error:
+        raise _damaged(path) from error
+    if len(given) != 1 or not shapes or not shapes[0]:
         raise ConvertError(f"{path}: it takes {len(given)} things, not one picture")
-    sizes = graph["tensor_values"][given[0]["as_tensor"]["name"]]["sizes"]
-    shape = [size.get("as_int") for size in sizes]
-    if None in shape or (shape and shape[0] != 1):
-        raise UsageError(f"{path}: it takes {shape[0] or 'any number of'} pictures at a time: {_AGAIN}, for one")
-    return [int(size) for size in shape if size is not None]
+    if trains:
+        raise UsageError(f"{path} was exported as it trains: {_AGAIN}")
+    if shapes[0][0] != 1:
+        raise UsageError(f"{path}: it takes {shapes[0][0]} pictures at a time: {_AGAIN}, for one")
+    if max(shapes[0]) > _LARGEST:
+        raise ConvertError(f"{path}: its input is {shapes[0]}, over {_LARGEST} pixels")
+    return shapes[0]
+
+
+def _trains(node: Any) -> bool:
+    """Whether a normalization takes the batch's own mean, or a dropout drops."""
+    return any(given["name"] in ("training", "train") and given["arg"].get("as_bool") for given in node["inputs"])

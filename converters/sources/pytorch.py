@@ -37,8 +37,8 @@ class TorchSource(Source):
 
     def logits(self, images: Images) -> Outputs:
         """What goes into the softmax that it ends with [n, classes], but for what is the same for all classes."""
-        scores = self.predict(images)
-        if (scores < 0).any() or (np.abs(scores.sum(axis=1) - 1) > _SUM).any():
+        scores = self._predict(images)
+        if self.meaning.of_two or (scores < 0).any() or (np.abs(scores.sum(axis=1) - 1) > _SUM).any():
             return scores
         return np.log(np.maximum(scores, np.finfo(np.float32).tiny))
 

@@ -137,6 +137,13 @@ class JobFlags:
         )
 
 
+# What each extra is for; of the second pip takes a torch with gigabytes for GPUs on Linux, unless told.
+_PURPOSES = {
+    "convert": "converting",
+    "torch": "converting a network of PyTorch (docs/converting.md says how it takes no gigabytes for GPUs)",
+}
+
+
 @grouped
 def convert(
     sources: Sources = None,
@@ -167,7 +174,7 @@ def convert(
         return
     wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
     for extra, *needed in beforehand.extras(wanted):
-        extras.require(extra, "converting", *needed)
+        extras.require(extra, _PURPOSES[extra], *needed)
     with _stages() as on_stage:
         done = [_told(converted) for converted in converting.convert(wanted, jobs, on_stage, console.note)]
         done = [converting.with_latency(converted, on_stage) for converted in done]

@@ -58,6 +58,12 @@ def test_a_shift_of_all_logits_of_a_picture_is_no_error(logits: check.Outputs) -
     assert check.error_of_spread(logits, logits) == 0
 
 
+def test_of_one_output_the_spread_is_that_over_the_pictures(logits: check.Outputs) -> None:
+    one = logits[:, :1]
+    assert check.error_of_spread(one + 3, one) < 1e-6
+    assert check.error_of_spread(np.zeros_like(one), one) == pytest.approx(1)
+
+
 @pytest.mark.parametrize("share", [0.01, 0.3])
 def test_the_error_is_relative_to_the_spread(share: float, logits: check.Outputs) -> None:
     error = np.random.default_rng(1).normal(0, share * 2, logits.shape).astype(np.float32)

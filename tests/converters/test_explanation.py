@@ -66,6 +66,12 @@ def test_code_that_cannot_be_traced_is_told_by_its_last_line() -> None:
     assert len(told) < 250
 
 
+def test_an_operation_that_litert_torch_lacks_is_named() -> None:
+    error = RuntimeError("Lowering not found: aten.adaptive_max_pool2d.default\n\nWhile executing %adaptive")
+    told = str(explained(error, ConversionJob("nets:net", ""), "fp32"))
+    assert told == "net: LiteRT Torch has no adaptive_max_pool2d: replace the layers that use it"
+
+
 @pytest.mark.parametrize(
     ("raised", "short"),
     [

@@ -144,6 +144,33 @@ def test_a_program_with_more_than_operations_is_refused(tmp_path: Path, said: st
     assert not (tmp_path / "written").exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 and no more",
+        exported({"graph_module": {"in_spec": "[1]"}}),
+        exported({"graph_module": {"in_spec": "["}}),
+        exported({"graph_module": []}, **{"data/weights/model_weights_config.json": b"\xff"}),
+        archive(**{"models/model.json": b"{}", "data/weights/weight_0": bytes(9), "archive_format": b"pt2"}),
+    ],
+    ids=range(5),
+)
+def test_a_damaged_program_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "net.pt2"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"^[^\n]*(damaged|not a whole file)[^\n]*$"):
+        way(ConversionJob(str(path), ""))
+
+
+def test_members_that_are_more_than_the_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as opened:
+        for info, content in [("models/model.json", json.dumps(program()).encode()), ("archive_format", b"pt2")]:
+            opened.writestr(f"net/{info}", content)
+        opened.writestr("net/data/weights/weight_0", bytes(1_000_000))
+    assert "is not a whole file of `torch.export.save`" in reason(ConversionJob(str(path), ""))
+
+
 def test_a_program_of_known_operations_passes_and_what_is_beside_the_point_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "net.pt2"
     path.write_bytes(exported(program(), **{"data/sample_inputs/model.pt": pickled(tmp_path / "written", 2)}))
