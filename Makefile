@@ -17,8 +17,8 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-# Extras that bring much: Ray; Keras 2; PyTorch for CPUs, 2.1 GB. Some twenty minutes. The plugin that is left out warns of
-# itself.
+# Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some twenty minutes. The build of torch for CPUs is found with
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The plugin that is left out warns of itself.
 test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp $(TORCH)/torch.stamp
 	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray*.py
 	$(KERAS2)/bin/pytest -q tests/converters/sources/test_tf_keras_file.py

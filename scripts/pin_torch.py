@@ -9,8 +9,8 @@ import json
 import subprocess
 import sys
 
-# The last one of which there is such a build for Python 3.11.
-TORCH = "torch==2.13.0"
+# A build for CPUs; where pip does not find it, it does with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+TORCH = "torch==2.13.0+cpu"
 TESTS = ("pytest", "hypothesis", "h5py")
 HEAD = (
     "# Linux on x86-64 with Python 3.11 alone, for which there is a torch that is for CPUs. Written by:\n#    make lock"

@@ -19,6 +19,8 @@ _LIBRARY = "tf_keras"
 class TfKerasSource(TensorFlowSource):
     """A network of Keras 2. Its functions are traced anew: Keras 2 would save every layer's, which takes minutes."""
 
+    tools = ("tensorflow", "tf_keras", "ai-edge-quantizer", "ai-edge-litert")
+
     def save(self, folder: str) -> None:
         """Write it as a SavedModel that takes one picture."""
         tf = tensorflow()

@@ -17,6 +17,7 @@ from ondevice.converters.pictures import Images, noise
 from ondevice.converters.sources import harmless
 from ondevice.converters.sources.opening import open_source
 from ondevice.errors import ConvertError
+from ondevice.models.card import Card
 
 keras = pytest.importorskip("tf_keras", reason="needs tf_keras: make test-extras")
 layers = keras.layers
@@ -114,6 +115,9 @@ def test_it_converts_to_every_precision_and_is_checked(tmp_path: Path) -> None:
     )
     _, *files = converted(job)
     assert [(file.precision, file.failed) for file in files] == [(precision, "") for precision in precisions]
+    conversion = Card.read(Path(files[0].path).with_suffix(".toml")).conversion
+    assert conversion is not None
+    assert "tf_keras 2." in conversion.tools
 
 
 @pytest.mark.parametrize("optimizer", ["Adam", "legacy.Adam"])
