@@ -100,9 +100,23 @@ def _quantized(content: bytes, recipe: Any, calibration: Tensors = ()) -> bytes:
     from ai_edge_quantizer import quantizer
 
     work = quantizer.Quantizer(content, recipe.get_quantization_recipe())
-    ranges = work.calibrate(_named(content, calibration), num_threads=os.cpu_count() or 1) if calibration else None
+    ranges = _ranges(content, recipe, calibration) if calibration else None
     quantized = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(quantized.quantized_model or b"")
+
+
+def _ranges(content: bytes, recipe: Any, calibration: Tensors) -> Any:
+    """Of every activation the smallest and the largest value.
+
+    The quantizer's own choice, an average that forgets, cuts off a rare class's score: of MobileNet V1 0.25, in the
+    tests, 64 % of the best classes stay by it, and 84 % by these.
+    """
+    from ai_edge_quantizer import calibrator
+    from ai_edge_quantizer.utils import qsv_utils
+
+    seen = calibrator.Calibrator(content, num_threads=os.cpu_count() or 1, qsv_update_func=qsv_utils.min_max_update)
+    seen.calibrate(_named(content, calibration), recipe)
+    return seen.get_model_qsvs()
 
 
 def _named(content: bytes, calibration: Tensors) -> dict[str, list[dict[str, NDArray[np.float32]]]]:
