@@ -41,7 +41,10 @@ def garbage(count: int, seed: int = 1) -> bytes:
 
 
 def sending(*links: list[bytes], hold: bool = False) -> Behaviour:
-    """A camera: on each new link the next list of frames, after the last list nothing. hold: it keeps the last open."""
+    """A camera: on each new link the next list of frames, after the last list nothing.
+
+    hold: it keeps the last open, and sends line ends: a silent one is given up, however busy the machine is.
+    """
 
     def behave(visit: Visit) -> None:
         if visit.next() is None:
@@ -50,7 +53,8 @@ def sending(*links: list[bytes], hold: bool = False) -> Behaviour:
         visit.send(http(headers=MULTIPART, length=-1))
         for frame in links[min(visit.number, len(links) - 1)]:
             visit.send(part(frame))
-        if hold and last:
-            visit.pause()
+        while hold and last:
+            visit.send(b"\r\n")
+            visit.pause(1)
 
     return behave
