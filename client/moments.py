@@ -63,6 +63,13 @@ class Moments:
     def __init__(self, table: FloatArray) -> None:
         """table [5, n]: fixed_ms, sending_ms, size_bytes, other_ms and weights; n at least 1."""
         self._table = table
+        # Asked for with every request.
+        weights, sending_ms = table[_WEIGHT], table[_SENDING]
+        # [n]: the bytes behind each one's first packet.
+        self._behind: FloatArray = np.maximum(table[_SIZE] - _FIRST_BYTES, 0.0)
+        told = float(weights @ sending_ms) + _FIRST_WEIGHT_BYTES * _FIRST_MS_PER_BYTE
+        # The usual rate.
+        self._ms_per_byte = told / (float(weights @ self._behind) + _FIRST_WEIGHT_BYTES)
 
     @classmethod
     def guessed(cls, round_trip_ms: float) -> Moments:
@@ -81,6 +88,10 @@ class Moments:
     def fixed_ms(self) -> float:
         """The median of what a request takes on the way whatever its size."""
         return self._median(_FIXED)
+
+    def way_ms(self, size_bytes: float) -> float:
+        """In a figure, what one of this size takes on the way."""
+        return self.fixed_ms + self._sending_ms(size_bytes)
 
     def points_ms(self, size_bytes: FloatArray) -> FloatArray:
         """What requests of these sizes [u] take beside the inference, [u, 21], equally likely points, never falling."""
@@ -105,35 +116,21 @@ class Moments:
         longer = self._times_ms(np.array([float(size_bytes)]))[0] > elapsed_ms
         weights = np.where(longer, self._table[_WEIGHT], 0.0)
         known = (1 - _NEW) * float(weights.sum()) / self._weight
-        worse = _NEW * min(
-            1.0, (max(self._expected_ms(size_bytes), _SHORTEST_MS) / max(elapsed_ms, _SHORTEST_MS)) ** _TAIL
-        )
+        other_ms = self._median(_OTHER)
+        expected_ms = self.way_ms(size_bytes) + other_ms
+        worse = _NEW * min(1.0, (max(expected_ms, _SHORTEST_MS) / max(elapsed_ms, _SHORTEST_MS)) ** _TAIL)
         share = known / (known + worse)
         table = self._table.copy()
         if known:
             # Fades with the others.
             table[_WEIGHT] += share / _faded() * weights / weights.sum()
         each = (1 - share) / len(_LONGER)
-        other_ms = self._median(_OTHER)
         rows = [self._explained(size_bytes, max(k * elapsed_ms - other_ms, 0.0), other_ms, each) for k in _LONGER]
         return Moments(table)._with([row for pair in rows for row in pair])
 
     @property
     def _weight(self) -> float:
         return float(self._table[_WEIGHT].sum())
-
-    @cached_property
-    def _behind(self) -> FloatArray:
-        """[n]: the bytes behind each one's first packet."""
-        behind: FloatArray = np.maximum(self._table[_SIZE] - _FIRST_BYTES, 0.0)
-        return behind
-
-    @cached_property
-    def _ms_per_byte(self) -> float:
-        """The usual rate."""
-        weights = self._table[_WEIGHT]
-        told = float(weights @ self._table[_SENDING]) + _FIRST_WEIGHT_BYTES * _FIRST_MS_PER_BYTE
-        return told / (float(weights @ self._behind) + _FIRST_WEIGHT_BYTES)
 
     @cached_property
     def _unseen_ms_per_byte(self) -> float:
@@ -169,9 +166,6 @@ class Moments:
 
     def _sending_ms(self, size_bytes: float) -> float:
         return self._ms_per_byte * max(size_bytes - _FIRST_BYTES, 0.0)
-
-    def _expected_ms(self, size_bytes: float) -> float:
-        return self.fixed_ms + self._sending_ms(size_bytes) + self._median(_OTHER)
 
     def _explained(self, size_bytes: float, network_ms: float, other_ms: float, weight: float) -> list[Row]:
         """The moments that may have been where a request took so long on the network and nobody knows with what.

@@ -100,6 +100,10 @@ class NetworkEstimates:
         sizes = np.asarray(size_bytes, float)
         return self._moments.points_ms(sizes.reshape(-1)).reshape(*sizes.shape, POINTS)
 
+    def way_ms(self, size_bytes: float) -> float:
+        """In a figure, which is sooner there than points, what a request of so many bytes takes on the way."""
+        return self._moments.way_ms(size_bytes)
+
     def fixed_ms(self) -> float:
         """The median of what a request takes on the way whatever its size."""
         return self._moments.fixed_ms

@@ -52,8 +52,8 @@ class _Parameters:
 class CnnSelectEndpoint:
     """The models that an endpoint chooses among.
 
-    names: m of them. best_top1: the accuracy of the best. side: the largest input side; 0: not known. ladder: see
-    `EndpointDescription`.
+    names: m of them. top1: their accuracies [m]. best_top1: the accuracy of the best. side: the largest input side; 0:
+    not known. ladder: see `EndpointDescription`.
     """
 
     def __init__(self, metadata: ModelMetadata) -> None:
@@ -71,7 +71,8 @@ class CnnSelectEndpoint:
             raise replies.wrong(f"what it says of its models is not understood: {reason}") from error
         self.side, self._anytime = parameters.picture_side, parameters.anytime
         self.names = self._models.names
-        self.best_top1 = float(self._models.top1.max())
+        self.top1 = self._models.top1
+        self.best_top1 = float(self.top1.max())
 
     @classmethod
     async def discover(cls, ask: Ask) -> CnnSelectEndpoint | None:

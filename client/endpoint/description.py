@@ -54,11 +54,12 @@ class PreparedRequest(NamedTuple):
 class UploadForecast(Protocol):
     """What is to be expected of uploads to an endpoint.
 
-    side: the largest side of its models' inputs; 0: not known. ladder: what smaller pictures leave of the models'
-    accuracies, in the models' order; None: it does not tell.
+    side: the largest side of its models' inputs; 0: not known. top1: the models' accuracies [m]. ladder: what smaller
+    pictures leave of them, in their order; None: it does not tell.
     """
 
     side: int
+    top1: FloatArray
     ladder: UploadLadder | None
 
     def effective_top1(self, uploads: UploadCandidates, situation: Situation) -> FloatArray:

@@ -42,10 +42,10 @@ class GenericEndpoint:
     def __init__(self, models: Sequence[RemoteModel], framing: Framing) -> None:
         self._framing = framing
         self._models = {model.served.name: model for model in models}
-        self._top1 = np.array([model.served.top1 or 0.0 for model in models])
+        self.top1 = np.array([model.served.top1 or 0.0 for model in models])
         self._times = [_known(model) for model in models]
         self._decoders: dict[str, Preprocessor] = {}
-        self.best_top1 = float(self._top1.max())
+        self.best_top1 = float(self.top1.max())
         self.side = max(max(model.served.input.shape[1:]) for model in models)
         self.ladder: UploadLadder | None = None
 
@@ -113,7 +113,7 @@ class GenericEndpoint:
         """For each model what it adds to the device's answer."""
         times = Distributions.of([recent.distribution for recent in self._times])
         on_time: FloatArray = times.cdf((within_ms - overhead_ms)[:, None]).mean(axis=0)
-        return on_time * np.maximum(self._top1 - device_top1, 0.0) + 1e-9 * on_time
+        return on_time * np.maximum(self.top1 - device_top1, 0.0) + 1e-9 * on_time
 
 
 def _known(model: RemoteModel) -> Recent:

@@ -6,7 +6,7 @@ from ondevice.client.endpoint.description import Aside, EndpointDescription
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink, Location
 from ondevice.client.executors.request import CloudAttempt, SendOptions
-from ondevice.client.executors.uploads import UploadQuestion
+from ondevice.client.executors.upload_menu import UploadQuestion
 from ondevice.client.picture import Picture
 from ondevice.client.upload_choice import UploadEstimate, UploadMode
 from ondevice.errors import UpstreamError

@@ -17,7 +17,7 @@ from ondevice.client.endpoint.reply import ParsedReply
 from ondevice.client.executors import lessons
 from ondevice.client.executors.attempt import Attempt, Task
 from ondevice.client.executors.link import EndpointLink
-from ondevice.client.executors.uploads import UploadQuestion
+from ondevice.client.executors.upload_menu import UploadQuestion
 from ondevice.client.picture import Upload
 from ondevice.client.upload_choice import UploadChoice
 from ondevice.errors import FailureKind, OnDeviceError, UpstreamError

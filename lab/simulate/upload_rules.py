@@ -21,7 +21,8 @@ import numpy as np
 from ondevice import words
 from ondevice.client.endpoint.description import Result
 from ondevice.client.executors.compression_times import CompressionTimes
-from ondevice.client.executors.uploads import UploadQuestion, Uploads
+from ondevice.client.executors.upload_menu import UploadQuestion
+from ondevice.client.executors.uploads import Uploads
 from ondevice.client.network import NetworkEstimates
 from ondevice.client.picture import Picture, Upload
 from ondevice.client.upload_choice import UploadChoice, UploadMode
@@ -109,6 +110,7 @@ class ClientRule(UploadRule):
         super().__init__(outlook)
         self.side = max(self.table.sides)
         self.ladder: UploadLadder | None = self.table.ladder
+        self.top1 = outlook.models.top1
         self._policy = policies.find(outlook.policy)
         self._compression = CompressionTimes({each: [float(self.table.making_ms[0])] for each in Compression})
         self._uploads = Uploads(outlook.network, _nothing, mode, self._compression)

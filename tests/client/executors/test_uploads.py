@@ -14,7 +14,8 @@ from PIL import Image
 
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.client.executors.compression_times import CompressionTimes, detail_of, share_of
-from ondevice.client.executors.uploads import UploadQuestion, Uploads, scaled_rung
+from ondevice.client.executors.upload_menu import UploadQuestion, scaled_rung
+from ondevice.client.executors.uploads import Uploads
 from ondevice.client.network import NetworkEstimates, NetworkSample
 from ondevice.client.picture import Picture, Upload
 from ondevice.client.upload_choice import UploadChoice, UploadMode
@@ -57,6 +58,26 @@ def question(
     picture: Picture, within_ms: float, there: CnnSelectEndpoint | None = None, device_top1: float = 0.0
 ) -> UploadQuestion:
     return UploadQuestion(there or endpoint(), picture, within_ms, device_top1)
+
+
+def test_where_the_file_is_settled_on_nothing_else_would_have_been_chosen() -> None:
+    """The short way comes to what the long one does, wherever it is taken: on links good and bad, soon or late."""
+    rng, taken = np.random.default_rng(3), 0
+    for _ in range(300):
+        ms_per_byte, size = 10.0 ** rng.uniform(-5, -1), int(10 ** rng.uniform(2.5, 4.5))
+        asked = question(
+            Picture(b"\xff\xd8\xff" + bytes(size)),
+            10.0 ** rng.uniform(1, 3),
+            device_top1=float(rng.choice([0.0, 0.4, 0.85])),
+        )
+        of_them = uploads(ms_per_byte)
+        whole = of_them._best(asked, None)
+        if settled := of_them._settled(asked):
+            assert settled.choice == whole.choice
+            assert settled.effective_top1 == pytest.approx(whole.effective_top1)
+            taken += 1
+        assert of_them.choose(asked) == (settled or whole)
+    assert 50 < taken < 250
 
 
 def chosen(

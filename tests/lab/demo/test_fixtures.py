@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ondevice import Runner
-from ondevice.client.executors.uploads import scaled_rung
+from ondevice.client.executors.upload_menu import scaled_rung
 from ondevice.lab.demo.fixtures import Photo, photos
 from ondevice.models import zoo
 from ondevice.upload import compressed
