@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,10 +68,11 @@ def main() -> None:
     """Build, fit, print and draw what was asked for."""
     arguments = _arguments()
     if arguments.build:
-        build(arguments.build)
+        named = {networks.name_of(each) for device in card.devices() for each in device.latencies}
+        build(arguments.build, named, networks.TABLE)
         return
-    groups = list(_groups())
-    fitted = [Fitted(group, _borrowed(group, groups)) for group in groups]
+    groups = list(groups_of(card.devices(), networks.known()))
+    fitted = [Fitted(group, borrowed(group, groups)) for group in groups]
     print(console.table([each.row() for each in fitted], ".3g"))
     if arguments.models:
         for each in fitted:
@@ -92,21 +93,23 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _groups() -> Iterator[Group]:
+def groups_of(
+    devices: Iterable[Device], known: Mapping[str, KnownNetwork], least: int = fitting.MIN_MODELS
+) -> Iterator[Group]:
     """Those with networks enough for a fit; a card's note says why nothing is fitted to it."""
-    for device in (each for each in card.devices() if not each.note):
+    for device in (each for each in devices if not each.note):
         for threads in device.thread_counts:
             for kind in ("float", "quant"):
-                pairs = [(each, known) for each in device.published(threads)
-                         if each.kind == kind and (known := networks.of(each))]  # fmt: skip
-                if len(pairs) >= fitting.MIN_MODELS:
-                    latencies, known = zip(*pairs, strict=True)
-                    yield Group(device, kind, threads, latencies, known)
+                pairs = [(each, known[name]) for each in device.published(threads)
+                         if each.kind == kind and (name := networks.name_of(each)) in known]  # fmt: skip
+                if len(pairs) >= least:
+                    latencies, found = zip(*pairs, strict=True)
+                    yield Group(device, kind, threads, latencies, found)
 
 
-def _borrowed(group: Group, groups: Sequence[Group]) -> FloatArray:
-    """The proportions of the other devices that have architectures enough."""
-    others = [each for each in groups if each.kind == group.kind and each.device is not group.device]
+def borrowed(group: Group, groups: Sequence[Group]) -> FloatArray:
+    """The proportions of the devices, of another processor, that have architectures enough."""
+    others = [each for each in groups if each.kind == group.kind and each.device.soc != group.device.soc]
     return fitting.proportions([each.published for each in others if each.published.lends])
 
 
@@ -222,20 +225,19 @@ def write(fitted: Sequence[Fitted]) -> None:
         out.write("\n".join([*lines, *(line for each in fitted for line in each.toml()), ""]).encode())
 
 
-def build(folder: Path) -> None:
-    """Make the networks that cards name and that are missing in folder, and the table of all of them."""
+def build(folder: Path, named: set[str], table: Path) -> None:
+    """Make the networks named that are missing in folder, and the table of all of them."""
     folder.mkdir(parents=True, exist_ok=True)
-    named = {each.model if each.network is None else each.network for d in card.devices() for each in d.latencies}
     rows = []
     for name in sorted(named - {""}):
         path = folder / f"{name}.tflite"
         if path.exists() or _make(name, path):
             found = network.of(graph.read(path))
             rows.append([name, found.fingerprint, found.structure, *(f"{figure:.0f}" for figure in found.work)])
-    with files.replacing(networks.TABLE) as out:
+    with files.replacing(table) as out:
         text = [["network", "fingerprint", "structure", *network.Workload._fields], *rows]
         out.write("".join(",".join(row) + "\n" for row in text).encode())
-    print(f"{networks.TABLE}: {len(rows)} networks", file=sys.stderr)
+    print(f"{table}: {len(rows)} networks", file=sys.stderr)
 
 
 def _make(name: str, path: Path) -> bool:

@@ -26,7 +26,12 @@ class KnownNetwork(NamedTuple):
 @cache
 def known() -> dict[str, KnownNetwork]:
     """All of them, by name."""
-    with TABLE.open(newline="", encoding="utf-8") as file:
+    return read(TABLE)
+
+
+def read(table: Path) -> dict[str, KnownNetwork]:
+    """The networks of such a table, by name. Raises OSError where it cannot be read."""
+    with table.open(newline="", encoding="utf-8") as file:
         rows = [_row(row) for row in csv.DictReader(file)]
     return {row.name: row for row in rows}
 
@@ -36,6 +41,11 @@ def _row(row: dict[str, str]) -> KnownNetwork:
     return KnownNetwork(row["network"], row["fingerprint"], row["structure"], work)
 
 
+def name_of(latency: Latency) -> str:
+    """What the network is called that a published latency is of; empty where its layers are known of none."""
+    return latency.model if latency.network is None else latency.network
+
+
 def of(latency: Latency) -> KnownNetwork | None:
     """The network that a published latency is of; None where its layers are not known."""
-    return known().get(latency.model if latency.network is None else latency.network)
+    return known().get(name_of(latency))

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from ondevice.devices import fitting
+from ondevice.devices import card, fitting, networks
 from ondevice.devices.card import find
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "devices.py"
@@ -33,9 +33,9 @@ def fitted(
     benchmark: ModuleType, title: str, prefixes: tuple[str, ...] = ("",)
 ) -> tuple[np.ndarray, np.ndarray, object]:
     """Absolute errors with each model, and each architecture, left out; and the fit of all."""
-    groups = list(benchmark._groups())
+    groups = list(benchmark.groups_of(card.devices(), networks.known()))
     (group,) = [each for each in groups if each.title == title]
-    borrowed = benchmark._borrowed(group, groups)
+    borrowed = benchmark.borrowed(group, groups)
     published = group.published.only([known.name.startswith(prefixes) for known in group.known])
     alone = fitting.left_out(published, borrowed, range(len(published.ms)))
     whole = fitting.left_out(published, borrowed, published.architectures)
