@@ -13,9 +13,10 @@ TORCH := .venv-torch
 demo: $(VENV)/demo.stamp
 	$(BIN)/ondevice demo
 
-# tests/conftest.py has put the long files first; xdist would put those of many tests first.
+# tests/conftest.py says with how many workers, and has put the long files first, where xdist would put those of many
+# tests. A thousand processes start in them: with bytecode, whatever the environment says, none compiles it again.
 test: $(VENV)/test.stamp
-	$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some twenty minutes. The build of torch for CPUs is found with
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The plugin that is left out warns of itself.

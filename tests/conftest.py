@@ -37,6 +37,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 LONG = ("seams", "ondevice/cli", "converters", "lab")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`, three for two processors: a third of its time and more a test waits."""
+    return (3 * (os.cpu_count() or 1) + 1) // 2
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the files into the order in which workers take them."""
 

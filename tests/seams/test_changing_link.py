@@ -46,7 +46,7 @@ def test_what_is_foreseen_has_followed_after_ten_requests_both_ways(endpoint: En
     with Links() as links:
         link = links.open(LinkSpec(("127.0.0.1", endpoint.port), down=Direction(latency_ms=ONE_WAY_MS)))
         with OffloadClient(f"http://127.0.0.1:{link.port}", (), LONG_MS, "cloud", Options(upload="file")) as client:
-            assert client.ready(10)
+            assert client.ready(60)
             before, fallen, back = (asked(client, link, rate) for rate in (FAST_BPS, SLOW_BPS, FAST_BPS))
     # A link lets nothing pass sooner than it may, and a busy machine is not three times as slow as this link.
     for found, rate in ((before, FAST_BPS), (fallen, SLOW_BPS), (back, FAST_BPS)):

@@ -52,7 +52,7 @@ def test_nobody_is_asked_before_it_wants_to_be(
     with Rude(answering(refusal(status, "no", said())), told=good) as server:
         local = () if mode == "cloud" else runner
         with OffloadClient(server.url, local, LONG_MS, mode) as client:
-            assert client.ready(10)
+            assert client.ready(60)
             whys = [_why(client) for _ in range(5)]
             held_ms = health(client).held_ms(LONG_MS)
         assert len(server.asked) == 1
@@ -76,7 +76,7 @@ def test_want_of_time_holds_back_those_with_no_more_of_it(runner: Runner) -> Non
         Rude(answering(said), told=good) as server,
         OffloadClient(server.url, runner, LONG_MS, "hedge") as client,
     ):
-        assert client.ready(10)
+        assert client.ready(60)
         for sla_ms, asked in ((8000.0, 1), (8000.0, 1), (4000.0, 1), (9000.0, 2), (8500.0, 2), (10_000.0, 3)):
             why = client.classify(PICTURE, sla_ms).why
             assert len(server.asked) == asked, sla_ms
@@ -106,7 +106,7 @@ def test_two_clients_that_lose_it_together_do_not_probe_together(runner: Runner)
 def test_endless_interim_replies_make_nobody_late(runner: Runner) -> None:
     forever = endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
     with Rude(forever, told=good) as server, OffloadClient(server.url, runner, LONG_MS, "hedge") as client:
-        assert client.ready(10)
+        assert client.ready(60)
         answer = client.classify(PICTURE)
     assert (answer.where, answer.on_time) == ("device", True)
     assert "its answer is not HTTP: it says over 8 times" in answer.why

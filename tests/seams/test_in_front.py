@@ -41,6 +41,6 @@ def test_a_model_here_and_there_is_published_once_and_the_client_understands_it(
         assert [row["name"] for row in index] == ["cnnselect", INT8, FP32]
         with OffloadClient(endpoint.url, mode="cloud", sla_ms=20_000) as client:
             assert client.cloud
-            assert client.ready(10), client.cloud.problem
+            assert client.ready(60), client.cloud.problem
             assert isinstance(client.cloud.endpoint, CnnSelectEndpoint)
             assert client.classify(PICTURE).label == "7"

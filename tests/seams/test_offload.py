@@ -40,7 +40,7 @@ def runner() -> Runner:
 
 
 def ready(client: OffloadClient) -> OffloadClient:
-    assert client.ready(10)
+    assert client.ready(60)
     return client
 
 

@@ -82,7 +82,7 @@ def test_our_client_asks_it(known: Known) -> None:
     server = Recorded(known.name)
     with running(server) as url, OffloadClient(url, sla_ms=20_000, mode="cloud") as client:
         assert client.cloud
-        assert client.ready(10), client.cloud.problem
+        assert client.ready(60), client.cloud.problem
         answers = [client.classify(PICTURE) for _ in range(3)]
     assert {(answer.label, answer.model) for answer in answers} == {("7", known.models[0])}
     assert [answer.score for answer in answers] == [pytest.approx(known.score, abs=1e-4)] * 3

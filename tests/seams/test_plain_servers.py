@@ -24,7 +24,7 @@ LONG_MS = 20_000.0
 
 def asked(url: str, count: int = 2) -> list[Answer]:
     with OffloadClient(url, sla_ms=LONG_MS, mode="cloud") as client:
-        assert client.ready(10)
+        assert client.ready(60)
         return [client.classify(PICTURE) for _ in range(count)]
 
 

@@ -22,7 +22,7 @@ def test_from_the_first_contact_on_some_are_there(endpoint: Endpoint) -> None:
         link = links.open(LinkSpec(("127.0.0.1", endpoint.port), far, far))
         with OffloadClient(f"http://127.0.0.1:{link.port}", "digits_xs_int8", SLA_MS, "hedge") as client:
             assert client.cloud
-            assert client.ready(10)
+            assert client.ready(60)
             until(lambda: unused(endpoint) == before + 2)
             for _ in range(5):
                 client.classify(PICTURE)

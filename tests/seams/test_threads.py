@@ -23,7 +23,7 @@ from ondevice.resilience.retry_budget import RetryBudget
 from ondevice.timing.recent import Recent
 
 PATHS = sorted(zoo.samples_dir().glob("*/*.png"))
-THREADS, REQUESTS = 16, 2000
+THREADS, REQUESTS = 16, 1000
 LONG_MS = 60_000.0
 # All that writes what a client knows.
 WRITERS = [
@@ -46,7 +46,7 @@ def test_no_answer_is_mixed_up_and_the_totals_are_exact(endpoint: Endpoint) -> N
     expected = {name: [runner.classify(path).index for path in PATHS] for name, runner in runners.items()}
     file = Options(upload="file")  # of which it is known what each model makes of it
     with OffloadClient(endpoint.url, "digits_xs_int8", LONG_MS, "hedge", file) as client:
-        assert client.ready(10)
+        assert client.ready(60)
         answers = asked_by_many(client, REQUESTS)
     for number, answer in enumerate(answers):
         assert answer.index == expected[answer.model][number % len(PATHS)]
@@ -77,7 +77,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 @pytest.mark.parametrize("mode", ["device", "cloud", "hedge", "auto", "cascade"])
 def test_only_the_clients_own_thread_writes_what_it_knows(endpoint: Endpoint, writers: set[str], mode: str) -> None:
     with OffloadClient(endpoint.url, "digits_xs_int8", LONG_MS, mode) as client:
-        client.ready(10)
+        client.ready(60)
         writers.clear()
         asked_by_many(client, 200)
         client.network_changed()

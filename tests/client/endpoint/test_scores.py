@@ -39,7 +39,7 @@ def with_score(score: float) -> Callable[[Asked], bytes]:
 
 
 def ready(client: OffloadClient) -> OffloadClient:
-    assert client.ready(10)
+    assert client.ready(60)
     return client
 
 

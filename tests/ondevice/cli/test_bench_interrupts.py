@@ -34,7 +34,7 @@ class Measuring(NamedTuple):
         self.process.send_signal(number)
         return self.process.communicate(timeout=60)
 
-    def ended(self, within_s: float = 10) -> bool:
+    def ended(self, within_s: float = 60) -> bool:
         """Whether the measuring process ends within so many seconds."""
         end = time.monotonic() + within_s
         while living([self.worker]) and time.monotonic() < end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,13 @@ def of(path: Path) -> Network:
     return network.of(graph.read(path))
 
 
+# What lies there stays as it is.
+published_one = functools.cache(of)
+
+
 @pytest.fixture
 def published(data: Path) -> dict[str, Network]:
-    return {path.stem: of(path) for path in (data / "tflite").glob("*.tflite")}
+    return {path.stem: published_one(path) for path in (data / "tflite").glob("*.tflite")}
 
 
 def test_one_network_from_slim_and_from_keras(published: dict[str, Network]) -> None:
