@@ -14,6 +14,7 @@ from ondevice import records
 from ondevice.bench.measure import measure
 from ondevice.bench.spec import Spec
 from ondevice.converters import beforehand
+from ondevice.converters.architectures import catalogue, frontier
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.sources import factory
 from ondevice.errors import ConvertError, OnDeviceError, UsageError
@@ -131,11 +132,8 @@ def _timed(result: ConversionResult) -> ConversionResult:
     return replace(result, latency_ms=record.summary.p50_ms, latency_verdict=record.verdict)
 
 
-def sources_in_paper() -> tuple[str, ...]:
-    """The networks of the CNNSelect paper's simulations."""
-    from ondevice.converters.architectures.catalogue import PAPER
-
-    return PAPER
+# The sources of each zoo: the networks of the CNNSelect paper's simulations, and what has come since 2019.
+ZOOS = {"paper": catalogue.PAPER, "torch": frontier.SOURCES}
 
 
 def weights_of(source: str, weights: str) -> str:

@@ -39,11 +39,16 @@ class Wanted(NamedTuple):
 
 
 class Library(NamedTuple):
-    """Networks of a package by their names: those that there are, one of them with or without weights, its pictures."""
+    """Networks of a package by their names.
+
+    names: those that there are; build: one of them, with or without weights; wanted: its pictures; deployed: what
+    answers the same in fewer layers, where its training takes more.
+    """
 
     names: Callable[[], list[str]]
     build: Callable[[str, bool], Any]
     wanted: Callable[[str, Any], Wanted]
+    deployed: Callable[[Any], Any]
 
 
 class LibrarySource(TorchSource):
@@ -105,7 +110,7 @@ def _from_library(package: str, name: str, job: ConversionJob) -> Source:
     wanted = _input(library.wanted(name, network), job)
     _weighted(network, wanted, job)
     with in_one_line(f"{job.source} cannot be run on a picture", f"{_sides(wanted)}: can it have that --size?"):
-        return LibrarySource(network, wanted, package, name)
+        return LibrarySource(library.deployed(network), wanted, package, name)
 
 
 def _input(known: Wanted, job: ConversionJob) -> Input:
@@ -203,6 +208,10 @@ def _torchvision_wanted(name: str, network: Any) -> Wanted:
     return Wanted(side, tuple(prepared.mean), tuple(prepared.std), min(side / resized, 1.0))
 
 
+def _as_it_is(network: Any) -> Any:
+    return network
+
+
 def _timm_names() -> list[str]:
     import timm
 
@@ -222,7 +231,14 @@ def _timm_wanted(name: str, network: Any) -> Wanted:
     return Wanted(side, tuple(known["mean"]), tuple(known["std"]), known.get("crop_pct", 1.0))
 
 
+def _timm_deployed(network: Any) -> Any:
+    """One convolution for the branches that MobileOne, RepViT and their kind are trained with."""
+    from timm.utils import reparameterize_model
+
+    return reparameterize_model(network)
+
+
 _LIBRARIES = {
-    "torchvision": Library(_torchvision_names, _torchvision_network, _torchvision_wanted),
-    "timm": Library(_timm_names, _timm_network, _timm_wanted),
+    "torchvision": Library(_torchvision_names, _torchvision_network, _torchvision_wanted, _as_it_is),
+    "timm": Library(_timm_names, _timm_network, _timm_wanted, _timm_deployed),
 }

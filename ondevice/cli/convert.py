@@ -150,7 +150,12 @@ def convert(
     *,
     made: JobFlags,
     zoo: Annotated[
-        str, typer.Option("--zoo", help="paper: the 23 networks of the CNNSelect paper.", show_default=False)
+        str,
+        typer.Option(
+            "--zoo",
+            help="paper: the 23 networks of the CNNSelect paper; torch: 27 of torchvision and timm, most since 2019.",
+            show_default=False,
+        ),
     ] = "",
     listing: Annotated[bool, typer.Option("--list", help="List the architectures, and convert nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", help="Networks converted at the same time.")] = 1,
@@ -167,12 +172,12 @@ def convert(
     from ondevice.converters import convert as converting
     from ondevice.errors import UsageError
 
-    if zoo not in ("", "paper") or [bool(zoo), bool(sources), listing].count(True) != 1:
-        raise UsageError("give either sources, or --zoo paper, or --list")
+    if zoo not in ("", *converting.ZOOS) or [bool(zoo), bool(sources), listing].count(True) != 1:
+        raise UsageError("give either sources, or --zoo paper or torch, or --list")
     if listing:
         _list_architectures(form)
         return
-    wanted = [made.job(source, seed, force) for source in sources or converting.sources_in_paper()]
+    wanted = [made.job(source, seed, force) for source in sources or converting.ZOOS[zoo]]
     for extra, *needed in beforehand.extras(wanted):
         extras.require(extra, _PURPOSES[extra], *needed)
     with _stages() as on_stage:

@@ -15,6 +15,7 @@ from converting import SAMPLES, converted
 from ondevice.converters import pictures, quantization
 from ondevice.converters.job import ConversionJob, ConversionResult
 from ondevice.converters.sources import factory
+from ondevice.converters.sources.factory import LibrarySource
 from ondevice.converters.sources.opening import open_source
 from ondevice.errors import OnDeviceError
 from ondevice.models.card import Card, Input
@@ -285,21 +286,40 @@ def list_models():
 
 def create_model(name, pretrained):
     assert name in list_models() and not pretrained
-    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000))
+    pooled = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000))
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), *pooled)
     statistics = {"mean": (0.485, 0.456, 0.406), "std": (0.2, 0.2, 0.2)}
     network.pretrained_cfg = {"input_size": (3, 64, 64), "crop_pct": 0.95, **statistics}
     return network
 """
+FAKE_UTILS = """
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def reparameterize_model(network):
+    fused = type(network)(fuse_conv_bn_eval(network[0], network[1]), *network[2:])
+    fused.branches = [network]
+    return fused
+"""
 
 
 def test_a_librarys_network_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "timm.py").write_text(FAKE_TIMM)
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text(FAKE_TIMM)
+    (tmp_path / "timm" / "utils.py").write_text(FAKE_UTILS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    for module in ("timm", "timm.utils"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     job = ConversionJob("timm:tiny_net", "", weights="none")
     source = open_source(job)
     assert (source.input.height, source.input.crop, source.classes, job.stem) == (64, 0.95, 1000, "tiny_net")
     assert source.input.mean == pytest.approx((123.675, 116.28, 103.53))
     assert source.knows_crop
+    assert isinstance(source, LibrarySource)
+    assert [type(layer).__name__ for layer in source._network][:2] == ["Conv2d", "AdaptiveAvgPool2d"]
+    tensor = torch.from_numpy(source.tensors(pictures.noise(1, source.input, 0)).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        np.testing.assert_allclose(source._network(tensor), source._network.branches[0](tensor), rtol=1e-4, atol=1e-5)
     assert "timm has no network 'tiny_nut'; did you mean tiny_net" in reason("timm:tiny_nut", weights="none")
-    monkeypatch.delitem(sys.modules, "timm")
+    for module in ("timm", "timm.utils"):
+        monkeypatch.delitem(sys.modules, module)

@@ -164,7 +164,7 @@ def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
     from ondevice import runtime
     from ondevice.bench import mlperf, plot
     from ondevice.client.planning.plan import Mode
-    from ondevice.converters import job
+    from ondevice.converters import convert, job
     from ondevice.lab.link import networks, toxic
     from ondevice.lab.simulate import curves, upload_rules
     from ondevice.lab.simulate.estimates import ReplyEstimate
@@ -174,6 +174,9 @@ def named_in_help() -> dict[tuple[str, str], tuple[str, ...]]:
         ("run", "--runtime"): runtime.RUNTIMES,
         ("bench", "--scenario"): mlperf.SCENARIOS,
         ("bench", "--plot"): plot._SUFFIXES,
+        ("convert", "--zoo"): tuple(
+            word for name, zoo in convert.ZOOS.items() for word in (f"{name}: ", f"{len(zoo)} ")
+        ),
         ("convert", "--precision"): job.PRECISIONS,
         ("convert", "--io"): job.IO,
         ("offload", "--mode"): tuple(Mode),

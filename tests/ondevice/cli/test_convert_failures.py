@@ -28,10 +28,10 @@ def test_an_unknown_name_is_wrong_usage_and_leaves_no_log(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "give either sources, or --zoo paper, or --list"),
-        (["small.keras", "--zoo", "paper"], "give either sources, or --zoo paper, or --list"),
-        (["small.keras", "--list"], "give either sources, or --zoo paper, or --list"),
-        (["--zoo", "other"], "give either sources, or --zoo paper, or --list"),
+        ([], "give either sources, or --zoo paper or torch, or --list"),
+        (["small.keras", "--zoo", "paper"], "give either sources, or --zoo paper or torch, or --list"),
+        (["small.keras", "--list"], "give either sources, or --zoo paper or torch, or --list"),
+        (["--zoo", "other"], "give either sources, or --zoo paper or torch, or --list"),
         (["small.keras", "--jobs", "0"], "from 1 to 64 networks can be converted at once, not 0"),
         (["a/net.keras", "b/net.h5"], "two sources are called 'net': give one of them another --name"),
         (["a.keras", "b.keras", "--name", "same"], "two sources are called 'same'"),
