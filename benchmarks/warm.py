@@ -66,7 +66,7 @@ class Watch:
         self.sends: list[tuple[float, float]] = []
         self.missed = 0
         try:
-            pool, name = importlib.import_module("ondevice.client.connection.idle").ConnectionPool, "take"
+            pool, name = importlib.import_module("ondevice.client.connection.pool").ConnectionPool, "take"
             stream = importlib.import_module("ondevice.client.connection.http").HttpStream
         except ImportError:  # 0.1.0
             pool, name = importlib.import_module("ondevice.client.cloud").Cloud, "_take"

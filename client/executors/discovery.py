@@ -7,8 +7,8 @@ import logging
 import math
 from time import perf_counter
 
-from ondevice.client.connection.idle import ConnectionPool
 from ondevice.client.connection.messages import HttpReply, HttpRequest
+from ondevice.client.connection.pool import ConnectionPool
 from ondevice.client.endpoint.cnnselect import CnnSelectEndpoint
 from ondevice.client.endpoint.description import EndpointDescription
 from ondevice.client.endpoint.generic import GenericEndpoint

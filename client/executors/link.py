@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.http import HttpStream
-from ondevice.client.connection.idle import ConnectionPool
+from ondevice.client.connection.pool import ConnectionPool
 from ondevice.client.endpoint.description import Aside
 from ondevice.client.executors.discovery import EndpointDiscovery
 from ondevice.client.executors.health import CloudHealth

@@ -8,7 +8,7 @@ from collections import deque
 from time import perf_counter
 
 from ondevice.client.connection.http import HttpStream
-from ondevice.client.connection.idle import ConnectionPool
+from ondevice.client.connection.pool import ConnectionPool
 from ondevice.client.executors.health import CloudHealth
 
 # Of the last times that opening one took, the longest counts: what one slow one teaches is forgotten after so many.

@@ -19,10 +19,10 @@ from serving import until
 from streams import PATIENCE_S, PICTURE, QUICK_S, failure
 
 from ondevice.client.connection import address as addresses
-from ondevice.client.connection import idle
+from ondevice.client.connection import idle, openings, pool
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.http import HttpStream
-from ondevice.client.connection.idle import ConnectionPool
+from ondevice.client.connection.pool import ConnectionPool
 from ondevice.errors import FailureKind, UpstreamError
 
 
@@ -67,11 +67,11 @@ class Ahead:
 
     @property
     def waiting(self) -> int:
-        return len(self.pool._waiting)
+        return len(self.pool._openings._waiting)
 
     @property
     def opening(self) -> int:
-        return len(self.pool._openings)
+        return len(self.pool._openings._openings)
 
     def close(self) -> None:
         self.call(self.pool.close)
@@ -95,7 +95,8 @@ def ahead(server: Rude) -> Iterator[Ahead]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """By which it is judged how old they are; deadlines are on it, too."""
     made = Clock(perf_counter())
-    monkeypatch.setattr(idle, "perf_counter", made)
+    for module in (idle, openings, pool):
+        monkeypatch.setattr(module, "perf_counter", made)
     return made
 
 
@@ -267,12 +268,12 @@ def test_in_place_of_an_old_one_a_new_one_is_opened_before_that_is_closed(ahead:
 
 
 def test_all_are_closed_in_time_though_nobody_asks(ahead: Ahead, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle, "_IDLE_S", 0.05)
+    monkeypatch.setattr(idle, "IDLE_S", 0.05)
     ahead.fill(2)
     until(lambda: len(ahead.opened) == 2)
     until(lambda: not any(map(usable, ahead.opened)))
     assert (ahead.pool.ready, ahead.opening, ahead.pool.begun) == (0, 0, 2)
-    until(lambda: ahead.pool._timer is None)
+    until(lambda: ahead.pool._idle._timer is None)
 
 
 def test_of_new_ones_the_newest_that_has_settled_is_taken(ahead: Ahead, clock: Clock) -> None:
@@ -412,8 +413,8 @@ def test_limits_of_time_are_finite() -> None:
         async def wait() -> HttpStream:
             return await ahead.pool.wait(math.inf)
 
-        original = ahead.pool._open
-        ahead.pool._open = lambda limit, stage: (seen.append(limit), original(limit, stage))[1]  # type: ignore[method-assign]
+        original = ahead.pool._openings._open
+        ahead.pool._openings._open = lambda limit, stage: (seen.append(limit), original(limit, stage))[1]  # type: ignore[method-assign]
         ahead.keep(streams.engine().run(wait()))
         assert seen[0] < perf_counter() + 11
         ahead.close()

@@ -22,7 +22,7 @@ from ondevice.client.connection import address as addresses
 from ondevice.client.connection import connecting
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.http import HttpStream
-from ondevice.client.connection.idle import ConnectionPool
+from ondevice.client.connection.pool import ConnectionPool
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 

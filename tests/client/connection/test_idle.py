@@ -16,7 +16,7 @@ from streams import PATIENCE_S, PICTURE, failure
 from ondevice.client.connection import idle
 from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.http import HttpStream
-from ondevice.client.connection.idle import ConnectionPool
+from ondevice.client.connection.pool import ConnectionPool
 
 
 class Pool:

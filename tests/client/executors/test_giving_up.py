@@ -172,7 +172,7 @@ def test_several_at_once_find_as_many(context: Any) -> None:
 def test_one_that_its_server_has_closed_is_replaced_with_the_next_request(
     context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ondevice.client.connection.idle._WANTED_S", 0.0)
+    monkeypatch.setattr("ondevice.client.connection.idle.WANTED_S", 0.0)
     server, asker = context(answering(endpoint))
     known(asker)
     asker.ask(**HASTY)
@@ -211,7 +211,7 @@ def test_what_cuts_their_handshake_is_no_fault_of_the_cloud(tmp_path: Path) -> N
             engines.on(asker.connections._unwanted.succeeded)
             before = asker.connections.begun
             engines.on(asker.connections.fill, 2)
-            until(lambda: asker.connections.begun > before and not asker.connections._openings)  # noqa: B023
+            until(lambda: asker.connections.begun > before and not asker.connections._openings._openings)  # noqa: B023
         assert asker.health.breaker.closed
         assert isinstance(asker.ask(), Answer)
         asker.close()
