@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 EXTRAS := .venv-extras
 KERAS2 := .venv-keras2
 TORCH := .venv-torch
+# What is asked of one endpoint, as it is of a replica behind Ray's proxy.
+BY_RAY := answers compression deaths hang http_clients infer offload offload_command openapi other_clients service spares \
+	strangers threads tokens_and_limits told triton triton_aio uploads versions
 
 .PHONY: demo test test-extras test-arm64 check bench lock clean
 
@@ -18,10 +21,11 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-# Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some twenty minutes. The build of torch for CPUs is found with
+# Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some forty minutes. The build of torch for CPUs is found with
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The plugin that is left out warns of itself.
 test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp $(TORCH)/torch.stamp
-	$(EXTRAS)/bin/pytest -q tests/cloud/ray tests/seams/test_ray*.py
+	$(EXTRAS)/bin/pytest -q -p no:anyio tests/cloud/ray tests/seams/test_ray*.py
+	ONDEVICE_TEST_RAY=1 $(EXTRAS)/bin/pytest -q -p no:anyio $(BY_RAY:%=tests/seams/test_%.py)
 	$(KERAS2)/bin/pytest -q tests/converters/sources/test_tf_keras_file.py
 	$(TORCH)/bin/pytest -q -p no:anyio tests/converters/sources/test_pytorch.py tests/converters/sources/test_rebuilt.py
 

@@ -13,9 +13,11 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from huge import black_png
-from serving import FAMILY, PICTURE, Endpoint, image_input, resident_bytes, sentence, until
+from serving import BY_RAY, FAMILY, PICTURE, Endpoint, image_input, resident_bytes, sentence, until
 
 INFER = "/v2/models/cnnselect/infer"
+# In the larger pieces in which a replica gets a body the other limit may be met first.
+TOO_MUCH = ("expands to over 100 times its length", *(["the body is over 16000000 bytes"] if BY_RAY else []))
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
@@ -50,8 +52,8 @@ def test_a_bomb_is_refused_and_never_expanded(endpoint: Endpoint) -> None:
     for _ in range(5):
         reply = endpoint.ask("POST", INFER, data=bomb, headers={"Content-Encoding": "gzip"})
         assert reply.status_code == 413
-        assert "expands to over 100 times its length" in sentence(reply)
-    assert resident_bytes(endpoint.process.pid, "VmHWM") < 400 << 20, "512 MB were sent in each"
+        assert any(words in sentence(reply) for words in TOO_MUCH)
+    assert resident_bytes(endpoint.front, "VmHWM") < 400 << 20, "512 MB were sent in each"
 
 
 def test_a_body_may_not_expand_to_more_than_any_body_may_have(endpoint: Endpoint) -> None:

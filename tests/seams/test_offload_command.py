@@ -18,7 +18,7 @@ pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-
 from certificates import self_signed
 from offloading import COLUMNS, LOCAL, LONG, labelled, summary_of
 from refusals import one_line
-from serving import FAMILY, PICTURE, Endpoint
+from serving import FAMILY, PICTURE, Endpoint, not_by_ray
 
 from ondevice.lab.link import HOST, Direction, Links, LinkSpec
 
@@ -170,6 +170,7 @@ def test_cascade_sends_only_what_the_device_is_not_sure_of(
 # Tokens and certificates
 
 
+@not_by_ray("its proxy speaks HTTP alone, and --tls-cert is refused")
 def test_tokens_and_certificates(cli: Cli, sample: Path, tmp_path: Path) -> None:
     (cert, key), tokens = self_signed(tmp_path), tmp_path / "tokens"
     tokens.write_text("# ours\n\n" + "a1" * 16 + "\n")

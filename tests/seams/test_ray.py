@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,3 +268,4 @@ def test_another_ray_on_the_machine_goes_on(tmp_path: Path) -> None:
         assert children(other.pid)
         other.stdin.close()
         other.wait(60)
+    shutil.rmtree(folder)

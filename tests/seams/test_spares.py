@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from metrics import samples
-from serving import PICTURE, Endpoint, until
+from serving import PICTURE, Endpoint, not_by_ray, until
 
 from ondevice import OffloadClient
 from ondevice.lab.link import Direction, Links, LinkSpec
@@ -16,6 +16,7 @@ def unused(endpoint: Endpoint) -> float:
     return samples(endpoint.ask("GET", "/metrics").text)[("ondevice_unused_connections", ())]
 
 
+@not_by_ray("connections are its proxy's, and counted by nobody")
 def test_from_the_first_contact_on_some_are_there(endpoint: Endpoint) -> None:
     before, far = unused(endpoint), Direction(latency_ms=ONE_WAY_MS)
     with Links() as links:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("httptools", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from refusals import one_line
-from serving import FAMILY, Endpoint, status
+from serving import BY_RAY, FAMILY, Endpoint, post, read_reply, status
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 # Starts in half the time.
@@ -85,7 +85,8 @@ def test_nor_does_it_read_by_a_name_that_leads_here(endpoint: Endpoint, path: st
 def test_no_other_way_to_say_it_helps(endpoint: Endpoint, head: str, expected: int) -> None:
     path = f"/v2/repository/models/{FAMILY[0]}/unload"
     reply = endpoint.say(f"{head.format(path=path)}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
-    assert status(reply) == expected
+    # Some of these a replica's proxy refuses by itself, or Ray.
+    assert status(reply) in ((expected, 400, 404) if BY_RAY and expected != 200 else (expected,))
     assert endpoint.ask("GET", f"/v2/models/{FAMILY[0]}/ready").status_code == 200
 
 
@@ -137,9 +138,10 @@ def test_a_page_that_was_named_may_read(open_endpoint: Endpoint) -> None:
 
 
 def test_it_may_read_that_its_picture_is_too_large(open_endpoint: Endpoint) -> None:
-    large = {"content_type": "image/jpeg", "content_length": "99000000", "origin": PAGE}
-    found, reply = said(open_endpoint, "POST /v2/models/cnnselect/infer HTTP/1.1", host="localhost", **large)
-    assert found == 413
+    with open_endpoint.connect() as client:
+        client.sendall(post("/v2/models/cnnselect/infer", b"", "image/jpeg", f"Origin: {PAGE}\r\n", 99_000_000))
+        reply = read_reply(client)
+    assert status(reply) == 413
     assert f"access-control-allow-origin: {PAGE}\r\n".encode() in reply
 
 

@@ -12,9 +12,11 @@ import requests
 pytest.importorskip("prometheus_client", reason="needs the extra: pip install 'ondevice-cnn[serve]'")
 
 from metrics import samples
-from serving import FAMILY, PICTURE, Endpoint
+from serving import BY_RAY, FAMILY, PICTURE, Endpoint
 
 SMALL, BETTER = FAMILY[:2]
+# What is no HTTP Ray's proxy refuses by itself.
+RUBBISH = 0 if BY_RAY else 1
 
 
 class Told(NamedTuple):
@@ -39,7 +41,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
 
 
 def test_a_line_a_request_with_all_that_was_decided(told: Told) -> None:
-    done, bad, late, nowhere, rubbish, unload, _ = told.endpoint.log("request")
+    done, bad, late, nowhere, *rubbish, unload, _ = told.endpoint.log("request")
     assert (done["status"], done["method"], done["bytes"]) == (200, "POST", len(PICTURE))
     assert (done["selected_model"], done["policy"], done["on_time"]) == (BETTER, "effective", True)
     assert done["total_ms"] > done["infer_ms"] > 0
@@ -48,7 +50,7 @@ def test_a_line_a_request_with_all_that_was_decided(told: Told) -> None:
     assert "is not a picture" in bad["error"]
     assert (late["selected_model"], late["policy"], late["on_time"]) == (SMALL, "named", False)
     assert (nowhere["status"], nowhere["path"], nowhere["peer"]) == (404, "/nowhere", "127.0.0.1")
-    assert (rubbish["status"], unload["status"]) == (400, 200)
+    assert ([line["status"] for line in rubbish], unload["status"]) == ([400] * RUBBISH, 200)
     assert [line["model"] for line in told.endpoint.log("unloaded")] == [SMALL]
 
 
@@ -56,9 +58,9 @@ def test_it_is_scraped(told: Told) -> None:
     assert told.metrics.headers["content-type"].startswith("text/plain")
     found = samples(told.metrics.text)
     for operation, status, count in (
-        ("infer", 200, 2), ("infer", 400, 1), ("unload", 200, 1), ("unknown", 404, 1), ("unknown", 400, 1),
+        ("infer", 200, 2), ("infer", 400, 1), ("unload", 200, 1), ("unknown", 404, 1), ("unknown", 400, RUBBISH),
     ):  # fmt: skip
-        assert found["ondevice_requests_total", (("operation", operation), ("status", str(status)))] == count
+        assert found.get(("ondevice_requests_total", (("operation", operation), ("status", str(status)))), 0) == count
     timed = {labels: value for (name, labels), value in found.items() if name == "ondevice_request_seconds_count"}
     assert timed == {(("operation", "infer"),): 2, (("operation", "unload"),): 1}, "none that was refused"
     assert [found["ondevice_infer_seconds_count", (("model", name),)] for name in (SMALL, BETTER)] == [1, 1]

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from ondevice.models import zoo
@@ -22,6 +24,13 @@ from ondevice.models import zoo
 PICTURE = min(zoo.samples_dir().glob("7/*.png")).read_bytes()
 FAMILY = ("digits_xs_int8", "digits_s_int8", "digits_m_int8", "digits_l_int8")
 _PATIENCE_S = 30.0
+# Set by `make test-extras`: what holds of an endpoint of one process is to hold of a replica behind Ray's proxy.
+BY_RAY = ("--ray", "--replicas", "1") if os.environ.get("ONDEVICE_TEST_RAY") else ()
+
+
+def not_by_ray(reason: str) -> pytest.MarkDecorator:
+    """Marks what does not hold of a replica behind Ray's proxy, and why."""
+    return pytest.mark.skipif(bool(BY_RAY), reason=f"not by Ray: {reason}")
 
 
 class Endpoint:
@@ -35,14 +44,18 @@ class Endpoint:
         self.home = home
         self._stderr = home / "stderr"
         program = [str(Path(__file__).with_name("believing.py"))] if believing else ["-m", "ondevice"]
-        command = [sys.executable, *program, "serve", "--port", "0", "--workers", "2", *map(str, flags)]
+        environment = {**os.environ, "ONDEVICE_HOME": str(home)}
+        if believing and BY_RAY:
+            before = os.environ.get("PYTHONPATH", "")
+            environment["PYTHONPATH"] = f"{Path(__file__).with_name('believing_replicas')}{os.pathsep}{before}"
+        command = [sys.executable, *program, "serve", "--port", "0", "--workers", "2", *BY_RAY, *map(str, flags)]
         with self._stderr.open("wb") as file:
             self.process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=file if stderr is None else stderr,
                 text=True,
-                env={**os.environ, "ONDEVICE_HOME": str(home)},
+                env=environment,
             )
         assert self.process.stdout
         self.url = self.process.stdout.readline().strip()
@@ -101,6 +114,12 @@ class Endpoint:
             return read_all(client)
 
     @property
+    def front(self) -> int:
+        """The process that takes requests in: its own, or the replica's."""
+        replicas = [pid for pid in descendants(self.process.pid) if "ServeReplica" in command(pid)]
+        return replicas[0] if BY_RAY else self.process.pid
+
+    @property
     def workers(self) -> list[int]:
         """The process ids of its workers, wherever below it they are."""
         return [pid for pid in descendants(self.process.pid) if "backends.workers.worker" in command(pid)]
@@ -123,19 +142,26 @@ def known_to_take(endpoint: Endpoint, folder: Path, *times_ms: float) -> Path:
 
 def children(pid: int) -> list[int]:
     """The processes that this one has started and that live; none where there is no /proc."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            state, parent, *_ = path.read_text().rpartition(")")[2].split()
-            if int(parent) == pid and state != "Z":
-                found.append(int(path.parent.name))
-    return found
+    return [child for child, parent in _parents().items() if parent == pid]
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that this one has started, and theirs."""
-    found = children(pid)
-    return found + [each for child in found for each in descendants(child)]
+    """The same, and what these have started."""
+    parents, found = _parents(), [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
+
+
+def _parents() -> dict[int, int]:
+    """Of all processes that live."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+            if state != "Z":
+                found[int(path.parent.name)] = int(parent)
+    return found
 
 
 def command(pid: int) -> str:
@@ -174,6 +200,18 @@ def read_all(client: socket.socket) -> bytes:
     while piece := client.recv(65536):
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def read_reply(client: socket.socket) -> bytes:
+    """One reply with a Content-Length: who is refused early is not always disconnected."""
+    reply = b""
+    while piece := client.recv(65536):
+        reply += piece
+        head, _, body = reply.partition(b"\r\n\r\n")
+        told = re.search(rb"content-length: (\d+)", head.lower())
+        if told and len(body) >= int(told[1]):
+            break
+    return reply
 
 
 def post(path: str, body: bytes, kind: str = "image/png", extra: str = "", length: int | None = None) -> bytes:
