@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from time import perf_counter
 from typing import NamedTuple
 
@@ -77,7 +76,8 @@ class IdleConnections:
 
     def leave(self, family: int, local: str) -> None:
         """Close those that do not go by this address of the device: they were opened in another network."""
-        for idle in list(self._others(family, local)):
+        other = [idle for idle in self._idle if (idle.stream.family, idle.stream.local) != (family, local)]
+        for idle in other:
             self._idle.remove(idle)
             idle.stream.close()
 
@@ -106,9 +106,6 @@ class IdleConnections:
         """Close those that may have been forgotten on their way."""
         while self._idle and perf_counter() - self._idle[0].since >= IDLE_S:
             self._idle.popleft().stream.close()
-
-    def _others(self, family: int, local: str) -> Iterator[_Idle]:
-        return (idle for idle in self._idle if (idle.stream.family, idle.stream.local) != (family, local))
 
     def _gone(self, idle: _Idle) -> None:
         now = perf_counter()

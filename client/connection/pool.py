@@ -13,7 +13,7 @@ from ondevice.client.connection.address import ServerAddress
 from ondevice.client.connection.failures import OpeningStage
 from ondevice.client.connection.http import HttpStream
 from ondevice.client.connection.idle import IDLE_S, WANTED_S, IdleConnections
-from ondevice.client.connection.openings import Openings
+from ondevice.client.connection.openings import Open, Openings
 from ondevice.errors import FailureKind, UpstreamError
 from ondevice.resilience.backoff import Backoff
 
@@ -36,7 +36,8 @@ class ConnectionPool:
         opened: Callable[[HttpStream], object],
         failed: Callable[[UpstreamError], object] = lambda error: None,
     ) -> None:
-        self._address, self._token, self._tls = address, token, tls
+        self._where = address.where
+        self._open: Open = lambda until, stage: HttpStream.open(address, token, tls, until, stage)
         self._opened, self._failed = opened, failed
         self.in_use = 0
         self._every: weakref.WeakSet[HttpStream] = weakref.WeakSet()
@@ -66,7 +67,7 @@ class ConnectionPool:
         latest, or one that another request has done with. Raises UpstreamError.
         """
         if (within_s := until - perf_counter()) <= 0:
-            raise failures.late(self._address.where, "no connection", within_s)
+            raise failures.late(self._where, "no connection", within_s)
         waiting = self._openings.wait(until)
         try:
             async with asyncio.timeout(within_s):
@@ -75,7 +76,7 @@ class ConnectionPool:
             if come := self._openings.give_up(waiting):
                 self.keep(come)
             if isinstance(error, TimeoutError):
-                raise failures.late(self._address.where, self._openings.waited_for, within_s) from error
+                raise failures.late(self._where, self._openings.waited_for, within_s) from error
             raise
 
     async def open(self, until: float) -> HttpStream:
@@ -123,9 +124,6 @@ class ConnectionPool:
         self._idle.abandon()
         self._openings.abandon()
         self.in_use = 0
-
-    async def _open(self, until: float, stage: OpeningStage) -> HttpStream:
-        return await HttpStream.open(self._address, self._token, self._tls, until, stage)
 
     def _there(self, stream: HttpStream) -> None:
         self._note(stream)

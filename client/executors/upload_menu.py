@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +67,7 @@ class UploadMenus:
     def __init__(self, network: NetworkEstimates, mode: UploadMode | Rung, compression: CompressionTimes) -> None:
         self._network, self._mode, self._compression = network, mode, compression
         # Of one endpoint; or of two, as after a restart with other models.
-        self._rungs = lru_cache(2)(self._made_here)
+        self._rungs = lru_cache(2)(partial(_usual, compression))
 
     def of(self, question: UploadQuestion, made: Upload | None = None) -> Menu:
         """Of one picture. made: a rung that was made already, which tells this picture's sizes."""
@@ -112,15 +112,6 @@ class UploadMenus:
         scaled = self.scaled(endpoint.side)
         return scaled if _has_no_file(question.picture) or self._sooner(scaled, file) else file
 
-    def _made_here(self, ladder: UploadLadder) -> Menu:
-        """Those rungs that can be made here, of a usual picture."""
-        rows = [row for row, rung in enumerate(ladder.rungs) if self._compression.knows(rung)]
-        choices = tuple(
-            UploadChoice(ladder.rungs[row], size, size, ladder.crop, told=True)
-            for row, size in zip(rows, ladder.size_bytes[rows].tolist(), strict=True)
-        )
-        return Menu(choices, ladder.size_bytes[rows], ladder.kept[rows])
-
     def _detail(self, ladder: UploadLadder, made: Upload | None) -> float:
         """That of this picture, or else of those before it."""
         if made is None or made.rung not in ladder.rungs:
@@ -140,6 +131,16 @@ class UploadMenus:
 def scaled_rung(side: int) -> Rung:
     """What a whole picture is scaled to, so that a model of this input side loses nothing to the usual centre crop."""
     return Rung(math.ceil(side / _CROP), SCALED_QUALITY)
+
+
+def _usual(compression: CompressionTimes, ladder: UploadLadder) -> Menu:
+    """Those rungs that can be made here, of a usual picture."""
+    rows = [row for row, rung in enumerate(ladder.rungs) if compression.knows(rung)]
+    choices = tuple(
+        UploadChoice(ladder.rungs[row], size, size, ladder.crop, told=True)
+        for row, size in zip(rows, ladder.size_bytes[rows].tolist(), strict=True)
+    )
+    return Menu(choices, ladder.size_bytes[rows], ladder.kept[rows])
 
 
 def _has_no_file(picture: Picture) -> bool:

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -90,6 +91,14 @@ class Rude:
     def _join(self, thread: threading.Thread) -> None:
         thread.join(_PATIENCE_S)
         assert not thread.is_alive(), "a connection's thread does not end"
+
+    def visit(self, number: int) -> Visit:
+        """That connection: it is accepted here after its client has it, which may go on meanwhile."""
+        end = time.monotonic() + _PATIENCE_S
+        while len(self.visits) <= number:
+            assert time.monotonic() < end, "nobody has come"
+            time.sleep(0.001)
+        return self.visits[number]
 
     def hang_up(self) -> None:
         """Close all connections; new ones are taken."""

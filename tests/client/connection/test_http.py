@@ -217,7 +217,7 @@ def test_nothing_more_is_sent_to_who_refuses() -> None:
     with Rude(behave) as server:
         connection = connect(server.url)
         assert failure(lambda: ask(connection, huge, within_s=2.0), "no whole answer within 2 s") == "late"
-        assert server.visits[0].gone.wait(PATIENCE_S)
+        assert server.visit(0).gone.wait(PATIENCE_S)
     assert sum(received) < len(huge.body) / 2, "what the kernel had of it already"
 
 
@@ -291,7 +291,7 @@ def test_cancelling_tells_the_server(request_: HttpRequest) -> None:
         time.sleep(0.05)
         assert not server.visits[0].gone.is_set()
         asked.cancel()
-        assert server.visits[0].gone.wait(PATIENCE_S)
+        assert server.visit(0).gone.wait(PATIENCE_S)
 
 
 def test_cancelling_opening(engine: streams.Engine) -> None:

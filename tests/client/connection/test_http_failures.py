@@ -158,7 +158,7 @@ def test_a_failure_closes_the_connection() -> None:
         connection = connect(server.url)
         failure(lambda: ask(connection, within_s=QUICK_S))
         assert not connection.usable
-        assert server.visits[0].gone.wait(PATIENCE_S)
+        assert server.visit(0).gone.wait(PATIENCE_S)
 
 
 def test_a_refusal_leaves_it_open() -> None:
@@ -185,7 +185,7 @@ def test_a_connection_that_its_server_has_closed_is_not_usable() -> None:
     with Rude(leaving(http())) as server:
         connection = connect(server.url)
         ask(connection)
-        assert server.visits[0].gone.wait(PATIENCE_S)
+        assert server.visit(0).gone.wait(PATIENCE_S)
         assert not connection.usable
         connection.close()
 

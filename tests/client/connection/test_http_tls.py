@@ -63,7 +63,7 @@ def test_an_encrypted_connection_is_kept(encrypted: Rude) -> None:
         assert connection.usable
         assert ask(connection).body == b"secret"
     encrypted.hang_up()
-    assert encrypted.visits[0].gone.wait(PATIENCE_S)
+    assert encrypted.visit(0).gone.wait(PATIENCE_S)
     assert not connection.usable
     connection.close()
 
@@ -130,7 +130,7 @@ def test_cancelling_over_tls(certificate: tuple[Path, Path]) -> None:
         asked = connection.begin()
         until(lambda: connection.heard)
         asked.cancel()
-        assert server.visits[0].gone.wait(PATIENCE_S)
+        assert server.visit(0).gone.wait(PATIENCE_S)
         assert not connection.usable
 
 

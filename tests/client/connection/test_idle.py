@@ -103,7 +103,7 @@ def test_one_that_the_server_has_closed_is_not_taken() -> None:
         pool.keep(kept, left)
         assert pool.take() is left
         pool.ask(left)
-        assert server.visits[1].gone.wait(PATIENCE_S)
+        assert server.visit(1).gone.wait(PATIENCE_S)
         pool.keep(left)
         assert pool.take() is kept
         pool.keep(kept)
@@ -149,7 +149,7 @@ def test_dropping_closes_those_that_wait_and_no_others(pool: Pool, server: Rude)
     pool.keep(waiting)
     streams.engine().call(pool.pool.drop)
     assert closed(waiting, used) == [True, False]
-    assert server.visits[0].gone.wait(PATIENCE_S)
+    assert server.visit(0).gone.wait(PATIENCE_S)
     pool.keep(used)
     assert pool.take() is used
     pool.keep(used)

@@ -132,7 +132,7 @@ def test_a_request_that_is_given_up_ends_its_connection_and_leaves_fresh_ones(co
     attempt = asker.begin()
     until(lambda: server.asked)
     engines.on(attempt.cancel)
-    assert server.visits[0].gone.wait(10)
+    assert server.visit(0).gone.wait(10)
     assert attempt.task.outcomes.empty()
     until(lambda: asker.connections.ready)
     waited = asker.cloud.link.waited
