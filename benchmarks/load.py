@@ -65,8 +65,7 @@ class _Connection(asyncio.Protocol):
         if not separator or self.sent is None:
             return
         lower = head.lower()
-        length = int(lower.split(b"content-length:")[1].split(b"\r\n")[0])
-        if len(body) >= length:
+        if _whole(lower, body):
             self.sent.status, self.sent.body, self.sent.done = int(head.split(b" ", 2)[1]), body, perf_counter()
             self.lost = self.lost or b"connection: close" in lower
             self._wake()
@@ -80,6 +79,12 @@ class _Connection(asyncio.Protocol):
     def _wake(self) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
+
+
+def _whole(head: bytes, body: bytes) -> bool:
+    """Whether all of a reply is there; head: in small letters. Without a length it comes in chunks, and stays so."""
+    _, told, rest = head.partition(b"content-length:")
+    return len(body) >= int(rest.split(b"\r\n")[0]) if told else body.endswith(b"0\r\n\r\n")
 
 
 class Load:

@@ -46,6 +46,8 @@ def embedded(folder: Path, token: Path, connections: int, send_s: float, idle_s:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        # Ray has its workers, replicas and proxy too, give way to whatever else the machine does.
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_LEAVES_S),
         **(_haproxy(folder, connections, max(send_s, idle_s)) if find_spec(_HAPROXY) else {}),
     }

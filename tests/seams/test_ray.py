@@ -141,6 +141,13 @@ def test_another_user_does_not_read_its_token(served: RayEndpoint) -> None:
     assert (len(told), told in read.stdout, "Permission denied" in read.stderr) == (64, False, True)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds its processes in /proc")
+def test_its_replicas_and_workers_give_way_to_nobody(served: RayEndpoint) -> None:
+    """Ray's own do, by 15."""
+    pids = [*served.named("ServeReplica"), *served.workers]
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids} == {os.getpriority(os.PRIO_PROCESS, 0)}
+
+
 # What becomes of its workers
 
 
