@@ -30,6 +30,8 @@ _ENDS = 15
 _KEPT = 100
 # A connection that finds the server's queue full is tried anew so soon; the system would try it after 1, 3 and 7 s.
 _IMPATIENCE_S = 0.05
+# Between connections, in which the server, a thread of this process, has the interpreter.
+_APART_S = 0.0005
 
 
 Serve = Callable[[ssl.SSLContext | None], AbstractContextManager[Any]]
@@ -59,7 +61,7 @@ def knocking(port: int) -> Iterator[None]:
     clients: deque[socket.socket] = deque()
 
     def knock() -> None:
-        while not over.is_set():
+        while not over.wait(_APART_S):
             with contextlib.suppress(OSError):
                 clients.append(socket.create_connection((HOST, port), _IMPATIENCE_S))
                 clients[-1].sendall(b"GET /v2 HTTP/1.1\r\n")

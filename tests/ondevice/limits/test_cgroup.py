@@ -204,12 +204,13 @@ def test_what_was_switched_on_is_switched_off_by_the_last(tmp_path: Path, other:
 
 
 def test_a_quota_is_in_force_and_the_group_gone_afterwards(place: Hierarchy) -> None:
-    with cpu_group(0.5) as group:
+    # So little that a child would get more even beside a dozen others.
+    with cpu_group(0.1) as group:
         assert group.path.parent == place.own
         child = subprocess.Popen(SPIN)
         group.add(child.pid)
         start = time.monotonic()
-        # On a busy machine it may take a while until the child gets more than it may have.
+        # On a busy machine it may take a while until the child has got more than it may have.
         while time.monotonic() < start + 1 or (group.stat()["nr_throttled"] < 3 and time.monotonic() < start + 60):
             time.sleep(0.05)
         throttled = group.stat()["nr_throttled"]
@@ -218,7 +219,7 @@ def test_a_quota_is_in_force_and_the_group_gone_afterwards(place: Hierarchy) -> 
         wall = time.monotonic() - start
         child.returncode = -signal.SIGKILL  # as it has been waited for
     assert throttled >= 3
-    assert (used.ru_utime + used.ru_stime) / wall <= 0.65
+    assert (used.ru_utime + used.ru_stime) / wall <= 0.2
     assert not group.path.exists()
 
 
