@@ -21,8 +21,8 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp
 	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
-# Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some forty minutes. The build of torch for CPUs is found with
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. The plugin that is left out warns of itself.
+# Extras that bring much: Ray; Keras 2; PyTorch, 2.1 GB. Some forty minutes. Where pip does not find the build of torch
+# for CPUs, set PIP_EXTRA_INDEX_URL to PyTorch's index of those. The plugin that is left out warns of itself.
 test-extras: $(EXTRAS)/extras.stamp $(KERAS2)/keras2.stamp $(TORCH)/torch.stamp
 	$(EXTRAS)/bin/pytest -q -p no:anyio tests/cloud/ray tests/seams/test_ray*.py
 	ONDEVICE_TEST_RAY=1 $(EXTRAS)/bin/pytest -q -p no:anyio $(BY_RAY:%=tests/seams/test_%.py)

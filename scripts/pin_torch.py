@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 
-# A build for CPUs; where pip does not find it, it does with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+# A build for CPUs; where pip does not find it, it does with PyTorch's index of those as PIP_EXTRA_INDEX_URL.
 TORCH = "torch==2.13.0+cpu"
 TESTS = ("pytest", "hypothesis", "h5py")
 HEAD = (
