@@ -82,14 +82,15 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 
 def press_again() -> None:
-    """Ctrl-C that cannot be raised now: as if it came again soon."""
+    """Ctrl-C that cannot be raised now: as if it came again soon. To be called on the main thread."""
     _pressed.append(True)
-    _thread.start_new_thread(_again, ())
+    _thread.start_new_thread(_again, (_thread.get_ident(),))
 
 
-def _again() -> None:
+def _again(main: int) -> None:
     time.sleep(_AGAIN_S)
-    _thread.interrupt_main()
+    # A signal, where `_thread.interrupt_main` only leaves word: the thread may be waiting for a camera's next frame.
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def _unraisable(found: sys.UnraisableHookArgs) -> None:

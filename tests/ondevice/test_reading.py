@@ -200,6 +200,8 @@ OWN = {
     "cloud/ray/remains.py",
     # A SavedModel's program, which was seen to be a file, and may be as large as such messages can be.
     "converters/sources/loading.py",
+    # What was written just before.
+    "converters/sources/pytorch.py",
     "lab/demo/pages.py",
 }
 

@@ -46,6 +46,16 @@ try:
 except KeyboardInterrupt:
     print("interrupted", slow.whole)
 """
+WAITING = """
+import threading, time
+from ondevice.cli import interrupts
+interrupts.arm()
+interrupts.press_again()
+try:
+    threading.Event().wait()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
 IN_A_FINALIZER = """
 import os, signal, time
 from ondevice.cli import interrupts
@@ -145,3 +155,8 @@ except KeyboardInterrupt:
 def test_what_was_written_is_not_written_again(stream: str) -> None:
     done = python(WRITTEN.replace("STREAM", repr(stream)))
     assert getattr(done, stream) == "first\nsecond\n"
+
+
+def test_one_that_comes_again_ends_a_wait() -> None:
+    """Nothing else may come that would wake it, as where a camera is silent."""
+    assert python(WAITING).stdout == "interrupted\n"
