@@ -84,13 +84,18 @@ def _is_importing(frame: FrameType | None) -> bool:
 def press_again() -> None:
     """Ctrl-C that cannot be raised now: as if it came again soon. To be called on the main thread."""
     _pressed.append(True)
-    _thread.start_new_thread(_again, (_thread.get_ident(),))
+    come_again(signal.SIGINT)
 
 
-def _again(main: int) -> None:
+def come_again(number: int) -> None:
+    """Have a signal handled soon, what its handler raises being in the way now. To be called on the main thread."""
+    _thread.start_new_thread(_again, (_thread.get_ident(), number))
+
+
+def _again(main: int, number: int) -> None:
     time.sleep(_AGAIN_S)
     # A signal, where `_thread.interrupt_main` only leaves word: the thread may be waiting for a camera's next frame.
-    signal.pthread_kill(main, signal.SIGINT)
+    signal.pthread_kill(main, number)
 
 
 def _unraisable(found: sys.UnraisableHookArgs) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import select
+import signal
 import sys
 from typing import Any
 
@@ -23,12 +24,12 @@ _CLOSED = ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY))
 
 
 class WrittenOnce(io.FileIO):
-    """A descriptor of which what was written is known, whenever Ctrl-C comes: buffers write again what they take for
-    not written.
+    """A descriptor of which what was written is known, whenever Ctrl-C comes, or a SIGTERM that is handled: buffers
+    write again what they take for not written.
     """
 
     def write(self, data: Any) -> int:
-        """Write all of data, as there is room, or what was written before Ctrl-C; gives how many bytes."""
+        """Write all of data, as there is room, or what was written before a signal; gives how many bytes."""
         whole, done = memoryview(data).cast("B"), list[int]()
         try:
             # Not nothing: typer tries so what kind of stream it is, and takes an error for the answer.
@@ -38,6 +39,11 @@ class WrittenOnce(io.FileIO):
             if not done:
                 raise
             interrupts.press_again()
+            return sum(done)
+        except SystemExit:  # which only a handler of SIGTERM raises here
+            if not done:
+                raise
+            interrupts.come_again(signal.SIGTERM)
             return sum(done)
         return len(whole)
 

@@ -133,12 +133,13 @@ import os, signal, sys, time
 from ondevice.cli import interrupts, standard
 standard.secure()
 interrupts.arm()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 put, pressed = standard.WrittenOnce._put, []
 def put_and_press(self, data, done):
     more = put(self, data, done)
     if not pressed:
         pressed.append(True)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), NUMBER)
     return more
 standard.WrittenOnce._put = put_and_press
 stream = getattr(sys, STREAM)
@@ -146,15 +147,16 @@ try:
     print("first", file=stream, flush=True)
     while True:
         time.sleep(0.01)
-except KeyboardInterrupt:
-    print("second", file=stream, flush=True)
+except (KeyboardInterrupt, SystemExit) as raised:
+    print("second", type(raised).__name__, file=stream, flush=True)
 """
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_what_was_written_is_not_written_again(stream: str) -> None:
-    done = python(WRITTEN.replace("STREAM", repr(stream)))
-    assert getattr(done, stream) == "first\nsecond\n"
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "SystemExit")])
+def test_what_was_written_is_not_written_again(stream: str, number: int, raised: str) -> None:
+    done = python(WRITTEN.replace("STREAM", repr(stream)).replace("NUMBER", str(int(number))))
+    assert getattr(done, stream) == f"first\nsecond {raised}\n"
 
 
 def test_one_that_comes_again_ends_a_wait() -> None:
