@@ -78,17 +78,17 @@ class UploadMenus:
         rungs = usual._replace(size_bytes=usual.size_bytes * shares)
         return rungs if _has_no_file(question.picture) else rungs.with_file(_file(question.picture))
 
-    def file_or(self, question: UploadQuestion) -> tuple[UploadChoice, float] | None:
-        """The file, and the accuracy of the best model on the best of all else that may be sent. None: there is nothing
-        else, or no file; or it is expected too late.
-        """
-        ladder = self._ladder(question.endpoint)
-        if ladder is None or _has_no_file(question.picture):
+    def file_in_time(self, question: UploadQuestion) -> UploadChoice | None:
+        """The file, where it is expected to be in time, and is not all that may be sent; else None."""
+        if self._ladder(question.endpoint) is None or _has_no_file(question.picture):
             return None
         file = _file(question.picture)
-        if self._network.way_ms(file.size_bytes) > question.within_ms:
-            return None
-        return file, float((question.endpoint.top1 * self._rungs(ladder).kept).max(initial=0.0))
+        return file if self._network.way_ms(file.size_bytes) <= question.within_ms else None
+
+    def most_top1_of_others(self, endpoint: UploadForecast) -> float:
+        """The accuracy of the best model on the best of all but the file; 0 where there is nothing else."""
+        ladder = self._ladder(endpoint)
+        return float((endpoint.top1 * self._rungs(ladder).kept).max(initial=0.0)) if ladder else 0.0
 
     def scaled(self, side: int) -> UploadChoice:
         """All of the picture, scaled to that of a model with this input side."""

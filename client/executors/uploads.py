@@ -66,14 +66,13 @@ class Uploads:
 
     def _settled(self, question: UploadQuestion) -> UploadEstimate | None:
         """The file, where it is worth more than all else even if that were in time for certain: as the whole choice
-        would come out, for a third of its time, where pictures are small or the network is good. Else None.
+        would come out, for half of its time, where pictures are small or the network is good. Else None.
         """
-        if not (found := self._menus.file_or(question)):
+        if not (file := self._menus.file_in_time(question)):
             return None
-        file, others_top1 = found
-        menu = Menu.alone(file)
-        (expected,) = question.endpoint.effective_top1(self._candidates(menu), self._situation(question)).tolist()
-        settled = expected - SAME_TOP1 > max(others_top1, question.device_top1)
+        alone, most_top1 = self._candidates(Menu.alone(file)), self._menus.most_top1_of_others(question.endpoint)
+        (expected,) = question.endpoint.effective_top1(alone, self._situation(question)).tolist()
+        settled = expected - SAME_TOP1 > max(most_top1, question.device_top1)
         return UploadEstimate(file, expected) if settled else None
 
     def _best(self, question: UploadQuestion, made: Upload | None) -> UploadEstimate:

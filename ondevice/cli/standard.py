@@ -35,15 +35,13 @@ class WrittenOnce(io.FileIO):
             # Not nothing: typer tries so what kind of stream it is, and takes an error for the answer.
             while (at := sum(done)) < len(whole) and self._put(whole[at:], done):
                 pass
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as raised:
             if not done:
                 raise
-            interrupts.press_again()
-            return sum(done)
-        except SystemExit:  # which only a handler of SIGTERM raises here
-            if not done:
-                raise
-            interrupts.come_again(signal.SIGTERM)
+            if isinstance(raised, KeyboardInterrupt):
+                interrupts.press_again()
+            else:  # which only a handler of SIGTERM raises here
+                interrupts.come_again(signal.SIGTERM)
             return sum(done)
         return len(whole)
 
